@@ -1,0 +1,1 @@
+//! How it runs: stages on timely and differential-dataflow, ticks, effects, conservation.

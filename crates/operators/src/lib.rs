@@ -1,0 +1,1 @@
+//! What can be written in YAML: one file each plus one line of registration.

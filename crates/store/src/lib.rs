@@ -1,0 +1,1 @@
+//! Where bytes rest: Parquet parts, manifests, snapshots, memo, locks.

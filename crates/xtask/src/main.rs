@@ -1,0 +1,2 @@
+//! Development tasks: generated files, tidy checks, benchmarks.
+fn main() {}
