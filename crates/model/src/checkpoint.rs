@@ -1,0 +1,112 @@
+//! A model as a folder: `config.json`, `model.safetensors`, `tokenizer.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::weights::{check, load_weights, save_weights};
+use crate::{Config, Error, Tensor, Tokenizer};
+
+/// A model at rest. Weights are shared when cloned.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Its shape.
+    pub config: Config,
+    /// Its weights by Hugging Face name; exactly those of [`crate::names::expected`].
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Its tokenizer; every id is below `config.vocab_size`.
+    pub tokenizer: Tokenizer,
+}
+
+impl Checkpoint {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// When the config contradicts itself, a tensor is missing, superfluous or has another shape, or the tokenizer has
+    /// an id beyond the vocabulary.
+    pub fn new(
+        config: Config,
+        tensors: BTreeMap<String, Tensor>,
+        tokenizer: Tokenizer,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        check(&config, &tensors)?;
+        match tokenizer.last() {
+            Some((token, id)) if id as usize >= config.vocab_size => {
+                Err(Error::TokenizerTooLarge { token, id, vocab_size: config.vocab_size })
+            }
+            _ => Ok(Self { config, tensors, tokenizer }),
+        }
+    }
+
+    /// Reads a Hugging Face folder.
+    ///
+    /// # Errors
+    /// A file is missing or damaged, the architecture is not supported, or the parts do not fit together.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let config = Config::load(&dir.join("config.json"))?;
+        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"))?;
+        let tensors = load_weights(dir, &config)?;
+        Self::new(config, tensors, tokenizer)
+    }
+
+    /// Writes a Hugging Face folder, creating it; equal checkpoints give equal bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), Error> {
+        let written = |path: &Path, source| Error::Write { path: path.into(), source };
+        fs::create_dir_all(dir).map_err(|source| written(dir, source))?;
+        for (file, text) in
+            [("config.json", self.config_text()), ("tokenizer.json", self.tokenizer.json().to_owned())]
+        {
+            let path = dir.join(file);
+            fs::write(&path, text).map_err(|source| written(&path, source))?;
+        }
+        save_weights(dir, &self.tensors)
+    }
+
+    /// Blake3, shortened to 128 bits, of config, weights and tokenizer: equal models have equal digests, wherever and in
+    /// whatever files they rest.
+    pub fn digest(&self) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(self.config_text().as_bytes());
+        part(self.tokenizer.json().as_bytes());
+        for (name, tensor) in &self.tensors {
+            part(name.as_bytes());
+            part(&tensor.to_le_bytes());
+        }
+        let mut digest = [0; 16];
+        hasher.finalize_xof().fill(&mut digest);
+        digest
+    }
+
+    /// The tensor of a Hugging Face name.
+    ///
+    /// # Errors
+    /// [`Error::TensorMissing`] when there is none.
+    pub fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
+        self.tensors.get(name).ok_or_else(|| Error::TensorMissing { name: name.into() })
+    }
+
+    fn config_text(&self) -> String {
+        format!("{:#}\n", self.config.to_json())
+    }
+}
+
+impl Config {
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// The file is missing or not JSON, or as [`Config::from_json`].
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        let value =
+            serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.into(), source })?;
+        Self::from_json(&value)
+    }
+}

@@ -1,0 +1,157 @@
+//! The shape of a model: what `config.json` says, reduced to what the arithmetic needs.
+
+use crate::Error;
+
+/// The shape of a decoder. Sizes count elements, not bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Rows of the embedding (V); every token id is below it.
+    pub vocab_size: usize,
+    /// Width of the residual stream (C).
+    pub hidden_size: usize,
+    /// Width of the SwiGLU block; with experts, the width of each routed expert.
+    pub intermediate_size: usize,
+    /// Number of decoder layers (L).
+    pub num_hidden_layers: usize,
+    /// Number of query heads (H).
+    pub num_attention_heads: usize,
+    /// Number of key/value heads; divides `num_attention_heads`.
+    pub num_key_value_heads: usize,
+    /// Width of one head; even.
+    pub head_dim: usize,
+    /// Added to the mean square before its root.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Longest sequence, in tokens.
+    pub max_position_embeddings: usize,
+    /// Whether the output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Token that ends a text.
+    pub eos_token_id: Option<u32>,
+    /// Token that begins a text.
+    pub bos_token_id: Option<u32>,
+    /// Experts in place of the dense SwiGLU block, in every layer.
+    pub moe: Option<Moe>,
+}
+
+/// The mixture-of-experts part of a [`Config`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moe {
+    /// Routed experts per layer (E).
+    pub num_experts: usize,
+    /// Routed experts each token visits (K), 1 to `num_experts`.
+    pub experts_per_token: usize,
+    /// Whether the K router probabilities are divided by their sum.
+    pub norm_topk_prob: bool,
+    /// Width of an expert every token visits, scaled by a sigmoid gate; `None` without one.
+    pub shared_expert_intermediate_size: Option<usize>,
+    /// Weight of the load-balance loss in training.
+    pub router_aux_loss_coef: f64,
+    /// Weight of the router z-loss in training; an own key of this project in `config.json`, 0 when absent.
+    pub router_z_loss_coef: f64,
+}
+
+/// Which Hugging Face architecture a config is written as; it decides the tensor names of the block after attention.
+///
+/// Mixtral's code always divides the top-k probabilities by their sum and has no shared expert. A mixture that does
+/// either differently is written as Qwen2-MoE (without attention biases), which can express both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `model_type: llama`, one dense SwiGLU block a layer.
+    Llama,
+    /// `model_type: mixtral`, renormalised top-k, no shared expert.
+    Mixtral,
+    /// `model_type: qwen2_moe`, everything else with experts.
+    Qwen2Moe,
+}
+
+impl Config {
+    /// The architecture this config is stored as.
+    pub fn family(&self) -> Family {
+        match &self.moe {
+            None => Family::Llama,
+            Some(moe) if moe.norm_topk_prob && moe.shared_expert_intermediate_size.is_none() => {
+                Family::Mixtral
+            }
+            Some(_) => Family::Qwen2Moe,
+        }
+    }
+
+    /// Width of all query heads together.
+    pub fn query_size(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    /// Width of all key heads together, and of all value heads.
+    pub fn key_value_size(&self) -> usize {
+        self.num_key_value_heads * self.head_dim
+    }
+
+    /// Number of stored parameters; a tied head counts once.
+    pub fn num_parameters(&self) -> usize {
+        crate::names::expected(self).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// [`Error::ConfigValue`] names the first key whose value contradicts another or cannot be computed with.
+    pub fn validate(&self) -> Result<(), Error> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ];
+        for (key, size) in sizes {
+            require(size > 0, key, size, "at least 1")?;
+        }
+        let heads = self.num_attention_heads;
+        require(
+            heads.is_multiple_of(self.num_key_value_heads),
+            "num_key_value_heads",
+            self.num_key_value_heads,
+            format!("a divisor of num_attention_heads, {heads}"),
+        )?;
+        let even = self.head_dim > 0 && self.head_dim.is_multiple_of(2);
+        require(even, "head_dim", self.head_dim, "a positive even number")?;
+        require(self.rms_norm_eps >= 0.0, "rms_norm_eps", self.rms_norm_eps, "zero or more")?;
+        require(self.rope_theta > 0.0, "rope_theta", self.rope_theta, "more than zero")?;
+        for (key, id) in [("eos_token_id", self.eos_token_id), ("bos_token_id", self.bos_token_id)] {
+            let fits = id.is_none_or(|id| (id as usize) < self.vocab_size);
+            let expected = format!("an id below vocab_size, {}", self.vocab_size);
+            require(fits, key, id.unwrap_or_default(), expected)?;
+        }
+        self.moe.as_ref().map_or(Ok(()), Moe::validate)
+    }
+}
+
+impl Moe {
+    fn validate(&self) -> Result<(), Error> {
+        require(self.num_experts > 0, "num_experts", self.num_experts, "at least 1")?;
+        require(
+            (1..=self.num_experts).contains(&self.experts_per_token),
+            "num_experts_per_tok",
+            self.experts_per_token,
+            format!("1 to the number of experts, {}", self.num_experts),
+        )?;
+        let shared = self.shared_expert_intermediate_size;
+        require(shared != Some(0), "shared_expert_intermediate_size", 0, "at least 1, or null")?;
+        let coefs = [
+            ("router_aux_loss_coef", self.router_aux_loss_coef),
+            ("router_z_loss_coef", self.router_z_loss_coef),
+        ];
+        coefs.into_iter().try_for_each(|(key, coef)| require(coef >= 0.0, key, coef, "zero or more"))
+    }
+}
+
+fn require(holds: bool, key: &str, found: impl ToString, expected: impl Into<String>) -> Result<(), Error> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::ConfigValue { key: key.into(), found: found.to_string(), expected: expected.into() })
+}

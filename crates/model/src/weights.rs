@@ -1,0 +1,146 @@
+//! Tensors in safetensors files: read whole, checked against the config, written with the same bytes every time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::{Config, Error, Tensor, names};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Reads the tensors `config` calls for from a folder: one `model.safetensors`, or the files an index names.
+/// f32, bf16 and f16 become f32.
+///
+/// # Errors
+/// A file missing or damaged; a tensor missing, of another shape or format, or that the architecture does not have.
+pub fn load_weights(dir: &Path, config: &Config) -> Result<BTreeMap<String, Tensor>, Error> {
+    let mut found = BTreeMap::new();
+    for path in files(dir)? {
+        read_file(&path, config, &mut found)?;
+    }
+    check(config, &found)?;
+    Ok(found)
+}
+
+/// Writes `tensors` as `model.safetensors`, f32; equal tensors give equal bytes.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_weights(dir: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+    let path = dir.join(SINGLE);
+    let bytes: BTreeMap<&str, Vec<u8>> =
+        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.to_le_bytes())).collect();
+    let damaged = |source| Error::Safetensors { path: path.clone(), source };
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), &bytes[name.as_str()])?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(damaged)?;
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let file = safetensors::serialize(views, Some(format)).map_err(damaged)?;
+    fs::write(&path, file).map_err(|source| Error::Write { path: path.clone(), source })
+}
+
+/// Every expected tensor is there with its shape, and no other.
+pub(crate) fn check(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+    let expected: BTreeMap<_, _> = names::expected(config).into_iter().collect();
+    for (name, shape) in &expected {
+        let tensor = tensors.get(name).ok_or_else(|| Error::TensorMissing { name: name.clone() })?;
+        if tensor.shape != *shape {
+            let (found, expected) = (tensor.shape.clone(), shape.clone());
+            return Err(Error::TensorShape { name: name.clone(), found, expected });
+        }
+    }
+    match tensors.keys().find(|name| !expected.contains_key(*name)) {
+        Some(name) => Err(Error::TensorUnexpected { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn files(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
+    let index = dir.join(INDEX);
+    if !index.exists() {
+        return Ok(BTreeSet::from([dir.join(SINGLE)]));
+    }
+    #[derive(serde::Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let text = fs::read(&index).map_err(|source| Error::Read { path: index.clone(), source })?;
+    let parsed: Index =
+        serde_json::from_slice(&text).map_err(|source| Error::Json { path: index, source })?;
+    Ok(parsed.weight_map.values().map(|file| dir.join(file)).collect())
+}
+
+fn read_file(path: &Path, config: &Config, found: &mut BTreeMap<String, Tensor>) -> Result<(), Error> {
+    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|source| Error::Safetensors { path: path.into(), source })?;
+    for (name, view) in file.iter() {
+        if !redundant(config, name) {
+            found.insert(name.to_owned(), decode(name, &view)?);
+        }
+    }
+    Ok(())
+}
+
+/// Tensors some files carry although they follow from others.
+fn redundant(config: &Config, name: &str) -> bool {
+    name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == names::HEAD)
+}
+
+fn decode(name: &str, view: &TensorView) -> Result<Tensor, Error> {
+    let bytes = view.data();
+    let data: Vec<f32> = match view.dtype() {
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| from_bf16(u16::from_le_bytes(b))).collect(),
+        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| from_f16(u16::from_le_bytes(b))).collect(),
+        other => return Err(Error::TensorDtype { name: name.into(), dtype: format!("{other:?}") }),
+    };
+    Ok(Tensor::new(view.shape(), data))
+}
+
+fn from_bf16(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// IEEE half precision: 1 sign, 5 exponent (bias 15), 10 fraction bits.
+fn from_f16(bits: u16) -> f32 {
+    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
+    let fraction = f32::from(bits & 0x3ff);
+    match (bits >> 10) & 0x1f {
+        0 => sign * fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => sign * f32::INFINITY,
+        31 => f32::NAN,
+        exponent => sign * (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_bf16, from_f16};
+
+    #[test]
+    fn half_precision_values_are_exact() {
+        let cases = [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0001, 2f32.powi(-24)),
+            (0x3555, 0.33325195),
+        ];
+        for (bits, value) in cases {
+            assert_eq!(from_f16(bits), value, "{bits:#x}");
+        }
+        assert_eq!(from_f16(0xfc00), f32::NEG_INFINITY);
+        assert!(from_f16(0x7e00).is_nan());
+        assert_eq!(from_bf16(0x3f80), 1.0);
+        assert_eq!(from_bf16(0xc049), -3.140625);
+    }
+}
