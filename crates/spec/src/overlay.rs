@@ -1,0 +1,104 @@
+//! Changes to the tree before it is read: the entries of a profile, then each `--set path=value`.
+
+use crate::parse::parse;
+use crate::suggest::help_with_names;
+use crate::{Diagnostic, Entry, Node, Sources, Span, Value, codes};
+
+/// Applies the profile `name`.
+pub(crate) fn apply_profile(root: &mut Node, sources: &mut Sources, name: &str, found: &mut Vec<Diagnostic>) {
+    let profiles = root.get("profiles").map_or(&[][..], Node::entries);
+    let Some(profile) = profiles.iter().find(|entry| entry.key == name) else {
+        let names: Vec<&str> = profiles.iter().map(|entry| &*entry.key).collect();
+        let help = help_with_names(name, "profiles", &names);
+        let id = sources.add("--profile", name);
+        let span = Span { source: id, start: 0, end: name.len() };
+        found
+            .push(Diagnostic::new(&codes::PROFILE, span, format!("there is no profile `{name}`")).help(help));
+        return;
+    };
+    for entry in profile.value.entries().to_vec() {
+        found.extend(set(root, &entry.key, entry.key_span, entry.value).err());
+    }
+}
+
+/// Applies one `--set` argument.
+pub(crate) fn apply_set(root: &mut Node, sources: &mut Sources, argument: &str, found: &mut Vec<Diagnostic>) {
+    let id = sources.add("--set", argument);
+    let whole = Span { source: id, start: 0, end: argument.len() };
+    let Some((path, _)) = argument.split_once('=').filter(|(path, _)| !path.is_empty()) else {
+        let words = format!("expected `path=value`, found `{argument}`");
+        found.push(Diagnostic::new(&codes::SET, whole, words).help("for example `--set steps.attempts.n=4`"));
+        return;
+    };
+    let (value, mistakes) = parse(sources, id, path.len() + 1..argument.len());
+    found.extend(mistakes);
+    if let Some(value) = value {
+        found.extend(set(root, path, Span { end: path.len(), ..whole }, value).err());
+    }
+}
+
+/// Puts `value` at the dotted `path`; `span` is where the path is written.
+fn set(root: &mut Node, path: &str, span: Span, value: Node) -> Result<(), Diagnostic> {
+    let mut node = root;
+    let mut start = 0;
+    let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
+    for part in parents.split('.').filter(|_| !parents.is_empty()) {
+        let place = part_span(span, path, start, part);
+        node = descend(node, part).map_err(|help| lost(path, part, &path[..start], place, help))?;
+        start += part.len() + 1;
+    }
+    put(node, last, span, value)
+        .map_err(|help| lost(path, last, &path[..start], part_span(span, path, start, last), help))
+}
+
+/// The characters of one part of the path, if the path is written plainly.
+fn part_span(span: Span, path: &str, start: usize, part: &str) -> Span {
+    match span.end - span.start == path.len() {
+        true => Span { start: span.start + start, end: span.start + start + part.len(), ..span },
+        false => span,
+    }
+}
+
+fn lost(path: &str, part: &str, parent: &str, span: Span, help: String) -> Diagnostic {
+    let inside = match parent.trim_end_matches('.') {
+        "" => "the pipeline".to_owned(),
+        parent => format!("`{parent}`"),
+    };
+    Diagnostic::new(&codes::OVERLAY, span, format!("cannot set `{path}`: no `{part}` in {inside}")).help(help)
+}
+
+/// The child `part`, or the help for its absence.
+fn descend<'a>(node: &'a mut Node, part: &str) -> Result<&'a mut Node, String> {
+    let described = node.describe();
+    match &mut node.value {
+        Value::Map(entries) => match entries.iter().position(|entry| entry.key == part) {
+            Some(at) => Ok(&mut entries[at].value),
+            None => Err(keys_help(part, entries)),
+        },
+        Value::Seq(items) => {
+            let count = items.len();
+            let item = part.parse::<usize>().ok().and_then(|at| items.get_mut(at));
+            item.ok_or_else(|| format!("it is a list: use a position from 0 to {}", count.saturating_sub(1)))
+        }
+        _ => Err(format!("it is {described}, which has no keys")),
+    }
+}
+
+fn keys_help(part: &str, entries: &[Entry]) -> String {
+    help_with_names(part, "keys", &entries.iter().map(|entry| &*entry.key).collect::<Vec<_>>())
+}
+
+/// Replaces or adds the child `key`.
+fn put(node: &mut Node, key: &str, span: Span, value: Node) -> Result<(), String> {
+    if let Ok(child) = descend(node, key) {
+        *child = value;
+        return Ok(());
+    }
+    match &mut node.value {
+        Value::Map(entries) if !key.is_empty() => {
+            entries.push(Entry { key: key.to_owned(), key_span: span, value });
+            Ok(())
+        }
+        _ => descend(node, key).map(|_| ()),
+    }
+}

@@ -1,0 +1,90 @@
+//! The few `pattern`s that schemas may hold, each with what it means: names are checked by schema, without regexes.
+
+use serde_json::{Map, Value as Json};
+
+use crate::{Code, Diagnostic, Entry, codes};
+
+/// Names of steps, ports, models and profiles.
+pub(crate) const IDENTIFIER: &str = "^[a-z][a-z0-9_]*$";
+/// The name of a pipeline, which becomes a folder.
+pub(crate) const PIPELINE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]*$";
+/// `step` or `step.port`.
+pub(crate) const REFERENCE: &str = "^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)?$";
+
+/// A pattern and its meaning.
+pub(super) struct Pattern {
+    text: &'static str,
+    pub(super) matches: fn(&str) -> bool,
+    expected: &'static str,
+    code: Code,
+}
+
+const PATTERNS: [Pattern; 5] = [
+    Pattern {
+        text: IDENTIFIER,
+        matches: is_identifier,
+        expected: "a name of lowercase letters, digits and `_` that begins with a letter",
+        code: codes::NAME,
+    },
+    Pattern {
+        text: PIPELINE_NAME,
+        matches: is_pipeline_name,
+        expected: "a name of letters, digits, `_`, `-` and `.` that begins with a letter or digit",
+        code: codes::NAME,
+    },
+    Pattern {
+        text: REFERENCE,
+        matches: is_reference,
+        expected: "`step` or `step.port`",
+        code: codes::REFERENCE,
+    },
+    // What schemars makes of maps with integer keys.
+    Pattern { text: r"^\d+$", matches: is_digits, expected: "a whole number", code: codes::NAME },
+    Pattern {
+        text: r"^-?\d+$",
+        matches: |text| is_digits(text.strip_prefix('-').unwrap_or(text)),
+        expected: "an integer",
+        code: codes::NAME,
+    },
+];
+
+/// The pattern written as `text`.
+pub(super) fn find(text: &str) -> Option<&'static Pattern> {
+    PATTERNS.iter().find(|pattern| pattern.text == text)
+}
+
+/// The mistake of a text that does not match `pattern` in `rules`.
+pub(super) fn check(text: &str, rules: &Map<String, Json>) -> Option<(&'static Code, &'static str)> {
+    let pattern = find(rules.get("pattern")?.as_str()?)?;
+    (!(pattern.matches)(text)).then_some((&pattern.code, pattern.expected))
+}
+
+/// The mistake of a key by the rules of `propertyNames`.
+pub(super) fn check_key(entry: &Entry, rules: &Map<String, Json>, subject: &str) -> Option<Diagnostic> {
+    let (code, expected) = check(&entry.key, rules)?;
+    Some(Diagnostic::new(
+        code,
+        entry.key_span,
+        format!("expected {expected} in {subject}, found `{}`", entry.key),
+    ))
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Whether `text` is `step` or `step.port`.
+pub(crate) fn is_reference(text: &str) -> bool {
+    let (step, port) = text.split_once('.').unwrap_or((text, "main"));
+    is_identifier(step) && is_identifier(port)
+}
+
+fn is_pipeline_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
+}
