@@ -1,0 +1,36 @@
+//! Is it right: answer extraction, comparison, equations, critiques.
+//!
+//! Four questions about a text that a model wrote, each a pure function that is safe on any input:
+//!
+//! - [`extract`](extract()): where is the final answer?
+//! - [`compare`](compare()): is it the same as the known answer? Yes, no, or not known.
+//! - [`check_steps`]: does each written equation hold?
+//! - [`Critique`]: what does a critique say, step by step, and how is one written?
+//!
+//! Numbers are exact rationals throughout; nothing passes through floating point. No function panics, and
+//! each takes time linear in its input with a bounded cost for a number, so a hostile megabyte costs
+//! milliseconds. The crate uses no other crate of the workspace.
+//!
+//! ```
+//! use flow_verify::{Compare, Extract, Outcome, compare, extract};
+//!
+//! let answer = extract("She sells 9 eggs for $2 each.\n#### $18.00", Extract::FinalLine).unwrap();
+//! assert_eq!(answer.text, "$18.00");
+//! assert_eq!(compare("18", answer.text, Compare::Math).outcome, Outcome::Equal);
+//! ```
+
+mod compare;
+mod critique;
+mod equations;
+mod extract;
+mod literal;
+mod name;
+mod normal;
+mod quantity;
+mod unit;
+
+pub use compare::{Compare, Outcome, Verdict, compare};
+pub use critique::{Critique, CritiqueError, Judgement, StepJudgement};
+pub use equations::{Label, Step, all_sound, check_steps, first_wrong};
+pub use extract::{Extract, Extracted, extract};
+pub use name::UnknownName;

@@ -1,0 +1,236 @@
+//! One spelling for the many ways to write the same answer: LaTeX, Markdown, typography.
+//!
+//! Only what cannot change a value is rewritten: delimiters (`$..$`, `\(..\)`, `**..**`, `\boxed{..}`),
+//! spacing, `\left` and `\right`, the variants of `\frac`, Unicode signs and vulgar fractions, a final
+//! period. Words inside `\text{}` keep their marker, because there a lone letter is a unit, not a variable.
+
+use std::borrow::Cow;
+
+/// Pairs that may stand around a whole answer.
+const WRAPPERS: &[(&str, &str)] =
+    &[("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`")];
+
+/// Commands whose braces enclose the whole answer or a word of it.
+const BOXES: &[&str] = &["\\boxed{", "\\fbox{", "\\mathbf{", "\\textbf{"];
+
+/// Deepest nesting of wrappers that is taken off.
+const MAX_WRAPPERS: usize = 8;
+
+/// `text` in its one spelling. Borrowed when there is nothing to rewrite.
+pub(crate) fn normalise(text: &str) -> Cow<'_, str> {
+    let text = unwrap(text);
+    if text.bytes().all(is_ordinary) && !text.contains("  ") && !text.contains("**") {
+        return Cow::Borrowed(text);
+    }
+    let rewritten = rewrite(text);
+    Cow::Owned(strip_period(rewritten.trim()).to_owned())
+}
+
+/// A normalised answer as plain text: markers and optional spaces gone. Equal keys are the same answer.
+pub(crate) fn text_key(normal: &str) -> String {
+    let mut plain = normal.replace("\\text{", " {");
+    plain.retain(|c| !matches!(c, '{' | '}'));
+    let mut key = String::with_capacity(plain.len());
+    let mut pending_space = false;
+    for c in plain.chars() {
+        if c.is_whitespace() {
+            pending_space = true;
+            continue;
+        }
+        // A space between two letters or digits separates them; any other is decoration.
+        if pending_space && c.is_alphanumeric() && key.ends_with(char::is_alphanumeric) {
+            key.push(' ');
+        }
+        pending_space = false;
+        key.push(c);
+    }
+    key
+}
+
+fn is_ordinary(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'.' | b',' | b'-' | b'+' | b'/' | b'%' | b'(' | b')')
+}
+
+fn unwrap(text: &str) -> &str {
+    let mut text = strip_period(text.trim());
+    for _ in 0..MAX_WRAPPERS {
+        let Some(inner) = unwrap_once(text) else { break };
+        text = strip_period(inner.trim());
+    }
+    text
+}
+
+fn unwrap_once(text: &str) -> Option<&str> {
+    let delimited = WRAPPERS.iter().find_map(|(open, close)| {
+        let inner = text.strip_prefix(open)?.strip_suffix(close)?;
+        (!inner.contains(open) && !inner.ends_with('\\')).then_some(inner)
+    });
+    delimited.or_else(|| {
+        let command = BOXES.iter().find(|command| text.starts_with(**command))?;
+        let inner = text[command.len()..].strip_suffix('}')?;
+        closes_only_at_end(inner).then_some(inner)
+    })
+}
+
+/// Whether no brace in `inner` closes more than was opened in it.
+fn closes_only_at_end(inner: &str) -> bool {
+    let mut depth = 0_usize;
+    for byte in inner.bytes() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return false,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
+fn strip_period(text: &str) -> &str {
+    let stripped = text.strip_suffix('.').filter(|rest| !rest.ends_with('.'));
+    stripped.unwrap_or(text).trim_end_matches('\\').trim_end()
+}
+
+fn rewrite(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut rest = text;
+    let dollars_delimit = unescaped_dollars(text).is_multiple_of(2);
+    while let Some(c) = rest.chars().next() {
+        rest = match c {
+            '\\' => rewrite_command(rest, &mut out),
+            _ => rewrite_char(c, rest, dollars_delimit, &mut out),
+        };
+    }
+    collapse_spaces(&out)
+}
+
+fn rewrite_char<'a>(c: char, rest: &'a str, dollars_delimit: bool, out: &mut String) -> &'a str {
+    let after = &rest[c.len_utf8()..];
+    match c {
+        '$' if dollars_delimit => {}
+        '{' if rest.starts_with("{,}") => {
+            out.push(',');
+            return &rest[3..];
+        }
+        '*' if rest.starts_with("**") => return &rest[2..],
+        '^' => {
+            let degree = ["^{\\circ}", "^\\circ", "^{\\degree}"].iter().find(|mark| rest.starts_with(**mark));
+            if let Some(mark) = degree {
+                out.push('°');
+                return &rest[mark.len()..];
+            }
+            out.push('^');
+        }
+        '\u{2212}' | '\u{2010}' | '\u{2011}' => out.push('-'),
+        '×' | '·' | '⋅' => out.push('×'),
+        '％' => out.push('%'),
+        '²' => out.push_str("^2"),
+        '³' => out.push_str("^3"),
+        '~' => out.push(' '),
+        c if c.is_whitespace() => out.push(' '),
+        c => match vulgar_fraction(c) {
+            Some(fraction) => out.extend([" ", fraction]),
+            None => out.push(c),
+        },
+    }
+    after
+}
+
+/// Rewrites the command at the start of `rest`; returns what follows it.
+fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    let after = &rest[1..];
+    let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let Some(first) = after.chars().next() else { return after };
+    let len = if letters == 0 { first.len_utf8() } else { letters };
+    let (name, after) = after.split_at(len);
+    match name {
+        "$" | "%" | "#" | "&" => out.push_str(name),
+        "," | ";" | ":" | " " | "quad" | "qquad" | "\\" => out.push(' '),
+        "!" | "left" | "right" | "displaystyle" | "(" | ")" | "[" | "]" => {}
+        "frac" | "dfrac" | "tfrac" | "cfrac" => out.push_str("\\frac"),
+        "text" | "textrm" | "textnormal" | "mathrm" | "mbox" | "mathit" | "textit" if after.starts_with('{') => {
+            out.push_str("\\text");
+        }
+        "times" | "cdot" => out.push('×'),
+        "circ" | "degree" => out.push('°'),
+        "pounds" => out.push('£'),
+        "euro" => out.push('€'),
+        _ => out.extend(["\\", name]),
+    }
+    after
+}
+
+fn unescaped_dollars(text: &str) -> usize {
+    let mut escaped = false;
+    let mut count = 0;
+    for byte in text.bytes() {
+        count += usize::from(byte == b'$' && !escaped);
+        escaped = byte == b'\\' && !escaped;
+    }
+    count
+}
+
+fn vulgar_fraction(c: char) -> Option<&'static str> {
+    Some(match c {
+        '½' => "1/2",
+        '⅓' => "1/3",
+        '⅔' => "2/3",
+        '¼' => "1/4",
+        '¾' => "3/4",
+        '⅕' => "1/5",
+        '⅛' => "1/8",
+        '⅜' => "3/8",
+        '⅝' => "5/8",
+        '⅞' => "7/8",
+        _ => return None,
+    })
+}
+
+fn collapse_spaces(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_come_together() {
+        let cases = [
+            (" $18$. ", "18"),
+            ("\\(\\dfrac{1}{2}\\)", "\\frac{1}{2}"),
+            ("\\boxed{\\text{odd}}", "\\text{odd}"),
+            ("**1,200**", "1,200"),
+            ("\\$5", "$5"),
+            ("$5", "$5"),
+            ("$28$ percent", "28 percent"),
+            ("10{,}000", "10,000"),
+            ("10,\\!000", "10,000"),
+            ("5\\,\\mathrm{cm}", "5 \\text{cm}"),
+            ("−3", "-3"),
+            ("1½", "1 1/2"),
+            ("90^{\\circ}", "90°"),
+            ("\\left(3,\\; 4\\right)", "(3, 4)"),
+            ("185\\", "185"),
+            ("\\boxed{1}+\\boxed{2}", "\\boxed{1}+\\boxed{2}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(normalise(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_keep_digits_apart() {
+        assert_eq!(text_key("x + 1"), text_key("x+1"));
+        assert_eq!(text_key("\\text{odd}"), "odd");
+        assert_ne!(text_key("1 2"), text_key("12"));
+        assert_ne!(text_key("x y"), text_key("xy"));
+    }
+}
