@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Heap, Id, Record, Value};
 
 /// A round of self-improvement; 0 is before the first, and the round of rows that no round changes.
 pub type Round = u32;
 
 /// Who a row is, what it says, which round it belongs to: all that differential collections hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Row {
     /// The round that made it; 0 when no round did.
     pub round: Round,

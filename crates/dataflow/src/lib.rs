@@ -1,1 +1,26 @@
-//! How it runs: stages on timely and differential-dataflow, ticks, effects, conservation.
+//! How a pipeline runs: stages of three kinds on timely and differential-dataflow.
+//!
+//! A [`Network`] says what is wired to what. A [`Session`] runs it on any number of workers: the host feeds input
+//! changes, closes a tick, and waits until every collection has settled. Logical time is one totally ordered
+//! counter of ticks; rounds are a field of [`flow_data::Row`], not a time. Nothing here knows an operator by name.
+
+mod counts;
+mod effect;
+mod engine;
+mod keyed;
+mod memo;
+mod network;
+mod op;
+mod out;
+mod render;
+mod rounds;
+mod session;
+
+pub use counts::{Counts, StepCounts};
+pub use engine::{EffectProgress, Perform};
+pub use memo::{Memo, MemoError, MemoryMemo};
+pub use network::{Body, InputId, ModelSlot, ModelWire, Network, Node, Rounds, Wire};
+pub use op::{Answer, EffectOp, Failure, KeyedOp, Request, RowOp, Source, SourceError, Stage};
+pub use out::{Emission, Out, Port};
+pub use rounds::{Driver, Stopped};
+pub use session::{Session, SessionError, Watch};

@@ -1,0 +1,109 @@
+//! What is wired to what: the form of a pipeline that can be run.
+
+use std::sync::Arc;
+
+use flow_data::Round;
+
+use crate::{Port, Source, Stage};
+
+/// Steps in dependency order, the models they use, and how rounds close the loop.
+#[derive(Clone, Default)]
+pub struct Network {
+    /// Steps; a step's inputs and model come before it.
+    pub nodes: Vec<Node>,
+    /// Declared models.
+    pub models: Vec<ModelSlot>,
+    /// The rounds.
+    pub rounds: Rounds,
+}
+
+/// One step.
+#[derive(Clone)]
+pub struct Node {
+    /// Its name in the pipeline, also its name in the dataflow.
+    pub name: String,
+    /// What it reads; several wires are merged.
+    pub inputs: Vec<Wire>,
+    /// What it does.
+    pub body: Body,
+    /// Number of output ports, `rejected` not counted.
+    pub ports: usize,
+    /// The model its effects use.
+    pub model: Option<ModelWire>,
+    /// Number of its input columns, which rejected rows keep.
+    pub width: usize,
+    /// Whether its rows belong to rounds.
+    pub per_round: bool,
+}
+
+/// What a step does.
+#[derive(Clone)]
+pub enum Body {
+    /// Rows from outside; the host feeds them.
+    Source(Arc<dyn Source>),
+    /// Stages, one after the other.
+    Chain(Vec<Stage>),
+}
+
+impl Body {
+    pub(crate) fn stages(&self) -> usize {
+        match self {
+            Body::Source(_) => 0,
+            Body::Chain(stages) => stages.len(),
+        }
+    }
+}
+
+/// One input of a step.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// The producer, an index into [`Network::nodes`].
+    pub node: usize,
+    /// Its port; `None` for its rejected rows.
+    pub port: Option<Port>,
+    /// The producer's cells to keep, in order; `None` for all as they are.
+    pub project: Option<Vec<usize>>,
+}
+
+/// Where a step's model comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelWire {
+    /// A declared model, an index into [`Network::models`].
+    Slot(usize),
+    /// The step that trains it; before its first round it is what `initial` holds in round 1.
+    Node {
+        /// The training step: the ids of its main port's rows are model digests.
+        node: usize,
+        /// The slot it feeds.
+        initial: Option<usize>,
+    },
+}
+
+/// A declared model.
+#[derive(Clone, Debug)]
+pub struct ModelSlot {
+    /// Its name in the pipeline.
+    pub name: String,
+    /// The step that makes the next round's model; `None` for a model that stays.
+    pub fed_by: Option<usize>,
+}
+
+/// How rounds close the loop.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    /// Number of rounds; at least 1 where a model is fed.
+    pub count: Round,
+    /// The step whose second port names rounds after which none may follow.
+    pub gate: Option<usize>,
+}
+
+/// An input the host feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InputId {
+    /// The rows of a source.
+    Rows(usize),
+    /// The rejected rows of a source.
+    Rejected(usize),
+    /// The digests of a declared model by round.
+    Model(usize),
+}

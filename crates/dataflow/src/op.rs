@@ -1,0 +1,103 @@
+//! The three kinds of operator, weakest first, and sources. Write a new operator as the weakest that can do it.
+
+use std::sync::Arc;
+
+use flow_data::{Heap, Id, Item, Value};
+
+use crate::{Out, Perform};
+
+/// One row in, rows out. Pure: the same item always gives the same output.
+pub trait RowOp: Send + Sync {
+    /// Emits what `item` becomes, or rejects it.
+    fn row(&self, item: &Item, out: &mut Out<'_>);
+}
+
+/// All rows of a key in, rows out. Pure. A changed row recomputes its key, nothing else.
+///
+/// Cost: the rows of all keys are kept arranged (about 60 bytes a row); a change is linear in its key's rows.
+pub trait KeyedOp: Send + Sync {
+    /// What an item is grouped by, beside its round.
+    fn key(&self, item: &Item) -> Id;
+
+    /// Whether a group spans rounds; by default every round has groups of its own.
+    fn across_rounds(&self) -> bool {
+        false
+    }
+
+    /// Emits what the group becomes. `items` is not empty and sorted by (round, id, body). Every item must be
+    /// passed, extended, taken or rejected.
+    fn group(&self, items: &[Item], out: &mut Out<'_>);
+}
+
+/// Asks something expensive or non-deterministic: a model, a trainer, a sandbox. Answers are memoised by key.
+pub trait EffectOp: Send + Sync {
+    /// What must be asked for `item`; `model` is the digest of the step's model, where it has one.
+    ///
+    /// A request's key covers everything its answer depends on. Errs with (reason, detail) to reject the item.
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)>;
+
+    /// Answers requests on the engine's thread, each through `perform.answer(index, ..)` as soon as it is known.
+    ///
+    /// Returns early, leaving requests unanswered, when `perform.cancelled()`.
+    fn perform(&self, requests: &[Request], perform: &Perform<'_>);
+
+    /// Emits the rows made of `item` and the answers to its requests, in the order of the requests. Pure.
+    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>);
+}
+
+/// One question to the engine.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Identity of the answer: equal keys are asked once.
+    pub key: Id,
+    /// The row it is asked for.
+    pub item: Item,
+    /// Digest of the step's model.
+    pub model: Option<Id>,
+    /// Which of the row's requests it is.
+    pub index: u32,
+}
+
+/// The cells of an answer, or why there is none.
+pub type Answer = Result<Vec<Value>, Failure>;
+
+/// Why a request has no answer. The rows that asked are rejected; the failure is not memoised.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Failure {
+    /// Stable word for the cause.
+    pub reason: &'static str,
+    /// The particulars.
+    pub detail: String,
+    /// Whether the run cannot go on: nothing is published and the run ends with this failure.
+    pub fatal: bool,
+}
+
+/// Rows that come from outside the dataflow.
+pub trait Source: Send + Sync {
+    /// All rows of the source, through `out`: good rows by `create`, bad ones by `reject_new`.
+    fn load(&self, heap: &Heap, out: &mut Out<'_>) -> Result<(), SourceError>;
+}
+
+/// A source that cannot be read at all. Nothing runs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// Stable diagnostic code.
+    pub code: &'static str,
+    /// What was attempted and what went wrong, with the path.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// One link of a step's chain: the main port of each feeds the next, the last one's ports are the step's.
+#[derive(Clone)]
+pub enum Stage {
+    /// A row operator.
+    Row(Arc<dyn RowOp>),
+    /// A keyed operator.
+    Keyed(Arc<dyn KeyedOp>),
+    /// An effect.
+    Effect(Arc<dyn EffectOp>),
+}

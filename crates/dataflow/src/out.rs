@@ -1,0 +1,119 @@
+//! Where operators put their output, and where each input row is accounted for.
+
+use flow_data::{Heap, Id, Item, Round, Row, Value};
+
+/// Index of an output port of a step.
+pub type Port = u8;
+
+/// What leaves a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Emission {
+    /// A row on a port.
+    Row(Port, Row),
+    /// A row that goes no further.
+    Rejected(Row),
+    /// So many input rows of the group identified here were used.
+    Taken(Id, u64),
+}
+
+/// Collects what one call of an operator emits.
+pub struct Out<'a> {
+    heap: &'a Heap,
+    width: usize,
+    rows: Vec<(Port, Row)>,
+    taken: Vec<Row>,
+    rejected: Vec<(Row, Row)>,
+}
+
+impl<'a> Out<'a> {
+    /// An empty collector. Rejected rows keep the first `width` cells, the step's input columns.
+    pub fn new(heap: &'a Heap, width: usize) -> Self {
+        Self { heap, width, rows: Vec::new(), taken: Vec::new(), rejected: Vec::new() }
+    }
+
+    /// The item leaves by `port` as it came.
+    pub fn pass(&mut self, port: Port, item: &Item) {
+        self.taken.push(item.row);
+        self.rows.push((port, item.row));
+    }
+
+    /// The item leaves by `port`, `cells` following its own.
+    pub fn extend(&mut self, port: Port, item: &Item, cells: Vec<Value>) {
+        self.taken.push(item.row);
+        self.rows.push((port, item.extended(self.heap, cells).row));
+    }
+
+    /// A new row made from `item`: other identity and round, the item's cells followed by `cells`.
+    pub fn derive(&mut self, port: Port, item: &Item, round: Round, id: Id, cells: Vec<Value>) {
+        self.taken.push(item.row);
+        let body = item.extended(self.heap, cells).row.body;
+        self.rows.push((port, Row { round, id, body }));
+    }
+
+    /// The item is used for a row that [`Out::create`] makes of the whole group.
+    pub fn take(&mut self, item: &Item) {
+        self.taken.push(item.row);
+    }
+
+    /// A new row with cells of its own.
+    pub fn create(&mut self, port: Port, round: Round, id: Id, cells: Vec<Value>) {
+        self.rows.push((port, Item::new(self.heap, round, id, cells).row));
+    }
+
+    /// The item goes no further: `reason` is a stable word, `detail` the particulars.
+    pub fn reject(&mut self, item: &Item, reason: &str, detail: impl Into<String>) {
+        let mut cells: Vec<Value> = (0..self.width).map(|at| item.get(at).clone()).collect();
+        cells.extend([reason.into(), detail.into().into()]);
+        let row = Item::new(self.heap, item.row.round, item.row.id, cells).row;
+        self.rejected.push((item.row, row));
+    }
+
+    /// An input that never became a row of the source, such as a malformed line at `place`.
+    pub fn reject_new(&mut self, place: &str, reason: &str, detail: impl Into<String>) {
+        let mut cells = vec![Value::Null; self.width];
+        cells.extend([reason.into(), detail.into().into()]);
+        let id = Id::of("malformed", [place.as_bytes()]);
+        self.rejected.push((Row { round: 0, id, body: id }, Item::new(self.heap, 0, id, cells).row));
+    }
+
+    /// The rows emitted so far.
+    pub fn rows(&self) -> &[(Port, Row)] {
+        &self.rows
+    }
+
+    /// The rows rejected so far.
+    pub fn rejected(&self) -> impl Iterator<Item = Row> + '_ {
+        self.rejected.iter().map(|(_, row)| *row)
+    }
+
+    /// What became of `input`, the rows of the call with their multiplicities.
+    pub(crate) fn settle(mut self, input: &[(Row, isize)]) -> Settled {
+        self.taken.sort_unstable();
+        self.taken.dedup();
+        self.rejected.sort_unstable();
+        let mut settled = Settled { rows: self.rows, rejected: Vec::new(), taken: 0, lost: 0 };
+        for (row, count) in input {
+            let used = self.taken.binary_search(row).is_ok();
+            let first = self.rejected.partition_point(|(from, _)| from < row);
+            let rejected = self.rejected[first..].iter().take_while(|(from, _)| from == row).count();
+            match (used, rejected) {
+                (true, 0) => settled.taken += count,
+                (false, 1) => settled.rejected.push((self.rejected[first].1, *count)),
+                _ => settled.lost += count.unsigned_abs(),
+            }
+        }
+        settled
+    }
+}
+
+/// What one call of an operator made of its input.
+pub(crate) struct Settled {
+    /// Rows by port.
+    pub(crate) rows: Vec<(Port, Row)>,
+    /// Rejected rows with their multiplicities.
+    pub(crate) rejected: Vec<(Row, isize)>,
+    /// Input rows that were used.
+    pub(crate) taken: isize,
+    /// Input rows that were neither used nor rejected, or more than once: a fault of the operator.
+    pub(crate) lost: usize,
+}

@@ -1,0 +1,333 @@
+//! From a network to a timely dataflow: a straight walk over its nodes.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use differential_dataflow::input::InputSession;
+use differential_dataflow::{AsCollection, VecCollection};
+use flow_data::{Heap, Id, Item, Round, Row};
+use timely::dataflow::Scope;
+use timely::dataflow::operators::probe::Handle;
+use timely::dataflow::operators::vec::Map;
+
+use crate::counts::{Counts, StageCounts};
+use crate::engine::Client;
+use crate::{
+    Body, Emission, InputId, ModelWire, Network, Node, Out, Port, RowOp, Stage, Wire, effect, keyed,
+};
+
+/// Logical time: one step for each batch of input changes.
+pub(crate) type Tick = u64;
+/// A collection inside a dataflow.
+pub(crate) type Rows<'scope, D = Row> = VecCollection<'scope, Tick, D, isize>;
+/// The host's end of an input.
+pub(crate) type Inputs = BTreeMap<InputId, InputSession<Tick, Row, isize>>;
+
+/// Parts of the key of a cross product with a model, so that it spreads over workers.
+const SPREAD: u64 = 64;
+
+/// What all workers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) network: Arc<Network>,
+    pub(crate) heap: Arc<Heap>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) captured: Arc<Captured>,
+    pub(crate) client: Client,
+}
+
+/// Rows of the ports that the host looks at, by step and port (`None` for rejected rows).
+pub(crate) struct Captured(Mutex<BTreeMap<(usize, Option<Port>), BTreeMap<Row, isize>>>);
+
+impl Captured {
+    pub(crate) fn new(ports: impl IntoIterator<Item = (usize, Option<Port>)>) -> Self {
+        Self(Mutex::new(ports.into_iter().map(|port| (port, BTreeMap::new())).collect()))
+    }
+
+    pub(crate) fn rows(&self, port: (usize, Option<Port>)) -> BTreeMap<Row, isize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned().unwrap_or_default()
+    }
+
+    fn watches(&self, port: (usize, Option<Port>)) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&port)
+    }
+
+    fn add(&self, port: (usize, Option<Port>), updates: &[(Row, Tick, isize)]) {
+        let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = captured.entry(port).or_default();
+        for (row, _, diff) in updates {
+            let count = rows.entry(*row).or_default();
+            *count += diff;
+            if *count == 0 {
+                rows.remove(row);
+            }
+        }
+    }
+}
+
+/// Where in the network a stage is, with what every stage needs.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) heap: Arc<Heap>,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) node: usize,
+    pub(crate) stage: usize,
+    pub(crate) width: usize,
+}
+
+impl Place {
+    pub(crate) fn name(&self) -> &str {
+        &self.network.nodes[self.node].name
+    }
+
+    fn stage_counts(&self) -> &StageCounts {
+        &self.counts.node(self.node).stages[self.stage]
+    }
+
+    pub(crate) fn count_input(&self, diff: isize) {
+        self.stage_counts().input.fetch_add(diff as i64, Relaxed);
+    }
+
+    pub(crate) fn lose(&self, rows: usize) {
+        self.stage_counts().lost.fetch_add(rows as u64, Relaxed);
+    }
+
+    /// The updates of what one row became.
+    pub(crate) fn emit(
+        &self,
+        out: Out<'_>,
+        row: Row,
+        time: Tick,
+        diff: isize,
+    ) -> Vec<(Emission, Tick, isize)> {
+        let settled = out.settle(&[(row, 1)]);
+        self.lose(settled.lost);
+        self.stage_counts().taken.fetch_add((settled.taken * diff) as i64, Relaxed);
+        let rows = settled.rows.into_iter().map(|(port, row)| Emission::Row(port, row));
+        let rejected = settled.rejected.into_iter().map(|(row, _)| Emission::Rejected(row));
+        rows.chain(rejected).map(|emission| (emission, time, diff)).collect()
+    }
+}
+
+/// The collections of one node.
+struct Built<'scope> {
+    ports: Vec<Rows<'scope>>,
+    rejected: Rows<'scope>,
+}
+
+/// Builds the dataflow; the host feeds `Inputs` and waits on the probe.
+pub(crate) fn render<'scope>(scope: Scope<'scope, Tick>, shared: &Shared) -> (Inputs, Handle<Tick>) {
+    let mut builder = Builder { scope, shared, inputs: Inputs::new(), models: Vec::new(), built: Vec::new() };
+    for slot in 0..shared.network.models.len() {
+        let rows = builder.input(InputId::Model(slot));
+        builder.models.push(rows);
+    }
+    for node in 0..shared.network.nodes.len() {
+        let built = builder.node(node);
+        builder.built.push(built);
+    }
+    let probe = Handle::new();
+    let Builder { built, inputs, .. } = builder;
+    for (node, built) in built.into_iter().enumerate() {
+        observe(shared, node, built, &probe);
+    }
+    (inputs, probe)
+}
+
+/// Counts, captures and probes every port of a node.
+fn observe(shared: &Shared, node: usize, built: Built<'_>, probe: &Handle<Tick>) {
+    let ports = built.ports.into_iter().enumerate().map(|(port, rows)| (Some(port as Port), rows));
+    for (port, rows) in ports.chain([(None, built.rejected)]) {
+        let counts = shared.counts.clone();
+        let captured = shared.captured.watches((node, port)).then(|| shared.captured.clone());
+        rows.inspect_batch(move |_, updates| {
+            let sum: isize = updates.iter().map(|(_, _, diff)| diff).sum();
+            let counts = counts.node(node);
+            let counter = port.map_or(&counts.rejected, |port| &counts.ports[usize::from(port)]);
+            counter.fetch_add(sum as i64, Relaxed);
+            if let Some(captured) = &captured {
+                captured.add((node, port), updates);
+            }
+        })
+        .probe_with(probe);
+    }
+}
+
+struct Builder<'scope, 'a> {
+    scope: Scope<'scope, Tick>,
+    shared: &'a Shared,
+    inputs: Inputs,
+    models: Vec<Rows<'scope>>,
+    built: Vec<Built<'scope>>,
+}
+
+impl<'scope> Builder<'scope, '_> {
+    fn input(&mut self, id: InputId) -> Rows<'scope> {
+        let mut session = InputSession::new();
+        let rows = session.to_collection(self.scope);
+        self.inputs.insert(id, session);
+        rows
+    }
+
+    fn node(&mut self, node: usize) -> Built<'scope> {
+        match &self.shared.network.nodes[node].body {
+            Body::Source(_) => Built {
+                ports: vec![self.input(InputId::Rows(node))],
+                rejected: self.input(InputId::Rejected(node)),
+            },
+            Body::Chain(stages) => self.chain(node, stages),
+        }
+    }
+
+    fn chain(&mut self, node: usize, stages: &[Stage]) -> Built<'scope> {
+        let description = &self.shared.network.nodes[node];
+        let mut rows = self.merged(description);
+        let mut rejected = Vec::new();
+        let mut emissions = None;
+        for (at, stage) in stages.iter().enumerate() {
+            if let Some(last) = emissions.take() {
+                rows = port_of(last, 0);
+            }
+            let place = self.place(node, at);
+            let made = self.stage(place.clone(), stage, rows.clone());
+            rejected.push(rejected_of(&place, made.clone()));
+            emissions = Some(made);
+        }
+        let emissions = emissions.expect("a chain has at least one stage");
+        Built {
+            ports: (0..description.ports).map(|port| port_of(emissions.clone(), port as Port)).collect(),
+            rejected: differential_dataflow::collection::concatenate(self.scope, rejected),
+        }
+    }
+
+    fn place(&self, node: usize, stage: usize) -> Place {
+        Place {
+            heap: self.shared.heap.clone(),
+            counts: self.shared.counts.clone(),
+            network: self.shared.network.clone(),
+            node,
+            stage,
+            width: self.shared.network.nodes[node].width,
+        }
+    }
+
+    fn stage(&self, place: Place, stage: &Stage, rows: Rows<'scope>) -> Rows<'scope, Emission> {
+        match stage {
+            Stage::Row(op) => row_stage(place, op.clone(), rows),
+            Stage::Keyed(op) => {
+                let counting = place.clone();
+                let rows = rows.inspect_batch(move |_, updates| {
+                    counting.count_input(updates.iter().map(|(_, _, diff)| diff).sum());
+                });
+                keyed::render(place, op.clone(), rows)
+            }
+            Stage::Effect(op) => {
+                let rows = self.with_model(&self.shared.network.nodes[place.node], rows);
+                effect::render(place, op.clone(), self.shared.client.clone(), rows)
+            }
+        }
+    }
+
+    /// The node's input: all its wires, projected to common columns; rows of no round are repeated in every round
+    /// where another wire has rounds.
+    fn merged(&self, node: &Node) -> Rows<'scope> {
+        let any_round = node.inputs.iter().any(|wire| self.shared.network.nodes[wire.node].per_round);
+        let wires = node.inputs.iter().map(|wire| {
+            let rows = self.wire(wire);
+            let repeat = any_round && !self.shared.network.nodes[wire.node].per_round;
+            if repeat { self.in_every_round(rows) } else { rows }
+        });
+        differential_dataflow::collection::concatenate(self.scope, wires.collect::<Vec<_>>())
+    }
+
+    fn wire(&self, wire: &Wire) -> Rows<'scope> {
+        let built = &self.built[wire.node];
+        let rows = wire.port.map_or(&built.rejected, |port| &built.ports[usize::from(port)]).clone();
+        let Some(cells) = wire.project.clone() else { return rows };
+        let heap = self.shared.heap.clone();
+        rows.map(move |row| {
+            let item = Item::load(&heap, row);
+            let cells = cells.iter().map(|at| item.get(*at).clone()).collect();
+            Item::new(&heap, row.round, row.id, cells).row
+        })
+    }
+
+    fn in_every_round(&self, rows: Rows<'scope>) -> Rows<'scope> {
+        let slot = self.shared.network.models.iter().position(|slot| slot.fed_by.is_some());
+        let slot = slot.expect("rows belong to rounds only where a model is fed");
+        cross(rows, self.models[slot].clone(), false).map(|(row, _)| row)
+    }
+
+    fn with_model(&self, node: &Node, rows: Rows<'scope>) -> Rows<'scope, (Row, Option<Id>)> {
+        let Some(wire) = node.model else { return rows.map(|row| (row, None)) };
+        let in_rounds = node.inputs.iter().any(|wire| self.shared.network.nodes[wire.node].per_round);
+        let (models, per_round) = self.model(wire);
+        cross(rows, models, in_rounds && per_round).map(|(row, model)| (row, Some(model)))
+    }
+
+    /// The rows of a model (id = digest), and whether it differs by round.
+    fn model(&self, wire: ModelWire) -> (Rows<'scope>, bool) {
+        match wire {
+            ModelWire::Slot(slot) => {
+                (self.models[slot].clone(), self.shared.network.models[slot].fed_by.is_some())
+            }
+            ModelWire::Node { node, initial } => {
+                let trained = self.built[node].ports[0].clone();
+                let per_round = self.shared.network.nodes[node].per_round;
+                let Some(slot) = initial else { return (trained, per_round) };
+                let first = self.models[slot].clone().filter(|model| model.round == 1);
+                (first.map(|model| Row { round: 0, ..model }).concat(trained), per_round)
+            }
+        }
+    }
+}
+
+/// Every row with every model, or with the model of its round. The row's round becomes the later of the two.
+fn cross<'scope>(rows: Rows<'scope>, models: Rows<'scope>, by_round: bool) -> Rows<'scope, (Row, Id)> {
+    let round = move |row: &Row| -> Round { if by_round { row.round } else { 0 } };
+    let rows = rows.map(move |row| ((round(&row), row.id.leading() % SPREAD), row));
+    let models = models.flat_map(move |model| {
+        let digest = (model.round, model.id);
+        (0..SPREAD).map(move |part| ((round(&model), part), digest))
+    });
+    rows.join_map(models, |_, row, (round, model)| (Row { round: row.round.max(*round), ..*row }, *model))
+}
+
+fn row_stage<'scope>(place: Place, op: Arc<dyn RowOp>, rows: Rows<'scope>) -> Rows<'scope, Emission> {
+    rows.inner
+        .flat_map(move |(row, time, diff)| {
+            place.count_input(diff);
+            let mut out = Out::new(&place.heap, place.width);
+            op.row(&Item::load(&place.heap, row), &mut out);
+            place.emit(out, row, time, diff)
+        })
+        .as_collection()
+}
+
+fn port_of(emissions: Rows<'_, Emission>, wanted: Port) -> Rows<'_> {
+    emissions.flat_map(move |emission| match emission {
+        Emission::Row(port, row) if port == wanted => Some(row),
+        _ => None,
+    })
+}
+
+/// The rejected rows of a stage. Groups' counts of used rows end here too.
+fn rejected_of<'scope>(place: &Place, emissions: Rows<'scope, Emission>) -> Rows<'scope> {
+    let place = place.clone();
+    emissions
+        .inner
+        .flat_map(move |(emission, time, diff)| match emission {
+            Emission::Rejected(row) => {
+                place.stage_counts().rejected.fetch_add(diff as i64, Relaxed);
+                Some((row, time, diff))
+            }
+            Emission::Taken(_, rows) => {
+                place.stage_counts().taken.fetch_add(rows as i64 * diff as i64, Relaxed);
+                None
+            }
+            Emission::Row(..) => None,
+        })
+        .as_collection()
+}

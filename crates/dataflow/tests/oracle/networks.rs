@@ -1,0 +1,84 @@
+//! Random networks over the operators of `ops`.
+
+use std::sync::Arc;
+
+use flow_dataflow::{Body, ModelSlot, ModelWire, Network, Node, Rounds, Stage, Wire};
+use proptest::prelude::*;
+
+use crate::ops::{Asked, Cap, Draw, Fed, Gather, Route, Train};
+
+/// (kind of operator, which earlier step it reads) for every step after the source.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) steps: Vec<(u8, u8)>,
+    pub(crate) rounds: u32,
+}
+
+pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
+    let steps = proptest::collection::vec((0u8..8, any::<u8>()), 1..7);
+    (steps, 1u32..4).prop_map(|(steps, rounds)| Recipe { steps, rounds })
+}
+
+/// A network with a source of two columns, the recipe's steps, and, where step kind 5 occurs, a loop through the
+/// first such step.
+pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
+    let trainer = recipe.steps.iter().position(|(kind, _)| *kind == 5).map(|at| at + 1);
+    let mut nodes = vec![node("source", vec![], Body::Source(Arc::new(Fed)), 1, None, false)];
+    for (at, (kind, from)) in recipe.steps.iter().enumerate() {
+        let producer = usize::from(*from) % (at + 1);
+        let mut inputs = vec![wire(&nodes, producer, *from)];
+        if *kind == 6 {
+            inputs.push(wire(&nodes, usize::from(from / 16) % (at + 1), from / 2));
+            inputs.iter_mut().for_each(|wire| wire.project = Some(vec![0, 1]));
+        }
+        let learned = trainer.filter(|trainer| *trainer <= at);
+        let model = match kind {
+            4 | 5 => Some(ModelWire::Slot(0)),
+            7 => Some(learned.map_or(ModelWire::Slot(1), |node| ModelWire::Node { node, initial: Some(0) })),
+            _ => None,
+        };
+        let fed = trainer.is_some() && matches!(model, Some(ModelWire::Slot(0) | ModelWire::Node { .. }));
+        let per_round = fed || inputs.iter().any(|wire| nodes[wire.node].per_round);
+        let (body, ports) = body(*kind, asked);
+        nodes.push(node(&format!("step{at}"), inputs, body, ports, model, per_round));
+    }
+    let models = vec![
+        ModelSlot { name: "policy".into(), fed_by: trainer },
+        ModelSlot { name: "critic".into(), fed_by: None },
+    ];
+    Network { nodes, models, rounds: Rounds { count: recipe.rounds, gate: None } }
+}
+
+fn body(kind: u8, asked: &Asked) -> (Body, usize) {
+    let asked = asked.clone();
+    let draw = |n| Stage::Effect(Arc::new(Draw { n, asked: asked.clone() }));
+    match kind {
+        0 | 6 => (Body::Chain(vec![Stage::Row(Arc::new(Route))]), 2),
+        1 => (Body::Chain(vec![Stage::Keyed(Arc::new(Cap))]), 1),
+        2 => (Body::Chain(vec![Stage::Keyed(Arc::new(Gather { across: true }))]), 1),
+        3 => (Body::Chain(vec![Stage::Row(Arc::new(Route)), Stage::Keyed(Arc::new(Cap))]), 1),
+        5 => {
+            let gather = Stage::Keyed(Arc::new(Gather { across: false }));
+            (Body::Chain(vec![gather, Stage::Effect(Arc::new(Train { asked: asked.clone() }))]), 1)
+        }
+        7 => (Body::Chain(vec![draw(2), Stage::Keyed(Arc::new(Cap))]), 1),
+        _ => (Body::Chain(vec![draw(3)]), 1),
+    }
+}
+
+fn wire(nodes: &[Node], node: usize, choice: u8) -> Wire {
+    let ports = nodes[node].ports as u8;
+    let port = Some(choice / 3 % (ports + 1)).filter(|port| *port < ports);
+    Wire { node, port, project: None }
+}
+
+fn node(
+    name: &str,
+    inputs: Vec<Wire>,
+    body: Body,
+    ports: usize,
+    model: Option<ModelWire>,
+    per_round: bool,
+) -> Node {
+    Node { name: name.into(), inputs, body, ports, model, width: 2, per_round }
+}
