@@ -1,0 +1,103 @@
+//! The settings of a training run, with Hugging Face's names.
+
+use crate::Error;
+
+/// How the learning rate falls after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedule {
+    /// Half a cosine down to zero.
+    #[default]
+    Cosine,
+    /// A straight line down to zero.
+    Linear,
+    /// Not at all.
+    Constant,
+}
+
+/// Settings of [`crate::train`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// Passes over the examples; a fraction ends within a pass. Default 1.
+    pub epochs: f64,
+    /// Number of optimiser steps; overrides `epochs`, passing over the examples as often as needed. Default none.
+    pub max_steps: Option<usize>,
+    /// Documents per step; with `pack`, rows of `max_length` tokens per step. Default 32.
+    pub batch_size: usize,
+    /// Longest document in tokens, prompt, completion and end token together; the rest is cut off. Default 512.
+    pub max_length: usize,
+    /// Whether a step takes as many documents as fit into `batch_size · max_length` tokens, instead of `batch_size`
+    /// documents. Documents never see each other and nothing is padded, either way. Default false.
+    pub pack: bool,
+    /// Peak learning rate. Default 5e-4.
+    pub learning_rate: f64,
+    /// Share of the steps in which the learning rate rises in a straight line. Default 0.03.
+    pub warmup_ratio: f64,
+    /// Course of the learning rate after the warm-up. Default cosine.
+    pub schedule: Schedule,
+    /// Decoupled weight decay of all matrices; norms do not decay. Default 0.01.
+    pub weight_decay: f64,
+    /// Decay of the first and second moment. Default (0.9, 0.999).
+    pub betas: (f64, f64),
+    /// Added to the root of the second moment. Default 1e-8.
+    pub eps: f64,
+    /// Gradients with a larger norm, over all parameters, are scaled down to it. Default 1.
+    pub max_grad_norm: f64,
+    /// Orders the examples of each pass. Default 0.
+    pub seed: u64,
+    /// Threads to use at most; none for all cores. No influence on the result.
+    pub threads: Option<usize>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 1.0,
+            max_steps: None,
+            batch_size: 32,
+            max_length: 512,
+            pack: false,
+            learning_rate: 5e-4,
+            warmup_ratio: 0.03,
+            schedule: Schedule::Cosine,
+            weight_decay: 0.01,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            max_grad_norm: 1.0,
+            seed: 0,
+            threads: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Checks the ranges; `positions` is the longest sequence of the model.
+    pub(crate) fn validate(&self, positions: usize) -> Result<(), Error> {
+        let unit = |x: f64| (0.0..1.0).contains(&x);
+        require(self.epochs > 0.0 && self.epochs.is_finite(), "epochs", self.epochs, "more than 0")?;
+        require(self.max_steps != Some(0), "max_steps", 0, "at least 1")?;
+        require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")?;
+        let lengths = 2..=positions;
+        let expected = format!("2 to the model's {positions} positions");
+        require(lengths.contains(&self.max_length), "max_length", self.max_length, expected)?;
+        require(self.learning_rate >= 0.0, "learning_rate", self.learning_rate, "0 or more")?;
+        require((0.0..=1.0).contains(&self.warmup_ratio), "warmup_ratio", self.warmup_ratio, "0 to 1")?;
+        require(self.weight_decay >= 0.0, "weight_decay", self.weight_decay, "0 or more")?;
+        require(unit(self.betas.0), "betas.0", self.betas.0, "0 up to, not including, 1")?;
+        require(unit(self.betas.1), "betas.1", self.betas.1, "0 up to, not including, 1")?;
+        require(self.eps > 0.0, "eps", self.eps, "more than 0")?;
+        require(self.max_grad_norm > 0.0, "max_grad_norm", self.max_grad_norm, "more than 0")?;
+        require(self.threads != Some(0), "threads", 0, "at least 1")
+    }
+}
+
+pub(crate) fn require(
+    holds: bool,
+    key: &'static str,
+    found: impl ToString,
+    expected: impl Into<String>,
+) -> Result<(), Error> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::Setting { key, found: found.to_string(), expected: expected.into() })
+}

@@ -1,0 +1,47 @@
+//! Why a model could not be trained.
+
+/// A failure of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is out of its range.
+    #[error("training setting `{key}` has the value {found}, expected {expected}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// No example has a completion token within `max_length`.
+    #[error("none of {examples} examples has a completion token to learn from")]
+    NothingToLearn {
+        /// Examples given.
+        examples: usize,
+    },
+    /// Loss or gradient became infinite or not a number.
+    #[error("training diverged at step {step}: loss {loss}, gradient norm {grad_norm}")]
+    Diverged {
+        /// The step, counted from 1.
+        step: usize,
+        /// Its loss.
+        loss: f64,
+        /// Its gradient norm before clipping.
+        grad_norm: f64,
+    },
+    /// Only a dense checkpoint can be upcycled.
+    #[error("upcycling needs a dense checkpoint, this one has {experts} experts")]
+    NotDense {
+        /// Its routed experts.
+        experts: usize,
+    },
+    /// The checkpoint or its tokenizer failed.
+    #[error("cannot use the checkpoint")]
+    Model(#[from] flow_model::Error),
+    /// A tensor operation failed.
+    #[error("cannot compute the step")]
+    Tensor(#[from] candle_core::Error),
+    /// Threads could not be started.
+    #[error("cannot start the training threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}

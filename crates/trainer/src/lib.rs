@@ -1,0 +1,29 @@
+//! How a model learns: packing, losses, optimiser, upcycling.
+//!
+//! [`train`] continues a [`flow_model::Checkpoint`] on prompts with completions; [`upcycle`] turns a dense checkpoint
+//! into a mixture of experts that computes the same. Everything runs on the CPU in f32. The result depends on the
+//! arguments only, to the bit: not on the number of threads or cores.
+
+mod adamw;
+mod batch;
+mod config;
+mod error;
+mod model;
+mod ops;
+mod product;
+mod report;
+mod rope;
+mod schedule;
+mod simd;
+mod steps;
+mod train;
+mod upcycle;
+mod workers;
+
+pub use batch::Example;
+pub use config::{Schedule, TrainConfig};
+pub use error::Error;
+pub use model::logits;
+pub use report::{LayerLoad, StepReport, TrainReport, Trained};
+pub use train::train;
+pub use upcycle::{GateMode, MoeUpcycle, upcycle};

@@ -1,0 +1,88 @@
+//! What a training run tells about itself.
+
+use flow_model::Checkpoint;
+
+use crate::ops::router::Routing;
+
+/// The result of [`crate::train`].
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The model after the last step.
+    pub checkpoint: Checkpoint,
+    /// How it got there.
+    pub report: TrainReport,
+}
+
+/// The course of a training run.
+#[derive(Clone, Debug, Default)]
+pub struct TrainReport {
+    /// Every step, in order.
+    pub steps: Vec<StepReport>,
+    /// Examples given.
+    pub examples: usize,
+    /// Examples left out because no completion token lies within `max_length`.
+    pub skipped: usize,
+    /// Examples cut at `max_length`, those left out included.
+    pub truncated: usize,
+    /// Tokens computed, prompts included, over all steps.
+    pub tokens: u64,
+    /// Whether the observer stopped the run early.
+    pub stopped: bool,
+}
+
+/// One optimiser step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Counted from 1.
+    pub step: usize,
+    /// Steps planned.
+    pub steps: usize,
+    /// Mean cross-entropy of the completion tokens, nats, before the update.
+    pub loss: f64,
+    /// Learning rate of the update.
+    pub learning_rate: f64,
+    /// Norm of the gradient of all parameters before clipping.
+    pub grad_norm: f64,
+    /// Tokens computed, prompts included.
+    pub tokens: usize,
+    /// Tokens that counted in the loss.
+    pub scored_tokens: usize,
+    /// The experts of each layer; empty for a dense model.
+    pub layers: Vec<LayerLoad>,
+}
+
+/// The use of one layer's experts in one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LayerLoad {
+    /// Visits of each routed expert; they sum to tokens · experts per token.
+    pub tokens_per_expert: Vec<u64>,
+    /// Mean entropy of the router's distribution, nats; ln E when indifferent.
+    pub router_entropy: f64,
+    /// Load-balance loss, unweighted: E · Σ f·P, 1 when the load is even.
+    pub balance_loss: f64,
+    /// Router z-loss, unweighted.
+    pub z_loss: f64,
+}
+
+impl LayerLoad {
+    /// What one slice of a step saw; means are weighted by `share`, the slice's part of the tokens.
+    pub(crate) fn of(routing: &Routing, share: f64) -> Self {
+        Self {
+            tokens_per_expert: routing.load(),
+            router_entropy: share * routing.entropy(),
+            balance_loss: share * routing.balance(),
+            z_loss: share * routing.z_loss(),
+        }
+    }
+
+    /// Adds another slice of the same step and layer.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.tokens_per_expert.resize(other.tokens_per_expert.len(), 0);
+        for (sum, visits) in self.tokens_per_expert.iter_mut().zip(&other.tokens_per_expert) {
+            *sum += visits;
+        }
+        self.router_entropy += other.router_entropy;
+        self.balance_loss += other.balance_loss;
+        self.z_loss += other.z_loss;
+    }
+}

@@ -1,0 +1,47 @@
+//! Rotary positions, rotate-half convention: element d of a head turns with element d + head_dim/2.
+
+/// Cosines and sines by position and frequency.
+#[derive(Debug)]
+pub(crate) struct Rope {
+    half: usize,
+    cosines: Vec<f32>,
+    sines: Vec<f32>,
+}
+
+impl Rope {
+    /// Angles position · theta^(−2d / head_dim), computed in f64.
+    pub(crate) fn new(positions: usize, head_dim: usize, theta: f64) -> Self {
+        let half = head_dim / 2;
+        let angle = |i: usize| (i / half) as f64 * theta.powf(-((2 * (i % half)) as f64) / head_dim as f64);
+        let (cosines, sines) =
+            (0..positions * half).map(|i| (angle(i).cos() as f32, angle(i).sin() as f32)).unzip();
+        Self { half, cosines, sines }
+    }
+
+    /// `to = scale · rotate(from)` for one head at `position`.
+    #[inline(always)]
+    pub(crate) fn rotate(&self, position: usize, scale: f32, from: &[f32], to: &mut [f32]) {
+        self.turn(position, scale, 1.0, from, to);
+    }
+
+    /// `to = scale · rotate⁻¹(from)`, which is also the backward pass of [`Rope::rotate`].
+    #[inline(always)]
+    pub(crate) fn rotate_back(&self, position: usize, scale: f32, from: &[f32], to: &mut [f32]) {
+        self.turn(position, scale, -1.0, from, to);
+    }
+
+    #[inline(always)]
+    fn turn(&self, position: usize, scale: f32, direction: f32, from: &[f32], to: &mut [f32]) {
+        let half = self.half;
+        let row = position * half..(position + 1) * half;
+        let angles = self.cosines[row.clone()].iter().zip(&self.sines[row]);
+        let (from_low, from_high) = from.split_at(half);
+        let (to_low, to_high) = to.split_at_mut(half);
+        let pairs = from_low.iter().zip(from_high).zip(to_low.iter_mut().zip(to_high));
+        for (((a, b), (low, high)), (cos, sin)) in pairs.zip(angles) {
+            let sin = sin * direction;
+            *low = (a * cos - b * sin) * scale;
+            *high = (b * cos + a * sin) * scale;
+        }
+    }
+}
