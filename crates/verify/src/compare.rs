@@ -180,9 +180,9 @@ fn may_be_converted(a: &BigRational, b: &BigRational) -> bool {
         return false;
     }
     let (up, down) = (a / b, b / a);
-    [up, down].iter().any(|ratio| {
-        ratio.is_integer() && UNIT_RATIOS.iter().any(|known| *ratio.numer() == (*known).into())
-    })
+    [up, down]
+        .iter()
+        .any(|ratio| ratio.is_integer() && UNIT_RATIOS.iter().any(|known| *ratio.numer() == (*known).into()))
 }
 
 /// Whether `a`, a decimal, is `b` rounded to the digits of `a`, of which `b` has more.
@@ -244,8 +244,15 @@ mod tests {
         for (gold, answer) in equal {
             assert_eq!(outcome(gold, answer, Compare::Math), Outcome::Equal, "{gold} and {answer}");
         }
-        let different =
-            [("18", "19"), ("5", "5.001"), ("10%", "1"), ("10%", "20%"), ("2", "2 million"), ("18", "17 eggs"), ("-3", "3")];
+        let different = [
+            ("18", "19"),
+            ("5", "5.001"),
+            ("10%", "1"),
+            ("10%", "20%"),
+            ("2", "2 million"),
+            ("18", "17 eggs"),
+            ("-3", "3"),
+        ];
         for (gold, answer) in different {
             assert_eq!(outcome(gold, answer, Compare::Math), Outcome::Different, "{gold} and {answer}");
         }
@@ -272,7 +279,9 @@ mod tests {
         for (gold, answer) in [("1/3", "0.333"), ("33.3", "100/3"), ("2.67", "2.6667"), ("18", "18.0")] {
             assert_eq!(outcome(gold, answer, Compare::Numeric), Outcome::Equal, "{gold} and {answer}");
         }
-        for (gold, answer) in [("1/3", "0.33"), ("8.75", "8.8"), ("5", "5.001"), ("1200", "1200.4"), ("0.334", "1/3")] {
+        for (gold, answer) in
+            [("1/3", "0.33"), ("8.75", "8.8"), ("5", "5.001"), ("1200", "1200.4"), ("0.334", "1/3")]
+        {
             assert_eq!(outcome(gold, answer, Compare::Numeric), Outcome::Different, "{gold} and {answer}");
         }
         assert_eq!(outcome("x", "x", Compare::Numeric), Outcome::Unknown);

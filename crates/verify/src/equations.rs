@@ -14,6 +14,7 @@
 //! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Sides above 64 symbols,
 //! nesting above 16 and values above 1,024 bits are left unchecked.
 
+mod doubt;
 mod evaluate;
 mod lexer;
 mod line;
@@ -133,6 +134,8 @@ mod tests {
             "2^{3} \\times 2 = 16",
             "1 1/2 + 1/2 = 2",
             "- 5 + 3 = 8",
+            "- 5 + 3 = -2",
+            "(5) - 2 + 3 = 6",
             "1. 5 + 3 = 8",
             "The change is -5 + 3 = -2",
             "\\$5 \\cdot 2 = \\$10",
@@ -142,6 +145,11 @@ mod tests {
             "$18.50 − $6.50 = $12 more",
             "1/2 * 1/2 * 8 = 2!",
             "Total:2+2=4",
+            "14 pieces/house * 60 houses = 840 pieces",
+            "$5400/week * 4 weeks = $21600",
+            "Sam memorised 4+6=10 digits of pi.",
+            "That is 2*40cm = 80cm",
+            "100% - 40% = 60% of the students",
         ];
         for line in lines {
             assert_eq!(label(line), Label::Correct, "{line}");
@@ -200,6 +208,24 @@ mod tests {
             "= 5",
             "3 + 4 =",
             "log 5 + 3 = 9",
+            "100 cents = $1",
+            "He needs 50 cents because $1 / 2 = 50 cents",
+            "14 hours = 14 * 60",
+            "4 / 3 = 1 and 1/3",
+            "12 x 1 and 1/4 = 15",
+            "0900-0130 = 0730 hours",
+            "25 / 1/3 = 75",
+            "600 x 30 = 18 000 watts",
+            ".8 + . 84 + .82 = 2.46",
+            "20 / 240 = 8.333...%",
+            "13 / 6 = 2 full cycles with a remainder of 1",
+            "10 pages on day 1 * 2 = 20 pages",
+            "14, 400 / 80 = 180",
+            "X = 9 because - 18/-2 = 9",
+            "3x +4 - 4 = 28 - 4",
+            "¾ x 3/3 = 9/12",
+            "100 / 5 = 20 times 2 people",
+            "$(45/300*100)% = 15% of $300",
         ];
         for line in lines {
             let steps = check_steps(line);
@@ -211,7 +237,10 @@ mod tests {
     fn steps_are_the_lines_that_are_not_blank() {
         let text = "First.\n\n  1 + 1 = 2 \r\n2 + 2 = 5\n";
         let steps = check_steps(text);
-        assert_eq!(steps.iter().map(|step| step.text).collect::<Vec<_>>(), ["First.", "1 + 1 = 2", "2 + 2 = 5"]);
+        assert_eq!(
+            steps.iter().map(|step| step.text).collect::<Vec<_>>(),
+            ["First.", "1 + 1 = 2", "2 + 2 = 5"]
+        );
         assert!(steps.iter().all(|step| &text[step.range.clone()] == step.text));
         assert_eq!(first_wrong(&steps), Some(2));
         assert!(!all_sound(&steps));

@@ -64,9 +64,7 @@ pub fn extract(text: &str, how: Extract) -> Option<Extracted<'_>> {
         Extract::Boxed => found(boxed(text), "boxed"),
         Extract::LastNumber => last_number(),
         Extract::Auto if text.contains(BOXED) => found(boxed(text), "boxed"),
-        Extract::Auto => {
-            final_line().or_else(|| found(phrase(text), "phrase")).or_else(last_number)
-        }
+        Extract::Auto => final_line().or_else(|| found(phrase(text), "phrase")).or_else(last_number),
     }
 }
 

@@ -20,7 +20,9 @@ pub(crate) fn parse_name<T: Copy>(
     given: &str,
 ) -> Result<T, UnknownName> {
     let position = known.iter().position(|name| *name == given);
-    position
-        .and_then(|i| values.get(i).copied())
-        .ok_or_else(|| UnknownName { what, given: given.to_owned(), known })
+    position.and_then(|i| values.get(i).copied()).ok_or_else(|| UnknownName {
+        what,
+        given: given.to_owned(),
+        known,
+    })
 }

@@ -48,7 +48,8 @@ pub(crate) fn text_key(normal: &str) -> String {
 }
 
 fn is_ordinary(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'.' | b',' | b'-' | b'+' | b'/' | b'%' | b'(' | b')')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b' ' | b'.' | b',' | b'-' | b'+' | b'/' | b'%' | b'(' | b')')
 }
 
 fn unwrap(text: &str) -> &str {
@@ -148,7 +149,9 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
         "," | ";" | ":" | " " | "quad" | "qquad" | "\\" => out.push(' '),
         "!" | "left" | "right" | "displaystyle" | "(" | ")" | "[" | "]" => {}
         "frac" | "dfrac" | "tfrac" | "cfrac" => out.push_str("\\frac"),
-        "text" | "textrm" | "textnormal" | "mathrm" | "mbox" | "mathit" | "textit" if after.starts_with('{') => {
+        "text" | "textrm" | "textnormal" | "mathrm" | "mbox" | "mathit" | "textit"
+            if after.starts_with('{') =>
+        {
             out.push_str("\\text");
         }
         "times" | "cdot" => out.push('×'),

@@ -162,7 +162,7 @@ pub(crate) fn parse(rest: &str, spaced: bool) -> Option<Unit> {
 /// The one name of a unit's spelling, when it is in the table.
 pub(crate) fn known(spelling: &str) -> Option<&'static str> {
     let spells = |known: &&str| known.eq_ignore_ascii_case(spelling);
-    KNOWN.iter().find(|(_, spellings)| spellings.iter().any(|known| spells(&known))).map(|(name, _)| *name)
+    KNOWN.iter().find(|(_, spellings)| spellings.iter().any(spells)).map(|(name, _)| *name)
 }
 
 fn name(rest: &str, spaced: bool) -> Option<Cow<'static, str>> {

@@ -58,7 +58,8 @@ struct Field {
 const MARKERS: &[&str] = &[STEP, STEP_LABEL, ANSWER_LABEL, EXPLANATION];
 
 pub(super) fn read(text: &str) -> Result<Critique, CritiqueError> {
-    let mut reader = Reader { fields: fields(text).into_iter().peekable(), last_line: text.lines().count().max(1) };
+    let mut reader =
+        Reader { fields: fields(text).into_iter().peekable(), last_line: text.lines().count().max(1) };
     let mut steps = Vec::new();
     while steps.is_empty() || reader.next_is(STEP) {
         steps.push(reader.step()?);

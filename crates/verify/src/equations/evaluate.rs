@@ -157,7 +157,11 @@ impl Parser<'_> {
     }
 
     /// Skips the operator and reads what follows it.
-    fn next_operand(&mut self, depth: usize, read: fn(&mut Self, usize) -> Option<BigRational>) -> Option<BigRational> {
+    fn next_operand(
+        &mut self,
+        depth: usize,
+        read: fn(&mut Self, usize) -> Option<BigRational>,
+    ) -> Option<BigRational> {
         self.skip();
         read(self, depth)
     }

@@ -55,6 +55,11 @@ impl Token<'_> {
         matches!(self.kind, Kind::Number { .. } | Kind::Close | Kind::Percent)
     }
 
+    /// Whether it joins two operands.
+    pub(super) fn is_operator(&self) -> bool {
+        matches!(self.kind, Kind::Plus | Kind::Minus | Kind::Times | Kind::Over | Kind::Power)
+    }
+
     /// Whether an operand may begin here.
     pub(super) fn begins_operand(&self) -> bool {
         matches!(self.kind, Kind::Number { .. } | Kind::Open | Kind::Fraction)
@@ -129,7 +134,21 @@ pub(super) fn lex(line: &str) -> Vec<Token<'_>> {
         }
         at += len;
     }
+    mark_rates(&mut tokens);
     tokens
+}
+
+/// Turns the slash of `14 pieces/house` and `$5/hour` into a word, for it is part of the unit.
+fn mark_rates(tokens: &mut [Token<'_>]) {
+    for i in 1..tokens.len().saturating_sub(1) {
+        let follows = matches!(tokens[i - 1].kind, Kind::Word | Kind::Number { .. });
+        let unit = &tokens[i + 1];
+        let is_unit =
+            unit.kind == Kind::Word && unit.glued && unit.text.len() > 1 && !unit.text.starts_with('\\');
+        if tokens[i].kind == Kind::Over && tokens[i].glued && follows && is_unit {
+            tokens[i].kind = Kind::Word;
+        }
+    }
 }
 
 /// The symbol at the start of `rest`, if it is one, and the bytes it takes.
@@ -138,7 +157,9 @@ fn symbol(rest: &str, c: char) -> (Option<Kind>, usize) {
         return (None, c.len_utf8());
     }
     if let Some(literal) = literal::scan(rest) {
-        let kind = literal.value().map_or(Kind::Mark, |value| Kind::Number {
+        // A leading zero is no arithmetic: a time of day, a code.
+        let is_code = literal.is_plain_integer() && literal.text.len() > 1 && literal.text.starts_with('0');
+        let kind = literal.value().filter(|_| !is_code).map_or(Kind::Mark, |value| Kind::Number {
             value,
             fraction_digits: literal.fraction_digits,
             is_plain: literal.is_plain_integer(),

@@ -22,8 +22,7 @@ enum Finding {
 pub(super) fn check(line: &str) -> (Label, String) {
     let plain = without_annotations(line);
     let mut holding = 0_usize;
-    let texts = std::iter::once(without_bullet(&plain)).chain(annotations(line));
-    for finding in texts.flat_map(findings) {
+    for finding in prose(&plain).into_iter().chain(annotations(line).flat_map(findings)) {
         match finding {
             Finding::Fails(explanation) => return (Label::Wrong, explanation),
             Finding::Holds => holding += 1,
@@ -35,6 +34,17 @@ pub(super) fn check(line: &str) -> (Label, String) {
         1 => (Label::Correct, "The equation holds.".to_owned()),
         n => (Label::Correct, format!("All {n} equations hold.")),
     }
+}
+
+/// The findings of a line that may be a list item: `- 5 + 3` is eight or minus two, `(5) - 2` an item or not.
+fn prose(line: &str) -> Vec<Finding> {
+    let fails = |findings: &[Finding]| findings.iter().any(|finding| matches!(finding, Finding::Fails(_)));
+    let item = findings(without_bullet(line));
+    if !fails(&item) {
+        return item;
+    }
+    let whole = findings(line);
+    if fails(&whole) { item } else { whole }
 }
 
 /// `line` without the mark or number of a list item.
@@ -58,7 +68,8 @@ fn findings(text: &str) -> Vec<Finding> {
         .zip(signs)
         .map(|(pair, sign)| match (&pair[0][1], &pair[1][0]) {
             (Some(left), Some(right)) => {
-                let equation = Equation { text, left, right, is_approximate: sign.kind == Kind::Approximately };
+                let equation =
+                    Equation { text, left, right, is_approximate: sign.kind == Kind::Approximately };
                 equation.check(chained)
             }
             _ => Finding::Unsure,
@@ -78,12 +89,15 @@ impl Equation<'_> {
         if !self.says_something(chained) || self.left.is_scaled() || self.right.is_scaled() {
             return Finding::Unsure;
         }
-        let values = percent_readings().map(|percent| self.values(&percent));
-        let [Some(first), Some(second)] = values else { return Finding::Unsure };
-        if self.holds(&first) || self.holds(&second) {
+        let n_readings = if self.left.has_percent() || self.right.has_percent() { 2 } else { 1 };
+        let readings = percent_readings();
+        let values: Option<Vec<_>> =
+            readings.iter().take(n_readings).map(|percent| self.values(percent)).collect();
+        let Some(values) = values else { return Finding::Unsure };
+        if values.iter().any(|sides| self.holds(sides)) {
             Finding::Holds
         } else if self.is_certain() {
-            Finding::Fails(self.explain(&first))
+            Finding::Fails(self.explain(&values[0]))
         } else {
             Finding::Unsure
         }
@@ -111,14 +125,21 @@ impl Equation<'_> {
         digits.is_some_and(|digits| is_rounding(written, digits, exact))
     }
 
-    /// Whether a mismatch is a mistake: no units that may have been converted, no percentage added to a
-    /// number, and no approximation that may be rougher than a rounding.
+    /// Whether a mismatch is a mistake: nothing to read in another way, nothing that may have been converted.
     fn is_certain(&self) -> bool {
+        let (left, right) = (self.left, self.right);
+        let is_ambiguous =
+            left.is_ambiguous() || right.is_ambiguous() || (left.has_percent() && right.has_percent());
+        !self.is_approximate && !is_ambiguous && !self.may_convert()
+    }
+
+    /// Whether the sides count different things: `3 hours = 180`, `100 cents = $1`.
+    fn may_convert(&self) -> bool {
         let mut units = self.left.units().chain(self.right.units()).map(singular);
-        let first = units.next();
-        let same_unit = units.all(|unit| Some(unit) == first);
-        let percents = [self.left.percent(), self.right.percent()];
-        same_unit && !self.is_approximate && percents.iter().all(|(_, is_added)| !is_added)
+        let Some(first) = units.next() else { return false };
+        let drops_unit = self.left.units().next().is_some() && self.right.units().next().is_none();
+        let is_cents = first.eq_ignore_ascii_case("cent") && self.text.contains('$');
+        drops_unit || is_cents || units.any(|unit| unit != first)
     }
 
     fn explain(&self, [left, right]: &[BigRational; 2]) -> String {

@@ -55,6 +55,10 @@ impl Scanner<'_> {
             return;
         }
         end += glued_len(&self.text[end..]);
+        if self.text[..start].ends_with('$') && self.text[end..].starts_with('$') {
+            // The signs delimit mathematics, they are no money.
+            end += 1;
+        }
         end += suffix_len(&self.text[end..]);
         self.found(start, end);
         self.at = end;
@@ -86,28 +90,37 @@ impl Scanner<'_> {
         if name.is_empty() || TRANSPARENT.contains(&name) {
             return;
         }
-        let arguments = arguments_len(&self.text[self.at..]);
+        let arguments = arguments_len(&self.text[self.at..], name.ends_with("frac"));
         if arguments > 0 {
             self.at += arguments;
             self.found(start, self.at);
         }
     }
 
+    fn continues(&self, previous: &Range<usize>, start: usize, end: usize) -> bool {
+        joins(&self.text[previous.end..start], &self.text[start..end], &self.text[end..])
+    }
+
     /// Notes a number, joined to the one before it when both are operands of one expression.
     fn found(&mut self, start: usize, end: usize) {
         let start = match &self.last {
-            Some(previous) if joins(&self.text[previous.end..start], &self.text[end..]) => previous.start,
+            Some(previous) if self.continues(previous, start, end) => previous.start,
             _ => self.prefixed(start),
         };
         self.last = Some(start..end);
     }
 }
 
-/// Bytes of up to two groups in braces at the start.
-fn arguments_len(text: &str) -> usize {
+/// Bytes of up to two arguments at the start: groups in braces or, where `takes_digits`, single digits.
+fn arguments_len(text: &str, takes_digits: bool) -> usize {
     let mut len = 0;
     for _ in 0..2 {
-        let Some(inner) = text[len..].strip_prefix('{') else { break };
+        let rest = &text[len..];
+        if takes_digits && rest.starts_with(|c: char| c.is_ascii_digit()) {
+            len += 1;
+            continue;
+        }
+        let Some(inner) = rest.strip_prefix('{') else { break };
         let bounded = &inner.as_bytes()[..inner.len().min(MAX_ARGUMENT_BYTES)];
         let Some(inner_len) = super::closing_brace(bounded) else { break };
         len += inner_len + 2;
@@ -115,16 +128,20 @@ fn arguments_len(text: &str) -> usize {
     len
 }
 
-/// Whether a number after `between`, itself followed by `after`, belongs to the number before it.
-fn joins(between: &str, after: &str) -> bool {
+/// Whether `number`, which comes after `between` and is followed by `after`, belongs to the number before it.
+fn joins(between: &str, number: &str, after: &str) -> bool {
     if between == " " {
-        // The fraction of a mixed number: `1 1/2`.
-        return after.starts_with('/') && after[1..].starts_with(|c: char| c.is_ascii_digit());
+        // The fraction of a mixed number, `1 1/2`, or thousands, `1 000`.
+        let is_group = number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+        return is_group || (after.starts_with('/') && after[1..].starts_with(|c: char| c.is_ascii_digit()));
     }
     let operator = between.trim().trim_end_matches(['$', '(', '\\']).trim_end();
     let operator = operator.trim_start_matches([')', '%']).trim_start();
-    matches!(operator, "+" | "-" | "\u{2212}" | "*" | "/" | "×" | "÷" | "^" | "x" | ":" | "\\times" | "\\cdot")
-        || between.is_empty()
+    // A comma without a space is a decimal comma or a list: `2,74`, `[0,1)`.
+    matches!(
+        operator,
+        "+" | "-" | "\u{2212}" | "*" | "/" | "×" | "÷" | "^" | "x" | ":" | "\\times" | "\\cdot"
+    ) || matches!(between, "" | ",")
 }
 
 /// Whether a minus after `text` would be a subtraction or a hyphen.
@@ -154,7 +171,8 @@ fn suffix_len(text: &str) -> usize {
         let rest = text.strip_prefix(' ')?.strip_prefix(word)?;
         (!rest.starts_with(char::is_alphabetic)).then_some(1 + word.len())
     });
-    let percent = ["%", "\\%", " %", " percent"].iter().find(|sign| text.starts_with(**sign)).map(|sign| sign.len());
+    let percent =
+        ["%", "\\%", " %", " percent"].iter().find(|sign| text.starts_with(**sign)).map(|sign| sign.len());
     magnitude.or(percent).unwrap_or(0)
 }
 
@@ -196,6 +214,11 @@ mod tests {
             ("it is <<48/2=24>>24 eggs", "24"),
             ("12 <<48/2=", "12"),
             ("costs \\$7", "\\$7"),
+            ("in $-[0,1)$", "0,1"),
+            ("Soucis : 2,74 $ a..", "2,74"),
+            ("it is 1 000", "1 000"),
+            ("so $\\frac13$", "$\\frac13"),
+            ("$28$ %", "$28$ %"),
             ("16 people think of horse #12.", "12"),
         ];
         for (text, expected) in cases {
