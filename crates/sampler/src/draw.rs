@@ -1,0 +1,88 @@
+//! One completion while it is being drawn.
+
+use crate::Error;
+use crate::cache::Sequence;
+use crate::engine::Engine;
+use crate::random::uniform;
+use crate::request::{Completion, FinishReason, Request};
+use crate::select::Selector;
+use crate::text::Watch;
+
+/// A draw: the tokens so far, and the answer once it has ended.
+pub(crate) struct Draw<'a> {
+    /// Index of the request among those of the run.
+    pub(crate) index: usize,
+    /// The prompt and all tokens but the last are in the cache here.
+    pub(crate) sequence: Sequence,
+    pub(crate) answer: Option<Result<Completion, Error>>,
+    request: &'a Request,
+    prompt_tokens: usize,
+    last_prompt_token: u32,
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+    watch: Watch,
+}
+
+impl<'a> Draw<'a> {
+    pub(crate) fn new(index: usize, request: &'a Request, prompt: &[u32], sequence: Sequence) -> Self {
+        Self {
+            index,
+            sequence,
+            answer: None,
+            request,
+            prompt_tokens: prompt.len(),
+            last_prompt_token: prompt.last().copied().unwrap_or_default(),
+            tokens: Vec::new(),
+            logprobs: Vec::new(),
+            watch: Watch::default(),
+        }
+    }
+
+    /// The token to read next and its position, for a draw that goes on.
+    pub(crate) fn next(&self) -> Option<(u32, usize)> {
+        self.tokens.last().map(|&token| (token, self.prompt_tokens + self.tokens.len() - 1))
+    }
+
+    /// Draws a token from the model's scores. The random number is that of the token's place in the completion.
+    pub(crate) fn advance(&mut self, engine: &Engine, selector: &mut Selector, scores: &[f32]) {
+        let place = self.tokens.len();
+        let random = uniform(&self.request.stream, place as u32);
+        let Some(choice) = selector.choose(scores, &self.request.params, random) else {
+            self.answer = Some(Err(Error::NotFinite { position: self.prompt_tokens + place - 1 }));
+            return;
+        };
+        self.tokens.push(choice.token);
+        self.logprobs.push(choice.logprob);
+        self.answer = self.end(engine, choice.token).transpose();
+    }
+
+    /// The completion, if its last `token` ends it.
+    fn end(&mut self, engine: &Engine, token: u32) -> Result<Option<Completion>, Error> {
+        let (decoder, params) = (&engine.decoder, &self.request.params);
+        if engine.end_of_text == Some(token) {
+            let before = &self.tokens[..self.tokens.len() - 1];
+            let text = decoder.text(self.last_prompt_token, before)?;
+            return Ok(Some(self.complete(text, FinishReason::Stop)));
+        }
+        if let Some(text) = self.watch.cut(decoder, &params.stop, self.last_prompt_token, &self.tokens)? {
+            return Ok(Some(self.complete(text, FinishReason::Stop)));
+        }
+        let room = engine.context() - self.prompt_tokens;
+        if self.tokens.len() < params.max_tokens.min(room) {
+            return Ok(None);
+        }
+        let text = decoder.text(self.last_prompt_token, &self.tokens)?;
+        Ok(Some(self.complete(text, FinishReason::Length)))
+    }
+
+    fn complete(&mut self, text: String, finish_reason: FinishReason) -> Completion {
+        Completion {
+            text,
+            completion_tokens: self.tokens.len(),
+            tokens: std::mem::take(&mut self.tokens),
+            logprobs: std::mem::take(&mut self.logprobs),
+            finish_reason,
+            prompt_tokens: self.prompt_tokens,
+        }
+    }
+}

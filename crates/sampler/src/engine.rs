@@ -1,0 +1,135 @@
+//! The engine: a checkpoint made ready to draw from.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use flow_model::Checkpoint;
+
+use crate::Error;
+use crate::forward::{Forward, Row};
+use crate::request::{Completion, Prompt, Request};
+use crate::text::Decoder;
+use crate::weights::Weights;
+use crate::worker::{Run, Worker, jobs};
+
+/// Draws a worker keeps going. More make better use of each weight read; fewer keep their keys and values in cache.
+const SLOTS: usize = 32;
+
+/// Most draws that share one reading of their prompt, so that long runs of one prompt spread over workers.
+const JOB: usize = 16;
+
+/// Most bytes of keys and values a worker holds when all its draws fill the context; there are fewer slots when they
+/// would need more. One slot there is always.
+const CACHE_BYTES: usize = 2 << 30;
+
+/// Rows of one step when scoring given tokens.
+const SCORE_ROWS: usize = 64;
+
+/// Takes the answer to the request of an index; called by worker threads in the order draws end.
+pub type Sink<'a> = dyn Fn(usize, Result<Completion, Error>) + Sync + 'a;
+
+/// A model ready to draw from, on the CPU, in f32. Shared by reference between threads.
+pub struct Engine {
+    pub(crate) weights: Weights,
+    pub(crate) decoder: Decoder,
+    pub(crate) end_of_text: Option<u32>,
+}
+
+impl Engine {
+    /// Packs the weights of `checkpoint`; this copies all but the embedding.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape than the config says.
+    pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let weights = Weights::new(checkpoint)?;
+        let decoder = Decoder::new(checkpoint.tokenizer.clone(), weights.vocab);
+        Ok(Self { weights, decoder, end_of_text: checkpoint.config.eos_token_id })
+    }
+
+    /// Positions the model has: a prompt and its completion fit in together.
+    pub fn context(&self) -> usize {
+        self.weights.context
+    }
+
+    /// Draws a completion for each of `requests` on `threads` threads (at least one), and hands each to `sink` with
+    /// the request's index as it ends. Blocks until all have ended, or soon after `cancel` becomes true; draws
+    /// cancelled are not answered.
+    ///
+    /// A completion is a function of the model and its own request: not of the other requests, their order, the
+    /// number of threads or earlier calls. Requests with equal prompts are faster as neighbours: their prompt is
+    /// read once. Memory is bounded by the draws under way, not by the number of requests.
+    pub fn generate(&self, requests: &[Request], threads: usize, cancel: &AtomicBool, sink: &Sink<'_>) {
+        let threads = threads.max(1);
+        let slots = self.slots().min(requests.len().div_ceil(threads)).max(1);
+        let jobs = self.valid_jobs(requests, slots, sink);
+        let run =
+            Run { engine: self, requests, jobs: &jobs, next_job: &AtomicUsize::new(0), cancel, sink, slots };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| Worker::new(&run).work());
+            }
+            Worker::new(&run).work();
+        });
+    }
+
+    /// Scores (logits) of the token after each of `tokens`: (T, V), row-major.
+    ///
+    /// # Errors
+    /// There are no tokens, more than the context holds, or unknown ones.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+        self.check(tokens, self.context())?;
+        let mut forward = Forward::new(&self.weights);
+        let sequence = forward.cache.open();
+        let row = |(position, &token)| Row { sequence, position, token, wanted: true };
+        let rows: Vec<Row> = tokens.iter().enumerate().map(row).collect();
+        let mut logits = Vec::with_capacity(tokens.len() * self.weights.vocab);
+        for rows in rows.chunks(SCORE_ROWS) {
+            for scores in forward.step(rows).chunks_exact(self.weights.head.outputs()) {
+                logits.extend_from_slice(&scores[..self.weights.vocab]);
+            }
+        }
+        Ok(logits)
+    }
+
+    /// The tokens of a prompt that leaves room for at least one more.
+    pub(crate) fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
+        let tokens = match prompt {
+            Prompt::Text(text) => self.decoder.tokenizer().encode(text)?,
+            Prompt::Tokens(tokens) => tokens.clone(),
+        };
+        self.check(&tokens, self.context() - 1)?;
+        Ok(tokens)
+    }
+
+    fn check(&self, tokens: &[u32], most: usize) -> Result<(), Error> {
+        let vocab_size = self.weights.vocab;
+        if tokens.is_empty() {
+            return Err(Error::PromptEmpty);
+        }
+        if tokens.len() > most {
+            return Err(Error::PromptTooLong { tokens: tokens.len(), context: self.context() });
+        }
+        match tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            Some(&token) => Err(Error::TokenUnknown { token, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// Jobs of the requests whose parameters are valid; the others are answered.
+    fn valid_jobs(&self, requests: &[Request], slots: usize, sink: &Sink<'_>) -> Vec<Range<usize>> {
+        let most = (slots / 4).clamp(1, JOB);
+        jobs(requests, most, |i| match requests[i].params.validate() {
+            Ok(()) => true,
+            Err(error) => {
+                sink(i, Err(error));
+                false
+            }
+        })
+    }
+
+    fn slots(&self) -> usize {
+        let heads = self.weights.shape.heads;
+        let blocks = self.context().div_ceil(crate::cache::BLOCK) * self.weights.layers.len();
+        (CACHE_BYTES / (blocks * heads.block_len() * size_of::<f32>())).clamp(1, SLOTS)
+    }
+}

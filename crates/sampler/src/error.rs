@@ -1,0 +1,54 @@
+//! What can go wrong before or while drawing.
+
+/// A failure to build an engine, or of one request; other requests go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The checkpoint lacks a tensor, or its tokenizer fails.
+    #[error("cannot use the checkpoint")]
+    Model(#[from] flow_model::Error),
+    /// A tensor does not have the shape its config calls for.
+    #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Hugging Face name.
+        name: String,
+        /// Shape in the checkpoint.
+        found: Vec<usize>,
+        /// Shape the config calls for.
+        expected: Vec<usize>,
+    },
+    /// The prompt has no tokens, so nothing can follow it.
+    #[error("the prompt is empty")]
+    PromptEmpty,
+    /// The prompt leaves no room for a token.
+    #[error("the prompt has {tokens} tokens, the model's context ends at {context}")]
+    PromptTooLong {
+        /// Tokens in the prompt.
+        tokens: usize,
+        /// Positions the model has.
+        context: usize,
+    },
+    /// A token id of the prompt is not in the vocabulary.
+    #[error("token {token} is outside the vocabulary of {vocab_size}")]
+    TokenUnknown {
+        /// The id.
+        token: u32,
+        /// Ids are below this.
+        vocab_size: usize,
+    },
+    /// A sampling parameter is out of its range.
+    #[error("{name} is {value}, expected {expected}")]
+    Params {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+        /// Its range.
+        expected: &'static str,
+    },
+    /// The model's scores contain NaN or infinity: its weights are damaged.
+    #[error("the scores at position {position} are not finite numbers")]
+    NotFinite {
+        /// Position in the sequence, counted from 0 at the first prompt token.
+        position: usize,
+    },
+}

@@ -1,0 +1,39 @@
+//! The SwiGLU block as a whole, and the buffers passes write to.
+
+use crate::layers::swiglu;
+use crate::weights::Swiglu;
+
+/// Buffers of a SwiGLU block; they grow to the most rows seen and are reused.
+#[derive(Default)]
+pub(crate) struct Inner {
+    gate_up: Vec<f32>,
+    active: Vec<f32>,
+}
+
+impl Inner {
+    /// `out = block(x)` for `rows` rows.
+    pub(crate) fn feed(&mut self, block: &Swiglu, rows: usize, x: &[f32], out: &mut [f32]) {
+        block.down.multiply(rows, self.activate(block, rows, x), out);
+    }
+
+    /// `out += block(x)` for `rows` rows.
+    pub(crate) fn feed_add(&mut self, block: &Swiglu, rows: usize, x: &[f32], out: &mut [f32]) {
+        block.down.multiply_add(rows, self.activate(block, rows, x), out);
+    }
+
+    fn activate(&mut self, block: &Swiglu, rows: usize, x: &[f32]) -> &[f32] {
+        let gate_up = grown(&mut self.gate_up, rows * 2 * block.inner());
+        block.gate_up.multiply(rows, x, gate_up);
+        let active = grown(&mut self.active, rows * block.inner());
+        swiglu(gate_up, block.inner(), active);
+        active
+    }
+}
+
+/// The first `len` elements of a buffer that grows when it must. What they hold is left from before.
+pub(crate) fn grown(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}

@@ -1,0 +1,116 @@
+//! One pass of the model over a set of rows, each one token of some sequence.
+//!
+//! Rows are independent: prompt tokens and newly drawn tokens of any sequences mix, and a row's result is a function
+//! of its sequence alone. Rows of one sequence must be in order and without gaps after what the cache holds.
+
+use crate::attention::{attend, place};
+use crate::cache::{Cache, Sequence};
+use crate::feed_forward::{Inner, grown};
+use crate::layers::rms_norm;
+use crate::matmul::padded;
+use crate::moe::Mixture;
+use crate::simd::LANES;
+use crate::weights::{FeedForward, Layer, Weights};
+
+/// One token to read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) sequence: Sequence,
+    /// Position of the token in its sequence.
+    pub(crate) position: usize,
+    pub(crate) token: u32,
+    /// Whether the scores of the next token are wanted.
+    pub(crate) wanted: bool,
+}
+
+/// A model with a cache and its buffers: what one worker thread owns. Buffers grow to the most rows of a step.
+pub(crate) struct Forward<'a> {
+    weights: &'a Weights,
+    pub(crate) cache: Cache,
+    residual: Vec<f32>,
+    normed: Vec<f32>,
+    fused: Vec<f32>,
+    attended: Vec<f32>,
+    attention_scores: Vec<[f32; LANES]>,
+    inner: Inner,
+    mixture: Mixture,
+    scores: Vec<f32>,
+}
+
+impl<'a> Forward<'a> {
+    pub(crate) fn new(weights: &'a Weights) -> Self {
+        Self {
+            weights,
+            cache: Cache::new(weights.layers.len(), weights.shape.heads),
+            residual: Vec::new(),
+            normed: Vec::new(),
+            fused: Vec::new(),
+            attended: Vec::new(),
+            attention_scores: Vec::new(),
+            inner: Inner::default(),
+            mixture: Mixture::default(),
+            scores: Vec::new(),
+        }
+    }
+
+    /// Reads `rows` into the cache. Returns a matrix of scores (logits), one row for each wanted row in order,
+    /// `padded(vocab)` wide.
+    pub(crate) fn step(&mut self, rows: &[Row]) -> &mut [f32] {
+        for row in rows {
+            self.cache.reserve(row.sequence, row.position + 1);
+        }
+        self.embed(rows);
+        for (i, layer) in self.weights.layers.iter().enumerate() {
+            self.attention(i, layer, rows);
+            self.feed_forward(layer, rows.len());
+        }
+        self.head(rows)
+    }
+
+    fn embed(&mut self, rows: &[Row]) {
+        let (hidden, stride) = (self.weights.hidden, padded(self.weights.hidden));
+        let residual = grown(&mut self.residual, rows.len() * stride);
+        for (row, to) in rows.iter().zip(residual.chunks_exact_mut(stride)) {
+            to[..hidden]
+                .copy_from_slice(&self.weights.embedding.data[row.token as usize * hidden..][..hidden]);
+        }
+    }
+
+    fn attention(&mut self, i: usize, layer: &Layer, rows: &[Row]) {
+        let (shape, n) = (self.weights.shape, rows.len());
+        let residual = &mut self.residual[..n * padded(self.weights.hidden)];
+        let normed = grown(&mut self.normed, residual.len());
+        rms_norm(residual, &layer.attention_norm, normed);
+        let fused = grown(&mut self.fused, n * shape.fused_len());
+        layer.fused.multiply(n, normed, fused);
+        place(shape, &self.weights.rotary, rows, i, fused, &mut self.cache);
+        let attended = grown(&mut self.attended, n * shape.output_len());
+        attend(shape, rows, i, fused, &self.cache, &mut self.attention_scores, attended);
+        layer.output.multiply_add(n, attended, residual);
+    }
+
+    fn feed_forward(&mut self, layer: &Layer, n: usize) {
+        let residual = &mut self.residual[..n * padded(self.weights.hidden)];
+        let normed = grown(&mut self.normed, residual.len());
+        rms_norm(residual, &layer.feed_forward_norm, normed);
+        match &layer.feed_forward {
+            FeedForward::Dense(block) => self.inner.feed_add(block, n, normed, residual),
+            FeedForward::Moe(moe) => self.mixture.add(moe, n, normed, residual),
+        }
+    }
+
+    /// The scores of wanted rows, which are gathered first: most prompt tokens are not.
+    fn head(&mut self, rows: &[Row]) -> &mut [f32] {
+        let stride = padded(self.weights.hidden);
+        let mut wanted = 0;
+        for (r, _) in rows.iter().enumerate().filter(|(_, row)| row.wanted) {
+            self.residual.copy_within(r * stride..(r + 1) * stride, wanted * stride);
+            wanted += 1;
+        }
+        let normed = grown(&mut self.normed, wanted * stride);
+        rms_norm(&self.residual[..wanted * stride], &self.weights.final_norm, normed);
+        let scores = grown(&mut self.scores, wanted * self.weights.head.outputs());
+        self.weights.head.multiply(wanted, normed, scores);
+        scores
+    }
+}

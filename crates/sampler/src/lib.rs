@@ -1,0 +1,33 @@
+//! How text is drawn: continuous batching over a CPU engine whose draws do not depend on the batch.
+//!
+//! [`Engine`] packs a checkpoint (Llama, or a mixture of experts) and answers [`Request`]s with [`Completion`]s. A
+//! completion depends on the model and on its own request alone, to the bit: random numbers are a function of
+//! (stream, position), and every sum of the forward pass runs in an order that does not know what else is in the
+//! batch. The arithmetic is f32 with fused multiply-adds in a fixed order, the same on AVX-512, AVX2 and scalar code.
+//!
+//! From the inside out: `simd` (sixteen lanes), `matmul`, `layers` and `attention` (the loops), `cache` (keys and
+//! values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and `draw` (one
+//! completion), `worker` (many), `engine`.
+
+mod attention;
+mod cache;
+mod draw;
+mod engine;
+mod error;
+mod feed_forward;
+mod forward;
+mod layers;
+mod matmul;
+mod moe;
+mod random;
+mod request;
+mod select;
+mod simd;
+mod text;
+mod weights;
+mod worker;
+
+pub use engine::{Engine, Sink};
+pub use error::Error;
+pub use random::{Stream, uniform};
+pub use request::{Completion, FinishReason, Params, Prompt, Request};

@@ -1,0 +1,199 @@
+//! Rows times a weight matrix, with the weights packed once.
+//!
+//! `gemm`-like libraries repack the weights at every call and pick another path for few rows; with the weights of a
+//! model fixed for thousands of calls, packing them once is faster, and one path for any number of rows gives the
+//! property all of this crate rests on: each output is one chain of fused multiply-adds over the inputs in order, so
+//! a row's result has the same bits alone and among any others.
+
+use pulp::Simd;
+
+use crate::simd::{Kernel, LANES, Lanes, Unit, run};
+
+/// Columns in one panel of packed weights; widths of all row buffers are multiples of it.
+pub(crate) const PANEL: usize = 2 * LANES;
+
+/// Rows in the largest tile: 12 x 2 accumulators fill 24 of the 32 registers of AVX-512.
+const TILE: usize = 12;
+
+/// The width a row of `n` numbers takes in a buffer: whole panels, the rest zeros.
+pub(crate) fn padded(n: usize) -> usize {
+    n.next_multiple_of(PANEL)
+}
+
+/// A weight matrix, inputs x outputs, cut into panels of 32 outputs: `[output / 32][input][output % 32]`.
+pub(crate) struct Packed {
+    inputs: usize,
+    outputs: usize,
+    panels: Box<[f32]>,
+}
+
+impl Packed {
+    /// Packs matrices with the same `inputs` side by side. Each is row-major (outputs, inputs), as in a checkpoint;
+    /// its outputs start on a panel border and are followed by zeros up to the next.
+    pub(crate) fn new(inputs: usize, matrices: &[&[f32]]) -> Self {
+        let outputs = matrices.iter().map(|m| padded(m.len() / inputs)).sum();
+        let mut panels = vec![0.0; inputs * outputs].into_boxed_slice();
+        let mut start = 0;
+        for matrix in matrices {
+            for (o, weights) in matrix.chunks_exact(inputs).enumerate() {
+                let column = start + o;
+                let panel = &mut panels[column / PANEL * PANEL * inputs..][..PANEL * inputs];
+                for (i, &w) in weights.iter().enumerate() {
+                    panel[i * PANEL + column % PANEL] = w;
+                }
+            }
+            start += padded(matrix.len() / inputs);
+        }
+        Self { inputs, outputs, panels }
+    }
+
+    /// Width of an output row, padding included.
+    pub(crate) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// `out = x · W` for `rows` rows.
+    pub(crate) fn multiply(&self, rows: usize, x: &[f32], out: &mut [f32]) {
+        run(Product::<false> { weights: self, rows, x, out });
+    }
+
+    /// `out += x · W` for `rows` rows; the product is complete before it is added.
+    pub(crate) fn multiply_add(&self, rows: usize, x: &[f32], out: &mut [f32]) {
+        run(Product::<true> { weights: self, rows, x, out });
+    }
+}
+
+struct Product<'a, const ADD: bool> {
+    weights: &'a Packed,
+    rows: usize,
+    /// rows x padded(inputs)
+    x: &'a [f32],
+    /// rows x outputs
+    out: &'a mut [f32],
+}
+
+impl<const ADD: bool> Kernel for Product<'_, ADD> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
+        let Self { weights, rows, x, out } = self;
+        let (k, n, stride) = (weights.inputs, weights.outputs, padded(weights.inputs));
+        // Accumulators of a tile must fit the registers: 32 of 512 bits, 16 of 256, 32 of 128.
+        let limit = match V {
+            1 => TILE,
+            2 | 4 => 3,
+            _ => 1,
+        };
+        let tiles = rows.div_ceil(limit);
+        for (p, panel) in weights.panels.chunks_exact(k * PANEL).enumerate() {
+            for t in 0..tiles {
+                let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
+                let x = &x[first * stride..end * stride];
+                let out = &mut out[first * n + p * PANEL..];
+                match end - first {
+                    1 => tile::<S, V, 1, ADD>(unit, x, k, panel, out, n),
+                    2 => tile::<S, V, 2, ADD>(unit, x, k, panel, out, n),
+                    3 => tile::<S, V, 3, ADD>(unit, x, k, panel, out, n),
+                    4 => tile::<S, V, 4, ADD>(unit, x, k, panel, out, n),
+                    5 => tile::<S, V, 5, ADD>(unit, x, k, panel, out, n),
+                    6 => tile::<S, V, 6, ADD>(unit, x, k, panel, out, n),
+                    7 => tile::<S, V, 7, ADD>(unit, x, k, panel, out, n),
+                    8 => tile::<S, V, 8, ADD>(unit, x, k, panel, out, n),
+                    9 => tile::<S, V, 9, ADD>(unit, x, k, panel, out, n),
+                    10 => tile::<S, V, 10, ADD>(unit, x, k, panel, out, n),
+                    11 => tile::<S, V, 11, ADD>(unit, x, k, panel, out, n),
+                    _ => tile::<S, V, TILE, ADD>(unit, x, k, panel, out, n),
+                }
+            }
+        }
+    }
+}
+
+/// `R` rows of `x` times one panel, into 32 columns of `R` rows of `out` (row length `n`).
+#[inline(always)]
+fn tile<S: Simd, const V: usize, const R: usize, const ADD: bool>(
+    unit: Unit<S, V>,
+    x: &[f32],
+    k: usize,
+    panel: &[f32],
+    out: &mut [f32],
+    n: usize,
+) {
+    let stride = padded(k);
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride..][..k]);
+    let mut sums = [[unit.splat(0.0); 2]; R];
+    for (i, weights) in panel.as_chunks::<PANEL>().0[..k].iter().enumerate() {
+        let w = halves(unit, weights);
+        for r in 0..R {
+            let value = unit.splat(rows[r][i]);
+            sums[r] = [unit.fma(value, w[0], sums[r][0]), unit.fma(value, w[1], sums[r][1])];
+        }
+    }
+    for r in 0..R {
+        let (chunks, _) = out[r * n..][..PANEL].as_chunks_mut::<LANES>();
+        for (chunk, sum) in chunks.iter_mut().zip(sums[r]) {
+            let total = if ADD { unit.add(unit.load(chunk), sum) } else { sum };
+            unit.store(total, chunk);
+        }
+    }
+}
+
+#[inline(always)]
+fn halves<S: Simd, const V: usize>(unit: Unit<S, V>, row: &[f32; PANEL]) -> [Lanes<S, V>; 2] {
+    let (chunks, _) = row.as_chunks::<LANES>();
+    [unit.load(&chunks[0]), unit.load(&chunks[1])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u32) -> Vec<f32> {
+        (0..n as u32).map(|i| crate::random::uniform(&[seed as u8; 16], i) as f32 - 0.5).collect()
+    }
+
+    fn rows(values: &[f32], width: usize) -> Vec<f32> {
+        values.chunks(width).flat_map(|r| r.iter().copied().chain(vec![0.0; padded(width) - width])).collect()
+    }
+
+    #[test]
+    fn a_row_is_one_chain_of_fused_steps_whatever_the_number_of_rows() {
+        for (k, n) in [(1, 1), (8, 33), (64, 96), (128, 384), (172, 64), (352, 128)] {
+            let (w, x) = (numbers(n * k, 1), numbers(300 * k, 2));
+            let packed = Packed::new(k, &[&w]);
+            let width = packed.outputs();
+            let chain = |r: usize, o: usize| {
+                (0..k).fold(0.0f32, |sum, i| x[r * k + i].mul_add(w[o * k + i], sum)).to_bits()
+            };
+            let expected: Vec<Vec<u32>> = (0..300).map(|r| (0..n).map(|o| chain(r, o)).collect()).collect();
+            let x = rows(&x, k);
+            for count in (1..40).chain([64, 128, 300]) {
+                let mut out = vec![f32::NAN; count * width];
+                packed.multiply(count, &x, &mut out);
+                for (r, row) in out.chunks(width).enumerate() {
+                    let bits: Vec<u32> = row[..n].iter().map(|v| v.to_bits()).collect();
+                    assert_eq!(bits, expected[r], "row {r} of {count}, {k} x {n}");
+                    assert!(row[n..].iter().all(|&v| v == 0.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn matrices_side_by_side_start_on_panels_and_adding_adds() {
+        let (a, b) = (numbers(40 * 16, 1), numbers(8 * 16, 2));
+        let x = rows(&numbers(5 * 16, 3), 16);
+        let both = Packed::new(16, &[&a, &b]);
+        assert_eq!(both.outputs(), 64 + 32);
+        let mut joint = vec![1.0; 5 * 96];
+        both.multiply_add(5, &x, &mut joint);
+        let mut single = vec![0.0; 5 * 32];
+        Packed::new(16, &[&b]).multiply(5, &x, &mut single);
+        for r in 0..5 {
+            for o in 0..8 {
+                assert_eq!(joint[r * 96 + 64 + o], 1.0 + single[r * 32 + o]);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Mixture of experts: each row visits its most probable experts; rows are grouped so that each expert runs once.
+
+use crate::feed_forward::{Inner, grown};
+use crate::layers::softmax;
+use crate::weights::Moe;
+
+/// One row's visit to one expert.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Visit {
+    expert: usize,
+    weight: f32,
+    /// Where the row stands among all visits, grouped by expert.
+    place: usize,
+}
+
+/// Buffers of a mixture layer.
+#[derive(Default)]
+pub(crate) struct Mixture {
+    inner: Inner,
+    router: Vec<f32>,
+    /// `experts_per_token` for each row, by ascending expert.
+    visits: Vec<Visit>,
+    /// First place of each expert, and the end of the last.
+    starts: Vec<usize>,
+    gathered: Vec<f32>,
+    answers: Vec<f32>,
+    shared: Vec<f32>,
+    gate: Vec<f32>,
+    sum: Vec<f32>,
+}
+
+impl Mixture {
+    /// Adds the mixture's output for `rows` rows of `x` to `out`: per row, experts in ascending order are summed,
+    /// then the shared expert, then the sum is added.
+    pub(crate) fn add(&mut self, moe: &Moe, rows: usize, x: &[f32], out: &mut [f32]) {
+        self.route(moe, rows, x);
+        self.group(moe.experts.len());
+        self.visit(moe, x, x.len() / rows);
+        if let Some((block, gate)) = &moe.shared {
+            gate.multiply(rows, x, grown(&mut self.gate, rows * gate.outputs()));
+            self.inner.feed(block, rows, x, grown(&mut self.shared, x.len()));
+        }
+        self.combine(moe, out, x.len() / rows);
+    }
+
+    /// Chooses the experts of each row.
+    fn route(&mut self, moe: &Moe, rows: usize, x: &[f32]) {
+        let (experts, width) = (moe.experts.len(), moe.router.outputs());
+        let router = grown(&mut self.router, rows * width);
+        moe.router.multiply(rows, x, router);
+        self.visits.clear();
+        for scores in router.chunks_exact_mut(width) {
+            scores[experts..].fill(f32::MIN);
+            softmax(scores);
+            choose(&mut scores[..experts], moe.experts_per_token, moe.renormalise, &mut self.visits);
+        }
+    }
+
+    /// Gives each visit its place: experts in ascending order, rows in order within one.
+    fn group(&mut self, experts: usize) {
+        self.starts.clear();
+        self.starts.resize(experts + 1, 0);
+        for visit in &self.visits {
+            self.starts[visit.expert + 1] += 1;
+        }
+        for e in 0..experts {
+            self.starts[e + 1] += self.starts[e];
+        }
+        for visit in &mut self.visits {
+            visit.place = self.starts[visit.expert];
+            self.starts[visit.expert] += 1;
+        }
+        self.starts.rotate_right(1);
+        self.starts[0] = 0;
+    }
+
+    /// Runs each expert over its rows.
+    fn visit(&mut self, moe: &Moe, x: &[f32], stride: usize) {
+        let len = self.visits.len() * stride;
+        let gathered = grown(&mut self.gathered, len);
+        for (visits, row) in self.visits.chunks_exact(moe.experts_per_token).zip(x.chunks_exact(stride)) {
+            for visit in visits {
+                gathered[visit.place * stride..][..stride].copy_from_slice(row);
+            }
+        }
+        let answers = grown(&mut self.answers, len);
+        for (block, bounds) in moe.experts.iter().zip(self.starts.windows(2)) {
+            let (first, end) = (bounds[0], bounds[1]);
+            let span = first * stride..end * stride;
+            if first < end {
+                self.inner.feed(block, end - first, &gathered[span.clone()], &mut answers[span]);
+            }
+        }
+    }
+
+    fn combine(&mut self, moe: &Moe, out: &mut [f32], stride: usize) {
+        let rows = self.visits.chunks_exact(moe.experts_per_token).zip(out.chunks_exact_mut(stride));
+        let sum = grown(&mut self.sum, stride);
+        for (r, (visits, out)) in rows.enumerate() {
+            sum.fill(0.0);
+            for visit in visits {
+                add_scaled(sum, visit.weight, &self.answers[visit.place * stride..][..stride]);
+            }
+            if let Some((_, gate)) = &moe.shared {
+                let gate = 1.0 / (1.0 + (-f64::from(self.gate[r * gate.outputs()])).exp());
+                add_scaled(sum, gate as f32, &self.shared[r * stride..][..stride]);
+            }
+            add_scaled(out, 1.0, sum);
+        }
+    }
+}
+
+fn add_scaled(to: &mut [f32], factor: f32, x: &[f32]) {
+    for (to, x) in to.iter_mut().zip(x) {
+        *to += factor * x;
+    }
+}
+
+/// Appends the `count` most probable experts (lowest index of equals) by ascending expert; uses `probabilities` up.
+fn choose(probabilities: &mut [f32], count: usize, renormalise: bool, visits: &mut Vec<Visit>) {
+    let first = visits.len();
+    let mut sum = 0.0;
+    for _ in 0..count {
+        let mut best = 0;
+        for (e, p) in probabilities.iter().enumerate() {
+            if *p > probabilities[best] {
+                best = e;
+            }
+        }
+        let weight = probabilities[best];
+        sum += weight;
+        probabilities[best] = -1.0;
+        visits.push(Visit { expert: best, weight, place: 0 });
+    }
+    let chosen = &mut visits[first..];
+    if renormalise {
+        chosen.iter_mut().for_each(|visit| visit.weight /= sum);
+    }
+    chosen.sort_unstable_by_key(|visit| visit.expert);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(probabilities: &[f32], count: usize, renormalise: bool) -> Vec<(usize, f32)> {
+        let mut visits = Vec::new();
+        choose(&mut probabilities.to_vec(), count, renormalise, &mut visits);
+        visits.iter().map(|v| (v.expert, v.weight)).collect()
+    }
+
+    #[test]
+    fn the_most_probable_experts_are_chosen_lowest_index_first() {
+        assert_eq!(chosen(&[0.125, 0.25, 0.125, 0.5], 2, false), [(1, 0.25), (3, 0.5)]);
+        assert_eq!(chosen(&[0.25, 0.25, 0.25, 0.25], 2, true), [(0, 0.5), (1, 0.5)]);
+        assert_eq!(chosen(&[0.0, 1.0], 2, true), [(0, 0.0), (1, 1.0)]);
+    }
+
+    #[test]
+    fn visits_are_grouped_by_expert_with_rows_in_order() {
+        let visit = |expert| Visit { expert, weight: 1.0, place: 0 };
+        let mut mixture = Mixture { visits: [2, 0, 2, 3, 0].map(visit).to_vec(), ..Mixture::default() };
+        mixture.group(4);
+        assert_eq!(mixture.visits.iter().map(|v| v.place).collect::<Vec<_>>(), [2, 0, 3, 4, 1]);
+        assert_eq!(mixture.starts, [0, 2, 2, 4, 5]);
+    }
+}
