@@ -126,7 +126,7 @@ fn compare_math(gold: &str, answer: &str, how: Compare) -> (Outcome, &'static st
         (Some(a), Some(b)) => compare_quantities(&a, &b, how),
         _ if how == Compare::Numeric => (Outcome::Unknown, "not a number"),
         _ if gold.is_empty() || answer.is_empty() => (Outcome::Unknown, "empty"),
-        _ if text_key(&gold) == text_key(&answer) => (Outcome::Equal, "text"),
+        (None, None) if text_key(&gold) == text_key(&answer) => (Outcome::Equal, "text"),
         _ => (Outcome::Unknown, "text"),
     }
 }
@@ -266,6 +266,18 @@ mod tests {
             ("13", "16-3"),
             ("220", "4 - 20i"),
             ("1,22", "1.22"),
+            ("1, 200", "1,200"),
+            ("1200", "1\n200"),
+            ("1200", "1\\quad 200"),
+            ("1200", "1\\\\200"),
+            ("23", "2**3"),
+            ("2300", "2 ** 300"),
+            ("56", "5$6$"),
+            ("56", "5\\(6\\)"),
+            ("47/23", "2½3"),
+            ("2", "2 point five"),
+            ("\\frac{a}{bc}", "\\frac{ab}{c}"),
+            ("\\sqrt{2}3", "\\sqrt{23}"),
             ("", ""),
             ("4", "four"),
         ];

@@ -13,6 +13,9 @@ const WRAPPERS: &[(&str, &str)] =
 /// Commands whose braces enclose the whole answer or a word of it.
 const BOXES: &[&str] = &["\\boxed{", "\\fbox{", "\\mathbf{", "\\textbf{"];
 
+/// Spellings of the sign of degrees.
+const DEGREES: &[&str] = &["^{\\circ}", "^\\circ", "^{\\degree}"];
+
 /// Deepest nesting of wrappers that is taken off.
 const MAX_WRAPPERS: usize = 8;
 
@@ -28,11 +31,9 @@ pub(crate) fn normalise(text: &str) -> Cow<'_, str> {
 
 /// A normalised answer as plain text: markers and optional spaces gone. Equal keys are the same answer.
 pub(crate) fn text_key(normal: &str) -> String {
-    let mut plain = normal.replace("\\text{", " {");
-    plain.retain(|c| !matches!(c, '{' | '}'));
-    let mut key = String::with_capacity(plain.len());
+    let mut key = String::with_capacity(normal.len());
     let mut pending_space = false;
-    for c in plain.chars() {
+    for c in without_text_markers(normal).chars() {
         if c.is_whitespace() {
             pending_space = true;
             continue;
@@ -45,6 +46,18 @@ pub(crate) fn text_key(normal: &str) -> String {
         key.push(c);
     }
     key
+}
+
+/// `\text{odd}` as `odd`, apart from what stands around it. All other braces group and stay.
+fn without_text_markers(normal: &str) -> String {
+    let mut plain = String::with_capacity(normal.len());
+    let mut rest = normal;
+    while let Some((before, marked)) = rest.split_once("\\text{") {
+        let (inside, after) = marked.split_once('}').unwrap_or((marked, ""));
+        plain.extend([before, " ", inside, " "]);
+        rest = after;
+    }
+    plain + rest
 }
 
 fn is_ordinary(byte: u8) -> bool {
@@ -93,48 +106,76 @@ fn strip_period(text: &str) -> &str {
 }
 
 fn rewrite(text: &str) -> String {
+    let rewriter = Rewriter {
+        dollars_delimit: unescaped_dollars(text).is_multiple_of(2),
+        stars_delimit: text.matches("**").count().is_multiple_of(2),
+    };
     let mut out = String::with_capacity(text.len() + 8);
     let mut rest = text;
-    let dollars_delimit = unescaped_dollars(text).is_multiple_of(2);
     while let Some(c) = rest.chars().next() {
         rest = match c {
             '\\' => rewrite_command(rest, &mut out),
-            _ => rewrite_char(c, rest, dollars_delimit, &mut out),
+            _ => rewriter.rewrite_char(c, rest, &mut out),
         };
     }
     collapse_spaces(&out)
 }
 
-fn rewrite_char<'a>(c: char, rest: &'a str, dollars_delimit: bool, out: &mut String) -> &'a str {
-    let after = &rest[c.len_utf8()..];
-    match c {
-        '$' if dollars_delimit => {}
-        '{' if rest.starts_with("{,}") => {
+/// What the signs that come in pairs mean in a text.
+struct Rewriter {
+    /// Whether `$` stands around mathematics, rather than for money.
+    dollars_delimit: bool,
+    /// Whether `**` stands around emphasis.
+    stars_delimit: bool,
+}
+
+impl Rewriter {
+    /// Rewrites the character at the start of `rest`; returns what follows it.
+    fn rewrite_char<'a>(&self, c: char, rest: &'a str, out: &mut String) -> &'a str {
+        if let Some(after) = rest.strip_prefix("{,}") {
             out.push(',');
-            return &rest[3..];
+            return after;
         }
-        '*' if rest.starts_with("**") => return &rest[2..],
-        '^' => {
-            let degree = ["^{\\circ}", "^\\circ", "^{\\degree}"].iter().find(|mark| rest.starts_with(**mark));
-            if let Some(mark) = degree {
-                out.push('°');
-                return &rest[mark.len()..];
-            }
-            out.push('^');
+        if let Some(after) = DEGREES.iter().find_map(|mark| rest.strip_prefix(mark)) {
+            out.push('°');
+            return after;
         }
-        '\u{2212}' | '\u{2010}' | '\u{2011}' => out.push('-'),
-        '×' | '·' | '⋅' => out.push('×'),
-        '％' => out.push('%'),
-        '²' => out.push_str("^2"),
-        '³' => out.push_str("^3"),
-        '~' => out.push(' '),
-        c if c.is_whitespace() => out.push(' '),
-        c => match vulgar_fraction(c) {
-            Some(fraction) => out.extend([" ", fraction]),
-            None => out.push(c),
-        },
+        if let Some(after) = rest.strip_prefix("**").filter(|after| self.is_emphasis(out, after)) {
+            return after;
+        }
+        let after = &rest[c.len_utf8()..];
+        match c {
+            '$' if self.dollars_delimit => push_delimiter(after, out),
+            '\u{2212}' | '\u{2010}' | '\u{2011}' => out.push('-'),
+            '×' | '·' | '⋅' => out.push('×'),
+            '％' => out.push('%'),
+            '²' => out.push_str("^2"),
+            '³' => out.push_str("^3"),
+            '~' => out.push(' '),
+            // A line break separates; other spaces may stand inside a number.
+            '\n' | '\r' | '\t' => out.push('\n'),
+            c if c.is_whitespace() => out.push(' '),
+            c => match vulgar_fraction(c) {
+                Some(fraction) => out.extend([" ", fraction, " "]),
+                None => out.push(c),
+            },
+        }
+        after
     }
-    after
+
+    /// Whether the `**` between `before` and `after` opens or closes emphasis, rather than raising to a power.
+    fn is_emphasis(&self, before: &str, after: &str) -> bool {
+        let opens = before.is_empty() || before.ends_with(char::is_whitespace);
+        let closes = after.is_empty() || after.starts_with(char::is_whitespace);
+        self.stars_delimit && opens != closes
+    }
+}
+
+/// Leaves out a delimiter, but never so that what it separates would run together: `5$6$` is not 56.
+fn push_delimiter(after: &str, out: &mut String) {
+    if out.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphanumeric) {
+        out.push('$');
+    }
 }
 
 /// Rewrites the command at the start of `rest`; returns what follows it.
@@ -146,8 +187,9 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let (name, after) = after.split_at(len);
     match name {
         "$" | "%" | "#" | "&" => out.push_str(name),
-        "," | ";" | ":" | " " | "quad" | "qquad" | "\\" => out.push(' '),
-        "!" | "left" | "right" | "displaystyle" | "(" | ")" | "[" | "]" => {}
+        "," | ";" | ":" | " " => out.push(' '),
+        "(" | ")" | "[" | "]" => push_delimiter(after, out),
+        "!" | "left" | "right" | "displaystyle" => {}
         "frac" | "dfrac" | "tfrac" | "cfrac" => out.push_str("\\frac"),
         "text" | "textrm" | "textnormal" | "mathrm" | "mbox" | "mathit" | "textit"
             if after.starts_with('{') =>
@@ -189,9 +231,10 @@ fn vulgar_fraction(c: char) -> Option<&'static str> {
     })
 }
 
+/// Runs of spaces as one; line breaks stay.
 fn collapse_spaces(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         if !out.is_empty() {
             out.push(' ');
         }
@@ -235,5 +278,6 @@ mod tests {
         assert_eq!(text_key("\\text{odd}"), "odd");
         assert_ne!(text_key("1 2"), text_key("12"));
         assert_ne!(text_key("x y"), text_key("xy"));
+        assert_ne!(text_key("\\frac{a}{bc}"), text_key("\\frac{ab}{c}"));
     }
 }

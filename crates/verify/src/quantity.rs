@@ -179,9 +179,9 @@ impl<'a> Reader<'a> {
 
     /// The exponent of `× 10^5`, `x 10^{-3}`; zero when there is none, none when it is malformed.
     fn power_of_ten(&mut self) -> Option<i32> {
-        let trimmed = self.rest.trim_start();
+        let trimmed = self.rest.trim_start_matches(' ');
         let Some(rest) = trimmed.strip_prefix(['×', 'x', '*']) else { return Some(0) };
-        self.rest = rest.trim_start().strip_prefix("10^")?;
+        self.rest = rest.trim_start_matches(' ').strip_prefix("10^")?;
         let braced = self.take("{");
         let negative = self.sign() == Some(true);
         let exponent: i32 = self.literal().filter(Literal::is_plain_integer)?.text.parse().ok()?;
@@ -193,7 +193,7 @@ impl<'a> Reader<'a> {
 
     /// The power of ten of a word such as `million`; zero when there is none.
     fn magnitude(&mut self) -> i32 {
-        let trimmed = self.rest.trim_start();
+        let trimmed = self.rest.trim_start_matches(' ');
         let ends_word = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric());
         for (word, power) in MAGNITUDES {
             if let Some(rest) = trimmed.strip_prefix(word).filter(|rest| ends_word(rest)) {
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
 
     /// Whether there were spaces to skip.
     fn skip_spaces(&mut self) -> bool {
-        let trimmed = self.rest.trim_start();
+        let trimmed = self.rest.trim_start_matches(' ');
         let skipped = trimmed.len() < self.rest.len();
         self.rest = trimmed;
         skipped
