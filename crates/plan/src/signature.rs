@@ -1,7 +1,7 @@
 //! What an operator says of itself before anything runs: its keys, its inputs, its ports and their columns.
 
 use flow_data::{Column, Columns, Type};
-use flow_spec::suggest;
+use flow_spec::{Code, help_with_names};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -59,15 +59,11 @@ impl<'a> Input<'a> {
     pub fn column(&self, path: &str, name: &str) -> Result<&'a Column, Problem> {
         self.columns.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.columns.names().collect();
-            let close = suggest(name, names.iter().copied());
             Problem {
                 path: path.to_owned(),
-                code: codes::MISSING_COLUMN.id,
+                code: &codes::MISSING_COLUMN,
                 message: format!("`{}` has no column `{name}`", self.reference),
-                help: Some(match close {
-                    Some(close) => format!("did you mean `{close}`? its columns: {}", names.join(", ")),
-                    None => format!("its columns: {}", names.join(", ")),
-                }),
+                help: Some(help_with_names(name, "its columns", &names)),
             }
         })
     }
@@ -81,7 +77,7 @@ impl<'a> Input<'a> {
         let expected: Vec<String> = kinds.iter().map(Type::to_string).collect();
         Err(Problem {
             path: path.to_owned(),
-            code: codes::COLUMN_TYPE.id,
+            code: &codes::COLUMN_TYPE,
             message: format!(
                 "expected column `{name}` of `{}` to hold {}, it holds {}",
                 self.reference,
@@ -156,8 +152,8 @@ pub struct Port {
 pub struct Problem {
     /// The key inside the step, dotted (`per`, `quotas.2`); empty for the step as a whole.
     pub path: String,
-    /// The code to look up, as `E0309`.
-    pub code: &'static str,
+    /// The kind of mistake.
+    pub code: &'static Code,
     /// Lowercase fact with value and expectation, no period.
     pub message: String,
     /// One sentence that can be acted on.
@@ -167,7 +163,7 @@ pub struct Problem {
 impl Problem {
     /// A combination of keys or values that the operator cannot work with, at the key `path`.
     pub fn new(path: &str, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), code: codes::CONFIG.id, message: message.into(), help: None }
+        Self { path: path.to_owned(), code: &codes::CONFIG, message: message.into(), help: None }
     }
 
     /// The same problem with advice.

@@ -81,7 +81,8 @@ impl Diagnostic {
     }
 }
 
-/// Puts diagnostics into the order of the text.
-pub fn sort(diagnostics: &mut [Diagnostic]) {
+/// Puts diagnostics into the order of the text, and drops what only follows from bad YAML at the same place.
+pub fn settle(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by(|a, b| (a.span, a.code).cmp(&(b.span, b.code)));
+    diagnostics.dedup_by(|next, kept| next.span == kept.span && kept.code.starts_with("E00"));
 }

@@ -20,7 +20,7 @@ mod suggest;
 mod validate;
 
 pub use code::Code;
-pub use diagnostic::{Diagnostic, Severity, sort};
+pub use diagnostic::{Diagnostic, Severity, settle};
 pub use document::{Budget, Expect, Model, Rounds, Test, document_schema, from_schema};
 pub use env::Environment;
 pub use node::{Entry, Node, Value};

@@ -282,10 +282,12 @@ impl Builder {
         let rest = text[before.len()..].lines().next().unwrap_or_default();
         let indented_by_tab = line.trim_start_matches(' ').starts_with('\t')
             || (line.trim().is_empty() && rest.trim_start_matches(' ').starts_with('\t'));
-        self.report(match indented_by_tab {
-            true => diagnostic.help("indent with spaces: YAML does not take tabs there"),
-            false => diagnostic,
-        });
+        let help = match (indented_by_tab, error.info().starts_with("mapping values are not allowed")) {
+            (true, _) => Some("indent with spaces: YAML does not take tabs there"),
+            (false, true) => Some("quote a value that holds `: `"),
+            (false, false) => None,
+        };
+        self.report(Diagnostic { help: help.map(str::to_owned), ..diagnostic });
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {

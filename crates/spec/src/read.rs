@@ -42,7 +42,7 @@ pub fn read(name: &str, text: &str, options: &Options) -> Reading {
     let secrets = env::interpolate(&mut tree, &options.environment, &mut diagnostics);
     let start = crate::Span { end: tree.span.start, ..tree.span };
     diagnostics.extend(validate(&tree, &document_schema(), Place { what: None, span: start }));
-    diagnostic::sort(&mut diagnostics);
+    diagnostic::settle(&mut diagnostics);
     let complete = !diagnostics.iter().any(Diagnostic::is_error);
     let is_map = matches!(tree.value, crate::Value::Map(_));
     let spec = is_map.then(|| Spec::new(tree, secrets, complete));

@@ -1,10 +1,11 @@
 //! The pipeline as the user wrote it, checked in form: what planning starts from.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::de::DeserializeOwned;
 
-use crate::{Budget, Diagnostic, Model, Node, Rounds, Span, Test};
+use crate::{Budget, Diagnostic, Entry, Model, Node, Rounds, Span, Test, Value};
 
 /// A pipeline. Sections with mistakes are left out, so that the rest can still be checked; then it is not complete.
 #[derive(Clone, Debug)]
@@ -83,13 +84,14 @@ impl Spec {
         let models =
             entries(&tree, "models").filter_map(|entry| Some((entry.key.clone(), read(&entry.value)?)));
         let tests = tree.get("tests").map_or(&[][..], Node::items).iter().enumerate();
+        let tests = tests.filter_map(|(position, node)| Some((position, read_test(node)?)));
         Self {
             seed: tree.get("seed").and_then(read).unwrap_or_default(),
             out: text("out").unwrap_or_else(|| format!("out/{name}")),
             models: models.collect(),
             steps: entries(&tree, "steps").map(Step::new).collect(),
-            rounds: tree.get("rounds").and_then(read),
-            tests: tests.filter_map(|(position, node)| Some((position, read(node)?))).collect(),
+            rounds: tree.get("rounds").map(read_rounds),
+            tests: tests.collect(),
             budget: tree.get("budget").and_then(read).unwrap_or_default(),
             name,
             tree,
@@ -135,8 +137,8 @@ impl Spec {
 }
 
 impl Step {
-    fn new(entry: &crate::Entry) -> Self {
-        let from = entry.value.get("from");
+    fn new(entry: &Entry) -> Self {
+        let from = entry.value.get("from").filter(|node| node.value != Value::Null);
         let written: Vec<&Node> = match from {
             Some(node) if node.text().is_some() => vec![node],
             Some(node) => node.items().iter().collect(),
@@ -155,8 +157,32 @@ impl Step {
     }
 }
 
-fn entries<'a>(tree: &'a Node, key: &str) -> impl Iterator<Item = &'a crate::Entry> {
+fn entries<'a>(tree: &'a Node, key: &str) -> impl Iterator<Item = &'a Entry> {
     tree.get(key).map_or(&[][..], Node::entries).iter()
+}
+
+/// The loop; what is wrong in it is left out.
+fn read_rounds(node: &Node) -> Rounds {
+    let feed =
+        entries(node, "feed").filter_map(|entry| Some((entry.key.clone(), entry.value.text()?.to_owned())));
+    Rounds {
+        count: node.get("count").and_then(read).unwrap_or(NonZeroU32::MIN),
+        feed: feed.collect(),
+        gate: node.get("gate").and_then(read),
+    }
+}
+
+/// A test, if it names a step; what is wrong in it is left out, and wrong rows are empty to keep their positions.
+fn read_test(node: &Node) -> Option<Test> {
+    let given = node.get("given").map_or(&[][..], Node::items);
+    Some(Test {
+        name: node.get("name").and_then(read),
+        step: node.get("step").and_then(read)?,
+        given: given.iter().map(|row| read(row).unwrap_or_default()).collect(),
+        expect: entries(node, "expect")
+            .filter_map(|entry| Some((entry.key.clone(), read(&entry.value)?)))
+            .collect(),
+    })
 }
 
 fn read<T: DeserializeOwned>(node: &Node) -> Option<T> {

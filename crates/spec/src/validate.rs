@@ -14,7 +14,7 @@ pub(crate) use pattern::{IDENTIFIER, PIPELINE_NAME, REFERENCE, is_reference};
 use serde_json::{Map, Value as Json};
 
 use crate::suggest::suggest;
-use crate::{Code, Diagnostic, Node, Span, Value, codes};
+use crate::{Code, Diagnostic, Entry, Node, Span, Value, codes};
 use expect::{expectation, type_help};
 
 /// What is checked: words for messages, and the place for what is missing.
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
                     self.check(&entry.value, rule, entry.key_span);
                     self.path.pop();
                 }
-                None if closed(rules) => meant.extend(self.unknown_key(&entry.key, entry.key_span, &known)),
+                None if closed(rules) => meant.extend(self.unknown_key(entry, &known, rules)),
                 None => {}
             }
         }
@@ -182,10 +182,19 @@ impl<'a> Walk<'a> {
     }
 
     /// Reports a key that the map does not have; returns the key that was probably meant.
-    fn unknown_key(&mut self, key: &str, span: Span, known: &[&'a str]) -> Option<&'a str> {
-        let close = suggest(key, known.iter().copied());
-        let mut diagnostic =
-            Diagnostic::new(&codes::UNKNOWN_KEY, span, format!("unknown key `{key}` in {}", self.subject()));
+    fn unknown_key(
+        &mut self,
+        entry: &Entry,
+        known: &[&'a str],
+        rules: &Map<String, Json>,
+    ) -> Option<&'a str> {
+        if let Some(expected) = pattern::of_keys(rules).filter(|_| known.is_empty()) {
+            self.report(pattern::key_mistake(&codes::NAME, expected, entry, &self.subject()));
+            return None;
+        }
+        let close = suggest(&entry.key, known.iter().copied());
+        let words = format!("unknown key `{}` in {}", entry.key, self.subject());
+        let mut diagnostic = Diagnostic::new(&codes::UNKNOWN_KEY, entry.key_span, words);
         if let Some(close) = close {
             diagnostic = diagnostic.label(format!("did you mean `{close}`?"));
         }

@@ -34,8 +34,10 @@ pub(super) fn plural(count: u64, unit: &str) -> String {
 /// What any of `accepted` takes; that nothing is accepted too is not worth a word.
 pub(super) fn expectation(walk: &Walk<'_>, accepted: &[&Json]) -> String {
     let parts: Vec<String> = accepted.iter().flat_map(|schema| expected_by(walk, schema, 0)).collect();
-    let worthy = parts.iter().filter(|part| *part != "nothing").cloned();
-    alternatives(if parts.len() > 1 { worthy.collect() } else { parts })
+    let any_map = parts.iter().any(|part| part == "a map");
+    let worthy =
+        parts.iter().filter(|part| *part != "nothing" && !(any_map && part.starts_with("a map with")));
+    alternatives(if parts.len() > 1 { worthy.cloned().collect() } else { parts })
 }
 
 fn expected_by(walk: &Walk<'_>, schema: &Json, depth: usize) -> Vec<String> {
@@ -100,12 +102,16 @@ fn list_words(item: String) -> String {
     }
 }
 
-/// The key of a map that has exactly one: how an enum with data is written.
+/// The key of a map that has exactly one, which holds data: how an enum's variant is written.
 pub(super) fn sole_key(schema: &Json) -> Option<&str> {
     let properties = schema.get("properties")?.as_object()?;
     let required = schema.get("required")?.as_array()?;
-    match (properties.keys().next(), required.as_slice()) {
-        (Some(key), [only]) if properties.len() == 1 && only.as_str() == Some(key) => Some(key),
+    match (properties.iter().next(), required.as_slice()) {
+        (Some((key, rule)), [only])
+            if properties.len() == 1 && only == key && rule.get("const").is_none() =>
+        {
+            Some(key)
+        }
         _ => None,
     }
 }

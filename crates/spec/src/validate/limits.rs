@@ -1,5 +1,7 @@
 //! Ranges of numbers, lengths of texts and lists, patterns.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value as Json};
 
 use super::{expect::plural, mistake, pattern};
@@ -16,72 +18,51 @@ pub(super) fn check(node: &Node, rules: &Map<String, Json>, subject: &str) -> Ve
 }
 
 fn number(node: &Node, rules: &Map<String, Json>, subject: &str) -> Option<Diagnostic> {
-    let range = Range::of(rules);
-    let inside = match node.value {
-        Value::Int(value) => range.holds_integer(value),
-        Value::Float(value) => range.holds(value),
-        _ => true,
+    let (fits_type, value) = match node.value {
+        Value::Int(value) => (integer_range(rules).is_none_or(|range| range.contains(&value)), value as f64),
+        Value::Float(value) => (true, value),
+        _ => return None,
     };
-    (!inside).then(|| mistake(&codes::OUT_OF_RANGE, node, &range.words(), subject))
+    let bound = |keyword: &str| rules.get(keyword).and_then(Json::as_f64);
+    let missed =
+        |min: fn(&f64, &f64) -> bool, keyword: &str| bound(keyword).is_some_and(|bound| min(&value, &bound));
+    let inside = !missed(f64::lt, "minimum")
+        && !missed(f64::gt, "maximum")
+        && !missed(f64::le, "exclusiveMinimum")
+        && !missed(f64::ge, "exclusiveMaximum");
+    let expected = match (inside, fits_type, integer_range(rules)) {
+        (true, true, _) => return None,
+        (true, false, Some(range)) => format!("a number from {} to {}", range.start(), range.end()),
+        _ => schema_range(&bound),
+    };
+    Some(mistake(&codes::OUT_OF_RANGE, node, &expected, subject))
 }
 
-/// The numbers that a schema allows; exact for integers.
-struct Range {
-    integers: Option<(i128, i128)>,
-    min: Option<f64>,
-    max: Option<f64>,
-    above: Option<f64>,
-    below: Option<f64>,
+/// The bounds that the schema states.
+fn schema_range(bound: &dyn Fn(&str) -> Option<f64>) -> String {
+    let words = [
+        ("exclusiveMinimum", "above"),
+        ("minimum", "at least"),
+        ("exclusiveMaximum", "below"),
+        ("maximum", "at most"),
+    ];
+    let words = words.iter().filter_map(|(keyword, words)| Some(format!("{words} {}", bound(keyword)?)));
+    format!("a number {}", words.collect::<Vec<_>>().join(" and "))
 }
 
-impl Range {
-    fn of(rules: &Map<String, Json>) -> Self {
-        let bound = |keyword: &str| rules.get(keyword).and_then(Json::as_f64);
-        let integers = rules.get("format").and_then(Json::as_str).and_then(|format| {
-            Some(match format {
-                "uint8" => (0, u8::MAX.into()),
-                "uint16" => (0, u16::MAX.into()),
-                "uint32" => (0, u32::MAX.into()),
-                "uint64" | "uint" => (0, u64::MAX.into()),
-                "int8" => (i8::MIN.into(), i8::MAX.into()),
-                "int16" => (i16::MIN.into(), i16::MAX.into()),
-                "int32" => (i32::MIN.into(), i32::MAX.into()),
-                "int64" | "int" => (i64::MIN.into(), i64::MAX.into()),
-                _ => return None,
-            })
-        });
-        Self {
-            integers,
-            min: bound("minimum"),
-            max: bound("maximum"),
-            above: bound("exclusiveMinimum"),
-            below: bound("exclusiveMaximum"),
-        }
-    }
-
-    fn holds_integer(&self, value: i128) -> bool {
-        self.integers.is_none_or(|(min, max)| (min..=max).contains(&value)) && self.holds(value as f64)
-    }
-
-    fn holds(&self, value: f64) -> bool {
-        self.min.is_none_or(|min| value >= min)
-            && self.max.is_none_or(|max| value <= max)
-            && self.above.is_none_or(|above| value > above)
-            && self.below.is_none_or(|below| value < below)
-    }
-
-    fn words(&self) -> String {
-        let (least, most) = self.integers.unzip();
-        let lower = self.above.map(|above| format!("above {above}"));
-        let lower = lower.or(self.min.map(|min| format!("at least {min}")));
-        let upper = self.below.map(|below| format!("below {below}"));
-        let upper = upper.or(self.max.map(|max| format!("at most {max}")));
-        let bounds = [
-            lower.or(least.map(|least| format!("at least {least}"))),
-            upper.or(most.map(|most| format!("at most {most}"))),
-        ];
-        format!("a number {}", bounds.into_iter().flatten().collect::<Vec<_>>().join(" and "))
-    }
+/// What the Rust type of the value holds, exactly.
+fn integer_range(rules: &Map<String, Json>) -> Option<RangeInclusive<i128>> {
+    Some(match rules.get("format")?.as_str()? {
+        "uint8" => 0..=u8::MAX.into(),
+        "uint16" => 0..=u16::MAX.into(),
+        "uint32" => 0..=u32::MAX.into(),
+        "uint64" | "uint" => 0..=u64::MAX.into(),
+        "int8" => i8::MIN.into()..=i8::MAX.into(),
+        "int16" => i16::MIN.into()..=i16::MAX.into(),
+        "int32" => i32::MIN.into()..=i32::MAX.into(),
+        "int64" | "int" => i64::MIN.into()..=i64::MAX.into(),
+        _ => return None,
+    })
 }
 
 fn text_limits(node: &Node, text: &str, rules: &Map<String, Json>, subject: &str) -> Vec<Diagnostic> {

@@ -62,11 +62,17 @@ pub(super) fn check(text: &str, rules: &Map<String, Json>) -> Option<(&'static C
 /// The mistake of a key by the rules of `propertyNames`.
 pub(super) fn check_key(entry: &Entry, rules: &Map<String, Json>, subject: &str) -> Option<Diagnostic> {
     let (code, expected) = check(&entry.key, rules)?;
-    Some(Diagnostic::new(
-        code,
-        entry.key_span,
-        format!("expected {expected} in {subject}, found `{}`", entry.key),
-    ))
+    Some(key_mistake(code, expected, entry, subject))
+}
+
+/// What the keys of a map with `patternProperties` must be.
+pub(super) fn of_keys(rules: &Map<String, Json>) -> Option<&'static str> {
+    find(rules.get("patternProperties")?.as_object()?.keys().next()?).map(|pattern| pattern.expected)
+}
+
+pub(super) fn key_mistake(code: &Code, expected: &str, entry: &Entry, subject: &str) -> Diagnostic {
+    let words = format!("expected {expected} as a key of {subject}, found `{}`", entry.key);
+    Diagnostic::new(code, entry.key_span, words)
 }
 
 fn is_identifier(text: &str) -> bool {

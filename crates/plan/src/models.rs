@@ -1,0 +1,123 @@
+//! Third stage: models. What each step uses, what rounds feed back, and which steps thereby differ from round to round.
+
+use flow_spec::{Diagnostic, Span, help_with_names};
+
+use crate::draft::Draft;
+use crate::resolve::unknown_step;
+use crate::{Feed, ModelRef, ModelUse, Rounds, codes};
+
+/// Refuses names that a model and a step share.
+pub(crate) fn shared_names(draft: &mut Draft<'_>) {
+    for at in 0..draft.steps.len() {
+        let step = draft.steps[at].spec;
+        if draft.spec.declares_model(&step.name) {
+            let model = draft.spec.key_span(&format!("models.{}", step.name));
+            let words = format!("`{}` is the name of a model and of a step", step.name);
+            draft.report(
+                Diagnostic::new(&codes::SHARED_NAME, step.name_span, words).related(model, "the model"),
+            );
+        }
+    }
+}
+
+/// Resolves the config keys that name models.
+pub(crate) fn uses(draft: &mut Draft<'_>) {
+    for at in 0..draft.steps.len() {
+        let Some(shape) = &draft.steps[at].shape else { continue };
+        for key in shape.models.clone() {
+            if let Some(model) = model_at(draft, at, &key) {
+                draft.steps[at].models.push(ModelUse { key, model });
+            }
+        }
+    }
+}
+
+fn model_at(draft: &mut Draft<'_>, at: usize, key: &str) -> Option<ModelRef> {
+    let step = &draft.steps[at];
+    let pointer = format!("/{}", key.replace('.', "/"));
+    let name = step.config.as_ref()?.real.pointer(&pointer)?.as_str()?.to_owned();
+    let span = step.spec.node.at(key).map_or(step.spec.name_span, |node| node.span);
+    if draft.spec.declares_model(&name) {
+        return Some(ModelRef::Declared(name));
+    }
+    match draft.by_name.get(name.as_str()).copied() {
+        Some(maker) => makes_model(draft, maker, span).then_some(ModelRef::Step(maker)),
+        None => {
+            unknown_model(draft, &name, span);
+            None
+        }
+    }
+}
+
+/// Whether the step makes a model; reports it if it is known not to.
+fn makes_model(draft: &mut Draft<'_>, step: usize, span: Span) -> bool {
+    let maker = &draft.steps[step];
+    let Some(shape) = &maker.shape else { return false };
+    let makes = shape.makes_model;
+    if !makes {
+        let op = maker.spec.op.as_deref().unwrap_or_default();
+        let words =
+            format!("expected a model, found step `{}`, whose operator `{op}` makes none", maker.spec.name);
+        let help = help_with_names("", "models", &models(draft));
+        draft.report(Diagnostic::new(&codes::NOT_A_MODEL, span, words).help(help));
+    }
+    makes
+}
+
+fn unknown_model(draft: &mut Draft<'_>, name: &str, span: Span) {
+    let help = help_with_names(name, "models", &models(draft));
+    draft.report(
+        Diagnostic::new(&codes::UNKNOWN_MODEL, span, format!("there is no model `{name}`")).help(help),
+    );
+}
+
+/// The names of all models: declared ones, then steps that make one.
+fn models<'a>(draft: &Draft<'a>) -> Vec<&'a str> {
+    let makers = draft.steps.iter().filter(|step| step.shape.as_ref().is_some_and(|shape| shape.makes_model));
+    let declared = draft.spec.models.keys().map(String::as_str);
+    declared.chain(makers.map(|step| step.spec.name.as_str())).collect()
+}
+
+/// Resolves `rounds`; steps keep their positions in the text.
+pub(crate) fn rounds(draft: &mut Draft<'_>) -> Option<Rounds> {
+    let rounds = draft.spec.rounds.as_ref()?;
+    let mut feed = Vec::new();
+    for (model, step) in &rounds.feed {
+        let path = format!("rounds.feed.{model}");
+        if !draft.spec.declares_model(model) {
+            unknown_model(draft, model, draft.spec.key_span(&path));
+        }
+        let span = draft.spec.span(&path);
+        match draft.by_name.get(step.as_str()).copied() {
+            Some(maker) if makes_model(draft, maker, span) => {
+                feed.push(Feed { model: model.clone(), step: maker })
+            }
+            Some(_) => {}
+            None => unknown_step(draft, step, span),
+        }
+    }
+    let gate = rounds.gate.as_ref().and_then(|gate| {
+        let step = draft.by_name.get(gate.as_str()).copied();
+        if step.is_none() {
+            unknown_step(draft, gate, draft.spec.span("rounds.gate"));
+        }
+        step
+    });
+    Some(Rounds { count: rounds.count.get(), feed, gate })
+}
+
+/// For each step whether it differs from round to round. `order` has producers first.
+pub(crate) fn per_round(draft: &Draft<'_>, rounds: Option<&Rounds>, order: &[usize]) -> Vec<bool> {
+    let fed = |model: &str| rounds.is_some_and(|rounds| rounds.feed.iter().any(|feed| feed.model == model));
+    let mut differs = vec![false; draft.steps.len()];
+    for at in order {
+        let step = &draft.steps[*at];
+        let by_rows = step.inlets.iter().flat_map(|inlet| &inlet.edges).any(|edge| differs[edge.step]);
+        let by_model = step.models.iter().any(|used| match &used.model {
+            ModelRef::Declared(name) => fed(name),
+            ModelRef::Step(maker) => differs[*maker],
+        });
+        differs[*at] = by_rows || by_model;
+    }
+    differs
+}
