@@ -212,6 +212,11 @@ impl Client {
         drop(state);
         self.0.wake.notify_one();
     }
+
+    /// Ends the run.
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.0.break_off(failure);
+    }
 }
 
 impl Shared {

@@ -36,7 +36,7 @@ fn group(place: &Place, op: &dyn KeyedOp, key: Id, input: &[(Row, isize)]) -> Ve
     let mut out = Out::new(&place.heap, place.width);
     op.group(&items, &mut out);
     let settled = out.settle(input);
-    place.lose(settled.lost);
+    place.report(&settled);
     let taken = u64::try_from(settled.taken).expect("differential shows a group's rows with positive counts");
     let rows = settled.rows.into_iter().map(|(port, row)| (Emission::Row(port, row), 1));
     let rejected = settled.rejected.into_iter().map(|(row, count)| (Emission::Rejected(row), count));

@@ -2,6 +2,8 @@
 
 use flow_data::{Heap, Id, Item, Round, Row, Value};
 
+use crate::Failure;
+
 /// Index of an output port of a step.
 pub type Port = u8;
 
@@ -23,12 +25,13 @@ pub struct Out<'a> {
     rows: Vec<(Port, Row)>,
     taken: Vec<Row>,
     rejected: Vec<(Row, Row)>,
+    failure: Option<Failure>,
 }
 
 impl<'a> Out<'a> {
     /// An empty collector. Rejected rows keep the first `width` cells, the step's input columns.
     pub fn new(heap: &'a Heap, width: usize) -> Self {
-        Self { heap, width, rows: Vec::new(), taken: Vec::new(), rejected: Vec::new() }
+        Self { heap, width, rows: Vec::new(), taken: Vec::new(), rejected: Vec::new(), failure: None }
     }
 
     /// The item leaves by `port` as it came.
@@ -76,6 +79,11 @@ impl<'a> Out<'a> {
         self.rejected.push((Row { round: 0, id, body: id }, Item::new(self.heap, 0, id, cells).row));
     }
 
+    /// The run cannot go on, as when a disk is full: nothing is published and the run ends with this failure.
+    pub fn fail(&mut self, reason: &'static str, detail: impl Into<String>) {
+        self.failure = Some(Failure { reason, detail: detail.into(), fatal: true });
+    }
+
     /// The rows emitted so far.
     pub fn rows(&self) -> &[(Port, Row)] {
         &self.rows
@@ -91,7 +99,8 @@ impl<'a> Out<'a> {
         self.taken.sort_unstable();
         self.taken.dedup();
         self.rejected.sort_unstable();
-        let mut settled = Settled { rows: self.rows, rejected: Vec::new(), taken: 0, lost: 0 };
+        let mut settled =
+            Settled { rows: self.rows, rejected: Vec::new(), taken: 0, lost: 0, failure: self.failure };
         for (row, count) in input {
             let used = self.taken.binary_search(row).is_ok();
             let first = self.rejected.partition_point(|(from, _)| from < row);
@@ -116,4 +125,6 @@ pub(crate) struct Settled {
     pub(crate) taken: isize,
     /// Input rows that were neither used nor rejected, or more than once: a fault of the operator.
     pub(crate) lost: usize,
+    /// Why the run cannot go on.
+    pub(crate) failure: Option<Failure>,
 }

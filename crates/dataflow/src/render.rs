@@ -13,6 +13,7 @@ use timely::dataflow::operators::vec::Map;
 
 use crate::counts::{Counts, StageCounts};
 use crate::engine::Client;
+use crate::out::Settled;
 use crate::{
     Body, Emission, InputId, ModelWire, Network, Node, Out, Port, RowOp, Stage, Wire, effect, keyed,
 };
@@ -72,6 +73,7 @@ pub(crate) struct Place {
     pub(crate) heap: Arc<Heap>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) network: Arc<Network>,
+    pub(crate) client: Client,
     pub(crate) node: usize,
     pub(crate) stage: usize,
     pub(crate) width: usize,
@@ -90,8 +92,12 @@ impl Place {
         self.stage_counts().input.fetch_add(diff as i64, Relaxed);
     }
 
-    pub(crate) fn lose(&self, rows: usize) {
-        self.stage_counts().lost.fetch_add(rows as u64, Relaxed);
+    /// Counts lost rows, and ends the run where the operator said so.
+    pub(crate) fn report(&self, settled: &Settled) {
+        self.stage_counts().lost.fetch_add(settled.lost as u64, Relaxed);
+        if let Some(failure) = &settled.failure {
+            self.client.fail(failure.clone());
+        }
     }
 
     /// The updates of what one row became.
@@ -103,7 +109,7 @@ impl Place {
         diff: isize,
     ) -> Vec<(Emission, Tick, isize)> {
         let settled = out.settle(&[(row, 1)]);
-        self.lose(settled.lost);
+        self.report(&settled);
         self.stage_counts().taken.fetch_add((settled.taken * diff) as i64, Relaxed);
         let rows = settled.rows.into_iter().map(|(port, row)| Emission::Row(port, row));
         let rejected = settled.rejected.into_iter().map(|(row, _)| Emission::Rejected(row));
@@ -207,6 +213,7 @@ impl<'scope> Builder<'scope, '_> {
             heap: self.shared.heap.clone(),
             counts: self.shared.counts.clone(),
             network: self.shared.network.clone(),
+            client: self.shared.client.clone(),
             node,
             stage,
             width: self.shared.network.nodes[node].width,

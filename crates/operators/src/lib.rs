@@ -1,1 +1,63 @@
-//! What can be written in YAML: one file each plus one line of registration.
+//! What can be written in YAML: one file each, and one line of registration here.
+//!
+//! A new operator is a file with a header (what it does, ports, rejects, cost, an example), a config, and the
+//! weakest kind of stage that can do it; then its line in the catalog below.
+
+mod assemble;
+mod draws;
+mod env;
+mod operator;
+mod statistics;
+mod text;
+
+pub use assemble::{assemble, feeds};
+pub use env::{BuildError, Env, Models};
+pub use operator::{Definition, Op, Operator, StepContext};
+
+macro_rules! catalog {
+    ($($file:ident::$operator:ident),* $(,)?) => {
+        $(mod $file;)*
+
+        /// Every operator, in the order rows meet them.
+        pub static CATALOG: &[&dyn Operator] = &[$(&Op::<$file::$operator>::NEW),*];
+    };
+}
+
+catalog! {
+    sample::Sample,
+    write::Write,
+    train::Train,
+    evaluate::Evaluate,
+}
+
+/// The catalog as planning sees it.
+pub fn signatures() -> Vec<&'static dyn flow_plan::Signature> {
+    CATALOG.iter().map(|operator| *operator as &dyn flow_plan::Signature).collect()
+}
+
+/// The operator with this name in YAML.
+pub fn find(name: &str) -> Option<&'static dyn Operator> {
+    CATALOG.iter().find(|operator| operator.name() == name).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_catalog_keeps_its_promises() {
+        let names: BTreeSet<_> = CATALOG.iter().map(|operator| operator.name()).collect();
+        assert_eq!(names.len(), CATALOG.len(), "names are unique");
+        for operator in CATALOG {
+            let (name, header) = (operator.name(), operator.header());
+            assert!(header.starts_with(&format!("//! `{name}` ")), "{name}: the header opens with the name");
+            for part in ["//! Ports: ", "//! Rejects: ", "//! Cost: ", "//! ```yaml\n"] {
+                assert!(header.contains(part), "{name}: the header has `{part}`");
+            }
+            let problems = flow_plan::audit(&[*operator as &dyn flow_plan::Signature]);
+            assert!(problems.is_empty(), "{name}: {problems:?}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Drawing from a model, as all effects that sample do it: requests, their keys, their answers.
+
+use std::sync::Arc;
+
+use flow_data::{Id, IdHasher, Item, Round, Value};
+use flow_dataflow::{Failure, Perform, Request};
+use flow_sampler::{Completion, FinishReason, Params, Prompt};
+
+use crate::{Env, Models};
+
+/// Raised when the same key would give another answer.
+const VERSION: u32 = 1;
+
+/// A way of drawing: settings, seed and surroundings.
+pub(crate) struct Draws {
+    models: Arc<Models>,
+    threads: usize,
+    params: Params,
+    seed: u64,
+}
+
+/// What one draw answers: the cells kept in the memo.
+pub(crate) struct Draw<'a> {
+    /// completion, finish_reason, n_prompt_tokens, n_tokens, logprobs.
+    cells: &'a [Value],
+}
+
+impl Draws {
+    /// Draws with `params`; `seed` names the family of random streams.
+    pub(crate) fn new(env: &Env, params: Params, seed: u64) -> Self {
+        Self { models: env.models.clone(), threads: env.threads, params, seed }
+    }
+
+    /// The family of random streams.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The `index`-th draw for `item`, which continues `prompt`. Streams are told apart by row, round and index.
+    pub(crate) fn request(&self, item: &Item, prompt: &str, model: Option<Id>, round: Round, index: u32) -> Request {
+        let stream = self.stream(&item.row.id, round, index);
+        let mut key = IdHasher::new("draw");
+        key.part(&VERSION.to_le_bytes());
+        key.part(&model.unwrap_or_default().0).part(prompt.as_bytes()).part(&stream.0);
+        key.part(format!("{:?}", self.params).as_bytes());
+        Request { key: key.finish(), item: item.clone(), model, index }
+    }
+
+    fn stream(&self, row: &Id, round: Round, index: u32) -> Id {
+        let parts = [&row.0[..], &self.seed.to_le_bytes(), &round.to_le_bytes(), &index.to_le_bytes()];
+        Id::of("stream", parts)
+    }
+
+    /// Answers `requests`; `prompt` and `round` say what they were made with.
+    pub(crate) fn perform(
+        &self,
+        requests: &[Request],
+        prompt: &dyn Fn(&Item) -> String,
+        round: &dyn Fn(&Item) -> Round,
+        perform: &Perform<'_>,
+    ) {
+        let mut by_model: Vec<usize> = (0..requests.len()).collect();
+        by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row, requests[*at].index));
+        for batch in by_model.chunk_by(|a, b| requests[*a].model == requests[*b].model) {
+            let drawn: Vec<flow_sampler::Request> = batch
+                .iter()
+                .map(|at| {
+                    let Request { item, index, .. } = &requests[*at];
+                    flow_sampler::Request {
+                        prompt: Prompt::Text(prompt(item)),
+                        params: self.params.clone(),
+                        stream: self.stream(&item.row.id, round(item), *index).0,
+                    }
+                })
+                .collect();
+            let model = requests[batch[0]].model.unwrap_or_default();
+            match self.models.engine(&model) {
+                Ok(engine) => engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
+                    perform.answer(batch[at], completion.map(cells).map_err(|error| failure(&error)));
+                }),
+                Err(detail) => batch.iter().for_each(|at| {
+                    let failure = Failure { reason: "model", detail: detail.clone(), fatal: true };
+                    perform.answer(*at, Err(failure));
+                }),
+            }
+        }
+    }
+}
+
+fn failure(error: &flow_sampler::Error) -> Failure {
+    Failure { reason: "not_drawn", detail: crate::text::chain(error), fatal: false }
+}
+
+fn cells(completion: Completion) -> Vec<Value> {
+    let finish_reason = match completion.finish_reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    };
+    vec![
+        completion.text.into(),
+        finish_reason.into(),
+        (completion.prompt_tokens as i64).into(),
+        (completion.completion_tokens as i64).into(),
+        Value::Floats(completion.logprobs.into()),
+    ]
+}
+
+impl<'a> Draw<'a> {
+    /// Reads an answer.
+    pub(crate) fn new(cells: &'a [Value]) -> Self {
+        Self { cells }
+    }
+
+    /// The drawn text.
+    pub(crate) fn completion(&self) -> &'a str {
+        match self.cells.first() {
+            Some(Value::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// The cells of the record kind `draw`: `parent_ids` to `sample_index`.
+    pub(crate) fn record(&self, parent: &Id, model: Option<Id>, seed: u64, index: usize) -> Vec<Value> {
+        let mut record = vec![Value::texts([parent.to_string().as_str()])];
+        record.extend(self.cells.iter().cloned());
+        record.push(model.map(|model| model.to_string()).into());
+        record.push((seed as i64).into());
+        record.push((index as i64).into());
+        record
+    }
+}

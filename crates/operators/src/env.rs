@@ -1,0 +1,136 @@
+//! What operators need of the world: folders, threads, models.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flow_data::Id;
+use flow_model::Checkpoint;
+use flow_sampler::Engine;
+
+/// Models kept ready in memory: the sampled one, its successor and a critic.
+const READY: usize = 3;
+
+/// The surroundings of a run.
+#[derive(Clone)]
+pub struct Env {
+    /// Threads for sampling and training; no influence on results.
+    pub threads: usize,
+    /// Checkpoints by digest.
+    pub models: Arc<Models>,
+}
+
+/// A step that cannot be set up.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("step `{step}`: {message}")]
+pub struct BuildError {
+    /// The step.
+    pub step: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl BuildError {
+    /// An error of a step.
+    pub fn step(step: &str, message: impl Into<String>) -> Self {
+        Self { step: step.to_owned(), message: message.into() }
+    }
+}
+
+/// Checkpoints by digest: declared ones where they lie, trained ones in the store.
+pub struct Models {
+    folder: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    declared: BTreeMap<Id, PathBuf>,
+    checkpoints: Vec<(Id, Arc<Checkpoint>)>,
+    engines: Vec<(Id, Arc<Engine>)>,
+}
+
+impl Models {
+    /// Models trained here are kept in `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), state: Mutex::default() }
+    }
+
+    /// Loads the checkpoint at `path` and returns its digest.
+    pub fn declare(&self, path: &Path) -> Result<Id, flow_model::Error> {
+        let checkpoint = Checkpoint::load(path)?;
+        let id = Id(checkpoint.digest());
+        let mut state = self.state();
+        state.declared.insert(id, path.to_owned());
+        remember(&mut state.checkpoints, id, Arc::new(checkpoint));
+        Ok(id)
+    }
+
+    /// Keeps a trained checkpoint and returns its digest. It is seen whole or not at all.
+    pub fn keep(&self, checkpoint: Checkpoint) -> Result<Id, flow_model::Error> {
+        let id = Id(checkpoint.digest());
+        let folder = self.path(&id);
+        if !folder.exists() {
+            let fresh = self.folder.join(format!("{id}.{}", std::process::id()));
+            checkpoint.save(&fresh)?;
+            // Another process may have kept the same bytes meanwhile: then theirs stay.
+            if std::fs::rename(&fresh, &folder).is_err() {
+                let _ = std::fs::remove_dir_all(&fresh);
+            }
+        }
+        remember(&mut self.state().checkpoints, id, Arc::new(checkpoint));
+        Ok(id)
+    }
+
+    /// Whether the checkpoint can be had.
+    pub fn has(&self, id: &Id) -> bool {
+        self.state().declared.contains_key(id) || self.path(id).join("config.json").exists()
+    }
+
+    /// Where a trained checkpoint lies: a Hugging Face folder.
+    pub fn path(&self, id: &Id) -> PathBuf {
+        self.folder.join(id.to_string())
+    }
+
+    /// The checkpoint with this digest.
+    pub fn checkpoint(&self, id: &Id) -> Result<Arc<Checkpoint>, flow_model::Error> {
+        let mut state = self.state();
+        if let Some(checkpoint) = recall(&mut state.checkpoints, id) {
+            return Ok(checkpoint);
+        }
+        let path = state.declared.get(id).cloned().unwrap_or_else(|| self.path(id));
+        let checkpoint = Arc::new(Checkpoint::load(&path)?);
+        remember(&mut state.checkpoints, *id, checkpoint.clone());
+        Ok(checkpoint)
+    }
+
+    /// The checkpoint with this digest, ready to draw from.
+    pub fn engine(&self, id: &Id) -> Result<Arc<Engine>, String> {
+        if let Some(engine) = recall(&mut self.state().engines, id) {
+            return Ok(engine);
+        }
+        let checkpoint = self.checkpoint(id).map_err(|error| crate::text::chain(&error))?;
+        let engine = Arc::new(Engine::new(&checkpoint).map_err(|error| crate::text::chain(&error))?);
+        remember(&mut self.state().engines, *id, engine.clone());
+        Ok(engine)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entry for `id`, moved to the end: the most recently used.
+fn recall<T: Clone>(ready: &mut Vec<(Id, T)>, id: &Id) -> Option<T> {
+    let at = ready.iter().position(|(other, _)| other == id)?;
+    let entry = ready.remove(at);
+    ready.push(entry.clone());
+    Some(entry.1)
+}
+
+fn remember<T: Clone>(ready: &mut Vec<(Id, T)>, id: Id, value: T) {
+    if recall(ready, &id).is_none() {
+        ready.push((id, value));
+        ready.drain(..ready.len().saturating_sub(READY));
+    }
+}

@@ -1,0 +1,229 @@
+//! `evaluate` measures a model on held-out problems: n draws each, judged against the known answer.
+//!
+//! pass@k is estimated without bias from n draws (1 - C(n-c, k) / C(n, k)); maj@k takes the most frequent answer among
+//! the first k; `coverage` is the share of problems solved by any draw. Intervals are 95 % percentile bootstraps over
+//! problems. Every round uses the same random streams, so that rounds are compared on common random numbers. A step
+//! that trains is measured before its first round too: round 0 is the model it starts from.
+//!
+//! Ports: `out`, one row per metric and level (record `metric`); `problems`, one row per problem (record `score`).
+//!
+//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt`, `no_answer` (nothing to judge by).
+//!
+//! Cost: n model calls per problem and model, memoised.
+//!
+//! ```yaml
+//! scores: {op: evaluate, from: held_out, model: learner, n: 8, temperature: 0.7, metrics: [pass@1, pass@8]}
+//! ```
+
+mod report;
+
+use std::sync::Arc;
+
+use flow_data::{Id, Item, Type, Value, kind};
+use flow_dataflow::{Body, EffectOp, Out, Perform, Request, RowOp, Stage};
+use flow_plan::{Input, Problem, Shape};
+use flow_sampler::Params;
+use flow_verify::{Compare, Extract, Outcome};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::draws::{Draw, Draws};
+use crate::{BuildError, Definition, Env, StepContext};
+use report::{Metric, Report};
+
+/// Options of `evaluate`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The model: a declared one, or a step that trains one.
+    model: String,
+    /// What to report: `pass@K`, `maj@K` with K up to `n`, or `coverage`.
+    #[serde(default = "metrics")]
+    #[schemars(length(min = 1))]
+    metrics: Vec<String>,
+    /// Column that holds the text to continue.
+    #[serde(default = "prompt")]
+    prompt: String,
+    /// Column that holds the known answer.
+    #[serde(default = "answer")]
+    answer: String,
+    /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
+    #[serde(default = "extract")]
+    extract: String,
+    /// How answers are compared: `math`, `numeric` or `exact`.
+    #[serde(default = "compare")]
+    compare: String,
+    /// Draws per problem, at least 1.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 65_536))]
+    n: u32,
+    /// Divides the scores; 0 always takes the likeliest token.
+    #[serde(default = "temperature")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    temperature: f64,
+    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
+    #[serde(default = "unit")]
+    #[schemars(range(min = 0.000_001, max = 1.0))]
+    top_p: f64,
+    /// Most tokens of a completion, at least 1.
+    #[serde(default = "max_tokens")]
+    #[schemars(range(min = 1))]
+    max_tokens: u32,
+    /// Texts that end a completion and are cut from it.
+    #[serde(default)]
+    stop: Vec<String>,
+    /// Names the random streams and the resamples; by default the pipeline's seed.
+    seed: Option<u64>,
+}
+
+fn metrics() -> Vec<String> {
+    vec!["pass@1".into()]
+}
+
+fn prompt() -> String {
+    "prompt".into()
+}
+
+fn answer() -> String {
+    "answer".into()
+}
+
+fn extract() -> String {
+    "auto".into()
+}
+
+fn compare() -> String {
+    "math".into()
+}
+
+fn eight() -> u32 {
+    8
+}
+
+fn temperature() -> f64 {
+    0.7
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+fn max_tokens() -> u32 {
+    256
+}
+
+/// The operator.
+pub struct Evaluate;
+
+impl Definition for Evaluate {
+    const NAME: &'static str = "evaluate";
+    const SOURCE: &'static str = include_str!("evaluate.rs");
+    type Config = Config;
+
+    fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
+        let mut problems = Vec::new();
+        for (at, metric) in config.metrics.iter().enumerate() {
+            problems.extend(Metric::parse(metric, config.n as usize).err().map(|m| Problem::new(&format!("metrics.{at}"), m)));
+        }
+        problems.extend(config.extract.parse::<Extract>().err().map(|e| Problem::new("extract", e.to_string())));
+        problems.extend(config.compare.parse::<Compare>().err().map(|e| Problem::new("compare", e.to_string())));
+        for (key, name) in [("prompt", &config.prompt), ("answer", &config.answer)] {
+            problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let ports = [("out", kind("metric").columns().clone()), ("problems", kind("score").columns().clone())];
+        Ok(Shape::with_ports(ports).using("model").ending())
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
+        let invalid = |message: String| BuildError::step(&step.step.name, message);
+        let params = Params {
+            temperature: config.temperature,
+            top_p: config.top_p,
+            max_tokens: config.max_tokens as usize,
+            stop: config.stop,
+            ..Params::default()
+        };
+        let seed = config.seed.unwrap_or(step.plan.seed);
+        let n = config.n as usize;
+        let metrics = config.metrics.iter().map(|metric| Metric::parse(metric, n));
+        let width = step.columns().len();
+        let exam = Exam {
+            draws: Draws::new(env, params, seed),
+            prompt: step.column(&config.prompt),
+            answer: step.column(&config.answer),
+            n: config.n,
+        };
+        let judge = Judge {
+            answer: exam.answer,
+            completion: width,
+            extract: config.extract.parse().map_err(|e: flow_verify::UnknownName| invalid(e.to_string()))?,
+            compare: config.compare.parse().map_err(|e: flow_verify::UnknownName| invalid(e.to_string()))?,
+        };
+        let report = Report {
+            prompt_id: step.columns().index("prompt_id"),
+            level: step.columns().index("level"),
+            drawn: width,
+            metrics: metrics.collect::<Result<_, _>>().map_err(invalid)?,
+            n,
+            seed,
+        };
+        Ok(Body::Chain(vec![
+            Stage::Effect(Arc::new(exam)),
+            Stage::Row(Arc::new(judge)),
+            Stage::Keyed(Arc::new(report)),
+        ]))
+    }
+}
+
+/// Draws n completions of each problem: the problem's cells followed by completion, model, sample index.
+struct Exam {
+    draws: Draws,
+    prompt: usize,
+    answer: usize,
+    n: u32,
+}
+
+impl EffectOp for Exam {
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        let prompt = item.text(self.prompt).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
+        item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
+        Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, 0, index)).collect())
+    }
+
+    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+        let prompt = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned();
+        self.draws.perform(requests, &prompt, &|_| 0, perform);
+    }
+
+    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
+        for (index, answer) in answers.iter().enumerate() {
+            let id = Id::of("exam", [item.row.id.0.as_slice(), &index.to_le_bytes()]);
+            let model = model.map(|model| model.to_string()).into();
+            let cells = vec![Draw::new(answer).completion().into(), model, (index as i64).into()];
+            out.derive(0, item, item.row.round, id, cells);
+        }
+    }
+}
+
+/// Adds the extracted answer and whether it is correct.
+struct Judge {
+    answer: usize,
+    completion: usize,
+    extract: Extract,
+    compare: Compare,
+}
+
+impl RowOp for Judge {
+    fn row(&self, item: &Item, out: &mut Out<'_>) {
+        let gold = item.text(self.answer).unwrap_or_default();
+        let answer = flow_verify::extract(item.text(self.completion).unwrap_or_default(), self.extract);
+        let correct = answer.as_ref().is_some_and(|answer| {
+            flow_verify::compare(gold, answer.text, self.compare).outcome == Outcome::Equal
+        });
+        let extracted = answer.map(|answer| answer.text.to_owned());
+        out.extend(0, item, vec![extracted.into(), correct.into()]);
+    }
+}

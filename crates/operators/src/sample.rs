@@ -1,0 +1,139 @@
+//! `sample` draws completions of each prompt from a model.
+//!
+//! Each draw has a random stream of its own, named by seed, row, round and sample index: draws do not depend on
+//! batches, workers, order or restarts, and raising `n` only draws what is missing. In a fed loop every round draws
+//! from the round's model.
+//!
+//! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`.
+//!
+//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is empty).
+//!
+//! Cost: one model call per draw, memoised by model, prompt, settings and stream.
+//!
+//! ```yaml
+//! attempts: {op: sample, from: questions, model: policy, n: 4, temperature: 0.8, max_tokens: 160}
+//! ```
+
+use std::sync::Arc;
+
+use flow_data::{Id, Item, Type, Value, kind};
+use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
+use flow_plan::{Input, Problem, Shape};
+use flow_sampler::Params;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::draws::{Draw, Draws};
+use crate::{BuildError, Definition, Env, StepContext};
+
+/// Options of `sample`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The model: a declared one, or a step that trains one.
+    model: String,
+    /// Column that holds the text to continue.
+    #[serde(default = "prompt")]
+    prompt: String,
+    /// Draws per prompt, at least 1.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 65_536))]
+    n: u32,
+    /// Divides the scores; 0 always takes the likeliest token.
+    #[serde(default = "unit")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    temperature: f64,
+    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
+    #[serde(default = "unit")]
+    #[schemars(range(min = 0.000_001, max = 1.0))]
+    top_p: f64,
+    /// Keeps this many likeliest tokens; 0 keeps all.
+    #[serde(default)]
+    top_k: u32,
+    /// Most tokens of a completion, at least 1.
+    #[serde(default = "max_tokens")]
+    #[schemars(range(min = 1))]
+    max_tokens: u32,
+    /// Texts that end a completion and are cut from it.
+    #[serde(default)]
+    stop: Vec<String>,
+    /// Names the random streams; by default the pipeline's seed.
+    seed: Option<u64>,
+}
+
+fn prompt() -> String {
+    "prompt".into()
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+fn max_tokens() -> u32 {
+    256
+}
+
+/// The operator.
+pub struct Sample;
+
+impl Definition for Sample {
+    const NAME: &'static str = "sample";
+    const SOURCE: &'static str = include_str!("sample.rs");
+    type Config = Config;
+
+    fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
+        inputs[0].column_of("prompt", &config.prompt, &[Type::Text]).map_err(|problem| vec![problem])?;
+        Ok(Shape::new(inputs[0].columns.extended(kind("draw").columns())).using("model"))
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
+        let params = Params {
+            temperature: config.temperature,
+            top_p: config.top_p,
+            top_k: config.top_k as usize,
+            max_tokens: config.max_tokens as usize,
+            stop: config.stop,
+            ..Params::default()
+        };
+        let draws = Draws::new(env, params, config.seed.unwrap_or(step.plan.seed));
+        let sampler = Sampler { draws, prompt: step.column(&config.prompt), n: config.n };
+        Ok(Body::Chain(vec![Stage::Effect(Arc::new(sampler))]))
+    }
+}
+
+struct Sampler {
+    draws: Draws,
+    prompt: usize,
+    n: u32,
+}
+
+impl EffectOp for Sampler {
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        let prompt = item.text(self.prompt).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
+        Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, item.row.round, index)).collect())
+    }
+
+    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+        let prompt = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned();
+        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
+    }
+
+    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
+        for (index, answer) in answers.iter().enumerate() {
+            let cells = Draw::new(answer).record(&item.row.id, model, self.draws.seed(), index);
+            out.derive(0, item, item.row.round, draw_id(item, model, self.draws.seed(), index), cells);
+        }
+    }
+}
+
+/// The identity of a draw: which row, model, round, seed and index, whatever text came of it.
+fn draw_id(item: &Item, model: Option<Id>, seed: u64, index: usize) -> Id {
+    let round = item.row.round.to_le_bytes();
+    let parts =
+        [&item.row.id.0[..], &model.unwrap_or_default().0, &round, &seed.to_le_bytes(), &index.to_le_bytes()];
+    Id::of("draw_id", parts)
+}

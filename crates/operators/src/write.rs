@@ -1,0 +1,223 @@
+//! `write` publishes rows as Parquet parts.
+//!
+//! Rows are assigned to parts by the hash range of their id, round by round, and sorted by it: a change touches only
+//! the parts it falls in, and bytes do not depend on arrival. The parts of one run become visible together, under
+//! `PATH/current`, when a round has settled; `manifest.json` there lists them with digests, columns and lineage.
+//!
+//! Every row carries its provenance (record `provenance`) before its own columns. With `form: messages` a column
+//! `messages` follows, the chat form that `datasets` and TRL train from.
+//!
+//! Ports: `out`, one row per part (record `part`): what `train` reads.
+//!
+//! Rejects: none.
+//!
+//! Cost: one zstd Parquet encoding of each part that changed.
+//!
+//! ```yaml
+//! shards: {op: write, from: chosen, path: out/shards, parts: 4}
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use flow_data::{Column, Columns, Id, Item, Type, Value, kind};
+use flow_dataflow::{Body, KeyedOp, Out, Stage};
+use flow_plan::{Input, Problem, Shape};
+use flow_store::{Layout, Parts, encode_part};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{BuildError, Definition, Env, StepContext};
+
+/// Options of `write`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder to publish in; by default `OUT/STEP`.
+    path: Option<String>,
+    /// Parts per round, a power of two from 1 to 256. Changing it rewrites all parts.
+    #[serde(default = "four")]
+    #[schemars(range(min = 1, max = 256))]
+    parts: u32,
+    /// Whether to add a chat column.
+    #[serde(default)]
+    form: Form,
+    /// Column with the user's turn, for `form: messages`.
+    #[serde(default = "prompt")]
+    prompt: String,
+    /// Column with the assistant's turn, for `form: messages`.
+    #[serde(default = "completion")]
+    completion: String,
+}
+
+/// The form of a written row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Form {
+    /// The row's own columns: `prompt`, `completion` and what else it has.
+    #[default]
+    Rows,
+    /// The same with a column `messages`: a list of {role, content}.
+    Messages,
+}
+
+fn four() -> u32 {
+    4
+}
+
+fn prompt() -> String {
+    "prompt".into()
+}
+
+fn completion() -> String {
+    "completion".into()
+}
+
+/// The operator.
+pub struct Write;
+
+impl Definition for Write {
+    const NAME: &'static str = "write";
+    const SOURCE: &'static str = include_str!("write.rs");
+    type Config = Config;
+
+    fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
+        let mut problems = Vec::new();
+        if !config.parts.is_power_of_two() {
+            let help = format!("write {}", config.parts.next_power_of_two());
+            problems.push(
+                Problem::new("parts", format!("expected a power of two, found {}", config.parts)).with_help(help),
+            );
+        }
+        if config.form == Form::Messages {
+            for (key, name) in [("prompt", &config.prompt), ("completion", &config.completion)] {
+                problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Shape::new(kind("part").columns().clone()).ending())
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
+        let parts = Parts::new(&folder(step));
+        let writer = Writer { written: Written::new(&config, step), parts, n_parts: config.parts };
+        Ok(Body::Chain(vec![Stage::Keyed(Arc::new(writer))]))
+    }
+}
+
+/// The folder that a `write` step publishes in.
+pub fn folder(step: &StepContext<'_>) -> PathBuf {
+    let path = step.step.config.get("path").and_then(|path| path.as_str());
+    path.map_or_else(|| PathBuf::from(&step.plan.out).join(&step.step.name), PathBuf::from)
+}
+
+/// The columns of the files that a `write` step publishes, and which of them is a chat.
+pub fn published(step: &StepContext<'_>) -> Result<(Columns, Option<&'static str>), BuildError> {
+    let config: Config =
+        flow_plan::config_of(&step.step.config).map_err(|_| BuildError::step(&step.step.name, "not a write step"))?;
+    let written = Written::new(&config, step);
+    Ok((written.columns, written.chat.map(|_| MESSAGES)))
+}
+
+const MESSAGES: &str = "messages";
+
+/// How rows become published rows.
+struct Written {
+    columns: Columns,
+    /// For each provenance column from `parent_ids` on, where the row itself has it.
+    provenance: Vec<Option<usize>>,
+    step: Arc<str>,
+    /// The row's other columns.
+    own: Vec<usize>,
+    /// Positions of the user's and the assistant's turn.
+    chat: Option<(usize, usize)>,
+}
+
+impl Written {
+    fn new(config: &Config, step: &StepContext<'_>) -> Self {
+        let input = step.columns();
+        let provenance = kind("provenance").columns();
+        let own: Vec<(usize, Column)> = input
+            .visible()
+            .filter(|(_, column)| provenance.index(&column.name).is_none())
+            .map(|(at, column)| (at, column.clone()))
+            .collect();
+        let chat = (config.form == Form::Messages).then(|| {
+            let turn = |name: &str| input.index(name).expect("the shape has checked both columns");
+            (turn(&config.prompt), turn(&config.completion))
+        });
+        let messages = chat.map(|_| {
+            Column::new(MESSAGES, Type::Texts, false, "The prompt as the user's turn, the completion as the assistant's.")
+        });
+        let more = own.iter().map(|(_, column)| column.clone()).chain(messages);
+        let inlet = &step.step.inputs[0];
+        let producers: Vec<&str> =
+            inlet.edges.iter().map(|edge| step.plan.steps[edge.step].name.as_str()).collect();
+        Self {
+            columns: provenance.extended(&Columns::new(more)),
+            provenance: provenance.names().map(|name| input.index(name)).collect(),
+            step: producers.join("+").into(),
+            own: own.into_iter().map(|(at, _)| at).collect(),
+            chat,
+        }
+    }
+
+    fn row(&self, item: &Item) -> Vec<Value> {
+        let given = |at: usize| self.provenance[at].map_or(Value::Null, |at| item.get(at).clone());
+        let parents = match given(1) {
+            Value::Null => Value::texts([]),
+            parents => parents,
+        };
+        let step = Value::Text(self.step.clone());
+        let round = Value::Int(i64::from(item.row.round));
+        let mut row = vec![item.row.id.to_string().into(), parents, step, round, given(4), given(5), given(6)];
+        row.extend(self.own.iter().map(|at| item.get(*at).clone()));
+        if let Some((prompt, completion)) = self.chat {
+            let turn = |at: usize| item.text(at).unwrap_or_default();
+            row.push(Value::texts(["user", turn(prompt), "assistant", turn(completion)]));
+        }
+        row
+    }
+}
+
+struct Writer {
+    written: Written,
+    parts: Parts,
+    n_parts: u32,
+}
+
+impl Writer {
+    /// Which hash range an id falls in: its leading bits.
+    fn part_of(&self, id: &Id) -> u64 {
+        id.leading().checked_shr(u64::BITS - self.n_parts.trailing_zeros()).unwrap_or(0)
+    }
+}
+
+impl KeyedOp for Writer {
+    fn key(&self, item: &Item) -> Id {
+        Id::of("part", [self.part_of(&item.row.id).to_le_bytes().as_slice()])
+    }
+
+    fn group(&self, items: &[Item], out: &mut Out<'_>) {
+        let rows: Vec<Vec<Value>> = items.iter().map(|item| self.written.row(item)).collect();
+        let layout = Layout { chat: self.written.chat.map(|_| MESSAGES), metadata: &[] };
+        let encoded = encode_part(&self.written.columns, &rows, &layout);
+        let staged = encoded.and_then(|bytes| Ok((self.parts.stage(&bytes)?, bytes.len())));
+        match staged {
+            Ok((digest, n_bytes)) => {
+                items.iter().for_each(|item| out.take(item));
+                let index = self.part_of(&items[0].row.id);
+                let cells = vec![
+                    digest.to_string().into(),
+                    (index as i64).into(),
+                    (rows.len() as i64).into(),
+                    (n_bytes as i64).into(),
+                ];
+                out.create(0, items[0].row.round, digest, cells);
+            }
+            Err(error) => out.fail("not_written", crate::text::chain(&error)),
+        }
+    }
+}
