@@ -19,10 +19,10 @@ pub(crate) fn unused_steps(draft: &mut Draft<'_>, rounds: Option<&Rounds>) {
     if let Some(rounds) = rounds {
         rounds.feed.iter().map(|feed| feed.step).chain(rounds.gate).for_each(|at| used[at] = true);
     }
-    for at in 0..draft.steps.len() {
+    for (at, used) in used.into_iter().enumerate() {
         let step = &draft.steps[at];
         let is_end = step.shape.as_ref().is_some_and(|shape| shape.is_end);
-        if !used[at] && !is_end {
+        if !used && !is_end {
             let name = &step.spec.name;
             let words = format!("nothing comes of step `{name}`: no step uses it, and it writes nothing");
             let help = format!("remove it, or name it in the `from` of another step: `from: {name}`");

@@ -35,7 +35,7 @@ pub enum Value {
 }
 
 /// One key of a map with its value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     /// The key; numbers and truth values are taken as they are written.
     pub key: String,
@@ -43,6 +43,13 @@ pub struct Entry {
     pub key_span: Span,
     /// The value.
     pub value: Node,
+}
+
+impl PartialEq for Entry {
+    /// Equal keys and values, wherever they stand.
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.value == other.value
+    }
 }
 
 impl PartialEq for Node {

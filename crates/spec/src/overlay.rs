@@ -17,7 +17,8 @@ pub(crate) fn apply_profile(root: &mut Node, sources: &mut Sources, name: &str, 
         return;
     };
     for entry in profile.value.entries().to_vec() {
-        found.extend(set(root, &entry.key, entry.key_span, entry.value).err());
+        let mistake = set(root, &entry.key, entry.key_span, entry.value).err();
+        found.extend(mistake.map(|mistake| *mistake));
     }
 }
 
@@ -33,12 +34,13 @@ pub(crate) fn apply_set(root: &mut Node, sources: &mut Sources, argument: &str, 
     let (value, mistakes) = parse(sources, id, path.len() + 1..argument.len());
     found.extend(mistakes);
     if let Some(value) = value {
-        found.extend(set(root, path, Span { end: path.len(), ..whole }, value).err());
+        let mistake = set(root, path, Span { end: path.len(), ..whole }, value).err();
+        found.extend(mistake.map(|mistake| *mistake));
     }
 }
 
 /// Puts `value` at the dotted `path`; `span` is where the path is written.
-fn set(root: &mut Node, path: &str, span: Span, value: Node) -> Result<(), Diagnostic> {
+fn set(root: &mut Node, path: &str, span: Span, value: Node) -> Result<(), Box<Diagnostic>> {
     let mut node = root;
     let mut start = 0;
     let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
@@ -59,12 +61,13 @@ fn part_span(span: Span, path: &str, start: usize, part: &str) -> Span {
     }
 }
 
-fn lost(path: &str, part: &str, parent: &str, span: Span, help: String) -> Diagnostic {
+fn lost(path: &str, part: &str, parent: &str, span: Span, help: String) -> Box<Diagnostic> {
     let inside = match parent.trim_end_matches('.') {
         "" => "the pipeline".to_owned(),
         parent => format!("`{parent}`"),
     };
-    Diagnostic::new(&codes::OVERLAY, span, format!("cannot set `{path}`: no `{part}` in {inside}")).help(help)
+    let words = format!("cannot set `{path}`: no `{part}` in {inside}");
+    Box::new(Diagnostic::new(&codes::OVERLAY, span, words).help(help))
 }
 
 /// The child `part`, or the help for its absence.

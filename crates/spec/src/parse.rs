@@ -3,13 +3,19 @@
 //! Aliases are replaced by copies of what they name and `<<` merges maps, both under a bound, so that no later reader
 //! has to know of them. Bounds on depth and copies keep a hostile file from costing more than its size.
 
+mod map;
+mod places;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
+
+use map::{Key, OpenMap};
+use places::Places;
 
 use crate::scalar::{NotANumber, resolve};
-use crate::{Diagnostic, Entry, Node, SourceId, Sources, Span, Value, codes};
+use crate::{Diagnostic, Node, SourceId, Sources, Span, Value, codes};
 
 /// Lists and maps may be nested this deep.
 const MAX_DEPTH: usize = 64;
@@ -41,34 +47,6 @@ pub(crate) fn parse(sources: &Sources, id: SourceId, part: Range<usize>) -> (Opt
     (complete.then(|| builder.root.unwrap_or(empty)), builder.diagnostics)
 }
 
-/// Byte places of the parser's character places.
-struct Places {
-    source: SourceId,
-    base: usize,
-    len: usize,
-    /// Byte offset of each character; empty when every character is one byte.
-    bytes: Vec<usize>,
-}
-
-impl Places {
-    fn new(source: SourceId, base: usize, text: &str) -> Self {
-        let bytes =
-            if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
-        Self { source, base, len: text.len(), bytes }
-    }
-
-    fn at(&self, marker: Marker) -> usize {
-        let index = marker.index();
-        let byte =
-            if self.bytes.is_empty() { index } else { self.bytes.get(index).copied().unwrap_or(self.len) };
-        self.base + byte.min(self.len)
-    }
-
-    fn span(&self, span: saphyr_parser::Span) -> Span {
-        Span { source: self.source, start: self.at(span.start), end: self.at(span.end) }
-    }
-}
-
 /// A collection that is still open.
 struct Open {
     span: Span,
@@ -81,28 +59,6 @@ struct Open {
 enum OpenKind {
     Seq(Vec<Node>),
     Map(OpenMap),
-}
-
-#[derive(Default)]
-struct OpenMap {
-    entries: Vec<Entry>,
-    seen: HashMap<String, Span>,
-    merged: Vec<Node>,
-    key: Key,
-}
-
-/// What the next node of a map is.
-#[derive(Default)]
-enum Key {
-    /// A key.
-    #[default]
-    Awaited,
-    /// The value of this key.
-    Named(String, Span),
-    /// What `<<` merges.
-    Merge,
-    /// The value of a key that was refused.
-    Refused,
 }
 
 /// Makes nodes of events.
@@ -261,7 +217,7 @@ impl Builder {
                 items.push(node);
                 None
             }
-            OpenKind::Map(map) => map.put(node).err(),
+            OpenKind::Map(map) => map.put(node),
         };
         self.diagnostics.extend(refused);
     }
@@ -292,65 +248,6 @@ impl Builder {
 
     fn report(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
-    }
-}
-
-impl OpenMap {
-    /// Takes what follows a key. A collection or alias in the place of a key is refused, and so is a second value.
-    fn put(&mut self, node: Node) -> Result<(), Diagnostic> {
-        match std::mem::take(&mut self.key) {
-            Key::Awaited => {
-                self.key = Key::Refused;
-                let words = format!("expected a key that is text, found {}", node.describe());
-                Err(Diagnostic::new(&codes::KEY, node.span, words))
-            }
-            Key::Refused => Ok(()),
-            Key::Merge => self.merge(node),
-            Key::Named(key, key_span) => match self.seen.get(&key) {
-                Some(first) => Err(Diagnostic::new(
-                    &codes::DUPLICATE_KEY,
-                    key_span,
-                    format!("key `{key}` is written twice"),
-                )
-                .label("second")
-                .related(*first, "first")),
-                None => {
-                    self.seen.insert(key.clone(), key_span);
-                    self.entries.push(Entry { key, key_span, value: node });
-                    Ok(())
-                }
-            },
-        }
-    }
-
-    fn merge(&mut self, node: Node) -> Result<(), Diagnostic> {
-        let parts = match node.value {
-            Value::Seq(items) => items,
-            _ => vec![node],
-        };
-        match parts.iter().find(|part| !matches!(part.value, Value::Map(_))) {
-            Some(part) => {
-                let words = format!("expected a map to merge, found {}", part.describe());
-                Err(Diagnostic::new(&codes::MERGE, part.span, words))
-            }
-            None => {
-                self.merged.extend(parts);
-                Ok(())
-            }
-        }
-    }
-
-    /// The entries: those written here, then those merged; the first of a name wins.
-    fn finish(mut self) -> Vec<Entry> {
-        for part in self.merged {
-            let Value::Map(entries) = part.value else { continue };
-            for entry in entries {
-                if self.seen.insert(entry.key.clone(), entry.key_span).is_none() {
-                    self.entries.push(entry);
-                }
-            }
-        }
-        self.entries
     }
 }
 
