@@ -1,10 +1,11 @@
-//! Causal attention of each row over the cached positions of its own sequence, and the rotary positions before it.
+//! Causal attention of each row over the cached positions of its own sequence.
 
 use pulp::Simd;
 
 use crate::cache::{BLOCK, Cache, Heads};
 use crate::forward::Row;
 use crate::matmul::padded;
+use crate::rotary::Rotary;
 use crate::simd::{Kernel, LANES, Lanes, Unit, run};
 
 /// Positions whose weighted values are summed apart, so that their chains of additions run side by side.
@@ -40,37 +41,6 @@ impl Shape {
         let (query, rest) = row.split_at_mut(padded(self.query_len()));
         let (key, value) = rest.split_at_mut(padded(self.key_value_len()));
         (&mut query[..self.query_len()], &mut key[..self.key_value_len()], &mut value[..self.key_value_len()])
-    }
-}
-
-/// Cosines and sines of every position: `[position][head_dim / 2]`.
-pub(crate) struct Rotary {
-    cos: Vec<f32>,
-    sin: Vec<f32>,
-    half: usize,
-}
-
-impl Rotary {
-    /// Angles are `position * theta^(-2i / head_dim)` with both factors rounded to f32, as in `transformers`.
-    pub(crate) fn new(positions: usize, head_dim: usize, theta: f64) -> Self {
-        let half = head_dim / 2;
-        let frequency = |i: usize| theta.powf(-((2 * i) as f64) / head_dim as f64) as f32;
-        let frequencies: Vec<f32> = (0..half).map(frequency).collect();
-        let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| f64::from(p as f32 * f)));
-        let cos = angles().map(|a| a.cos() as f32).collect();
-        Self { cos, sin: angles().map(|a| a.sin() as f32).collect(), half }
-    }
-
-    /// Rotates each head of `row`, pairing dim i with dim i + head_dim / 2.
-    fn rotate(&self, position: usize, row: &mut [f32]) {
-        let cos = &self.cos[position * self.half..][..self.half];
-        let sin = &self.sin[position * self.half..][..self.half];
-        for head in row.chunks_exact_mut(2 * self.half) {
-            let (first, second) = head.split_at_mut(self.half);
-            for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
-                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-            }
-        }
     }
 }
 

@@ -3,8 +3,8 @@
 /// A failure to build an engine, or of one request; other requests go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The checkpoint lacks a tensor, or its tokenizer fails.
-    #[error("cannot use the checkpoint")]
+    /// The checkpoint lacks a tensor, or its tokenizer cannot encode or decode.
+    #[error("cannot use the checkpoint's tensors or tokenizer")]
     Model(#[from] flow_model::Error),
     /// A tensor does not have the shape its config calls for.
     #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]

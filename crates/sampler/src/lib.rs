@@ -5,9 +5,25 @@
 //! (stream, position), and every sum of the forward pass runs in an order that does not know what else is in the
 //! batch. The arithmetic is f32 with fused multiply-adds in a fixed order, the same on AVX-512, AVX2 and scalar code.
 //!
-//! From the inside out: `simd` (sixteen lanes), `matmul`, `layers` and `attention` (the loops), `cache` (keys and
-//! values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and `draw` (one
-//! completion), `worker` (many), `engine`.
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//! use flow_sampler::{Engine, Params, Prompt, Request};
+//!
+//! let model = flow_model::Checkpoint::load("models/arith-tiny".as_ref())?;
+//! let engine = Engine::new(&model)?;
+//! let prompt = Prompt::Text("Ann has 12 pens. Gets 7.".into());
+//! let draw = |n: u128| Request { prompt: prompt.clone(), params: Params::default(), stream: n.to_le_bytes() };
+//! let requests: Vec<Request> = (0..10).map(draw).collect();
+//! engine.generate(&requests, 2, &AtomicBool::new(false), &|i, answer| match answer {
+//!     Ok(completion) => println!("{i}: {}", completion.text),
+//!     Err(error) => println!("{i} failed: {error}"),
+//! });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! From the inside out: `simd` (sixteen lanes), `matmul`, `layers`, `rotary` and `attention` (the loops), `cache`
+//! (keys and values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and
+//! `draw` (one completion), `worker` (many), `engine`.
 
 mod attention;
 mod cache;
@@ -21,6 +37,7 @@ mod matmul;
 mod moe;
 mod random;
 mod request;
+mod rotary;
 mod select;
 mod simd;
 mod text;

@@ -38,7 +38,7 @@ impl Selector {
         let log_total = self.total().ln();
         let choice = |token: usize| Choice {
             token: token as u32,
-            logprob: (f64::from(scores[token] - top) - log_total) as f32,
+            logprob: (f64::from(scores[token]) - f64::from(top) - log_total) as f32,
         };
         if params.temperature == 0.0 {
             return scores.iter().position(|&s| s == top).map(choice);

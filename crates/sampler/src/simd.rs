@@ -2,7 +2,8 @@
 //!
 //! Every kernel of this crate is written against [`Lanes`]: one 512-bit register, two of 256, four of 128, or
 //! sixteen scalars. Each operation rounds each lane by itself (IEEE, fused multiply-add) and reductions always fold
-//! sixteen partial results in the same tree, so a result has the same bits on all of them.
+//! sixteen partial results in the same tree, so a result has the same bits on all of them
+//! (a test holds the whole model to that).
 
 use std::sync::LazyLock;
 
@@ -41,8 +42,16 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
         }
     }
 
-    static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
-    ARCH.dispatch(Dispatch(kernel))
+    arch().dispatch(Dispatch(kernel))
+}
+
+fn arch() -> Arch {
+    static BEST: LazyLock<Arch> = LazyLock::new(Arch::new);
+    #[cfg(test)]
+    if let Some(arch) = tests::FORCED.get() {
+        return arch;
+    }
+    *BEST
 }
 
 /// The arithmetic of [`Lanes`].
@@ -153,7 +162,14 @@ impl<S: Simd, const V: usize> Unit<S, V> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use flow_model::{Checkpoint, Config, Moe, Tokenizer};
+
     use super::*;
+    use crate::Engine;
+    use crate::request::Params;
+    use crate::select::Selector;
 
     struct Exp<'a>(&'a mut [f32; LANES]);
 
@@ -184,12 +200,57 @@ mod tests {
         assert_eq!(run(Exp(&mut [0.0; LANES])), 16.0);
     }
 
+    thread_local! {
+        /// The instruction set kernels of this thread run on, in place of the best.
+        pub(super) static FORCED: Cell<Option<Arch>> = const { Cell::new(None) };
+    }
+
+    /// Instruction sets of this machine, the scalar one first.
+    fn sets() -> Vec<Arch> {
+        let mut sets = vec![Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        sets.push(Arch::new());
+        sets
+    }
+
     #[test]
-    fn one_register_and_sixteen_scalars_agree_to_the_bit() {
-        let x: [f32; LANES] = std::array::from_fn(|i| (i as f32 - 9.3) * 1.7);
-        let (mut wide, mut scalar) = (x, x);
-        let total = run(Exp(&mut wide));
-        let plain = Exp(&mut scalar).run(Unit::<_, 16>(pulp::Scalar));
-        assert_eq!((wide, total), (scalar, plain));
+    fn logits_have_the_same_bits_on_every_instruction_set() {
+        let moe = Moe {
+            num_experts: 4,
+            experts_per_token: 2,
+            norm_topk_prob: false,
+            shared_expert_intermediate_size: Some(24),
+            router_aux_loss_coef: 0.0,
+            router_z_loss_coef: 0.0,
+        };
+        let config = Config {
+            vocab_size: 270,
+            hidden_size: 40,
+            intermediate_size: 48,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 10,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            max_position_embeddings: 64,
+            tie_word_embeddings: true,
+            eos_token_id: None,
+            bos_token_id: None,
+            moe: Some(moe),
+        };
+        let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
+        let engine = Engine::new(&Checkpoint::init(config, tokenizer, 1).unwrap()).unwrap();
+        let tokens: Vec<u32> = (0..37).map(|t| t * 7).collect();
+        let found = sets().into_iter().map(|arch| {
+            FORCED.set(Some(arch));
+            let logits = engine.logits(&tokens).unwrap();
+            let choice = Selector::default().choose(&logits[..270], &Params::default(), 0.6).unwrap();
+            FORCED.set(None);
+            (logits.iter().map(|l| l.to_bits()).collect::<Vec<u32>>(), choice)
+        });
+        let found: Vec<_> = found.collect();
+        assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
     }
 }

@@ -4,10 +4,11 @@ use flow_model::names::{self, FeedForward as Names};
 use flow_model::{Checkpoint, Config, Tensor};
 
 use crate::Error;
-use crate::attention::{Rotary, Shape};
+use crate::attention::Shape;
 use crate::cache::Heads;
 use crate::layers::Norm;
 use crate::matmul::{Packed, padded};
+use crate::rotary::Rotary;
 
 /// Everything a forward pass reads.
 pub(crate) struct Weights {
@@ -128,14 +129,12 @@ impl Source<'_> {
     }
 
     fn feed_forward(&self, names: &Names) -> Result<FeedForward, Error> {
-        let width = self.config.intermediate_size;
-        let (Names::Moe { router, experts, shared }, Some(moe)) = (names, &self.config.moe) else {
-            let Names::Dense(names) = names else {
-                unreachable!("names follow the config, which has no experts")
-            };
-            return Ok(FeedForward::Dense(self.swiglu(names, width)?));
+        let (hidden, width) = (self.config.hidden_size, self.config.intermediate_size);
+        let (router, experts, shared) = match names {
+            Names::Dense(names) => return Ok(FeedForward::Dense(self.swiglu(names, width)?)),
+            Names::Moe { router, experts, shared } => (router, experts, shared),
         };
-        let hidden = self.config.hidden_size;
+        let moe = self.config.moe.as_ref().expect("only a config with experts has names of experts");
         let shared = shared.as_ref().zip(moe.shared_expert_intermediate_size);
         let shared = shared.map(|((names, gate), width)| -> Result<_, Error> {
             Ok((self.swiglu(names, width)?, self.pack(hidden, &[(gate, 1)])?))
