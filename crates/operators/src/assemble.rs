@@ -9,9 +9,11 @@ use crate::{BuildError, Env, StepContext, find};
 
 /// The network of `plan`. Reads nothing yet: sources are read when the host loads them.
 pub fn assemble(plan: &Plan, env: &Env) -> Result<Network, BuildError> {
-    let slots: BTreeMap<&str, usize> = plan.models.keys().zip(0..).map(|(name, slot)| (name.as_str(), slot)).collect();
+    let slots: BTreeMap<&str, usize> =
+        plan.models.keys().zip(0..).map(|(name, slot)| (name.as_str(), slot)).collect();
     let nodes = plan.steps.iter().map(|step| node(plan, step, &slots, env)).collect::<Result<_, _>>()?;
-    let models = slots.keys().map(|name| ModelSlot { name: (*name).to_owned(), fed_by: feeds(plan, name) }).collect();
+    let models =
+        slots.keys().map(|name| ModelSlot { name: (*name).to_owned(), fed_by: feeds(plan, name) }).collect();
     let rounds = plan.rounds.as_ref();
     let rounds = Rounds { count: rounds.map_or(1, |rounds| rounds.count), gate: rounds.and_then(|r| r.gate) };
     Ok(Network { nodes, models, rounds })

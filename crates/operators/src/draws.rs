@@ -37,7 +37,14 @@ impl Draws {
     }
 
     /// The `index`-th draw for `item`, which continues `prompt`. Streams are told apart by row, round and index.
-    pub(crate) fn request(&self, item: &Item, prompt: &str, model: Option<Id>, round: Round, index: u32) -> Request {
+    pub(crate) fn request(
+        &self,
+        item: &Item,
+        prompt: &str,
+        model: Option<Id>,
+        round: Round,
+        index: u32,
+    ) -> Request {
         let stream = self.stream(&item.row.id, round, index);
         let mut key = IdHasher::new("draw");
         key.part(&VERSION.to_le_bytes());
@@ -75,9 +82,11 @@ impl Draws {
                 .collect();
             let model = requests[batch[0]].model.unwrap_or_default();
             match self.models.engine(&model) {
-                Ok(engine) => engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
-                    perform.answer(batch[at], completion.map(cells).map_err(|error| failure(&error)));
-                }),
+                Ok(engine) => {
+                    engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
+                        perform.answer(batch[at], completion.map(cells).map_err(|error| failure(&error)));
+                    })
+                }
                 Err(detail) => batch.iter().for_each(|at| {
                     let failure = Failure { reason: "model", detail: detail.clone(), fatal: true };
                     perform.answer(*at, Err(failure));

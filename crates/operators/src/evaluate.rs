@@ -34,8 +34,9 @@ use report::{Metric, Report};
 /// Options of `evaluate`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// The model: a declared one, or a step that trains one.
+    #[expect(dead_code, reason = "planning resolves it by its key")]
     model: String,
     /// What to report: `pass@K`, `maj@K` with K up to `n`, or `coverage`.
     #[serde(default = "metrics")]
@@ -113,7 +114,7 @@ fn max_tokens() -> u32 {
 }
 
 /// The operator.
-pub struct Evaluate;
+pub(crate) struct Evaluate;
 
 impl Definition for Evaluate {
     const NAME: &'static str = "evaluate";

@@ -13,6 +13,8 @@ mod text;
 pub use assemble::{assemble, feeds};
 pub use env::{BuildError, Env, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
+pub use train::destination;
+pub use write::{Publication, publication};
 
 macro_rules! catalog {
     ($($file:ident::$operator:ident),* $(,)?) => {

@@ -72,7 +72,8 @@ impl<D: Definition> Signature for Op<D> {
     }
 
     fn header(&self) -> &'static str {
-        let end = D::SOURCE.split_inclusive('\n').take_while(|line| line.starts_with("//!")).map(str::len).sum();
+        let end =
+            D::SOURCE.split_inclusive('\n').take_while(|line| line.starts_with("//!")).map(str::len).sum();
         &D::SOURCE[..end]
     }
 

@@ -29,8 +29,9 @@ use crate::{BuildError, Definition, Env, StepContext};
 /// Options of `sample`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// The model: a declared one, or a step that trains one.
+    #[expect(dead_code, reason = "planning resolves it by its key")]
     model: String,
     /// Column that holds the text to continue.
     #[serde(default = "prompt")]
@@ -78,7 +79,7 @@ fn max_tokens() -> u32 {
 }
 
 /// The operator.
-pub struct Sample;
+pub(crate) struct Sample;
 
 impl Definition for Sample {
     const NAME: &'static str = "sample";

@@ -23,15 +23,16 @@ use std::sync::Arc;
 use flow_data::{Id, IdHasher, Item, Value, kind};
 use flow_dataflow::{Body, EffectOp, Failure, KeyedOp, Out, Perform, Request, Stage};
 use flow_model::Checkpoint;
-use flow_plan::{Input, Problem, Shape};
+use flow_plan::{Edge, Input, Problem, Shape};
 use flow_store::Parts;
 use flow_trainer::{StepReport, Trained};
 
+use crate::write::publication;
 use crate::{BuildError, Definition, Env, Models, StepContext};
-pub use settings::{Config, Start};
+use settings::{Config, Start};
 
 /// The operator.
-pub struct Train;
+pub(crate) struct Train;
 
 impl Definition for Train {
     const NAME: &'static str = "train";
@@ -52,9 +53,8 @@ impl Definition for Train {
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let inlet = &step.step.inputs[0];
-        let folders = inlet.edges.iter().map(|edge| {
-            crate::write::folder(&StepContext { step: &step.plan.steps[edge.step], ..*step })
-        });
+        let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
+        let folders = inlet.edges.iter().filter_map(|edge| Some(publication(&producer(edge))?.folder));
         let trainer = Trainer {
             seed: config.seed.unwrap_or(step.plan.seed),
             config,
@@ -65,6 +65,12 @@ impl Definition for Train {
         let gather = Gather { part: step.column("part"), n_rows: step.column("n_rows") };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))
     }
+}
+
+/// The folder that the last checkpoint of `step` is copied to; none when it is no `train` step or names no folder.
+pub fn destination(step: &StepContext<'_>) -> Option<PathBuf> {
+    let config: Config = flow_plan::config_of(&step.step.config).ok().filter(|_| step.step.op == Train::NAME)?;
+    config.path.map(PathBuf::from)
 }
 
 /// One data set a round: the parts, sorted by digest.

@@ -32,7 +32,7 @@ use crate::{BuildError, Definition, Env, StepContext};
 /// Options of `write`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// Folder to publish in; by default `OUT/STEP`.
     path: Option<String>,
     /// Parts per round, a power of two from 1 to 256. Changing it rewrites all parts.
@@ -74,7 +74,7 @@ fn completion() -> String {
 }
 
 /// The operator.
-pub struct Write;
+pub(crate) struct Write;
 
 impl Definition for Write {
     const NAME: &'static str = "write";
@@ -101,24 +101,37 @@ impl Definition for Write {
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
-        let parts = Parts::new(&folder(step));
+        let parts = Parts::new(&folder(&config, step));
         let writer = Writer { written: Written::new(&config, step), parts, n_parts: config.parts };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(writer))]))
     }
 }
 
-/// The folder that a `write` step publishes in.
-pub fn folder(step: &StepContext<'_>) -> PathBuf {
-    let path = step.step.config.get("path").and_then(|path| path.as_str());
-    path.map_or_else(|| PathBuf::from(&step.plan.out).join(&step.step.name), PathBuf::from)
+/// What a `write` step publishes.
+pub struct Publication {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The columns of its files.
+    pub columns: Columns,
+    /// The column that is a chat.
+    pub chat: Option<&'static str>,
 }
 
-/// The columns of the files that a `write` step publishes, and which of them is a chat.
-pub fn published(step: &StepContext<'_>) -> Result<(Columns, Option<&'static str>), BuildError> {
-    let config: Config =
-        flow_plan::config_of(&step.step.config).map_err(|_| BuildError::step(&step.step.name, "not a write step"))?;
+/// What `step` publishes; none when it is no `write` step.
+pub fn publication(step: &StepContext<'_>) -> Option<Publication> {
+    if step.step.op != Write::NAME {
+        return None;
+    }
+    let config: Config = flow_plan::config_of(&step.step.config).ok()?;
     let written = Written::new(&config, step);
-    Ok((written.columns, written.chat.map(|_| MESSAGES)))
+    Some(Publication { folder: folder(&config, step), columns: written.columns, chat: written.chat.map(|_| MESSAGES) })
+}
+
+fn folder(config: &Config, step: &StepContext<'_>) -> PathBuf {
+    match &config.path {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(&step.plan.out).join(&step.step.name),
+    }
 }
 
 const MESSAGES: &str = "messages";

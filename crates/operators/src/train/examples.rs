@@ -10,16 +10,23 @@ use flow_trainer::Example;
 pub(super) fn read(parts: &[PathBuf], prompt: &str, completion: &str) -> Result<Vec<Example>, String> {
     let mut examples = Vec::new();
     for path in parts {
-        let reader = TableReader::open(path, Some(&[prompt, completion])).map_err(|error| crate::text::chain(&error))?;
-        for row in reader {
-            let row = row.map_err(|error| crate::text::chain(&error))?;
-            match row.as_slice() {
-                [Value::Text(prompt), Value::Text(completion)] => {
-                    examples.push(Example { prompt: prompt.to_string(), completion: completion.to_string() });
-                }
-                _ => return Err(format!("a row of `{}` has no text in `{prompt}` or `{completion}`", path.display())),
+        let reader = TableReader::open(path, Some(&[prompt, completion])).map_err(|e| crate::text::chain(&e))?;
+        for batch in reader {
+            for row in batch.map_err(|error| crate::text::chain(&error))? {
+                examples.push(example(&row).ok_or_else(|| {
+                    format!("a row of `{}` has no text in `{prompt}` or `{completion}`", path.display())
+                })?);
             }
         }
     }
     Ok(examples)
+}
+
+fn example(row: &[Value]) -> Option<Example> {
+    match row {
+        [Value::Text(prompt), Value::Text(completion)] => {
+            Some(Example { prompt: prompt.to_string(), completion: completion.to_string() })
+        }
+        _ => None,
+    }
 }

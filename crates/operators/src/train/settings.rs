@@ -11,7 +11,7 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 /// Options of `train`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// What training starts from: a declared model, a step that trains one, or `{hidden_size: ..}` for random weights.
     pub(super) start: Start,
     /// Upcycle a dense start to a mixture of experts.
@@ -60,13 +60,13 @@ pub struct Config {
     pub(super) seed: Option<u64>,
     /// Folder that the last checkpoint is copied to when the run is done.
     #[serde(skip_serializing)]
-    pub(crate) path: Option<String>,
+    pub(super) path: Option<String>,
 }
 
 /// What training starts from.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Start {
+pub(crate) enum Start {
     /// A declared model, or a step that trains one.
     Model(#[serde(skip_serializing)] String),
     /// Random weights of this shape, with a byte-level BPE tokenizer trained on the data.
@@ -76,7 +76,7 @@ pub enum Start {
 /// The shape of a dense decoder begun from random weights.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Init {
+pub(crate) struct Init {
     /// Width of the residual stream.
     #[schemars(range(min = 2))]
     hidden_size: u32,
@@ -100,7 +100,7 @@ pub struct Init {
 /// How a dense start becomes a mixture of experts.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Moe {
+pub(crate) struct Moe {
     /// Where the experts come from.
     #[serde(default)]
     from: From,
@@ -127,7 +127,7 @@ pub struct Moe {
 /// Where experts come from.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum From {
+pub(crate) enum From {
     /// Every expert is a copy of the dense block.
     #[default]
     Copy,
@@ -136,7 +136,7 @@ pub enum From {
 /// Course of the learning rate after the warm-up.
 #[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Scheduler {
+pub(crate) enum Scheduler {
     /// Half a cosine down to zero.
     #[default]
     Cosine,
