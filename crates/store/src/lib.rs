@@ -1,1 +1,22 @@
 //! Where bytes rest: Parquet parts, manifests, snapshots, memo, locks.
+//!
+//! Nothing a reader can see is ever half written. A file is written under a temporary name, synced and renamed; a
+//! snapshot is a folder of hard links whose manifest is written last, and a symlink switches readers to it. Published
+//! bytes are a function of what is published: no clock, no absolute path and no order of arrival enters them.
+//!
+//! Unix only: it relies on hard links, symlinks and positioned reads.
+
+mod disk;
+mod error;
+mod jsonl;
+mod lock;
+mod memo;
+mod snapshot;
+mod table;
+
+pub use error::Error;
+pub use jsonl::{JsonLines, LineError, read_jsonl};
+pub use lock::RunLock;
+pub use memo::Memo;
+pub use snapshot::{Manifest, Part, Parts, Published, Publisher, Snapshot};
+pub use table::{Cells, Layout, TableReader, encode_part, read_table, write_table};

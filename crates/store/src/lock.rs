@@ -1,0 +1,80 @@
+//! One run at a time from one store.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use crate::{Error, disk};
+
+/// Held while a run uses a store; the operating system releases it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct RunLock {
+    file: File,
+}
+
+impl RunLock {
+    /// Takes the lock of the store `folder` (created where missing), noting this process's id and `command` for those
+    /// who find it taken. Never waits.
+    ///
+    /// Errs with [`Error::Locked`] when another process, or another lock in this one, holds it.
+    pub fn acquire(folder: &Path, command: &str) -> Result<Self, Error> {
+        disk::create_folder(folder)?;
+        let path = folder.join("lock");
+        let options = File::options().read(true).write(true).create(true).truncate(false).to_owned();
+        let mut file = options.open(&path).map_err(Error::io("open the lock", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(&mut file);
+                return Err(Error::Locked { path, holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+        }
+        let note = format!("process {}: {command}", std::process::id());
+        let noted = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
+        noted.map_err(Error::io("write", &path))?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for RunLock {
+    fn drop(&mut self) {
+        // Only the note is cleared here. The file stays: removing it would let two processes lock two files of one name.
+        let _ = self.file.set_len(0);
+    }
+}
+
+fn holder(file: &mut File) -> String {
+    let mut note = String::new();
+    match file.read_to_string(&mut note) {
+        Ok(1..) => note,
+        // Taken a moment ago, or on a file system that hides it.
+        _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_learns_who_holds_it() {
+        let store = tempfile::tempdir().unwrap();
+        let first = RunLock::acquire(store.path(), "flow exec a.yaml").unwrap();
+        let error = RunLock::acquire(store.path(), "flow exec b.yaml").unwrap_err().to_string();
+        let expected = format!("is locked by process {}: flow exec a.yaml", std::process::id());
+        assert!(error.ends_with(&expected), "{error}");
+        drop(first);
+        RunLock::acquire(store.path(), "flow exec b.yaml").unwrap();
+    }
+
+    #[test]
+    fn a_note_left_by_a_killed_process_locks_nothing() {
+        let store = tempfile::tempdir().unwrap();
+        std::fs::write(store.path().join("lock"), "process 1: a much longer command than the next").unwrap();
+        let lock = RunLock::acquire(store.path(), "short").unwrap();
+        let note = std::fs::read_to_string(store.path().join("lock")).unwrap();
+        assert_eq!(note, format!("process {}: short", std::process::id()));
+        drop(lock);
+    }
+}

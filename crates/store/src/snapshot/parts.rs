@@ -1,0 +1,57 @@
+//! Parquet parts by content: written once, linked into every snapshot that holds them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use flow_data::Id;
+
+use crate::{Error, disk};
+
+/// The parts of a published folder, by digest. Any number of threads and processes may stage.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    folder: PathBuf,
+}
+
+impl Parts {
+    /// The parts of the published folder `dir`. Touches nothing.
+    pub fn new(dir: &Path) -> Self {
+        Self { folder: dir.join(".parts") }
+    }
+
+    /// Keeps a part for publishing and returns its digest. Once this returns, [`Parts::path`] holds these bytes, after a
+    /// power cut too. A part already kept is not written again.
+    pub fn stage(&self, bytes: &[u8]) -> Result<Id, Error> {
+        let digest = Id::of("part", [bytes]);
+        let path = self.path(&digest);
+        let kept = fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64);
+        if !kept {
+            disk::create_folder(&self.folder)?;
+            disk::write_whole(&path, bytes)?;
+        }
+        Ok(digest)
+    }
+
+    /// Where the part `digest` is read, from when it was staged until it is in no snapshot any more.
+    pub fn path(&self, digest: &Id) -> PathBuf {
+        self.folder.join(format!("{digest}.parquet"))
+    }
+
+    /// The folder they lie in.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes the parts that no snapshot holds and files that a crash left half written.
+    pub(super) fn clean(&self) -> Result<(), Error> {
+        for name in disk::names(&self.folder)? {
+            let path = self.folder.join(&name);
+            let links = fs::metadata(&path).map_err(Error::io("inspect", &path))?.nlink();
+            if name.starts_with(disk::TEMPORARY) || links == 1 {
+                disk::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}

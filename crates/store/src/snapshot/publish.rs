@@ -1,0 +1,148 @@
+//! Switching readers from one whole snapshot to the next.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flow_data::Id;
+
+use super::{CURRENT, Manifest, Parts, SNAPSHOTS, manifest};
+use crate::{Error, disk};
+
+/// Publishes the snapshots of one folder. One at a time may be open for a folder; the run lock sees to that.
+#[derive(Debug)]
+pub struct Publisher {
+    dir: PathBuf,
+    parts: Parts,
+}
+
+/// What [`Publisher::publish`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Digest of the manifest, and so of everything published.
+    pub digest: Id,
+    /// The snapshot's folder.
+    pub folder: PathBuf,
+    /// Whether readers were switched; false when this snapshot was the current one already.
+    pub changed: bool,
+}
+
+impl Publisher {
+    /// Opens the folder `dir`, creating it where missing, and removes what a killed run left behind.
+    ///
+    /// Errs when something that was not published here is in the way, or the folder cannot be written.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let (dir, parts) = (dir.to_owned(), Parts::new(dir));
+        let current = dir.join(CURRENT);
+        expect(&dir, fs::metadata(&dir), Metadata::is_dir, "a folder")?;
+        expect(&current, fs::symlink_metadata(&current), Metadata::is_symlink, "a symlink")?;
+        disk::create_folder(&dir.join(SNAPSHOTS))?;
+        disk::create_folder(parts.folder())?;
+        disk::sync(&dir)?;
+        let publisher = Self { dir, parts };
+        publisher.clean()?;
+        Ok(publisher)
+    }
+
+    /// The parts to publish from.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Publishes the staged parts that `manifest` names: readers of `current` see either the snapshot before or this
+    /// one, whatever happens meanwhile. Keeps the snapshot before, for those still reading it, and removes older ones.
+    ///
+    /// Errs when a part was not staged, when a path leaves the snapshot, and when the disk refuses; readers then keep
+    /// the snapshot they have.
+    pub fn publish(&self, manifest: &Manifest) -> Result<Published, Error> {
+        manifest.check()?;
+        let bytes = manifest.bytes();
+        let digest = Id::of("manifest", [bytes.as_slice()]);
+        let name = digest.to_string();
+        let folder = self.snapshots().join(&name);
+
+        let before = self.current_name();
+        let present = folder.exists();
+        let changed = !present || before.as_ref() != Some(&name);
+        if changed {
+            if !present {
+                self.build(&folder, manifest, &bytes)?;
+            }
+            disk::sync(&self.snapshots())?;
+            disk::switch_link(&Path::new(SNAPSHOTS).join(&name), &self.dir.join(CURRENT))?;
+            self.remove_all_but(&[Some(name), before]);
+        }
+        Ok(Published { digest, folder, changed })
+    }
+
+    /// Removes staged parts that no snapshot holds. Not to be called while parts are being staged.
+    pub fn clean(&self) -> Result<(), Error> {
+        for folder in [&self.dir, &self.snapshots()] {
+            for name in disk::names(folder)?.iter().filter(|name| name.starts_with(disk::TEMPORARY)) {
+                let path = folder.join(name);
+                if path.is_symlink() { disk::remove_file(&path) } else { disk::remove_folder(&path) }?;
+            }
+        }
+        self.parts.clean()
+    }
+
+    /// Makes the snapshot under a temporary name, its manifest last, and gives it its own when it is whole.
+    fn build(&self, folder: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
+        let temporary = self.snapshots().join(disk::temporary("snapshot"));
+        let built = self.fill(&temporary, manifest, bytes).and_then(|()| disk::rename(&temporary, folder));
+        if built.is_err() {
+            // The first error is the one to report; what stays behind bears a temporary name.
+            let _ = disk::remove_folder(&temporary);
+        }
+        built
+    }
+
+    fn fill(&self, folder: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
+        disk::create_folder(folder)?;
+        let mut folders = BTreeSet::new();
+        for part in &manifest.parts {
+            let link = folder.join(&part.path);
+            let above = link.ancestors().skip(1).take_while(|above| above != &folder).map(Path::to_owned);
+            for above in above {
+                if folders.insert(above.clone()) {
+                    disk::create_folder(&above)?;
+                }
+            }
+            disk::hard_link(&self.parts.path(&part.digest), &link)?;
+        }
+        folders.iter().try_for_each(|folder| disk::sync(folder))?;
+        disk::write_whole(&folder.join(manifest::NAME), bytes)
+    }
+
+    fn snapshots(&self) -> PathBuf {
+        self.dir.join(SNAPSHOTS)
+    }
+
+    /// The name of the snapshot that readers see.
+    fn current_name(&self) -> Option<String> {
+        let target = fs::read_link(self.dir.join(CURRENT)).ok()?;
+        Some(target.file_name()?.to_str()?.to_owned())
+    }
+
+    /// Removes older snapshots. What cannot be removed harms nobody and is tried again with the next snapshot.
+    fn remove_all_but(&self, kept: &[Option<String>]) {
+        let names = disk::names(&self.snapshots()).unwrap_or_default();
+        for name in names.into_iter().filter(|name| !kept.contains(&Some(name.clone()))) {
+            let _ = disk::remove_folder(&self.snapshots().join(name));
+        }
+    }
+}
+
+/// Errs when `path` is there and is something else.
+fn expect(
+    path: &Path,
+    found: io::Result<Metadata>,
+    is: fn(&Metadata) -> bool,
+    expected: &'static str,
+) -> Result<(), Error> {
+    match found {
+        Ok(found) if !is(&found) => Err(Error::InTheWay { path: path.to_owned(), expected }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Tables on disk: Parquet files with the columns of a record kind, and Parquet files written by others.
+
+mod arrow;
+mod columnar;
+mod decode;
+mod encode;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use flow_data::{Columns, Item, Record, Value};
+
+use crate::{Error, disk};
+
+pub use encode::{Layout, encode_part};
+pub use read::{TableReader, read_table};
+
+/// A row as its cells: what can be encoded.
+pub trait Cells {
+    /// The cell at `at`; null past the end.
+    fn cell(&self, at: usize) -> &Value;
+}
+
+impl Cells for [Value] {
+    fn cell(&self, at: usize) -> &Value {
+        self.get(at).unwrap_or(&Value::Null)
+    }
+}
+
+impl Cells for Vec<Value> {
+    fn cell(&self, at: usize) -> &Value {
+        self.as_slice().cell(at)
+    }
+}
+
+impl Cells for Record {
+    fn cell(&self, at: usize) -> &Value {
+        self.get(at)
+    }
+}
+
+impl Cells for Item {
+    fn cell(&self, at: usize) -> &Value {
+        self.get(at)
+    }
+}
+
+impl<R: Cells + ?Sized> Cells for &R {
+    fn cell(&self, at: usize) -> &Value {
+        (**self).cell(at)
+    }
+}
+
+/// Writes a small table as one Parquet file, replacing the file at `path` in one step: it is seen whole or not at all.
+///
+/// Errs when a cell does not fit its column and when the file cannot be written; the old file then stays.
+pub fn write_table<R: Cells>(path: &Path, columns: &Columns, rows: &[R]) -> Result<(), Error> {
+    disk::write_whole(path, &encode_part(columns, rows, &Layout::default())?)
+}
