@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use flow_dataflow::{ModelSlot, ModelWire, Network, Node, Port, Rounds, Wire};
 use flow_plan::{Edge, Inlet, ModelRef, Outlet, Plan, Step};
 
-use crate::{BuildError, Env, StepContext, find};
+use crate::{BuildError, Env, Operator, StepContext};
 
-/// The network of `plan`. Reads nothing yet: sources are read when the host loads them.
-pub fn assemble(plan: &Plan, env: &Env) -> Result<Network, BuildError> {
+/// The network of `plan`, which was made with the signatures of `catalog`. Reads nothing yet: sources are read when
+/// the host loads them.
+pub fn assemble(plan: &Plan, catalog: &[&dyn Operator], env: &Env) -> Result<Network, BuildError> {
     let slots: BTreeMap<&str, usize> =
         plan.models.keys().zip(0..).map(|(name, slot)| (name.as_str(), slot)).collect();
-    let nodes = plan.steps.iter().map(|step| node(plan, step, &slots, env)).collect::<Result<_, _>>()?;
+    let nodes =
+        plan.steps.iter().map(|step| node(plan, step, &slots, catalog, env)).collect::<Result<_, _>>()?;
     let models =
         slots.keys().map(|name| ModelSlot { name: (*name).to_owned(), fed_by: feeds(plan, name) }).collect();
     let rounds = plan.rounds.as_ref();
@@ -24,8 +26,16 @@ pub fn feeds(plan: &Plan, name: &str) -> Option<usize> {
     plan.rounds.as_ref()?.feed.iter().find(|feed| feed.model == name).map(|feed| feed.step)
 }
 
-fn node(plan: &Plan, step: &Step, slots: &BTreeMap<&str, usize>, env: &Env) -> Result<Node, BuildError> {
-    let operator = find(step.op).expect("the plan was made with this catalog");
+fn node(
+    plan: &Plan,
+    step: &Step,
+    slots: &BTreeMap<&str, usize>,
+    catalog: &[&dyn Operator],
+    env: &Env,
+) -> Result<Node, BuildError> {
+    let operator = catalog.iter().find(|operator| operator.name() == step.op);
+    let operator =
+        operator.ok_or_else(|| BuildError::step(&step.name, format!("no operator `{}`", step.op)))?;
     let inlet = step.inputs.first();
     Ok(Node {
         name: step.name.clone(),

@@ -32,14 +32,9 @@ catalog! {
     evaluate::Evaluate,
 }
 
-/// The catalog as planning sees it.
-pub fn signatures() -> Vec<&'static dyn flow_plan::Signature> {
-    CATALOG.iter().map(|operator| *operator as &dyn flow_plan::Signature).collect()
-}
-
-/// The operator with this name in YAML.
-pub fn find(name: &str) -> Option<&'static dyn Operator> {
-    CATALOG.iter().find(|operator| operator.name() == name).copied()
+/// A catalog as planning sees it: [`CATALOG`], or one with operators of your own beside it.
+pub fn signatures<'a>(catalog: &[&'a dyn Operator]) -> Vec<&'a dyn flow_plan::Signature> {
+    catalog.iter().map(|operator| *operator as &dyn flow_plan::Signature).collect()
 }
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ pub(crate) struct Config {
     #[serde(default = "batch_size")]
     #[schemars(range(min = 1))]
     batch_size: u32,
+    /// Whether a step takes as many examples as fit into `batch_size · max_length` tokens, instead of `batch_size`
+    /// examples. Examples never see each other and nothing is padded, either way.
+    #[serde(default)]
+    packing: bool,
     /// Longest example in tokens, at least 2; the rest is cut off. By default all positions the model has.
     #[schemars(range(min = 2))]
     max_length: Option<u32>,
@@ -199,6 +203,7 @@ impl Config {
             max_steps: self.max_steps.map(|steps| steps as usize),
             batch_size: self.batch_size as usize,
             max_length: self.max_length.map_or(positions, |length| length as usize),
+            pack: self.packing,
             learning_rate: self.learning_rate,
             warmup_ratio: self.warmup_ratio,
             schedule: match self.lr_scheduler_type {
