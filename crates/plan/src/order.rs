@@ -26,29 +26,36 @@ pub(crate) fn report_circles(draft: &mut Draft<'_>, needs: &Needs, order: &[usiz
     let mut seen = vec![false; needs.len()];
     order.iter().for_each(|at| seen[*at] = true);
     for start in 0..needs.len() {
-        if let Some(circle) = circle_from(start, needs, &mut seen) {
+        while let Some(circle) = circle_from(start, needs, &mut Vec::new(), &mut seen) {
+            circle.iter().for_each(|(step, _)| seen[*step] = true);
             report(draft, &circle);
         }
     }
 }
 
-/// Walks from `start` against the flow through steps not yet seen, until it comes back to one of its own: the circle,
-/// as steps with the places of what each needs of the next.
-fn circle_from(start: usize, needs: &Needs, seen: &mut [bool]) -> Option<Vec<(usize, Span)>> {
-    let mut path: Vec<(usize, Span)> = Vec::new();
-    let mut at = start;
-    loop {
-        if let Some(first) = path.iter().position(|(step, _)| *step == at) {
-            return Some(path.split_off(first));
-        }
-        if std::mem::replace(&mut seen[at], true) {
-            return None;
-        }
-        let in_walk = |step: usize| path.iter().any(|(walked, _)| *walked == step) || step == at;
-        let next = needs[at].iter().find(|(need, _)| in_walk(*need) || !seen[*need])?;
-        path.push((at, next.1));
-        at = next.0;
+/// The first circle on a walk against the flow that came by `path` to the step `at`: steps, each with the place where it
+/// says that it needs the next. Steps in `seen` lead to none; those found to lead to none are added.
+fn circle_from(
+    at: usize,
+    needs: &Needs,
+    path: &mut Vec<(usize, Span)>,
+    seen: &mut [bool],
+) -> Option<Vec<(usize, Span)>> {
+    if let Some(first) = path.iter().position(|(step, _)| *step == at) {
+        return Some(path.split_off(first));
     }
+    if seen[at] {
+        return None;
+    }
+    for (need, span) in &needs[at] {
+        path.push((at, *span));
+        if let Some(circle) = circle_from(*need, needs, path, seen) {
+            return Some(circle);
+        }
+        path.pop();
+    }
+    seen[at] = true;
+    None
 }
 
 /// Names the circle from its first member in the text.

@@ -1,6 +1,7 @@
 //! Second stage: what flows. Ports of references, unions, and each operator's own word on its inputs.
 
 use flow_data::{Column, Columns, kind};
+use flow_spec::codes::REPEATED;
 use flow_spec::{Diagnostic, Span, help_with_names};
 
 use crate::draft::{Draft, Source};
@@ -40,7 +41,10 @@ fn inlets(draft: &mut Draft<'_>, at: usize) -> Option<Vec<Inlet>> {
     }
     let known = known.filter(|known| known.is_empty() == (arity == Arity::None));
     let inlets = match arity {
-        Arity::One => known.and_then(|parts| Some(vec![union(draft, &sources, parts)?])),
+        Arity::One => known.and_then(|parts| {
+            refuse_repeated(draft, &sources, &parts);
+            Some(vec![union(draft, &sources, parts)?])
+        }),
         Arity::None | Arity::Many => known,
     };
     draft.steps[at].sources = Some(sources);
@@ -83,6 +87,20 @@ pub(crate) fn unknown_port(draft: &mut Draft<'_>, step: usize, port: &str, span:
         .related(producer.spec.name_span, "the step")
         .help(help);
     draft.report(diagnostic);
+}
+
+/// Reports parts that are the same rows under two names: `graded` and `graded.equal`. One name twice is a mistake of form.
+fn refuse_repeated(draft: &mut Draft<'_>, sources: &[Source<'_>], parts: &[Inlet]) {
+    for (at, part) in parts.iter().enumerate() {
+        let same = |first: usize| parts[first].edges == part.edges && sources[first].port != sources[at].port;
+        if let Some(first) = (0..at).find(|first| same(*first)) {
+            let words = format!("rows of step `{}` are named twice", draft.steps[sources[at].step].spec.name);
+            let diagnostic = Diagnostic::new(&REPEATED, sources[at].span, words)
+                .label("these are")
+                .related(sources[first].span, "the same rows");
+            draft.report(diagnostic);
+        }
+    }
 }
 
 /// All parts as one stream; `None` when a column has several types.

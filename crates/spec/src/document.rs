@@ -36,7 +36,7 @@ struct Document {
     out: Option<String>,
     /// Environment variables that texts of this file may use as `${NAME}`.
     #[serde(default)]
-    env: BTreeMap<String, Variable>,
+    env: BTreeMap<String, Option<Variable>>,
     /// Models by name.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"pattern": IDENTIFIER}))]

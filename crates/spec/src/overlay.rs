@@ -41,30 +41,25 @@ pub(crate) fn apply_set(root: &mut Node, sources: &mut Sources, argument: &str, 
 
 /// Puts `value` at the dotted `path`; `span` is where the path is written.
 fn set(root: &mut Node, path: &str, span: Span, value: Node) -> Result<(), Box<Diagnostic>> {
+    let (parents, last) = path.rsplit_once('.').map_or((None, path), |(parents, last)| (Some(parents), last));
     let mut node = root;
     let mut start = 0;
-    let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
-    for part in parents.split('.').filter(|_| !parents.is_empty()) {
-        let place = part_span(span, path, start, part);
-        node = descend(node, part).map_err(|help| lost(path, part, &path[..start], place, help))?;
+    for part in parents.into_iter().flat_map(|parents| parents.split('.')) {
+        node = descend(node, part).map_err(|help| lost(path, part, start, span, help))?;
         start += part.len() + 1;
     }
-    put(node, last, span, value)
-        .map_err(|help| lost(path, last, &path[..start], part_span(span, path, start, last), help))
+    put(node, last, span, value).map_err(|help| lost(path, last, start, span, help))
 }
 
-/// The characters of one part of the path, if the path is written plainly.
-fn part_span(span: Span, path: &str, start: usize, part: &str) -> Span {
-    match span.end - span.start == path.len() {
-        true => Span { start: span.start + start, end: span.start + start + part.len(), ..span },
-        false => span,
-    }
-}
-
-fn lost(path: &str, part: &str, parent: &str, span: Span, help: String) -> Box<Diagnostic> {
-    let inside = match parent.trim_end_matches('.') {
+/// The mistake of a path whose `part` at the byte `start` does not exist. Marks the part, if the path is written plainly.
+fn lost(path: &str, part: &str, start: usize, span: Span, help: String) -> Box<Diagnostic> {
+    let inside = match path[..start].trim_end_matches('.') {
         "" => "the pipeline".to_owned(),
         parent => format!("`{parent}`"),
+    };
+    let span = match span.end - span.start == path.len() {
+        true => Span { start: span.start + start, end: span.start + start + part.len(), ..span },
+        false => span,
     };
     let words = format!("cannot set `{path}`: no `{part}` in {inside}");
     Box::new(Diagnostic::new(&codes::OVERLAY, span, words).help(help))

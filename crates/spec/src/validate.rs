@@ -8,6 +8,9 @@ mod choice;
 mod expect;
 mod limits;
 mod pattern;
+mod supported;
+
+pub use supported::unsupported;
 
 pub(crate) use pattern::{IDENTIFIER, PIPELINE_NAME, REFERENCE, is_reference};
 
@@ -31,72 +34,6 @@ pub fn validate(node: &Node, schema: &Json, place: Place<'_>) -> Vec<Diagnostic>
     let mut walk = Walk { root: schema, what: place.what, path: Vec::new(), found: Vec::new() };
     walk.check(node, schema, place.span);
     walk.found
-}
-
-/// The keywords and patterns of `schema` that [`validate`] does not understand.
-pub fn unsupported(schema: &Json) -> Vec<String> {
-    let mut found = Vec::new();
-    collect_unsupported(schema, &mut found);
-    found
-}
-
-const UNDERSTOOD: &[&str] = &[
-    "$ref",
-    "additionalProperties",
-    "allOf",
-    "anyOf",
-    "const",
-    "enum",
-    "exclusiveMaximum",
-    "exclusiveMinimum",
-    "format",
-    "items",
-    "maxItems",
-    "maxLength",
-    "maximum",
-    "minItems",
-    "minLength",
-    "minimum",
-    "oneOf",
-    "pattern",
-    "patternProperties",
-    "prefixItems",
-    "properties",
-    "propertyNames",
-    "required",
-    "type",
-    "uniqueItems",
-    "$defs",
-    // Words for readers.
-    "$schema",
-    "default",
-    "deprecated",
-    "description",
-    "examples",
-    "title",
-];
-
-fn collect_unsupported(schema: &Json, found: &mut Vec<String>) {
-    for (keyword, value) in schema.as_object().into_iter().flatten() {
-        match (keyword.as_str(), value) {
-            ("properties" | "$defs", Json::Object(schemas)) => {
-                schemas.values().for_each(|schema| collect_unsupported(schema, found));
-            }
-            ("patternProperties", Json::Object(schemas)) => {
-                found.extend(schemas.keys().filter(|text| pattern::find(text).is_none()).cloned());
-                schemas.values().for_each(|schema| collect_unsupported(schema, found));
-            }
-            ("allOf" | "anyOf" | "oneOf" | "prefixItems", Json::Array(schemas)) => {
-                schemas.iter().for_each(|schema| collect_unsupported(schema, found));
-            }
-            ("items" | "additionalProperties" | "propertyNames", schema) => {
-                collect_unsupported(schema, found)
-            }
-            ("pattern", Json::String(text)) if pattern::find(text).is_none() => found.push(text.clone()),
-            (keyword, _) if !UNDERSTOOD.contains(&keyword) => found.push(keyword.to_owned()),
-            _ => {}
-        }
-    }
 }
 
 /// One walk: where it is, and what it found.

@@ -1,6 +1,7 @@
 //! Text to spec: what does not change it, what overlays and variables do, and where things stand.
 
 use flow_spec::{Node, Options, Reading, Severity, Spec, Value, read, render, to_json};
+use proptest::prelude::*;
 use serde_json::json;
 
 const PIPELINE: &str = r"
@@ -154,6 +155,14 @@ fn profiles_and_sets_change_the_tree_in_order() {
 }
 
 #[test]
+fn paths_of_odd_dots_lead_nowhere() {
+    for set in [".🣀=a", "seed.=1", ".=1", "steps..n=1", "tests.9=1", "tests.x.step=a"] {
+        let options = Options { set: vec![set.to_owned()], ..Options::default() };
+        assert_eq!(codes(PIPELINE, &options), ["E0207"], "{set}");
+    }
+}
+
+#[test]
 fn variables_are_replaced_in_texts_only_and_never_read_again() {
     let text = r#"
 version: 1
@@ -232,4 +241,23 @@ fn an_equal_value_is_equal_wherever_it_stands() {
     let value = |text: &str| step(&node(text), "a").get("v").unwrap().value.clone();
     assert_eq!(value("[1, {a: b}]"), value("[ 1, {a:   b}]"));
     assert_ne!(value("1"), Value::Float(1.0));
+}
+
+proptest! {
+    /// Pieces of the pipeline replaced by others of it, or by signs that mean something to YAML.
+    #[test]
+    fn no_edit_of_a_pipeline_panics(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..6, "[\\PC]{0,3}|[-:,&*!|>{}\\[\\]\"'#%@`\\t\\r\\n ]{0,3}"), 1..6)
+    ) {
+        let mut text: Vec<char> = PIPELINE.chars().collect();
+        for (at, length, new) in edits {
+            let at = at.index(text.len());
+            let end = (at + length).min(text.len());
+            text.splice(at..end, new.chars());
+        }
+        let options = Options { profile: Some("laptop".to_owned()), ..Options::default() };
+        let Reading { sources, diagnostics, spec } = read("p.yaml", &text.iter().collect::<String>(), &options);
+        diagnostics.iter().for_each(|diagnostic| drop(render(diagnostic, &sources)));
+        prop_assert_eq!(spec.is_some_and(|spec| spec.is_complete()), diagnostics.is_empty());
+    }
 }

@@ -25,16 +25,11 @@ impl<'a> Walk<'a> {
         }
         let (mut fitting, other): (Vec<_>, Vec<_>) =
             tried.into_iter().partition(|branch| self.could_take(node, branch.schema));
-        match (fitting.pop(), node.text()) {
-            (None, _) => self.wrong_type(node, &other.iter().map(|branch| branch.schema).collect::<Vec<_>>()),
-            (Some(only), _) if fitting.is_empty() => self.found.extend(only.mistakes),
-            (Some(last), text) => {
-                fitting.push(last);
-                match text {
-                    Some(_) => self.explain_text(node, fitting, &other),
-                    None => self.explain_collection(node, fitting, at),
-                }
-            }
+        match (fitting.len(), node.text()) {
+            (0, _) => self.wrong_type(node, &other.iter().map(|branch| branch.schema).collect::<Vec<_>>()),
+            (1, _) => self.found.extend(fitting.remove(0).mistakes),
+            (_, Some(_)) => self.explain_text(node, fitting, &other),
+            (_, None) => self.explain_collection(node, fitting, at),
         }
     }
 
@@ -49,9 +44,7 @@ impl<'a> Walk<'a> {
         let schema = self.resolved(schema);
         let Json::Object(rules) = schema else { return true };
         let branches = |keyword: &str| rules.get(keyword).and_then(Json::as_array);
-        let typed_words = words(rules).iter().all(|word| word.is_string()) || node.text().is_none();
         fits_type(node, rules)
-            && typed_words
             && branches("anyOf")
                 .or(branches("oneOf"))
                 .is_none_or(|branches| branches.iter().any(|branch| self.could_take(node, branch)))
@@ -87,12 +80,10 @@ impl<'a> Walk<'a> {
     }
 
     /// `{variant: …}`: the branch of the key that stands there.
-    fn explain_sole_key(&mut self, node: &Node, fitting: Vec<Branch<'a>>, at: Span) {
+    fn explain_sole_key(&mut self, node: &Node, mut fitting: Vec<Branch<'a>>, at: Span) {
         let keys: Vec<&str> = fitting.iter().filter_map(|branch| expect::sole_key(branch.schema)).collect();
         if let Some(chosen) = keys.iter().position(|key| node.entry(key).is_some()) {
-            return self
-                .found
-                .extend(fitting.into_iter().nth(chosen).map(|branch| branch.mistakes).unwrap_or_default());
+            return self.found.extend(fitting.swap_remove(chosen).mistakes);
         }
         let expected = expect::alternatives(keys.iter().map(|key| format!("`{key}`")));
         let (span, found) = match node.entries().first() {
@@ -107,7 +98,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `{tag: variant, …}`: the branch of the tag's value.
-    fn explain_tag(&mut self, node: &Node, tag: &str, fitting: Vec<Branch<'a>>, at: Span) {
+    fn explain_tag(&mut self, node: &Node, tag: &str, mut fitting: Vec<Branch<'a>>, at: Span) {
         let variants: Vec<&'a Json> =
             fitting.iter().filter_map(|branch| variant(branch.schema, tag)).collect();
         let Some(value) = node.get(tag) else {
@@ -118,11 +109,7 @@ impl<'a> Walk<'a> {
             );
         };
         match variants.iter().position(|word| **word == value.to_json()) {
-            Some(chosen) => {
-                self.found.extend(
-                    fitting.into_iter().nth(chosen).map(|branch| branch.mistakes).unwrap_or_default(),
-                );
-            }
+            Some(chosen) => self.found.extend(fitting.swap_remove(chosen).mistakes),
             None => {
                 self.path.push(tag.to_owned());
                 self.not_one_of(value, &variants);
