@@ -1,5 +1,6 @@
 //! Every change made to the file system, and the one place where tests make it fail.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
@@ -11,7 +12,7 @@ use crate::Error;
 /// Marks names that no reader looks at; what bears one is left over from a crash and may be removed.
 pub(crate) const TEMPORARY: &str = ".tmp-";
 
-/// A name beside `name` that no other thread or process uses.
+/// A name that no other thread or process uses.
 pub(crate) fn temporary(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -24,10 +25,19 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
 }
 
 /// Writes the file at `path` so that it is seen whole or not at all, and survives a power cut once this returns.
+/// What a crash left of the last attempt is overwritten; one writer at a time.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_through(&format!("{TEMPORARY}{}", name_of(path)), path, bytes)
+}
+
+/// As [`write_whole`], by any number of writers of the same bytes at a time.
+pub(crate) fn write_shared(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_through(&temporary(&name_of(path)), path, bytes)
+}
+
+fn write_through(temporary: &str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = folder_of(path);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(temporary(&name));
+    let temporary = folder.join(temporary);
     let written =
         write(&temporary, bytes).and_then(|()| rename(&temporary, path)).and_then(|()| sync(folder));
     if written.is_err() {
@@ -87,6 +97,10 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>, Error> {
     let mut names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
     names.sort();
     Ok(names)
+}
+
+fn name_of(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// The folder that `path` lies in.

@@ -6,6 +6,8 @@
 //! DIR/snapshots/DIGEST/round-001/...     hard links of the parts
 //! DIR/.parts/DIGEST.parquet              parts by content: staged, or named by a snapshot
 //! ```
+//!
+//! Readers open `current`: a glob over DIR itself would find a part once for each of its names.
 
 mod manifest;
 mod parts;

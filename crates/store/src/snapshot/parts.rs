@@ -28,7 +28,7 @@ impl Parts {
         let kept = fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64);
         if !kept {
             disk::create_folder(&self.folder)?;
-            disk::write_whole(&path, bytes)?;
+            disk::write_shared(&path, bytes)?;
         }
         Ok(digest)
     }

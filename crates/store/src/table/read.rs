@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use arrow_schema::Fields;
 use flow_data::{Column, Columns, Value};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 
 use super::{arrow, decode};
 use crate::Error;
@@ -47,6 +47,7 @@ impl TableReader {
         let sources = roots.iter().map(|root| roots.iter().filter(|other| *other < root).count()).collect();
         let footer = builder.metadata().file_metadata();
         let pairs = footer.key_value_metadata().into_iter().flatten();
+        let pairs = pairs.filter(|pair| pair.key != ARROW_SCHEMA_META_KEY);
         let metadata = pairs.map(|pair| (pair.key.clone(), pair.value.clone().unwrap_or_default())).collect();
         let n_rows = footer.num_rows().unsigned_abs();
 
@@ -76,7 +77,7 @@ impl TableReader {
         self.n_rows
     }
 
-    /// The key-value pairs of the footer.
+    /// The key-value pairs of the footer, its copy of the Arrow schema left out.
     pub fn metadata(&self) -> &[(String, String)] {
         &self.metadata
     }
