@@ -1,4 +1,4 @@
-//! Tokens per second of training: `cargo run --release -p flow-trainer --example speed -- [dense|moe] [steps]`.
+//! Tokens per second of training: `cargo run --release -p flow-trainer --example train_speed -- [dense|moe] [steps]`.
 #![allow(clippy::print_stdout, reason = "an example shows its figures")]
 
 use std::ops::ControlFlow;

@@ -1,6 +1,6 @@
 //! AdamW with decoupled weight decay, as plain loops over the parameters.
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
 
 use crate::TrainConfig;
 use crate::simd::vectorised;
@@ -31,6 +31,7 @@ impl AdamW {
         let (c1, c2) = (1.0 - b1.powi(self.step), 1.0 - b2.powi(self.step));
         let update = Update {
             betas: (b1 as f32, b2 as f32),
+            rest: ((1.0 - b1) as f32, (1.0 - b2) as f32),
             rate: (rate / c1) as f32,
             second_scale: (1.0 / c2).sqrt() as f32,
             eps: config.eps as f32,
@@ -49,6 +50,8 @@ pub(crate) struct Step<'a> {
 #[derive(Clone, Copy)]
 struct Update {
     betas: (f32, f32),
+    /// 1 − betas, subtracted before rounding.
+    rest: (f32, f32),
     /// Learning rate over the bias correction of the first moment.
     rate: f32,
     /// Root of the bias correction of the second moment.
@@ -61,26 +64,29 @@ impl Step<'_> {
     pub(crate) fn apply(
         &mut self,
         i: usize,
-        var: &Var,
+        parameter: &Tensor,
         decays: bool,
         gradient: &[f32],
         scale: f32,
     ) -> Result<()> {
         let (moments, update) = (&mut self.moments[i], self.update);
-        vectorised(|| update.absorb(moments, gradient, scale));
+        vectorised(
+            #[inline(always)]
+            || update.absorb(moments, gradient, scale),
+        );
         let decay = if decays { self.decay } else { 1.0 };
-        var.inplace_op1(&Apply { moments, update, decay })
+        parameter.inplace_op1(&Apply { moments, update, decay })
     }
 }
 
 impl Update {
     #[inline(always)]
     fn absorb(self, moments: &mut Moments, gradient: &[f32], scale: f32) {
-        let (b1, b2) = self.betas;
+        let ((b1, b2), (r1, r2)) = (self.betas, self.rest);
         for ((m, v), g) in moments.first.iter_mut().zip(&mut moments.second).zip(gradient) {
             let g = g * scale;
-            *m = b1 * *m + (1.0 - b1) * g;
-            *v = b2 * *v + (1.0 - b2) * g * g;
+            *m = b1 * *m + r1 * g;
+            *v = b2 * *v + r2 * g * g;
         }
     }
 
@@ -106,7 +112,11 @@ impl InplaceOp1 for Apply<'_> {
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
         match (storage, layout.contiguous_offsets()) {
             (CpuStorage::F32(data), Some((start, end))) => {
-                vectorised(|| self.update.apply(self.moments, self.decay, &mut data[start..end]));
+                let parameters = &mut data[start..end];
+                vectorised(
+                    #[inline(always)]
+                    || self.update.apply(self.moments, self.decay, parameters),
+                );
                 Ok(())
             }
             _ => bail!("a parameter is not contiguous f32"),
@@ -116,10 +126,8 @@ impl InplaceOp1 for Apply<'_> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
-    use crate::ops::elements;
+    use crate::ops::{elements, tensor};
 
     /// The update as the paper writes it, in f64.
     fn expected(config: &TrainConfig, gradients: &[f64], decays: bool) -> f64 {
@@ -139,12 +147,15 @@ mod tests {
         let config = TrainConfig { weight_decay: 0.3, eps: 1e-3, ..TrainConfig::default() };
         let gradients = [0.2, -0.4, 1.5, 0.01];
         for decays in [false, true] {
-            let var = Var::from_vec(vec![0.5f32], 1, &Device::Cpu).expect("a variable");
+            let parameter = tensor(vec![0.5], 1).expect("a tensor");
             let mut adamw = AdamW::new([1]);
             for g in gradients {
-                adamw.begin(&config, 0.1).apply(0, &var, decays, &[2.0 * g as f32], 0.5).expect("applies");
+                adamw
+                    .begin(&config, 0.1)
+                    .apply(0, &parameter, decays, &[2.0 * g as f32], 0.5)
+                    .expect("applies");
             }
-            let value = f64::from(elements(&var).expect("elements")[0]);
+            let value = f64::from(elements(&parameter).expect("elements")[0]);
             assert!((value - expected(&config, &gradients, decays)).abs() < 1e-6);
         }
     }

@@ -16,6 +16,7 @@ mod rope;
 mod schedule;
 mod simd;
 mod steps;
+mod tape;
 mod train;
 mod upcycle;
 mod workers;

@@ -5,24 +5,28 @@ mod parameters;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use flow_model::{Checkpoint, Config, Moe};
 
 pub(crate) use self::parameters::Parameter;
-use self::parameters::{Block, FeedForward, Layer, Parameters};
+use self::parameters::{Block, FeedForward, Layer, Parameters, Slot};
 use crate::Error;
 use crate::batch::Batch;
+use crate::config::require;
 use crate::ops::attention::{Heads, attention};
 use crate::ops::combine::combine;
 use crate::ops::cross_entropy::cross_entropy;
-use crate::ops::elements;
+use crate::ops::gate::gate;
+use crate::ops::gather::gather;
 use crate::ops::linear::{grouped_linear, linear};
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Routing, router_loss, router_weights};
 use crate::ops::swiglu::swiglu;
+use crate::ops::{add, elements};
 use crate::rope::Rope;
+use crate::tape::{Node, Tape};
 
-/// A decoder whose parameters are variables.
+/// A decoder and its parameters.
 pub(crate) struct Model {
     config: Config,
     rope: Arc<Rope>,
@@ -38,38 +42,14 @@ pub(crate) struct Weights {
     pub(crate) share: f64,
 }
 
-/// The loss of one slice.
-pub(crate) struct Loss {
-    /// What is minimised: cross-entropy and router losses, a scalar.
-    pub(crate) total: Tensor,
+/// The loss of one slice and its gradients.
+pub(crate) struct Gradients {
     /// The slice's part of the mean cross-entropy, nats.
     pub(crate) cross_entropy: f64,
+    /// Of cross-entropy and router losses together, by parameter; none where the loss does not depend on it.
+    pub(crate) gradients: Vec<Option<Tensor>>,
     /// The routes of each layer with experts.
     pub(crate) routings: Vec<Arc<Routing>>,
-}
-
-/// What the routers of the layers did, collected on the way.
-struct Routes {
-    /// The slice's share of the tokens of the step.
-    share: f64,
-    routings: Vec<Arc<Routing>>,
-    /// Weighted router losses, summed over the layers.
-    loss: Option<Tensor>,
-}
-
-impl Routes {
-    fn new(share: f64) -> Self {
-        Self { share, routings: Vec::new(), loss: None }
-    }
-
-    fn add(&mut self, routing: Arc<Routing>, loss: Tensor) -> Result<()> {
-        self.routings.push(routing);
-        self.loss = Some(match self.loss.take() {
-            Some(sum) => (sum + loss)?,
-            None => loss,
-        });
-        Ok(())
-    }
 }
 
 impl Model {
@@ -91,94 +71,133 @@ impl Model {
         Ok(Checkpoint::new(self.config.clone(), tensors, start.tokenizer.clone())?)
     }
 
-    /// The loss of `batch`.
-    pub(crate) fn loss(&self, batch: &Batch, weights: Weights) -> Result<Loss> {
-        let mut routes = Routes::new(weights.share);
-        let hidden = self.hidden(&batch.inputs, &batch.documents, &mut routes)?;
-        let scored = Tensor::new(batch.scored.as_slice(), &Device::Cpu)?;
-        let logits = self.head(&hidden.index_select(&scored, 0)?)?;
-        let cross_entropy = cross_entropy(&logits, batch.targets.clone(), weights.per_target)?;
-        let value = f64::from(cross_entropy.to_scalar::<f32>()?);
-        let total = match routes.loss {
-            Some(router_loss) => (cross_entropy + router_loss)?,
-            None => cross_entropy,
-        };
-        Ok(Loss { total, cross_entropy: value, routings: routes.routings })
+    /// The loss of `batch` and its gradients.
+    pub(crate) fn gradients(&self, batch: &Batch, weights: Weights) -> Result<Gradients> {
+        let mut pass = Pass::new(self, weights.share);
+        let hidden = pass.hidden(&batch.inputs, &batch.documents)?;
+        let scored = gather(&mut pass.tape, &hidden, &batch.scored)?;
+        let logits = pass.head(&scored)?;
+        let mut loss = cross_entropy(&mut pass.tape, &logits, batch.targets.clone(), weights.per_target)?;
+        let value = f64::from(loss.value.to_scalar::<f32>()?);
+        for router_loss in std::mem::take(&mut pass.router_losses) {
+            loss = add(&mut pass.tape, &loss, &router_loss)?;
+        }
+        let gradients = pass.tape.gradients(&loss, &pass.leaves)?;
+        Ok(Gradients { cross_entropy: value, gradients, routings: pass.routings })
+    }
+}
+
+/// One forward pass under way.
+struct Pass<'a> {
+    model: &'a Model,
+    tape: Tape,
+    /// The parameters on the tape, by slot.
+    leaves: Vec<Node>,
+    /// The slice's share of the tokens of the step.
+    share: f64,
+    routings: Vec<Arc<Routing>>,
+    router_losses: Vec<Node>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(model: &'a Model, share: f64) -> Self {
+        let mut tape = Tape::default();
+        let leaves = model.parameters().iter().map(|parameter| tape.leaf(parameter.value.clone())).collect();
+        Self { model, tape, leaves, share, routings: Vec::new(), router_losses: Vec::new() }
     }
 
     /// Logits (M, V) of rows of the residual stream.
-    fn head(&self, hidden: &Tensor) -> Result<Tensor> {
-        let normed = rms_norm(hidden, &self.parameters.final_norm, self.config.rms_norm_eps)?;
-        linear(&normed, &self.parameters.head)
+    fn head(&mut self, hidden: &Node) -> Result<Node> {
+        let normed = self.norm(hidden, self.model.parameters.final_norm)?;
+        self.linear(&normed, self.model.parameters.head)
     }
 
     /// The residual stream (N, C) after the layers.
-    fn hidden(&self, inputs: &[u32], documents: &Arc<[Range<usize>]>, routes: &mut Routes) -> Result<Tensor> {
-        let ids = Tensor::new(inputs, &Device::Cpu)?;
-        let mut hidden = self.parameters.embedding.index_select(&ids, 0)?;
-        for layer in &self.parameters.layers {
-            hidden = (&hidden + self.attention(layer, &hidden, documents)?)?;
-            let normed = rms_norm(&hidden, &layer.feed_forward_norm, self.config.rms_norm_eps)?;
-            hidden = (hidden + self.feed_forward(&layer.feed_forward, &normed, routes)?)?;
+    fn hidden(&mut self, inputs: &[u32], documents: &Arc<[Range<usize>]>) -> Result<Node> {
+        let parameters = &self.model.parameters;
+        let mut hidden = gather(&mut self.tape, &self.leaves[parameters.embedding], inputs)?;
+        for layer in &parameters.layers {
+            let mixed = self.attention(layer, &hidden, documents)?;
+            hidden = add(&mut self.tape, &hidden, &mixed)?;
+            let normed = self.norm(&hidden, layer.feed_forward_norm)?;
+            let out = self.feed_forward(&layer.feed_forward, &normed)?;
+            hidden = add(&mut self.tape, &hidden, &out)?;
         }
         Ok(hidden)
     }
 
-    fn attention(&self, layer: &Layer, hidden: &Tensor, documents: &Arc<[Range<usize>]>) -> Result<Tensor> {
-        let config = &self.config;
+    fn attention(&mut self, layer: &Layer, hidden: &Node, documents: &Arc<[Range<usize>]>) -> Result<Node> {
+        let config = &self.model.config;
         let heads = Heads {
             query: config.num_attention_heads,
             key_value: config.num_key_value_heads,
             dim: config.head_dim,
         };
-        let normed = rms_norm(hidden, &layer.attention_norm, config.rms_norm_eps)?;
-        let rows = linear(&normed, &layer.query_key_value)?;
-        let mixed = attention(&rows, heads, self.rope.clone(), documents.clone())?;
-        linear(&mixed, &layer.output)
+        let normed = self.norm(hidden, layer.attention_norm)?;
+        let rows = self.linear(&normed, layer.query_key_value)?;
+        let mixed = attention(&mut self.tape, &rows, heads, self.model.rope.clone(), documents.clone())?;
+        self.linear(&mixed, layer.output)
     }
 
-    fn feed_forward(&self, block: &FeedForward, x: &Tensor, routes: &mut Routes) -> Result<Tensor> {
-        match (block, &self.config.moe) {
-            (FeedForward::Dense(block), _) => dense(x, block),
+    fn feed_forward(&mut self, block: &FeedForward, x: &Node) -> Result<Node> {
+        match (block, &self.model.config.moe) {
+            (FeedForward::Dense(block), _) => self.swiglu(x, block),
             (FeedForward::Moe { router, experts, shared }, Some(moe)) => {
-                let logits = linear(x, router)?;
-                let routing = Arc::new(Routing::new(&logits, moe.experts_per_token, moe.norm_topk_prob)?);
-                let mut out = routed(x, &logits, experts, &routing)?;
-                if let Some((block, gate)) = shared {
-                    let open = sigmoid(&linear(x, gate)?)?;
-                    out = (out + dense(x, block)?.broadcast_mul(&open)?)?;
+                let logits = self.linear(x, *router)?;
+                let routing =
+                    Arc::new(Routing::new(&logits.value, moe.experts_per_token, moe.norm_topk_prob)?);
+                let routed = self.routed(x, &logits, experts, &routing)?;
+                self.add_router_loss(moe, &logits, routing)?;
+                match shared {
+                    Some((block, gate)) => self.with_shared(x, &routed, block, *gate),
+                    None => Ok(routed),
                 }
-                let loss = self.router_loss(moe, &logits, &routing, routes.share)?;
-                routes.add(routing, loss)?;
-                Ok(out)
             }
             (FeedForward::Moe { .. }, None) => unreachable!("experts are built from the config's own"),
         }
     }
 
-    /// The mean over the layers, so that the weights do not depend on depth.
-    fn router_loss(&self, moe: &Moe, logits: &Tensor, routing: &Arc<Routing>, share: f64) -> Result<Tensor> {
-        let scale = share / self.config.num_hidden_layers as f64;
-        let (balance, z) = (moe.router_aux_loss_coef * scale, moe.router_z_loss_coef * scale);
-        router_loss(logits, routing.clone(), balance, z)
+    fn swiglu(&mut self, x: &Node, block: &Block) -> Result<Node> {
+        let gate_up = self.linear(x, block.gate_up)?;
+        let inner = swiglu(&mut self.tape, &gate_up)?;
+        self.linear(&inner, block.down)
     }
-}
 
-fn dense(x: &Tensor, block: &Block) -> Result<Tensor> {
-    linear(&swiglu(&linear(x, &block.gate_up)?)?, &block.down)
-}
+    /// The part of the routed experts: gather by expert, apply, weigh, bring back.
+    fn routed(&mut self, x: &Node, logits: &Node, experts: &Block, routing: &Arc<Routing>) -> Result<Node> {
+        let tape = &mut self.tape;
+        let (gate_up, down) = (&self.leaves[experts.gate_up], &self.leaves[experts.down]);
+        let gathered = gather(tape, x, &routing.tokens)?;
+        let gate_up = grouped_linear(tape, &gathered, gate_up, routing.offsets.clone())?;
+        let inner = swiglu(tape, &gate_up)?;
+        let out = grouped_linear(tape, &inner, down, routing.offsets.clone())?;
+        let weights = router_weights(tape, logits, routing.clone())?;
+        combine(tape, &out, &weights, routing.clone())
+    }
 
-/// The part of the routed experts: gather by expert, apply, weigh, bring back.
-fn routed(x: &Tensor, logits: &Tensor, experts: &Block, routing: &Arc<Routing>) -> Result<Tensor> {
-    let tokens = Tensor::new(routing.tokens.as_slice(), &Device::Cpu)?;
-    let gathered = x.index_select(&tokens, 0)?;
-    let inner = swiglu(&grouped_linear(&gathered, &experts.gate_up, routing.offsets.clone())?)?;
-    let out = grouped_linear(&inner, &experts.down, routing.offsets.clone())?;
-    combine(&out, &router_weights(logits, routing.clone())?, routing.clone())
-}
+    fn with_shared(&mut self, x: &Node, routed: &Node, block: &Block, gate_weight: Slot) -> Result<Node> {
+        let out = self.swiglu(x, block)?;
+        let opening = self.linear(x, gate_weight)?;
+        let shared = gate(&mut self.tape, &out, &opening)?;
+        add(&mut self.tape, routed, &shared)
+    }
 
-fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    (x.neg()?.exp()? + 1.0)?.recip()
+    /// Weighted by one over the number of layers, so that the coefficients do not depend on depth.
+    fn add_router_loss(&mut self, moe: &Moe, logits: &Node, routing: Arc<Routing>) -> Result<()> {
+        let scale = self.share / self.model.config.num_hidden_layers as f64;
+        let (balance, z) = (moe.router_aux_loss_coef * scale, moe.router_z_loss_coef * scale);
+        self.router_losses.push(router_loss(&mut self.tape, logits, routing.clone(), balance, z)?);
+        self.routings.push(routing);
+        Ok(())
+    }
+
+    fn norm(&mut self, x: &Node, weight: Slot) -> Result<Node> {
+        rms_norm(&mut self.tape, x, &self.leaves[weight], self.model.config.rms_norm_eps)
+    }
+
+    fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
+        linear(&mut self.tape, x, &self.leaves[weight])
+    }
 }
 
 /// The logits of a model at every position of every document: for each document its tokens times `vocab_size` numbers,
@@ -187,27 +206,22 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When a document is empty or longer than the model's positions, or a token is not in the vocabulary.
 pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result<Vec<Vec<f32>>, Error> {
-    let positions = start.config.max_position_embeddings;
+    let (positions, vocab) = (start.config.max_position_embeddings, start.config.vocab_size);
+    let mut ranges: Vec<Range<usize>> = Vec::new();
     for document in documents {
-        let expected = format!("1 to {positions} tokens");
-        crate::config::require(
-            (1..=positions).contains(&document.len()),
-            "document",
-            document.len(),
-            expected,
-        )?;
+        let fits = (1..=positions).contains(&document.len());
+        require(fits, "document length", document.len(), format!("1 to {positions} tokens"))?;
+        let first = ranges.last().map_or(0, |range| range.end);
+        ranges.push(first..first + document.len());
     }
+    let tokens = documents.concat();
+    let highest = tokens.iter().copied().max().unwrap_or(0);
+    require((highest as usize) < vocab, "token", highest, format!("an id below {vocab}"))?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
-    let mut end = 0;
-    let mut next = |tokens: &Vec<u32>| {
-        end += tokens.len();
-        end - tokens.len()..end
-    };
-    let ranges: Vec<Range<usize>> = documents.iter().map(&mut next).collect();
     let model = Model::new(start, longest)?;
-    let hidden = model.hidden(&documents.concat(), &ranges.clone().into(), &mut Routes::new(1.0))?;
-    let all = model.head(&hidden)?;
-    let values = elements(&all)?;
-    let vocab = start.config.vocab_size;
+    let mut pass = Pass::new(&model, 1.0);
+    let hidden = pass.hidden(&tokens, &ranges.clone().into())?;
+    let all = pass.head(&hidden)?;
+    let values = elements(&all.value)?;
     Ok(ranges.into_iter().map(|rows| values[rows.start * vocab..rows.end * vocab].to_vec()).collect())
 }

@@ -1,19 +1,44 @@
 //! Differentiable operations with hand-written backward passes, and access to the numbers inside a tensor.
 //!
-//! candle's own fused operations stop gradients silently, and its composed ones cost one pass over memory each. These
-//! are CPU loops; every backward is checked against finite differences. All tensors are f32.
+//! Products are candle's; the rest are loops over contiguous f32 on the CPU. Every backward pass is checked against
+//! finite differences.
 
 pub(crate) mod attention;
 pub(crate) mod combine;
 pub(crate) mod cross_entropy;
+pub(crate) mod gate;
+pub(crate) mod gather;
 pub(crate) mod linear;
 pub(crate) mod rms_norm;
 pub(crate) mod router;
 pub(crate) mod swiglu;
 
+#[cfg(test)]
+mod differences;
+
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, Device, Result, Shape, Storage, StorageRef, Tensor, bail};
+
+use crate::simd::vectorised;
+use crate::tape::{Node, Tape};
+
+/// `a + b`, of equal shapes.
+pub(crate) fn add(tape: &mut Tape, a: &Node, b: &Node) -> Result<Node> {
+    let value = sum(&a.value, &b.value)?;
+    Ok(tape.push(value, [a, b], |gradient| Ok([gradient.clone(), gradient.clone()])))
+}
+
+/// `a + b`, not recorded.
+pub(crate) fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let mut total = elements(a)?.to_vec();
+    let b = elements(b)?;
+    vectorised(
+        #[inline(always)]
+        || total.iter_mut().zip(b.iter()).for_each(|(total, b)| *total += b),
+    );
+    tensor(total, a.shape())
+}
 
 /// The elements of a contiguous CPU tensor, for as long as the view lives.
 pub(crate) struct Elements<'a> {
@@ -47,20 +72,7 @@ impl Deref for Elements<'_> {
     }
 }
 
-/// The elements of an argument of a forward pass.
-fn argument<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("an operation was given a tensor that is not contiguous"),
-    }
-}
-
 /// A new tensor over `data`.
-fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
+pub(crate) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(data, shape.into(), &Device::Cpu)
-}
-
-/// The result of a forward pass.
-fn output(data: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
-    (CpuStorage::F32(data), shape.into())
 }

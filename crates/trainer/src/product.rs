@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use pulp::Simd;
+
 use crate::simd::LANES;
 
 /// Rows of one tile: eight independent sums hide the latency of a fused multiply-add.
@@ -25,83 +27,86 @@ pub(crate) struct Matrix<'a> {
 }
 
 /// `c = a·b`, rows `0..rows` of `c`, in tiles of eight rows. For the tile that begins at row i, `bounds(i)` gives the
-/// columns to compute, from 0, and the inner indices to sum over; both multiples of 8.
+/// columns to compute, from 0, and the inner indices to sum over; the columns and the ends of the sums are multiples of
+/// [`LANES`] and of 8.
 #[inline(always)]
-pub(crate) fn multiply(
+pub(crate) fn multiply<S: Simd>(
+    simd: S,
     rows: usize,
     bounds: impl Fn(usize) -> (usize, Range<usize>),
     a: Matrix,
     b: Matrix,
     c: &mut [f32],
 ) {
-    for i in (0..rows).step_by(ROWS) {
-        let (columns, inner) = bounds(i);
-        for j in (0..columns).step_by(LANES) {
-            let tile = tile(i, j, inner.clone(), a, b);
-            store(tile, i, j, b.width, c);
-        }
-    }
+    tiles(
+        simd,
+        (rows, bounds, b, c),
+        #[inline(always)]
+        |i, inner, column, b, width| {
+            let mut sums = [simd.splat_f32s(0.0); ROWS];
+            for k in inner.step_by(ROWS) {
+                let factors: [&[f32; ROWS]; ROWS] = std::array::from_fn(
+                    #[inline(always)]
+                    |r| chunk(a.data, (i + r) * a.width + k),
+                );
+                for step in 0..ROWS {
+                    let row = b[(k + step) * width + column];
+                    for (sum, factors) in sums.iter_mut().zip(factors) {
+                        *sum = simd.mul_add_f32s(simd.splat_f32s(factors[step]), row, *sum);
+                    }
+                }
+            }
+            sums
+        },
+    );
 }
 
 /// As [`multiply`] with `aᵀ` in place of `a`: row i of the product sums column i of `a`.
 #[inline(always)]
-pub(crate) fn multiply_transposed(
+pub(crate) fn multiply_transposed<S: Simd>(
+    simd: S,
     rows: usize,
     bounds: impl Fn(usize) -> (usize, Range<usize>),
     a: Matrix,
     b: Matrix,
     c: &mut [f32],
 ) {
+    tiles(
+        simd,
+        (rows, bounds, b, c),
+        #[inline(always)]
+        |i, inner, column, b, width| {
+            let mut sums = [simd.splat_f32s(0.0); ROWS];
+            for k in inner {
+                let factors: &[f32; ROWS] = chunk(a.data, k * a.width + i);
+                let row = b[k * width + column];
+                for (sum, factor) in sums.iter_mut().zip(factors) {
+                    *sum = simd.mul_add_f32s(simd.splat_f32s(*factor), row, *sum);
+                }
+            }
+            sums
+        },
+    );
+}
+
+/// Walks over the tiles of `c`: `tile` gets the first row, the inner indices, the column, and `b` with its width, the
+/// last three counted in registers.
+#[inline(always)]
+fn tiles<S: Simd>(
+    _: S,
+    (rows, bounds, b, c): (usize, impl Fn(usize) -> (usize, Range<usize>), Matrix, &mut [f32]),
+    tile: impl Fn(usize, Range<usize>, usize, &[S::f32s], usize) -> [S::f32s; ROWS],
+) {
+    let width = b.width / S::F32_LANES;
+    let ((b, _), (c, _)) = (S::as_simd_f32s(b.data), S::as_mut_simd_f32s(c));
     for i in (0..rows).step_by(ROWS) {
         let (columns, inner) = bounds(i);
-        for j in (0..columns).step_by(LANES) {
-            let tile = tile_transposed(i, j, inner.clone(), a, b);
-            store(tile, i, j, b.width, c);
-        }
-    }
-}
-
-type Tile = [[f32; LANES]; ROWS];
-
-#[inline(always)]
-fn tile(i: usize, j: usize, inner: Range<usize>, a: Matrix, b: Matrix) -> Tile {
-    let mut sums = [[0.0; LANES]; ROWS];
-    for k in inner.step_by(ROWS) {
-        let factors: [&[f32; ROWS]; ROWS] = std::array::from_fn(|r| chunk(a.data, (i + r) * a.width + k));
-        for step in 0..ROWS {
-            let row: &[f32; LANES] = chunk(b.data, (k + step) * b.width + j);
-            for (sums, factors) in sums.iter_mut().zip(factors) {
-                add_scaled(sums, factors[step], row);
+        for column in 0..columns / S::F32_LANES {
+            let sums = tile(i, inner.clone(), column, b, width);
+            for (r, sum) in sums.into_iter().enumerate() {
+                c[(i + r) * width + column] = sum;
             }
         }
-    }
-    sums
-}
-
-#[inline(always)]
-fn tile_transposed(i: usize, j: usize, inner: Range<usize>, a: Matrix, b: Matrix) -> Tile {
-    let mut sums = [[0.0; LANES]; ROWS];
-    for k in inner {
-        let factors: &[f32; ROWS] = chunk(a.data, k * a.width + i);
-        let row: &[f32; LANES] = chunk(b.data, k * b.width + j);
-        for r in 0..ROWS {
-            add_scaled(&mut sums[r], factors[r], row);
-        }
-    }
-    sums
-}
-
-#[inline(always)]
-fn add_scaled(sums: &mut [f32; LANES], factor: f32, row: &[f32; LANES]) {
-    for l in 0..LANES {
-        sums[l] = factor.mul_add(row[l], sums[l]);
-    }
-}
-
-#[inline(always)]
-fn store(tile: Tile, i: usize, j: usize, width: usize, c: &mut [f32]) {
-    for (r, sums) in tile.iter().enumerate() {
-        c[(i + r) * width + j..][..LANES].copy_from_slice(sums);
     }
 }
 
@@ -112,29 +117,54 @@ fn chunk<const N: usize>(data: &[f32], start: usize) -> &[f32; N] {
 
 #[cfg(test)]
 mod tests {
+    use pulp::{Arch, WithSimd};
+
     use super::*;
-    use crate::simd::vectorised;
 
     fn matrix(rows: usize, columns: usize, seed: usize) -> Vec<f32> {
         (0..rows * columns).map(|i| ((i * 7919 + seed * 31) % 101) as f32 / 50.0 - 1.0).collect()
     }
 
+    /// Both products, rows summed from their own tile on.
+    struct Both<'a> {
+        bounds: [usize; 3],
+        a: &'a [f32],
+        a_t: &'a [f32],
+        b: &'a [f32],
+        c: &'a mut [Vec<f32>; 2],
+    }
+
+    impl WithSimd for Both<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let [rows, inner, columns] = self.bounds;
+            let b = Matrix { data: self.b, width: columns };
+            let bounds = |i: usize| (columns, i..inner);
+            multiply(simd, rows, bounds, Matrix { data: self.a, width: inner }, b, &mut self.c[0]);
+            multiply_transposed(
+                simd,
+                rows,
+                bounds,
+                Matrix { data: self.a_t, width: rows },
+                b,
+                &mut self.c[1],
+            );
+        }
+    }
+
     #[test]
     fn products_equal_plain_loops() {
         let (rows, inner, columns) = (32, 48, 16);
-        let (a, at, b) = (matrix(rows, inner, 1), matrix(inner, rows, 2), matrix(inner, columns, 3));
+        let (a, a_t, b) = (matrix(rows, inner, 1), matrix(inner, rows, 2), matrix(inner, columns, 3));
         let mut c = [vec![0.0; rows * columns], vec![0.0; rows * columns]];
-        vectorised(|| {
-            let b = Matrix { data: &b, width: columns };
-            let bounds = |i: usize| (columns, i..inner);
-            multiply(rows, bounds, Matrix { data: &a, width: inner }, b, &mut c[0]);
-            multiply_transposed(rows, bounds, Matrix { data: &at, width: rows }, b, &mut c[1]);
-        });
+        Arch::new().dispatch(Both { bounds: [rows, inner, columns], a: &a, a_t: &a_t, b: &b, c: &mut c });
         for i in 0..rows {
             for j in 0..columns {
                 let from = i - i % ROWS;
                 let plain: f32 = (from..inner).map(|k| a[i * inner + k] * b[k * columns + j]).sum();
-                let transposed: f32 = (from..inner).map(|k| at[k * rows + i] * b[k * columns + j]).sum();
+                let transposed: f32 = (from..inner).map(|k| a_t[k * rows + i] * b[k * columns + j]).sum();
                 assert!((c[0][i * columns + j] - plain).abs() < 1e-4);
                 assert!((c[1][i * columns + j] - transposed).abs() < 1e-4);
             }

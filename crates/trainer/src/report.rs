@@ -65,24 +65,14 @@ pub struct LayerLoad {
 }
 
 impl LayerLoad {
-    /// What one slice of a step saw; means are weighted by `share`, the slice's part of the tokens.
-    pub(crate) fn of(routing: &Routing, share: f64) -> Self {
-        Self {
-            tokens_per_expert: routing.load(),
-            router_entropy: share * routing.entropy(),
-            balance_loss: share * routing.balance(),
-            z_loss: share * routing.z_loss(),
-        }
-    }
-
-    /// Adds another slice of the same step and layer.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.tokens_per_expert.resize(other.tokens_per_expert.len(), 0);
-        for (sum, visits) in self.tokens_per_expert.iter_mut().zip(&other.tokens_per_expert) {
+    /// Adds what one slice of the step saw; `share` is its part of the step's tokens.
+    pub(crate) fn add(&mut self, routing: &Routing, share: f64) {
+        self.tokens_per_expert.resize(routing.experts, 0);
+        for (sum, visits) in self.tokens_per_expert.iter_mut().zip(routing.load()) {
             *sum += visits;
         }
-        self.router_entropy += other.router_entropy;
-        self.balance_loss += other.balance_loss;
-        self.z_loss += other.z_loss;
+        self.router_entropy += share * routing.entropy();
+        self.balance_loss += share * routing.balance();
+        self.z_loss += share * routing.z_loss();
     }
 }

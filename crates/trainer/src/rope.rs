@@ -34,14 +34,19 @@ impl Rope {
     fn turn(&self, position: usize, scale: f32, direction: f32, from: &[f32], to: &mut [f32]) {
         let half = self.half;
         let row = position * half..(position + 1) * half;
-        let angles = self.cosines[row.clone()].iter().zip(&self.sines[row]);
+        let (cosines, sines) = (&self.cosines[row.clone()], &self.sines[row]);
         let (from_low, from_high) = from.split_at(half);
         let (to_low, to_high) = to.split_at_mut(half);
-        let pairs = from_low.iter().zip(from_high).zip(to_low.iter_mut().zip(to_high));
-        for (((a, b), (low, high)), (cos, sin)) in pairs.zip(angles) {
-            let sin = sin * direction;
-            *low = (a * cos - b * sin) * scale;
-            *high = (b * cos + a * sin) * scale;
+        let (along, across) = (scale, scale * direction);
+        for ((((low, a), b), cos), sin) in
+            to_low.iter_mut().zip(from_low).zip(from_high).zip(cosines).zip(sines)
+        {
+            *low = a * cos * along - b * sin * across;
+        }
+        for ((((high, a), b), cos), sin) in
+            to_high.iter_mut().zip(from_low).zip(from_high).zip(cosines).zip(sines)
+        {
+            *high = b * cos * along + a * sin * across;
         }
     }
 }

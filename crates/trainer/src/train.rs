@@ -2,12 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use candle_core::Tensor;
 use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
 use crate::batch::{Batch, Document, Example, slices};
-use crate::model::{Model, Weights};
+use crate::model::{Gradients, Model, Parameter, Weights};
 use crate::ops::elements;
 use crate::report::{LayerLoad, StepReport, TrainReport, Trained};
 use crate::steps::steps;
@@ -68,27 +67,22 @@ struct Learner<'a> {
     workers: Workers,
 }
 
-/// What one slice contributes to its step.
-struct SliceGradients {
-    cross_entropy: f64,
-    /// By parameter, in order.
-    gradients: Vec<Option<Tensor>>,
-    layers: Vec<LayerLoad>,
-}
-
 impl<'a> Learner<'a> {
     fn new(start: &Checkpoint, config: &'a TrainConfig) -> Result<Self, Error> {
         let model = Model::new(start, config.max_length)?;
-        let adamw = AdamW::new(model.parameters().iter().map(|parameter| parameter.var.elem_count()));
+        let adamw = AdamW::new(model.parameters().iter().map(|parameter| parameter.value.elem_count()));
         Ok(Self { config, model, adamw, workers: Workers::new(config.threads, SLICES)? })
     }
 
     fn step(&mut self, step: usize, steps: usize, documents: &[&Document]) -> Result<StepReport, Error> {
         let scored_tokens: usize = documents.iter().map(|document| document.n_scored()).sum();
         let tokens: usize = documents.iter().map(|document| document.n_inputs()).sum();
-        let parts = self.slice_gradients(&slices(documents, SLICES), scored_tokens, tokens)?;
+        let batches = slices(documents, SLICES);
+        let shares: Vec<f64> =
+            batches.iter().map(|batch| batch.inputs.len() as f64 / tokens as f64).collect();
+        let parts = self.gradients(&batches, &shares, 1.0 / scored_tokens as f64)?;
         let loss = parts.iter().map(|part| part.cross_entropy).sum();
-        let layers = sum_layers(&parts);
+        let layers = layers(&parts, &shares);
         let gradients = self.sum(parts)?;
         let grad_norm = norm(&gradients);
         if !f64::is_finite(loss) || !grad_norm.is_finite() {
@@ -108,22 +102,17 @@ impl<'a> Learner<'a> {
         })
     }
 
-    fn slice_gradients(
-        &self,
-        slices: &[Batch],
-        scored: usize,
-        tokens: usize,
-    ) -> Result<Vec<SliceGradients>, Error> {
-        let work = |batch: &Batch| {
-            let share = batch.inputs.len() as f64 / tokens as f64;
-            slice_gradients(&self.model, batch, Weights { per_target: 1.0 / scored as f64, share })
+    fn gradients(&self, batches: &[Batch], shares: &[f64], per_target: f64) -> Result<Vec<Gradients>, Error> {
+        let slices: Vec<(&Batch, f64)> = batches.iter().zip(shares.iter().copied()).collect();
+        let work = |(batch, share): &(&Batch, f64)| {
+            self.model.gradients(batch, Weights { per_target, share: *share })
         };
-        self.workers.map(slices, work).into_iter().collect()
+        Ok(self.workers.map(&slices, work).into_iter().collect::<Result<_, _>>()?)
     }
 
     /// Sums the slices' gradients in order.
-    fn sum(&self, parts: Vec<SliceGradients>) -> Result<Vec<Vec<f32>>, Error> {
-        let zeros = |parameter: &crate::model::Parameter| vec![0.0; parameter.var.elem_count()];
+    fn sum(&self, parts: Vec<Gradients>) -> Result<Vec<Vec<f32>>, Error> {
+        let zeros = |parameter: &Parameter| vec![0.0; parameter.value.elem_count()];
         let mut sums: Vec<Vec<f32>> = self.model.parameters().iter().map(zeros).collect();
         for part in parts {
             for (sum, gradient) in sums.iter_mut().zip(&part.gradients) {
@@ -140,31 +129,22 @@ impl<'a> Learner<'a> {
         let scale = (self.config.max_grad_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0) as f32;
         let mut update = self.adamw.begin(self.config, rate);
         for (i, (parameter, gradient)) in self.model.parameters().iter().zip(gradients).enumerate() {
-            update.apply(i, &parameter.var, parameter.decays, gradient, scale)?;
+            update.apply(i, &parameter.value, parameter.decays, gradient, scale)?;
         }
         Ok(())
     }
 }
 
-fn slice_gradients(model: &Model, batch: &Batch, weights: Weights) -> Result<SliceGradients, Error> {
-    let loss = model.loss(batch, weights)?;
-    let mut store = loss.total.backward()?;
-    let mut gradients = Vec::new();
-    for parameter in model.parameters() {
-        let gradient = store.remove(&parameter.var);
-        gradients.push(gradient.map(|gradient| gradient.contiguous()).transpose()?);
+/// The use of the experts over the whole step, by layer.
+fn layers(parts: &[Gradients], shares: &[f64]) -> Vec<LayerLoad> {
+    let n_layers = parts.first().map_or(0, |part| part.routings.len());
+    let mut layers = vec![LayerLoad::default(); n_layers];
+    for (part, share) in parts.iter().zip(shares) {
+        for (layer, routing) in layers.iter_mut().zip(&part.routings) {
+            layer.add(routing, *share);
+        }
     }
-    let layers = loss.routings.iter().map(|routing| LayerLoad::of(routing, weights.share)).collect();
-    Ok(SliceGradients { cross_entropy: loss.cross_entropy, gradients, layers })
-}
-
-fn sum_layers(parts: &[SliceGradients]) -> Vec<LayerLoad> {
-    let n_layers = parts.first().map_or(0, |part| part.layers.len());
-    let mut sums = vec![LayerLoad::default(); n_layers];
-    for part in parts {
-        sums.iter_mut().zip(&part.layers).for_each(|(sum, layer)| sum.add(layer));
-    }
-    sums
+    layers
 }
 
 /// Euclidean norm over all parameters, summed in f64.

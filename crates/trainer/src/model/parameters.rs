@@ -1,33 +1,36 @@
-//! The variables of a model: Hugging Face's tensors joined where one product can do the work of several.
+//! The parameters of a model: Hugging Face's tensors joined where one product can do the work of several.
 //!
 //! Query, key and value projections are one matrix, gate and up projections another, and the experts of a layer are
-//! stacked. All joins are along the rows, so a variable is its parts one after another.
+//! stacked. All joins are along the rows, so a parameter is its parts one after another.
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Shape, Var};
+use candle_core::Tensor;
+use flow_model::Checkpoint;
 use flow_model::names::{self, Swiglu};
-use flow_model::{Checkpoint, Tensor};
 
 use crate::Error;
-use crate::ops::elements;
+use crate::ops::{elements, tensor};
 
-/// One variable and the tensors it joins.
+/// One parameter and the tensors it joins.
 pub(crate) struct Parameter {
-    /// The variable; contiguous f32.
-    pub(crate) var: Var,
+    /// Contiguous f32, changed in place by the optimiser.
+    pub(crate) value: Tensor,
     /// Names and shapes of its parts, in order.
     pub(crate) parts: Vec<(String, Vec<usize>)>,
     /// Whether weight decay applies: to matrices, not to norms.
     pub(crate) decays: bool,
 }
 
+/// The place of a parameter in the list.
+pub(super) type Slot = usize;
+
 /// One SwiGLU block, or the stacked blocks of E experts with one dimension more.
 pub(super) struct Block {
     /// (2·intermediate, C): gate, then up.
-    pub(super) gate_up: Var,
+    pub(super) gate_up: Slot,
     /// (C, intermediate).
-    pub(super) down: Var,
+    pub(super) down: Slot,
 }
 
 /// The block after attention.
@@ -37,39 +40,39 @@ pub(super) enum FeedForward {
     /// Routed experts and an optional shared one.
     Moe {
         /// (E, C).
-        router: Var,
+        router: Slot,
         /// Stacked, (E, ..).
         experts: Block,
         /// The shared expert and its gate, (1, C).
-        shared: Option<(Block, Var)>,
+        shared: Option<(Block, Slot)>,
     },
 }
 
-/// The variables of one layer.
+/// The parameters of one layer.
 pub(super) struct Layer {
     /// (C).
-    pub(super) attention_norm: Var,
+    pub(super) attention_norm: Slot,
     /// (query + 2·key/value columns, C).
-    pub(super) query_key_value: Var,
+    pub(super) query_key_value: Slot,
     /// (C, query columns).
-    pub(super) output: Var,
+    pub(super) output: Slot,
     /// (C).
-    pub(super) feed_forward_norm: Var,
+    pub(super) feed_forward_norm: Slot,
     /// What follows attention.
     pub(super) feed_forward: FeedForward,
 }
 
-/// The variables of a model, by place and as a list.
+/// The parameters of a model: a list, and what each is for.
 pub(super) struct Parameters {
     /// (V, C).
-    pub(super) embedding: Var,
+    pub(super) embedding: Slot,
     /// From the first to the last.
     pub(super) layers: Vec<Layer>,
     /// (C).
-    pub(super) final_norm: Var,
+    pub(super) final_norm: Slot,
     /// (V, C); the embedding itself when tied.
-    pub(super) head: Var,
-    /// Each variable once, in a fixed order.
+    pub(super) head: Slot,
+    /// Each parameter once, in a fixed order.
     pub(super) all: Vec<Parameter>,
 }
 
@@ -81,19 +84,19 @@ impl Parameters {
         let layers = (0..start.config.num_hidden_layers).map(|i| join.layer(i)).collect::<Result<_, _>>()?;
         let final_norm = join.one(names::FINAL_NORM)?;
         let tied = start.config.tie_word_embeddings;
-        let head = if tied { embedding.clone() } else { join.one(names::HEAD)? };
+        let head = if tied { embedding } else { join.one(names::HEAD)? };
         Ok(Self { embedding, layers, final_norm, head, all: join.all })
     }
 
     /// The tensors as they are now.
-    pub(super) fn tensors(&self) -> Result<BTreeMap<String, Tensor>, Error> {
+    pub(super) fn tensors(&self) -> Result<BTreeMap<String, flow_model::Tensor>, Error> {
         let mut tensors = BTreeMap::new();
         for parameter in &self.all {
-            let values = elements(&parameter.var)?;
+            let values = elements(&parameter.value)?;
             let mut rest = &values[..];
             for (name, shape) in &parameter.parts {
                 let (part, after) = rest.split_at(shape.iter().product());
-                tensors.insert(name.clone(), Tensor::new(shape.clone(), part));
+                tensors.insert(name.clone(), flow_model::Tensor::new(shape.clone(), part));
                 rest = after;
             }
         }
@@ -101,7 +104,7 @@ impl Parameters {
     }
 }
 
-/// Makes variables of a checkpoint's tensors and keeps the list.
+/// Makes parameters of a checkpoint's tensors and keeps the list.
 struct Join<'a> {
     start: &'a Checkpoint,
     all: Vec<Parameter>,
@@ -148,13 +151,13 @@ impl Join<'_> {
         })
     }
 
-    fn one(&mut self, name: &str) -> Result<Var, Error> {
+    fn one(&mut self, name: &str) -> Result<Slot, Error> {
         let shape = self.start.tensor(name)?.shape.clone();
         self.join(&[name], shape)
     }
 
     /// Matrices with the same number of columns, one below the other.
-    fn rows(&mut self, names: &[&str]) -> Result<Var, Error> {
+    fn rows(&mut self, names: &[&str]) -> Result<Slot, Error> {
         let mut rows = 0;
         for name in names {
             rows += self.start.tensor(name)?.shape[0];
@@ -162,7 +165,7 @@ impl Join<'_> {
         self.join(names, vec![rows, self.start.config.hidden_size])
     }
 
-    fn join(&mut self, names: &[&str], shape: Vec<usize>) -> Result<Var, Error> {
+    fn join(&mut self, names: &[&str], shape: Vec<usize>) -> Result<Slot, Error> {
         let (mut data, mut parts) = (Vec::new(), Vec::new());
         for name in names {
             let tensor = self.start.tensor(name)?;
@@ -170,8 +173,8 @@ impl Join<'_> {
             parts.push((name.to_string(), tensor.shape.clone()));
         }
         let decays = shape.len() > 1;
-        let var = Var::from_vec(data, Shape::from(shape), &Device::Cpu)?;
-        self.all.push(Parameter { var: var.clone(), parts, decays });
-        Ok(var)
+        let value = tensor(data, shape)?;
+        self.all.push(Parameter { value, parts, decays });
+        Ok(self.all.len() - 1)
     }
 }

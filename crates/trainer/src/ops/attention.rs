@@ -15,13 +15,14 @@ mod head;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
+use pulp::{Arch, Simd, WithSimd};
 
 use self::head::Extent;
-use super::{argument, elements, output, tensor};
+use super::{elements, tensor};
 use crate::product::padded;
 use crate::rope::Rope;
-use crate::simd::vectorised;
+use crate::tape::{Node, Tape};
 
 /// How the columns of a row split into heads.
 #[derive(Clone, Copy, Debug)]
@@ -67,12 +68,16 @@ impl Heads {
 
 /// Attention over rows (N, (query + 2·key_value)·dim), to (N, query·dim). `documents` are ranges of rows, in order.
 pub(crate) fn attention(
-    rows: &Tensor,
+    tape: &mut Tape,
+    rows: &Node,
     heads: Heads,
     rope: Arc<Rope>,
     documents: Arc<[Range<usize>]>,
-) -> Result<Tensor> {
-    rows.apply_op1(Attention { heads, rope, documents })
+) -> Result<Node> {
+    let op = Attention { heads, rope, documents };
+    let x = rows.value.clone();
+    let y = op.forward(&x)?;
+    Ok(tape.push(y, [rows], move |dy| Ok([op.backward(&x, dy)?])))
 }
 
 struct Attention {
@@ -82,8 +87,23 @@ struct Attention {
 }
 
 impl Attention {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (n_tokens, _) = x.dims2()?;
+        let xs = elements(x)?;
+        let mut y = vec![0.0; n_tokens * self.heads.output_width()];
+        Arch::new().dispatch(Mix { op: self, x: &xs, y: &mut y });
+        tensor(y, (n_tokens, self.heads.output_width()))
+    }
+
+    fn backward(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+        let (xs, dys) = (elements(x)?, elements(dy)?);
+        let mut dx = vec![0.0; xs.len()];
+        Arch::new().dispatch(MixBack { op: self, x: &xs, dy: &dys, dx: &mut dx });
+        tensor(dx, x.shape())
+    }
+
     #[inline(always)]
-    fn forward(&self, x: &[f32], y: &mut [f32]) {
+    fn mix<S: Simd>(&self, simd: S, x: &[f32], y: &mut [f32]) {
         let (heads, width) = (self.heads, self.heads.width());
         let mut s = Scratch::new(self.longest());
         for document in self.documents.iter() {
@@ -96,8 +116,8 @@ impl Attention {
                 extent.transpose(&s.key, &mut s.key_t);
                 for h in heads.readers(g) {
                     self.load_turned(x, heads.query_at(h), self.scale(), extent, &mut s.query);
-                    extent.probabilities(&s.query, &s.key_t, &mut s.probabilities);
-                    extent.weighted(&s.probabilities, &s.value, &mut s.out);
+                    extent.probabilities(simd, &s.query, &s.key_t, &mut s.probabilities);
+                    extent.weighted(simd, &s.probabilities, &s.value, &mut s.out);
                     self.store(&s.out, extent, heads.query_at(h), heads.output_width(), y);
                 }
             }
@@ -105,7 +125,7 @@ impl Attention {
     }
 
     #[inline(always)]
-    fn backward(&self, x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    fn mix_back<S: Simd>(&self, simd: S, x: &[f32], dy: &[f32], dx: &mut [f32]) {
         let (heads, width, out_width) = (self.heads, self.heads.width(), self.heads.output_width());
         let mut s = Scratch::new(self.longest());
         let mut d = ScratchBack::new(self.longest());
@@ -124,13 +144,13 @@ impl Attention {
                 for h in heads.readers(g) {
                     self.load_turned(x, heads.query_at(h), self.scale(), extent, &mut s.query);
                     self.load(dy, heads.query_at(h), extent, &mut d.out);
-                    extent.probabilities(&s.query, &s.key_t, &mut s.probabilities);
-                    extent.scores(&d.out, &d.value_t, &mut d.scores);
+                    extent.probabilities(simd, &s.query, &s.key_t, &mut s.probabilities);
+                    extent.scores(simd, &d.out, &d.value_t, &mut d.scores);
                     extent.softmax_back(&s.probabilities, &mut d.scores);
-                    extent.weighted(&d.scores, &s.key, &mut d.query);
-                    extent.weighted_back(&d.scores, &s.query, &mut d.part);
+                    extent.weighted(simd, &d.scores, &s.key, &mut d.query);
+                    extent.weighted_back(simd, &d.scores, &s.query, &mut d.part);
                     add(&d.part, &mut d.key);
-                    extent.weighted_back(&s.probabilities, &d.out, &mut d.part);
+                    extent.weighted_back(simd, &s.probabilities, &d.out, &mut d.part);
                     add(&d.part, &mut d.value);
                     self.store_turned_back(&d.query, extent, heads.query_at(h), self.scale(), dx);
                 }
@@ -187,6 +207,39 @@ impl Attention {
     }
 }
 
+/// [`Attention::mix`] for the instruction set of the machine.
+struct Mix<'a> {
+    op: &'a Attention,
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.op.mix(simd, self.x, self.y);
+    }
+}
+
+/// [`Attention::mix_back`] for the instruction set of the machine.
+struct MixBack<'a> {
+    op: &'a Attention,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl WithSimd for MixBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.op.mix_back(simd, self.x, self.dy, self.dx);
+    }
+}
+
 /// The rows of one document.
 #[derive(Clone, Copy)]
 struct Columns<'a> {
@@ -239,27 +292,5 @@ impl ScratchBack {
 fn add(from: &[f32], to: &mut [f32]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to += from;
-    }
-}
-
-impl CustomOp1 for Attention {
-    fn name(&self) -> &'static str {
-        "attention"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, _) = layout.shape().dims2()?;
-        let x = argument(storage, layout)?;
-        let mut y = vec![0.0; rows * self.heads.output_width()];
-        vectorised(|| self.forward(x, &mut y));
-        Ok(output(y, (rows, self.heads.output_width())))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let (xs, dys) = (elements(x)?, elements(&dy)?);
-        let mut dx = vec![0.0; xs.len()];
-        vectorised(|| self.backward(&xs, &dys, &mut dx));
-        Ok(Some(tensor(dx, x.shape())?))
     }
 }

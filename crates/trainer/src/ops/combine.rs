@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::router::Routing;
-use super::{argument, elements, output, tensor};
+use super::{elements, tensor};
 use crate::simd::{dot, vectorised};
+use crate::tape::{Node, Tape};
 
 /// Expert outputs `x` (N·K, C), sorted by expert, weighted by `weights` (N, K), to (N, C).
-pub(crate) fn combine(x: &Tensor, weights: &Tensor, routing: Arc<Routing>) -> Result<Tensor> {
-    x.apply_op2(weights, Combine { routing })
+pub(crate) fn combine(tape: &mut Tape, x: &Node, weights: &Node, routing: Arc<Routing>) -> Result<Node> {
+    let op = Combine { routing };
+    let (xs, ws) = (x.value.clone(), weights.value.clone());
+    let y = op.forward(&xs, &ws)?;
+    Ok(tape.push(y, [x, weights], move |dy| op.backward(&xs, &ws, dy)))
 }
 
 struct Combine {
@@ -18,8 +22,30 @@ struct Combine {
 }
 
 impl Combine {
+    fn forward(&self, x: &Tensor, weights: &Tensor) -> Result<Tensor> {
+        let (_, width) = x.dims2()?;
+        let (xs, ws) = (elements(x)?, elements(weights)?);
+        let mut y = vec![0.0; self.routing.n_tokens() * width];
+        vectorised(
+            #[inline(always)]
+            || self.rows(width, &xs, &ws, &mut y),
+        );
+        tensor(y, (self.routing.n_tokens(), width))
+    }
+
+    fn backward(&self, x: &Tensor, weights: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+        let (_, width) = x.dims2()?;
+        let (xs, ws, dys) = (elements(x)?, elements(weights)?, elements(dy)?);
+        let (mut dx, mut dw) = (vec![0.0; xs.len()], vec![0.0; ws.len()]);
+        vectorised(
+            #[inline(always)]
+            || self.rows_back(width, &xs, &ws, &dys, &mut dx, &mut dw),
+        );
+        Ok([tensor(dx, x.shape())?, tensor(dw, weights.shape())?])
+    }
+
     #[inline(always)]
-    fn forward(&self, width: usize, x: &[f32], weights: &[f32], y: &mut [f32]) {
+    fn rows(&self, width: usize, x: &[f32], weights: &[f32], y: &mut [f32]) {
         for (visit, (row, weight)) in self.routing.rows.iter().zip(weights).enumerate() {
             let x = &x[*row as usize * width..][..width];
             let y = &mut y[visit / self.routing.per_token * width..][..width];
@@ -30,7 +56,15 @@ impl Combine {
     }
 
     #[inline(always)]
-    fn backward(&self, width: usize, x: &[f32], weights: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    fn rows_back(
+        &self,
+        width: usize,
+        x: &[f32],
+        weights: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        dw: &mut [f32],
+    ) {
         for (visit, (row, weight)) in self.routing.rows.iter().zip(weights).enumerate() {
             let at = *row as usize * width;
             let dy = &dy[visit / self.routing.per_token * width..][..width];
@@ -39,40 +73,5 @@ impl Combine {
                 *dx = weight * dy;
             }
         }
-    }
-}
-
-impl CustomOp2 for Combine {
-    fn name(&self) -> &'static str {
-        "combine"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (_, width) = l1.shape().dims2()?;
-        let (x, weights) = (argument(s1, l1)?, argument(s2, l2)?);
-        let mut y = vec![0.0; self.routing.n_tokens() * width];
-        vectorised(|| self.forward(width, x, weights, &mut y));
-        Ok(output(y, (self.routing.n_tokens(), width)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let (xs, ws, dys) = (elements(x)?, elements(weights)?, elements(&dy)?);
-        let (mut dx, mut dw) = (vec![0.0; xs.len()], vec![0.0; ws.len()]);
-        let (_, width) = x.dims2()?;
-        vectorised(|| self.backward(width, &xs, &ws, &dys, &mut dx, &mut dw));
-        Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, weights.shape())?)))
     }
 }

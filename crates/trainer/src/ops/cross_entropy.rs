@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::{argument, elements, output, tensor};
+use super::{elements, tensor};
 use crate::simd::{exp, largest, sum, vectorised};
+use crate::tape::{Node, Tape};
 
 /// A scalar from logits (M, V); `targets` holds M token ids.
-pub(crate) fn cross_entropy(logits: &Tensor, targets: Arc<[u32]>, scale: f64) -> Result<Tensor> {
-    logits.apply_op1(CrossEntropy { targets, scale })
+pub(crate) fn cross_entropy(tape: &mut Tape, logits: &Node, targets: Arc<[u32]>, scale: f64) -> Result<Node> {
+    let op = CrossEntropy { targets, scale };
+    let values = logits.value.clone();
+    let loss = op.forward(&values)?;
+    Ok(tape.push(loss, [logits], move |d_loss| Ok([op.backward(&values, d_loss)?])))
 }
 
 struct CrossEntropy {
@@ -33,15 +37,40 @@ fn softmax(logits: &[f32], probabilities: &mut [f32]) -> f32 {
 }
 
 impl CrossEntropy {
-    #[inline(always)]
-    fn forward(&self, width: usize, logits: &[f32]) -> f64 {
-        let mut probabilities = vec![0.0; width];
-        let rows = logits.chunks_exact(width).zip(self.targets.iter());
-        rows.map(|(row, target)| f64::from(softmax(row, &mut probabilities) - row[*target as usize])).sum()
+    fn forward(&self, logits: &Tensor) -> Result<Tensor> {
+        let (_, width) = logits.dims2()?;
+        let values = elements(logits)?;
+        let total = vectorised(
+            #[inline(always)]
+            || self.rows(width, &values),
+        );
+        tensor(vec![(total * self.scale) as f32], ())
+    }
+
+    fn backward(&self, logits: &Tensor, d_loss: &Tensor) -> Result<Tensor> {
+        let (_, width) = logits.dims2()?;
+        let values = elements(logits)?;
+        let factor = d_loss.to_scalar::<f32>()? * self.scale as f32;
+        let mut d_logits = vec![0.0; values.len()];
+        vectorised(
+            #[inline(always)]
+            || self.rows_back(width, &values, factor, &mut d_logits),
+        );
+        tensor(d_logits, logits.shape())
     }
 
     #[inline(always)]
-    fn backward(&self, width: usize, logits: &[f32], factor: f32, d_logits: &mut [f32]) {
+    fn rows(&self, width: usize, logits: &[f32]) -> f64 {
+        let mut probabilities = vec![0.0; width];
+        let mut total = 0.0;
+        for (row, target) in logits.chunks_exact(width).zip(self.targets.iter()) {
+            total += f64::from(softmax(row, &mut probabilities) - row[*target as usize]);
+        }
+        total
+    }
+
+    #[inline(always)]
+    fn rows_back(&self, width: usize, logits: &[f32], factor: f32, d_logits: &mut [f32]) {
         let rows = logits.chunks_exact(width).zip(d_logits.chunks_exact_mut(width));
         for ((row, d_row), target) in rows.zip(self.targets.iter()) {
             softmax(row, d_row);
@@ -50,27 +79,5 @@ impl CrossEntropy {
                 *d *= factor;
             }
         }
-    }
-}
-
-impl CustomOp1 for CrossEntropy {
-    fn name(&self) -> &'static str {
-        "cross-entropy"
-    }
-
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, width) = layout.shape().dims2()?;
-        let logits = argument(storage, layout)?;
-        let total = vectorised(|| self.forward(width, logits));
-        Ok(output(vec![(total * self.scale) as f32], ()))
-    }
-
-    fn bwd(&self, logits: &Tensor, _: &Tensor, d_loss: &Tensor) -> Result<Option<Tensor>> {
-        let (_, width) = logits.dims2()?;
-        let values = elements(logits)?;
-        let factor = d_loss.to_scalar::<f32>()? * self.scale as f32;
-        let mut d_logits = vec![0.0; values.len()];
-        vectorised(|| self.backward(width, &values, factor, &mut d_logits));
-        Ok(Some(tensor(d_logits, logits.shape())?))
     }
 }

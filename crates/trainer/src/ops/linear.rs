@@ -4,97 +4,47 @@
 
 use std::sync::Arc;
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::{elements, output, tensor};
+use super::{elements, tensor};
+use crate::tape::{Node, Tape};
 
 /// `x` (N, in) times the transposed weight (out, in), to (N, out).
-pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    x.apply_op2(weight, Linear)
+pub(crate) fn linear(tape: &mut Tape, x: &Node, weight: &Node) -> Result<Node> {
+    let (xs, ws) = (x.value.clone(), weight.value.clone());
+    let y = xs.matmul(&ws.t()?)?;
+    Ok(tape.push(y, [x, weight], move |dy| Ok([dy.matmul(&ws)?, dy.t()?.matmul(&xs)?])))
 }
 
 /// Rows `offsets[e]..offsets[e + 1]` of `x` (S, in) times the transposed `weights[e]` of (E, out, in), to (S, out).
-pub(crate) fn grouped_linear(x: &Tensor, weights: &Tensor, offsets: Arc<[usize]>) -> Result<Tensor> {
-    x.apply_op2(weights, GroupedLinear { offsets })
+pub(crate) fn grouped_linear(
+    tape: &mut Tape,
+    x: &Node,
+    weights: &Node,
+    offsets: Arc<[usize]>,
+) -> Result<Node> {
+    let op = Grouped { offsets };
+    let (xs, ws) = (x.value.clone(), weights.value.clone());
+    let y = op.forward(&xs, &ws)?;
+    Ok(tape.push(y, [x, weights], move |dy| op.backward(&xs, &ws, dy)))
 }
 
-struct Linear;
-
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((rows, inner), (columns, _)) = (l1.shape().dims2()?, l2.shape().dims2()?);
-        let y = s1.matmul(s2, (1, rows, columns, inner), l1, &l2.transpose(0, 1)?)?;
-        Ok((y, (rows, columns).into()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dx = dy.matmul(&weight.detach())?;
-        let dw = dy.t()?.matmul(&x.detach())?;
-        Ok((Some(dx), Some(dw)))
-    }
-}
-
-struct GroupedLinear {
+struct Grouped {
     offsets: Arc<[usize]>,
 }
 
-impl GroupedLinear {
-    /// Expert, first row and number of rows, where there are rows.
-    fn groups(&self) -> impl Iterator<Item = (usize, usize, usize)> {
-        let runs = self.offsets.windows(2).enumerate();
-        runs.map(|(e, run)| (e, run[0], run[1] - run[0])).filter(|(_, _, rows)| *rows > 0)
-    }
-}
-
-impl CustomOp2 for GroupedLinear {
-    fn name(&self) -> &'static str {
-        "grouped-linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let ((total, inner), (_, columns, _)) = (l1.shape().dims2()?, l2.shape().dims3()?);
+impl Grouped {
+    fn forward(&self, x: &Tensor, weights: &Tensor) -> Result<Tensor> {
+        let ((total, _), (_, columns, _)) = (x.dims2()?, weights.dims3()?);
         let mut y = vec![0.0; total * columns];
         for (e, start, rows) in self.groups() {
-            let x = Layout::contiguous_with_offset((rows, inner), l1.start_offset() + start * inner);
-            let weight =
-                Layout::contiguous_with_offset((columns, inner), l2.start_offset() + e * columns * inner);
-            let part = s1.matmul(s2, (1, rows, columns, inner), &x, &weight.transpose(0, 1)?)?;
-            y[start * columns..][..rows * columns].copy_from_slice(part.as_slice()?);
+            let part = x.narrow(0, start, rows)?.matmul(&weights.get(e)?.t()?)?;
+            y[start * columns..][..rows * columns].copy_from_slice(&elements(&part)?);
         }
-        Ok(output(y, (total, columns)))
+        tensor(y, (total, columns))
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weights: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (x, weights) = (x.detach(), weights.detach());
+    fn backward(&self, x: &Tensor, weights: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
         let ((total, inner), (experts, columns, _)) = (x.dims2()?, weights.dims3()?);
         let (mut dx, mut dw) = (vec![0.0; total * inner], vec![0.0; experts * columns * inner]);
         for (e, start, rows) in self.groups() {
@@ -104,6 +54,12 @@ impl CustomOp2 for GroupedLinear {
             let part = dy.t()?.matmul(&x.narrow(0, start, rows)?)?;
             dw[e * columns * inner..][..columns * inner].copy_from_slice(&elements(&part)?);
         }
-        Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, weights.shape())?)))
+        Ok([tensor(dx, x.shape())?, tensor(dw, weights.shape())?])
+    }
+
+    /// Expert, first row and number of rows, where there are rows.
+    fn groups(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        let runs = self.offsets.windows(2).enumerate();
+        runs.map(|(e, run)| (e, run[0], run[1] - run[0])).filter(|(_, _, rows)| *rows > 0)
     }
 }

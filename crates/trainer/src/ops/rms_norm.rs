@@ -2,14 +2,18 @@
 //!
 //! With r = 1/√(mean(x²) + ε): ∂x = r·w·∂y − x · r³/C · Σ(w·∂y·x), ∂w = Σ over rows of ∂y·x·r.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::{argument, elements, output, tensor};
+use super::{elements, tensor};
 use crate::simd::{dot, vectorised};
+use crate::tape::{Node, Tape};
 
 /// `x` (N, C) scaled by the weight (C).
-pub(crate) fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
-    x.apply_op2(weight, RmsNorm { eps: eps as f32 })
+pub(crate) fn rms_norm(tape: &mut Tape, x: &Node, weight: &Node, eps: f64) -> Result<Node> {
+    let norm = RmsNorm { eps: eps as f32 };
+    let (xs, ws) = (x.value.clone(), weight.value.clone());
+    let y = norm.forward(&xs, &ws)?;
+    Ok(tape.push(y, [x, weight], move |dy| norm.backward(&xs, &ws, dy)))
 }
 
 struct RmsNorm {
@@ -17,13 +21,33 @@ struct RmsNorm {
 }
 
 impl RmsNorm {
+    fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let (xs, ws) = (elements(x)?, elements(weight)?);
+        let mut y = vec![0.0; xs.len()];
+        vectorised(
+            #[inline(always)]
+            || self.rows(&xs, &ws, &mut y),
+        );
+        tensor(y, x.shape())
+    }
+
+    fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+        let (xs, ws, dys) = (elements(x)?, elements(weight)?, elements(dy)?);
+        let (mut dx, mut dw) = (vec![0.0; xs.len()], vec![0.0; ws.len()]);
+        vectorised(
+            #[inline(always)]
+            || self.rows_back(&xs, &ws, &dys, &mut dx, &mut dw),
+        );
+        Ok([tensor(dx, x.shape())?, tensor(dw, weight.shape())?])
+    }
+
     #[inline(always)]
     fn inverse_rms(&self, row: &[f32]) -> f32 {
         1.0 / (dot(row, row) / row.len() as f32 + self.eps).sqrt()
     }
 
     #[inline(always)]
-    fn forward(&self, x: &[f32], weight: &[f32], y: &mut [f32]) {
+    fn rows(&self, x: &[f32], weight: &[f32], y: &mut [f32]) {
         let width = weight.len();
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
             let r = self.inverse_rms(x);
@@ -34,7 +58,7 @@ impl RmsNorm {
     }
 
     #[inline(always)]
-    fn backward(&self, x: &[f32], weight: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    fn rows_back(&self, x: &[f32], weight: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
         let width = weight.len();
         for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width))
         {
@@ -48,38 +72,5 @@ impl RmsNorm {
                 *dw += dy * (x * r);
             }
         }
-    }
-}
-
-impl CustomOp2 for RmsNorm {
-    fn name(&self) -> &'static str {
-        "rms-norm"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weight) = (argument(s1, l1)?, argument(s2, l2)?);
-        let mut y = vec![0.0; x.len()];
-        vectorised(|| self.forward(x, weight, &mut y));
-        Ok(output(y, l1.shape()))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        weight: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let dy = dy.contiguous()?;
-        let (xs, ws, dys) = (elements(x)?, elements(weight)?, elements(&dy)?);
-        let (mut dx, mut dw) = (vec![0.0; xs.len()], vec![0.0; ws.len()]);
-        vectorised(|| self.backward(&xs, &ws, &dys, &mut dx, &mut dw));
-        Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, weight.shape())?)))
     }
 }

@@ -10,9 +10,10 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::{elements, output, tensor};
+use super::{elements, tensor};
+use crate::tape::{Node, Tape};
 
 /// The routes of N tokens in one layer.
 #[derive(Debug)]
@@ -135,82 +136,55 @@ impl Routing {
 }
 
 /// The weights (N, K) of the chosen experts, from router logits (N, E).
-pub(crate) fn router_weights(logits: &Tensor, routing: Arc<Routing>) -> Result<Tensor> {
-    logits.apply_op1(Weights { routing })
+pub(crate) fn router_weights(tape: &mut Tape, logits: &Node, routing: Arc<Routing>) -> Result<Node> {
+    let weights = tensor(routing.weights.clone(), (routing.n_tokens(), routing.per_token))?;
+    Ok(tape.push(weights, [logits], move |d_weights| Ok([weights_back(&routing, d_weights)?])))
 }
 
 /// `balance` · balance loss + `z` · z-loss, a scalar from router logits (N, E).
-pub(crate) fn router_loss(logits: &Tensor, routing: Arc<Routing>, balance: f64, z: f64) -> Result<Tensor> {
-    logits.apply_op1(Losses { routing, balance, z })
-}
-
-struct Weights {
-    routing: Arc<Routing>,
-}
-
-impl CustomOp1 for Weights {
-    fn name(&self) -> &'static str {
-        "router-weights"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let routing = &self.routing;
-        Ok(output(routing.weights.clone(), (routing.n_tokens(), routing.per_token)))
-    }
-
-    /// Renormalised: ∂z_i = w_i (∂w_i − Σ w∂w) for the chosen i. Otherwise ∂z_j = [j chosen] p_j ∂w_j − p_j Σ p∂w.
-    fn bwd(&self, logits: &Tensor, _: &Tensor, d_weights: &Tensor) -> Result<Option<Tensor>> {
-        let routing = &self.routing;
-        let (experts, per_token) = (routing.experts, routing.per_token);
-        let d_weights = d_weights.contiguous()?;
-        let mut d_logits = vec![0.0; routing.probabilities.len()];
-        let rows = elements(&d_weights)?;
-        for (n, (d_row, d_weights)) in
-            d_logits.chunks_exact_mut(experts).zip(rows.chunks_exact(per_token)).enumerate()
-        {
-            let visits = n * per_token..(n + 1) * per_token;
-            let (chosen, weights) = (&routing.chosen[visits.clone()], &routing.weights[visits]);
-            let along: f32 = weights.iter().zip(d_weights).map(|(w, d)| w * d).sum();
-            if !routing.renormalise {
-                let probabilities = &routing.probabilities[n * experts..][..experts];
-                d_row.iter_mut().zip(probabilities).for_each(|(d, p)| *d = -p * along);
-            }
-            for ((e, w), d) in chosen.iter().zip(weights).zip(d_weights) {
-                d_row[*e as usize] += w * if routing.renormalise { d - along } else { *d };
-            }
-        }
-        Ok(Some(tensor(d_logits, logits.shape())?))
-    }
-}
-
-struct Losses {
+pub(crate) fn router_loss(
+    tape: &mut Tape,
+    logits: &Node,
     routing: Arc<Routing>,
     balance: f64,
     z: f64,
+) -> Result<Node> {
+    let loss = tensor(vec![(balance * routing.balance() + z * routing.z_loss()) as f32], ())?;
+    Ok(tape.push(loss, [logits], move |d_loss| Ok([loss_back(&routing, balance, z, d_loss)?])))
 }
 
-impl CustomOp1 for Losses {
-    fn name(&self) -> &'static str {
-        "router-loss"
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let loss = self.balance * self.routing.balance() + self.z * self.routing.z_loss();
-        Ok(output(vec![loss as f32], ()))
-    }
-
-    /// ∂z_j = balance·E/N · p_j (f_j − Σ p f) + z·2/N · log Σ e^z · p_j.
-    fn bwd(&self, logits: &Tensor, _: &Tensor, d_loss: &Tensor) -> Result<Option<Tensor>> {
-        let routing = &self.routing;
-        let per_token = f64::from(d_loss.to_scalar::<f32>()?) / routing.n_tokens() as f64;
-        let (balance, z) = (self.balance * routing.experts as f64 * per_token, 2.0 * self.z * per_token);
-        let shares = routing.shares();
-        let mut d_logits = Vec::with_capacity(routing.probabilities.len());
-        for (row, log_sum) in routing.probabilities.chunks_exact(routing.experts).zip(&routing.log_sums) {
-            let along: f64 = row.iter().zip(&shares).map(|(p, f)| f64::from(*p) * f).sum();
-            let of = |(p, f): (&f32, &f64)| f64::from(*p) * (balance * (f - along) + z * f64::from(*log_sum));
-            d_logits.extend(row.iter().zip(&shares).map(|pair| of(pair) as f32));
+/// Renormalised: ∂z_i = w_i (∂w_i − Σ w∂w) for the chosen i. Otherwise ∂z_j = [j chosen] p_j ∂w_j − p_j Σ p∂w.
+fn weights_back(routing: &Routing, d_weights: &Tensor) -> Result<Tensor> {
+    let (experts, per_token) = (routing.experts, routing.per_token);
+    let mut d_logits = vec![0.0; routing.probabilities.len()];
+    let rows = elements(d_weights)?;
+    for (n, (d_row, d_weights)) in
+        d_logits.chunks_exact_mut(experts).zip(rows.chunks_exact(per_token)).enumerate()
+    {
+        let visits = n * per_token..(n + 1) * per_token;
+        let (chosen, weights) = (&routing.chosen[visits.clone()], &routing.weights[visits]);
+        let along: f32 = weights.iter().zip(d_weights).map(|(w, d)| w * d).sum();
+        if !routing.renormalise {
+            let probabilities = &routing.probabilities[n * experts..][..experts];
+            d_row.iter_mut().zip(probabilities).for_each(|(d, p)| *d = -p * along);
         }
-        Ok(Some(tensor(d_logits, logits.shape())?))
+        for ((e, w), d) in chosen.iter().zip(weights).zip(d_weights) {
+            d_row[*e as usize] += w * if routing.renormalise { d - along } else { *d };
+        }
     }
+    tensor(d_logits, (routing.n_tokens(), experts))
+}
+
+/// ∂z_j = balance·E/N · p_j (f_j − Σ p f) + z·2/N · log Σ e^z · p_j.
+fn loss_back(routing: &Routing, balance: f64, z: f64, d_loss: &Tensor) -> Result<Tensor> {
+    let per_token = f64::from(d_loss.to_scalar::<f32>()?) / routing.n_tokens() as f64;
+    let (balance, z) = (balance * routing.experts as f64 * per_token, 2.0 * z * per_token);
+    let shares = routing.shares();
+    let mut d_logits = Vec::with_capacity(routing.probabilities.len());
+    for (row, log_sum) in routing.probabilities.chunks_exact(routing.experts).zip(&routing.log_sums) {
+        let along: f64 = row.iter().zip(&shares).map(|(p, f)| f64::from(*p) * f).sum();
+        let of = |(p, f): (&f32, &f64)| f64::from(*p) * (balance * (f - along) + z * f64::from(*log_sum));
+        d_logits.extend(row.iter().zip(&shares).map(|pair| of(pair) as f32));
+    }
+    tensor(d_logits, (routing.n_tokens(), routing.experts))
 }

@@ -3,6 +3,8 @@
 //! Rows are tokens, columns the elements of a head, both padded with zeros to whole tiles. Row i of the t × t matrices
 //! is computed up to the end of its tile; right of i it is zero.
 
+use pulp::Simd;
+
 use crate::product::{Matrix, multiply, multiply_transposed, padded};
 use crate::simd::{LANES, dot, exp, largest, sum};
 
@@ -60,8 +62,8 @@ impl Extent {
 
     /// `p = softmax(q·kᵀ)` by rows, causal.
     #[inline(always)]
-    pub(super) fn probabilities(self, query: &[f32], key_t: &[f32], p: &mut [f32]) {
-        self.scores(query, key_t, p);
+    pub(super) fn probabilities<S: Simd>(self, simd: S, query: &[f32], key_t: &[f32], p: &mut [f32]) {
+        self.scores(simd, query, key_t, p);
         let width = self.rows();
         for i in 0..self.tokens {
             softmax(&mut p[i * width..][..Self::causal(i - i % TILE_ROWS)], i + 1);
@@ -71,23 +73,23 @@ impl Extent {
 
     /// `s = q·kᵀ`, causal.
     #[inline(always)]
-    pub(super) fn scores(self, query: &[f32], key_t: &[f32], s: &mut [f32]) {
+    pub(super) fn scores<S: Simd>(self, simd: S, query: &[f32], key_t: &[f32], s: &mut [f32]) {
         let bounds = |i| (Self::causal(i), 0..self.dim);
-        multiply(self.rows(), bounds, self.tokens_by_dim(query), self.by_tokens(key_t), s);
+        multiply(simd, self.rows(), bounds, self.tokens_by_dim(query), self.by_tokens(key_t), s);
     }
 
     /// `o = p·v` with a causal p; also `∂q = ∂s·k`.
     #[inline(always)]
-    pub(super) fn weighted(self, p: &[f32], value: &[f32], out: &mut [f32]) {
+    pub(super) fn weighted<S: Simd>(self, simd: S, p: &[f32], value: &[f32], out: &mut [f32]) {
         let bounds = |i| (self.dim, 0..i + TILE_ROWS);
-        multiply(self.rows(), bounds, self.by_tokens(p), self.tokens_by_dim(value), out);
+        multiply(simd, self.rows(), bounds, self.by_tokens(p), self.tokens_by_dim(value), out);
     }
 
     /// `∂v = pᵀ·∂o` with a causal p; also `∂k = ∂sᵀ·q`.
     #[inline(always)]
-    pub(super) fn weighted_back(self, p: &[f32], d_out: &[f32], d_value: &mut [f32]) {
+    pub(super) fn weighted_back<S: Simd>(self, simd: S, p: &[f32], d_out: &[f32], d_value: &mut [f32]) {
         let bounds = |j| (self.dim, j..self.rows());
-        multiply_transposed(self.rows(), bounds, self.by_tokens(p), self.tokens_by_dim(d_out), d_value);
+        multiply_transposed(simd, self.rows(), bounds, self.by_tokens(p), self.tokens_by_dim(d_out), d_value);
     }
 
     /// Turns ∂p into ∂s in place: `∂s = p ∘ (∂p − Σ p∘∂p)` by rows.

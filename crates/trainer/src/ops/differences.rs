@@ -1,0 +1,140 @@
+//! Every backward pass against central differences of its forward pass.
+
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+use flow_model::Rng;
+
+use super::attention::{Heads, attention};
+use super::combine::combine;
+use super::cross_entropy::cross_entropy;
+use super::gate::gate;
+use super::gather::gather;
+use super::linear::{grouped_linear, linear};
+use super::rms_norm::rms_norm;
+use super::router::{Routing, router_loss, router_weights};
+use super::swiglu::swiglu;
+use super::{add, elements, tensor};
+use crate::rope::Rope;
+use crate::tape::{Node, Tape};
+
+fn random(seed: u64, shape: &[usize]) -> Tensor {
+    let values = flow_model::Tensor::normal(seed, "values", shape.to_vec(), 1.0);
+    tensor(values.data.to_vec(), shape).expect("a tensor")
+}
+
+/// Compares the gradients of Σ w∘f(inputs), w random, with differences in every element of every input.
+fn check(inputs: &[Tensor], f: impl Fn(&mut Tape, &[Node]) -> Result<Node>) {
+    let weights = |node: &Node| random(99, node.value.dims());
+    let value = |inputs: &[Tensor]| -> f64 {
+        let mut tape = Tape::default();
+        let nodes: Vec<Node> = inputs.iter().map(|input| tape.leaf(input.clone())).collect();
+        let out = f(&mut tape, &nodes).expect("forward");
+        let (out_values, weights) = (elements(&out.value).expect("elements"), weights(&out));
+        let weights = elements(&weights).expect("elements");
+        out_values.iter().zip(weights.iter()).map(|(y, w)| f64::from(*y) * f64::from(*w)).sum()
+    };
+    let mut tape = Tape::default();
+    let nodes: Vec<Node> = inputs.iter().map(|input| tape.leaf(input.clone())).collect();
+    let out = f(&mut tape, &nodes).expect("forward");
+    let d_out = weights(&out);
+    let total = tape.push(tensor(vec![0.0], ()).expect("a scalar"), [&out], move |_| Ok([d_out]));
+    let gradients = tape.gradients(&total, &nodes).expect("backward");
+    for (i, gradient) in gradients.iter().enumerate() {
+        let gradient = gradient.as_ref().expect("every input has a gradient");
+        assert_eq!(gradient.shape(), inputs[i].shape());
+        for (at, analytic) in elements(gradient).expect("elements").iter().enumerate() {
+            let numeric = difference(inputs, i, at, &value);
+            let tolerance = 2e-2 * (1.0 + analytic.abs().max(numeric.abs() as f32));
+            assert!(
+                (numeric as f32 - analytic).abs() < tolerance,
+                "input {i}, element {at}: {numeric} {analytic}"
+            );
+        }
+    }
+}
+
+/// The slope along one element, by central differences.
+fn difference(inputs: &[Tensor], i: usize, at: usize, value: &impl Fn(&[Tensor]) -> f64) -> f64 {
+    const STEP: f32 = 5e-3;
+    let moved = |by: f32| {
+        let mut inputs = inputs.to_vec();
+        let mut values = elements(&inputs[i]).expect("elements").to_vec();
+        values[at] += by;
+        inputs[i] = tensor(values, inputs[i].shape().clone()).expect("a tensor");
+        value(&inputs)
+    };
+    (moved(STEP) - moved(-STEP)) / (2.0 * f64::from(STEP))
+}
+
+#[test]
+fn norm_swiglu_gate_add() {
+    check(&[random(1, &[3, 20]), random(2, &[20])], |tape, x| rms_norm(tape, &x[0], &x[1], 1e-5));
+    check(&[random(3, &[3, 2 * 9])], |tape, x| swiglu(tape, &x[0]));
+    check(&[random(4, &[3, 17]), random(5, &[3, 1])], |tape, x| gate(tape, &x[0], &x[1]));
+    check(&[random(6, &[2, 3]), random(7, &[2, 3])], |tape, x| add(tape, &x[0], &x[1]));
+    check(&[random(6, &[2, 3])], |tape, x| add(tape, &x[0], &x[0]));
+}
+
+#[test]
+fn products_and_rows() {
+    check(&[random(1, &[3, 4]), random(2, &[5, 4])], |tape, x| linear(tape, &x[0], &x[1]));
+    let offsets: Arc<[usize]> = [0, 2, 2, 5].into();
+    check(&[random(3, &[5, 4]), random(4, &[3, 2, 4])], |tape, x| {
+        grouped_linear(tape, &x[0], &x[1], offsets.clone())
+    });
+    check(&[random(5, &[3, 4])], |tape, x| gather(tape, &x[0], &[2, 0, 2, 2]));
+}
+
+#[test]
+fn cross_entropy_of_a_few_rows() {
+    check(&[random(1, &[3, 21])], |tape, x| cross_entropy(tape, &x[0], [4, 0, 20].into(), 0.7));
+}
+
+#[test]
+fn attention_over_documents_with_grouped_heads() {
+    let heads = Heads { query: 4, key_value: 2, dim: 6 };
+    let rope = Arc::new(Rope::new(20, 6, 100.0));
+    check(&[random(1, &[22, 8 * 6])], |tape, x| {
+        attention(tape, &x[0], heads, rope.clone(), [0..1, 1..19, 19..22].into())
+    });
+}
+
+#[test]
+fn routing_with_and_without_renormalisation() {
+    // Far from ties, so that the choice does not change within a difference.
+    let logits: Vec<f32> = vec![2.0, -1.0, 0.5, 1.2, -0.3, 0.9, -2.0, 0.2, 0.1, 0.7, 1.4, -0.6];
+    let logits = tensor(logits, (3, 4)).expect("a tensor");
+    for renormalise in [true, false] {
+        let routing = |node: &Node| Routing::new(&node.value, 2, renormalise).map(Arc::new);
+        check(std::slice::from_ref(&logits), |tape, x| router_weights(tape, &x[0], routing(&x[0])?));
+        check(std::slice::from_ref(&logits), |tape, x| router_loss(tape, &x[0], routing(&x[0])?, 0.8, 0.3));
+        let fixed = Arc::new(Routing::new(&logits, 2, renormalise).expect("routes"));
+        check(&[random(8, &[6, 5]), random(9, &[3, 2])], |tape, x| {
+            combine(tape, &x[0], &x[1], fixed.clone())
+        });
+    }
+}
+
+#[test]
+fn routing_sorts_visits_by_expert() {
+    let n_tokens = 50;
+    let mut rng = Rng::new(5, "logits");
+    let logits: Vec<f32> = (0..n_tokens * 5).map(|_| rng.normal() as f32).collect();
+    let routing = Routing::new(&tensor(logits, (n_tokens, 5)).expect("a tensor"), 3, true).expect("routes");
+    assert_eq!(routing.load().iter().sum::<u64>(), 3 * n_tokens as u64);
+    for (visit, row) in routing.rows.iter().enumerate() {
+        assert_eq!(routing.tokens[*row as usize] as usize, visit / 3);
+    }
+    let mut rows = routing.rows.clone();
+    rows.sort();
+    assert_eq!(rows, (0..3 * n_tokens as u32).collect::<Vec<_>>());
+}
+
+#[test]
+fn equal_logits_go_to_the_lower_expert() {
+    let routing = Routing::new(&tensor(vec![0.0; 4], (1, 4)).expect("a tensor"), 2, true).expect("routes");
+    assert_eq!(routing.load(), [1, 1, 0, 0]);
+    assert!((routing.balance() - 1.0).abs() < 1e-6);
+    assert!((routing.entropy() - 4f64.ln()).abs() < 1e-6);
+}
