@@ -1,4 +1,5 @@
 //! Checkpoints as folders: what loads, what comes back, what is refused and in which words.
+#![allow(clippy::print_stdout, reason = "a test says when its data is absent")]
 
 use std::collections::BTreeMap;
 use std::fs;

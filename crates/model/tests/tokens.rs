@@ -1,4 +1,5 @@
 //! Tokenizers: byte-exact round trips, digits one by one, and agreement with recorded encodings.
+#![allow(clippy::print_stdout, reason = "a test says when its data is absent")]
 
 use std::path::Path;
 

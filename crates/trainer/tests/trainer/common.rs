@@ -1,0 +1,64 @@
+//! Small models and examples for the tests.
+
+use flow_model::{Checkpoint, Config, Moe, Tokenizer};
+use flow_trainer::Example;
+
+/// A dense decoder of a few thousand parameters with grouped heads.
+pub(crate) fn dense() -> Config {
+    Config {
+        vocab_size: 280,
+        hidden_size: 24,
+        intermediate_size: 40,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 6,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        max_position_embeddings: 64,
+        tie_word_embeddings: false,
+        eos_token_id: Some(0),
+        bos_token_id: None,
+        moe: None,
+    }
+}
+
+/// The same with four experts.
+pub(crate) fn mixture(norm_topk_prob: bool, shared: Option<usize>) -> Config {
+    let moe = Moe {
+        num_experts: 4,
+        experts_per_token: 2,
+        norm_topk_prob,
+        shared_expert_intermediate_size: shared,
+        router_aux_loss_coef: 0.01,
+        router_z_loss_coef: 0.001,
+    };
+    Config { moe: Some(moe), ..dense() }
+}
+
+/// Every kind of decoder the trainer knows.
+pub(crate) fn kinds() -> Vec<Config> {
+    let tied = Config { tie_word_embeddings: true, ..dense() };
+    vec![dense(), tied, mixture(true, None), mixture(false, None), mixture(true, Some(16))]
+}
+
+/// Random weights, larger than usual so that every part matters.
+pub(crate) fn checkpoint(config: Config, seed: u64) -> Checkpoint {
+    let tokenizer = Tokenizer::train_byte_bpe(&["one two three four"], 270, &["<|end|>"]).expect("trains");
+    let mut start = Checkpoint::init(config, tokenizer, seed).expect("the config is valid");
+    for (name, tensor) in &mut start.tensors {
+        if tensor.shape.len() > 1 {
+            *tensor = flow_model::Tensor::normal(seed, name, tensor.shape.clone(), 0.3);
+        }
+    }
+    start
+}
+
+/// Additions, written out.
+pub(crate) fn sums(n: usize) -> Vec<Example> {
+    let sum = |i: usize| {
+        let (a, b) = (i % 7, i / 7 % 7);
+        Example { prompt: format!("{a}+{b}="), completion: format!("{}", a + b) }
+    };
+    (0..n).map(sum).collect()
+}

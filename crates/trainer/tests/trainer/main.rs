@@ -1,0 +1,6 @@
+//! The trainer from outside: checkpoints and examples in, checkpoints and reports out.
+
+mod common;
+mod reference;
+mod training;
+mod upcycling;
