@@ -1,0 +1,55 @@
+//! Text in columns.
+
+/// Lines of cells padded to equal width, the last column left ragged. Numbers stand to the right of their column.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..).map_while(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let padding = " ".repeat(width - cell.chars().count());
+            let parts = if is_number(cell) { [padding.as_str(), cell] } else { [cell, padding.as_str()] };
+            line.extend(parts);
+            line.push_str("  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The number with commas between groups of three digits.
+pub(crate) fn grouped(n: i64) -> String {
+    let digits = n.unsigned_abs().to_string();
+    let mut text = if n < 0 { "-".to_owned() } else { String::new() };
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn is_number(cell: &str) -> bool {
+    !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || c == ',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stand_left_and_numbers_right() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let text = columns(&[row(["step", "rows", "note"]), row(["é", "1,200", ""]), row(["longer", "7", "x"])]);
+        assert_eq!(text, "step    rows   note\né       1,200\nlonger      7  x\n");
+    }
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        let told = [0, 999, 1000, -1_234_567].map(grouped);
+        assert_eq!(told, ["0", "999", "1,000", "-1,234,567"]);
+    }
+}

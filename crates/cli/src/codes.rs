@@ -1,0 +1,76 @@
+//! The mistakes that only running shows: E06...
+
+flow_spec::codes! {
+    FILE = "E0601", "a pipeline file cannot be read",
+        "The path leads to no file, to one that may not be read, or to one that is not UTF-8 text.",
+        wrong "flow check no-such-file.yaml",
+        right "flow check pipeline.yaml";
+    STDOUT = "E0602", "the result cannot be written to stdout",
+        "The disk behind a redirection is full, or the stream was closed with an error.",
+        wrong "flow schema > /dev/full",
+        right "flow schema > pipeline.schema.json";
+    SHARED_FOLDER = "E0603", "two things are published in one folder",
+        "Each `write` step owns its folder, and OUT/run belongs to the tables of the run. Paths are taken as they are \
+         written, relative to the folder that the program is started in.",
+        wrong "steps: {q: {op: read, path: q.jsonl}, a: {op: write, from: q, path: out}, b: {op: write, from: q, path: ./out}}",
+        right "steps: {q: {op: read, path: q.jsonl}, a: {op: write, from: q, path: out/a}, b: {op: write, from: q, path: out/b}}";
+    MODEL = "E0604", "a model cannot be loaded",
+        "A model is a folder in Hugging Face format: `config.json`, `*.safetensors` and `tokenizer.json`. The message \
+         says which of them is missing, damaged, of an unsupported architecture, or does not fit the others.",
+        wrong "models: {policy: {path: no/such/folder}}",
+        right "models: {policy: {path: models/policy}}";
+    LOCKED = "E0605", "another run uses the store",
+        "Two runs at once would ask for the same answers twice. The lock goes with the process that holds it, however \
+         it ends; there is nothing to remove by hand.",
+        wrong "flow exec pipeline.yaml & flow exec pipeline.yaml",
+        right "flow exec pipeline.yaml --store .flow & flow exec other.yaml --store .flow-other";
+    STORE = "E0606", "the store cannot be used",
+        "The store keeps every answer of a model, so that none is asked for twice. Its folder cannot be written or a \
+         file in it cannot be read.",
+        wrong "flow exec pipeline.yaml --store /proc/flow",
+        right "flow exec pipeline.yaml --store .flow";
+    PUBLISH = "E0607", "results cannot be published",
+        "The folder cannot be written, the disk is full, or something that was not published here stands in the way. \
+         What was published before is untouched.",
+        wrong "steps: {q: {op: read, path: q.jsonl}, s: {op: write, from: q, path: /proc/out}}",
+        right "steps: {q: {op: read, path: q.jsonl}, s: {op: write, from: q, path: out/s}}";
+    STEP = "E0608", "a step ended the run",
+        "Something failed that later rows would fail of too, such as a full disk or a training without rows. Answers \
+         that were finished are kept: once the cause is gone, the same command goes on from there.",
+        wrong "flow exec pipeline.yaml --set steps.chosen.at_most=0",
+        right "flow exec pipeline.yaml";
+    ROWS_LOST = "E0609", "rows are unaccounted for",
+        "Every row that comes into a step must leave it by a port or be rejected with a reason. An operator broke that \
+         promise, so nothing was published. This is a fault of the operator, not of the pipeline.",
+        wrong "flow exec pipeline.yaml",
+        right "flow exec pipeline.yaml";
+    SETUP = "E0610", "a step cannot be set up",
+        "The step's keys passed every check, but the operator cannot start with them.",
+        wrong "flow exec pipeline.yaml",
+        right "flow exec pipeline.yaml";
+    UNSTABLE = "E0611", "the rounds do not settle",
+        "What a round trains on depends on a later round, so each round would change the one before it.",
+        wrong "flow exec pipeline.yaml",
+        right "flow exec pipeline.yaml";
+    TOKEN_BUDGET = "E0612", "tokens cannot be counted against a budget yet",
+        "A limit that would not be kept is refused. `budget.seconds` is kept.",
+        wrong "budget: {tokens: 1000}",
+        right "budget: {seconds: 3600}";
+    INTERRUPT = "E0613", "interruptions cannot be handled",
+        "The system refused to install a handler for Ctrl-C.",
+        wrong "flow exec pipeline.yaml",
+        right "flow exec pipeline.yaml";
+    TEST_FAILED = "E0621", "a test of the pipeline fails",
+        "Other rows left the step by this port than the test expects. The help lists the first of them.",
+        wrong "steps: {q: {op: read, path: q.jsonl}, s: {op: write, from: q, path: out}}",
+        right "flow test pipeline.yaml";
+    TEST_REFUSED = "E0622", "a step cannot be tested by itself",
+        "Tests run without models and write nothing, so steps that sample, train or write cannot be tested. Test the \
+         steps behind them by giving the rows that they would make.",
+        wrong "flow test pipeline.yaml",
+        right "flow test pipeline.yaml";
+    FAULT = "E0699", "the program failed of a fault of its own",
+        "No input should cause this. What was published before is untouched and finished answers are kept.",
+        wrong "flow exec pipeline.yaml",
+        right "flow exec pipeline.yaml";
+}

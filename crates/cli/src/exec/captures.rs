@@ -1,0 +1,59 @@
+//! The rows that the host reads: every port whose rows are of a kind that tells about the run, and all rejected rows.
+
+use flow_data::{Item, kind};
+use flow_dataflow::{Port, Session};
+use flow_plan::Plan;
+
+/// The record kinds that are read.
+const KINDS: [&str; 6] = ["part", "checkpoint", "metric", "score", "comparison", "gate"];
+
+/// The ports to read.
+pub(crate) struct Captures {
+    n_steps: usize,
+    ports: Vec<(&'static str, usize, Port)>,
+}
+
+impl Captures {
+    /// The ports of `plan` that hold one of the kinds.
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let mut ports = Vec::new();
+        for (at, step) in plan.steps.iter().enumerate() {
+            for (port, described) in (0..).zip(&step.ports) {
+                let name = KINDS.into_iter().find(|name| *kind(name).columns() == described.columns);
+                ports.extend(name.map(|name| (name, at, port)));
+            }
+        }
+        Self { n_steps: plan.steps.len(), ports }
+    }
+
+    /// The ports, as a session is told of them; `None` for rejected rows.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (usize, Option<Port>)> {
+        let ports = self.ports.iter().map(|(_, step, port)| (*step, Some(*port)));
+        ports.chain((0..self.n_steps).map(|step| (step, None)))
+    }
+
+    /// Whether a port holds rows of the kind `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.ports.iter().any(|(kind, ..)| *kind == name)
+    }
+
+    /// All rows of the kind `name`, each with its step, in the order of steps and rounds.
+    pub(crate) fn rows(&self, session: &Session, name: &str) -> Vec<(usize, Item)> {
+        let ports = self.ports.iter().filter(|(kind, ..)| *kind == name);
+        let rows = ports.flat_map(|(_, step, port)| items(session, *step, Some(*port)).into_iter().map(|item| (*step, item)));
+        rows.collect()
+    }
+
+    /// All rejected rows, each with its step.
+    pub(crate) fn rejected(&self, session: &Session) -> Vec<(usize, Item)> {
+        let steps = 0..self.n_steps;
+        steps.flat_map(|step| items(session, step, None).into_iter().map(move |item| (step, item))).collect()
+    }
+}
+
+/// The rows of one port, sorted by round and identity, as often as they are there.
+fn items(session: &Session, step: usize, port: Option<Port>) -> Vec<Item> {
+    let rows = session.rows(step, port).into_iter();
+    let times = |count: isize| usize::try_from(count).unwrap_or_default();
+    rows.flat_map(|(row, count)| std::iter::repeat_n(Item::load(session.heap(), row), times(count))).collect()
+}

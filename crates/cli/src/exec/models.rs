@@ -1,0 +1,27 @@
+//! Loading the declared models, each once, with every failure told at its place.
+
+use std::path::Path;
+
+use flow_data::Id;
+use flow_operators::Models;
+
+use crate::halt::{Halt, chain};
+use crate::pipeline::Pipeline;
+use crate::{Exit, codes};
+
+/// The digests of the declared models, in the order of their names.
+pub(crate) fn declare(pipeline: &Pipeline, models: &Models) -> Result<Vec<Id>, Halt> {
+    let (mut digests, mut mistakes) = (Vec::new(), Vec::new());
+    for (name, model) in &pipeline.plan.models {
+        match models.declare(Path::new(&model.path)) {
+            Ok(digest) => digests.push(digest),
+            Err(error) => {
+                let message = format!("cannot load model `{name}`: {}", chain(&error));
+                let mistake = pipeline.mistake(&codes::MODEL, &format!("models.{name}.path"), message);
+                let help = "a model is a folder with `config.json`, `*.safetensors` and `tokenizer.json`";
+                mistakes.push(mistake.help(help));
+            }
+        }
+    }
+    if mistakes.is_empty() { Ok(digests) } else { Err(Halt::located(Exit::Failed, &mistakes, &pipeline.sources)) }
+}

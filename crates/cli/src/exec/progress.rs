@@ -1,0 +1,115 @@
+//! How far the run is: bars on a terminal, a line every few seconds elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use flow_dataflow::EffectProgress;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::term;
+
+/// Time between two plain lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Shows the steps that ask something.
+pub(crate) enum Progress {
+    /// Says nothing.
+    Quiet,
+    /// Bars that are drawn over.
+    Bars {
+        /// Names of the steps.
+        names: Vec<String>,
+        /// Where the bars are drawn.
+        screen: MultiProgress,
+        /// One bar for each step with work, by step.
+        bars: BTreeMap<usize, ProgressBar>,
+    },
+    /// Lines one after the other.
+    Lines {
+        /// Names of the steps.
+        names: Vec<String>,
+        /// When the run began.
+        started: Instant,
+        /// When the next line is due.
+        due: Instant,
+        /// What was said last.
+        said: Vec<EffectProgress>,
+    },
+}
+
+impl Progress {
+    /// Bars if stderr is a terminal and no `CI` is set, lines otherwise, nothing if `quiet`.
+    pub(crate) fn new(names: Vec<String>, quiet: bool) -> Self {
+        let started = Instant::now();
+        match quiet {
+            true => Progress::Quiet,
+            false if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() => {
+                Progress::Bars { names, screen: MultiProgress::new(), bars: BTreeMap::new() }
+            }
+            false => Progress::Lines { names, started, due: started + PAUSE, said: Vec::new() },
+        }
+    }
+
+    /// Shows the state `now`.
+    pub(crate) fn show(&mut self, now: &[EffectProgress]) {
+        match self {
+            Progress::Quiet => {}
+            Progress::Bars { names, screen, bars } => {
+                for step in now {
+                    let bar = bars.entry(step.node).or_insert_with(|| screen.add(bar(&names[step.node])));
+                    bar.set_length(step.asked);
+                    bar.set_position(step.answered);
+                }
+            }
+            Progress::Lines { names, started, due, said } => {
+                if Instant::now() < *due || *said == now {
+                    return;
+                }
+                *due = Instant::now() + PAUSE;
+                term::tell(&line(names, started.elapsed(), now, said));
+                *said = now.to_vec();
+            }
+        }
+    }
+
+    /// Takes the bars away, so that what follows stands alone.
+    pub(crate) fn clear(&self) {
+        if let Progress::Bars { screen, .. } = self {
+            // A terminal that is gone needs no tidying.
+            let _ = screen.clear();
+        }
+    }
+}
+
+fn bar(name: &str) -> ProgressBar {
+    let style = "{prefix:>16} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(style).expect("the template is a constant that a test has drawn");
+    ProgressBar::no_length().with_style(style).with_prefix(name.to_owned())
+}
+
+/// One line: the steps whose state has changed since `said`.
+fn line(names: &[String], elapsed: Duration, now: &[EffectProgress], said: &[EffectProgress]) -> String {
+    let steps = now.iter().filter(|step| !said.contains(step)).map(|step| {
+        let before = said.iter().find(|before| before.node == step.node).map_or(0, |before| before.answered);
+        let rate = (step.answered - before) as f64 / PAUSE.as_secs_f64();
+        format!("{} {}/{} ({rate:.1}/s)", names[step.node], step.answered, step.asked)
+    });
+    format!("{:>6.0} s  {}\n", elapsed.as_secs_f64(), steps.collect::<Vec<_>>().join("  "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_what_has_changed_and_how_fast() {
+        let names = ["attempts".to_owned(), "scores".to_owned()];
+        let state = |node, asked, answered| EffectProgress { node, asked, answered };
+        let said = [state(0, 40, 10), state(1, 5, 5)];
+        let now = [state(0, 40, 30), state(1, 5, 5)];
+        let text = line(&names, Duration::from_secs(10), &now, &said);
+        assert_eq!(text, "    10 s  attempts 30/40 (4.0/s)\n");
+        bar("attempts").finish();
+    }
+}

@@ -1,0 +1,120 @@
+//! The run itself: settle round after round, publish what has settled, stop when asked to.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use flow_dataflow::{Driver, EffectProgress, Session, SessionError};
+use serde::Serialize;
+
+use super::captures::Captures;
+use super::interrupt::Interrupt;
+use super::outputs::Outputs;
+use super::progress::Progress;
+use super::{Args, session_halt, tables};
+use crate::halt::Halt;
+use crate::pipeline::Pipeline;
+use crate::{Exit, codes};
+
+/// How a run ended, other than by a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ending {
+    /// Every round that can run has run.
+    Done,
+    /// Ctrl-C.
+    Interrupted,
+    /// The pipeline's own limit.
+    Budget,
+}
+
+impl Ending {
+    /// The word of the run table.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Ending::Done => "done",
+            Ending::Interrupted | Ending::Budget => "interrupted",
+        }
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Ending::Done => Exit::Done,
+            Ending::Interrupted => Exit::Interrupted,
+            Ending::Budget => Exit::Budget,
+        }
+    }
+}
+
+/// What a run works with.
+pub(crate) struct Run<'a> {
+    /// The pipeline.
+    pub(crate) pipeline: &'a Pipeline,
+    /// Where it publishes.
+    pub(crate) outputs: &'a Outputs,
+    /// What the host reads.
+    pub(crate) captures: &'a Captures,
+    /// The command line.
+    pub(crate) args: &'a Args,
+    /// When it began.
+    pub(crate) started: Instant,
+}
+
+impl Run<'_> {
+    /// Settles everything that was fed; publishes after each settled tick and at the end.
+    pub(crate) fn settle(&self, driver: &mut Driver) -> Result<Ending, Halt> {
+        let interrupt = Interrupt::listen()?;
+        let names = self.pipeline.plan.steps.iter().map(|step| step.name.clone()).collect();
+        let mut progress = Progress::new(names, self.args.quiet);
+        let failed = RefCell::new(None);
+        let mut watch = |state: &[EffectProgress]| {
+            progress.show(state);
+            let stop = interrupt.raised() || self.over_budget() || failed.borrow().is_some();
+            if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let settled = driver.settle(&mut watch, &mut |session, _| {
+            *failed.borrow_mut() = self.publish(session, Ending::Interrupted).err();
+        });
+        progress.clear();
+        if let Some(halt) = failed.into_inner() {
+            return Err(halt);
+        }
+        match settled {
+            Ok(()) => self.publish(driver.session(), Ending::Done).map(|()| Ending::Done),
+            Err(SessionError::Interrupted) if interrupt.raised() => Ok(Ending::Interrupted),
+            Err(SessionError::Interrupted) => Ok(Ending::Budget),
+            Err(error) => Err(session_halt(&error)),
+        }
+    }
+
+    /// Publishes what has settled; `ending` is what the run's own table says until the next time.
+    fn publish(&self, session: &Session, ending: Ending) -> Result<(), Halt> {
+        self.expect_conservation(session)?;
+        self.outputs.publish(self.pipeline, self.captures, session, ending == Ending::Done)?;
+        tables::write(self, session, ending)
+    }
+
+    /// Errs where rows that came into a step neither left it nor were rejected.
+    fn expect_conservation(&self, session: &Session) -> Result<(), Halt> {
+        let steps = self.pipeline.plan.steps.iter().zip(session.counts());
+        for (step, counts) in steps.filter(|(_, counts)| counts.unaccounted != 0) {
+            let message = format!(
+                "step `{}` (operator `{}`) left {} of {} rows unaccounted for",
+                step.name, step.op, counts.unaccounted, counts.input
+            );
+            return Err(self.pipeline.halt_at_step(Exit::Failed, &codes::ROWS_LOST, &step.name, message));
+        }
+        Ok(())
+    }
+
+    fn over_budget(&self) -> bool {
+        let limit = self.pipeline.plan.budget.seconds.map(Duration::from_secs);
+        limit.is_some_and(|limit| self.started.elapsed() >= limit)
+    }
+
+    /// Dataflow workers.
+    pub(crate) fn workers(&self) -> u16 {
+        self.args.workers
+    }
+}

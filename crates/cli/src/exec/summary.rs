@@ -1,0 +1,209 @@
+//! What a finished run has to say: rows, metrics, training, files, time and memory.
+
+mod text;
+
+use std::time::Instant;
+
+use flow_data::{Id, Item, Value};
+use flow_dataflow::{Session, StepCounts};
+use flow_operators::Models;
+use flow_plan::Step;
+use serde::Serialize;
+
+use super::captures::Captures;
+use super::outputs::Outputs;
+use super::settle::Ending;
+use crate::pipeline::{Pipeline, run_folder};
+
+/// The closing report; its JSON form is what `--format json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    pipeline: String,
+    outcome: Ending,
+    wall_s: f64,
+    /// Most memory the process ever held; absent where the system does not tell.
+    peak_memory_bytes: Option<u64>,
+    steps: Vec<Rows>,
+    metrics: Vec<Metric>,
+    trainings: Vec<Training>,
+    outputs: Vec<Files>,
+    /// Folder of the tables about the run.
+    run: String,
+}
+
+/// Rows through one step.
+#[derive(Debug, Serialize)]
+struct Rows {
+    step: String,
+    op: &'static str,
+    rows_in: i64,
+    ports: Vec<(String, i64)>,
+    rejected: i64,
+    calls: u64,
+    reused: u64,
+}
+
+/// One metric over all problems, with its 95 % interval.
+#[derive(Debug, Serialize)]
+struct Metric {
+    step: String,
+    round: u32,
+    metric: String,
+    value: f64,
+    low: f64,
+    high: f64,
+}
+
+/// One training.
+#[derive(Debug, Serialize)]
+struct Training {
+    step: String,
+    round: u32,
+    model: String,
+    folder: String,
+    n_examples: i64,
+    n_steps: i64,
+    /// Loss of the first and the last optimiser step, in nats per completion token.
+    loss: Option<(f32, f32)>,
+    experts: Option<Experts>,
+}
+
+/// How the routed tokens of a training spread over the experts of all layers.
+#[derive(Debug, Serialize)]
+struct Experts {
+    per_layer: usize,
+    layers: usize,
+    /// Smallest and largest share of a layer's tokens that one expert got.
+    share: (f32, f32),
+    /// Experts that got no token.
+    dead: usize,
+}
+
+/// What one `write` step published.
+#[derive(Debug, Serialize)]
+struct Files {
+    step: String,
+    /// The pattern that matches all its Parquet files.
+    files: String,
+    parts: usize,
+    rows: i64,
+}
+
+impl Summary {
+    /// Reads the settled session.
+    pub(crate) fn new(
+        pipeline: &Pipeline,
+        captures: &Captures,
+        outputs: &Outputs,
+        session: &Session,
+        models: &Models,
+        started: Instant,
+    ) -> Self {
+        let plan = &pipeline.plan;
+        let name = |step: usize| plan.steps[step].name.clone();
+        let placed = |kind: &str| captures.rows(session, kind).into_iter().map(|(step, item)| (name(step), item));
+        let parts = captures.rows(session, "part");
+        let files = outputs.iter().map(|output| {
+            let parts: Vec<&Item> = parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| item).collect();
+            let rows = parts.iter().filter_map(|item| item.int(2)).sum();
+            Files { step: name(output.step), files: output.pattern(), parts: parts.len(), rows }
+        });
+        Self {
+            pipeline: plan.name.clone(),
+            outcome: Ending::Done,
+            peak_memory_bytes: peak_memory_bytes(),
+            steps: plan.steps.iter().zip(session.counts()).map(|(step, counts)| rows(step, counts)).collect(),
+            metrics: placed("metric").filter_map(|(step, item)| metric(step, &item)).collect(),
+            trainings: placed("checkpoint").map(|(step, item)| training(step, &item, models)).collect(),
+            outputs: files.collect(),
+            run: run_folder(plan).display().to_string(),
+            wall_s: started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+fn rows(step: &Step, counts: StepCounts) -> Rows {
+    let names = step.ports.iter().map(|port| port.name.clone());
+    Rows {
+        step: step.name.clone(),
+        op: step.op,
+        rows_in: counts.input,
+        ports: names.zip(counts.ports).collect(),
+        rejected: counts.rejected,
+        calls: counts.calls,
+        reused: counts.reused,
+    }
+}
+
+/// A row of the record `metric`; none for one that is restricted to a level.
+fn metric(step: String, item: &Item) -> Option<Metric> {
+    if item.int(1).is_some() {
+        return None;
+    }
+    Some(Metric {
+        step,
+        round: item.row.round,
+        metric: item.text(0)?.to_owned(),
+        value: item.float(2)?,
+        low: item.float(3)?,
+        high: item.float(4)?,
+    })
+}
+
+/// A row of the record `checkpoint`.
+fn training(step: String, item: &Item, models: &Models) -> Training {
+    let losses = floats(item.get(6));
+    let model: Id = item.row.id;
+    Training {
+        step,
+        round: item.row.round,
+        model: model.to_string(),
+        folder: models.path(&model).display().to_string(),
+        n_examples: item.int(3).unwrap_or_default(),
+        n_steps: item.int(4).unwrap_or_default(),
+        loss: losses.first().copied().zip(losses.last().copied()),
+        experts: experts(item.int(7).unwrap_or_default(), floats(item.get(8))),
+    }
+}
+
+fn floats(value: &Value) -> &[f32] {
+    match value {
+        Value::Floats(floats) => floats,
+        _ => &[],
+    }
+}
+
+fn experts(n_experts: i64, load: &[f32]) -> Option<Experts> {
+    let per_layer = usize::try_from(n_experts).ok().filter(|n| *n > 0 && !load.is_empty())?;
+    let share = |pick: fn(f32, f32) -> f32| load.iter().copied().reduce(pick).unwrap_or_default();
+    Some(Experts {
+        per_layer,
+        layers: load.len() / per_layer,
+        share: (share(f32::min), share(f32::max)),
+        dead: load.iter().filter(|share| **share == 0.0).count(),
+    })
+}
+
+/// The high-water mark of resident memory, from Linux's `/proc/self/status`.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn experts_are_summed_up_over_layers() {
+        let experts = experts(2, &[0.25, 0.75, 0.0, 1.0]).unwrap();
+        assert_eq!((experts.per_layer, experts.layers, experts.share, experts.dead), (2, 2, (0.0, 1.0), 1));
+        assert!(super::experts(0, &[]).is_none());
+    }
+
+    #[test]
+    fn memory_is_known_on_linux() {
+        assert_eq!(peak_memory_bytes().is_some_and(|bytes| bytes > 1 << 20), cfg!(target_os = "linux"));
+    }
+}

@@ -1,0 +1,101 @@
+//! The closing report for people.
+
+use std::fmt::Write;
+
+use super::{Experts, Metric, Rows, Summary, Training};
+use crate::chart::{columns, grouped};
+
+impl Summary {
+    /// Several lines, the last one ended.
+    pub(crate) fn text(&self) -> String {
+        let mut sections = vec![self.rows(), self.results(), self.files()];
+        sections.retain(|section| !section.is_empty());
+        format!("\n{}\n{}", sections.join("\n"), self.closing())
+    }
+
+    fn rows(&self) -> String {
+        let head = ["step", "op", "rows in", "rows out", "rejected", "calls", "reused"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(self.steps.iter().map(row));
+        columns(&rows) + "conservation holds: every row that came in left by a port or was rejected with a reason\n"
+    }
+
+    /// What was measured and trained, step by step and round by round.
+    fn results(&self) -> String {
+        let mut lines = Vec::new();
+        for training in &self.trainings {
+            lines.push(vec![place(&training.step, training.round), trained(training)]);
+        }
+        for metrics in self.metrics.chunk_by(|a, b| (&a.step, a.round) == (&b.step, b.round)) {
+            let measured: Vec<String> = metrics.iter().map(measured).collect();
+            lines.push(vec![place(&metrics[0].step, metrics[0].round), measured.join("   ")]);
+        }
+        columns(&lines)
+    }
+
+    fn files(&self) -> String {
+        let mut lines: Vec<Vec<String>> = self
+            .outputs
+            .iter()
+            .map(|output| {
+                let size = format!("{} rows in {} parts", grouped(output.rows), output.parts);
+                vec![output.step.clone(), output.files.clone(), size]
+            })
+            .collect();
+        for last in self.trainings.chunk_by(|a, b| a.step == b.step).filter_map(<[Training]>::last) {
+            lines.push(vec![last.step.clone(), last.folder.clone(), "the last checkpoint".to_owned()]);
+        }
+        lines.push(vec!["run".to_owned(), format!("{}/*.parquet", self.run), "tables about this run".to_owned()]);
+        let mut text = columns(&lines);
+        if let Some(output) = self.outputs.first() {
+            writeln!(text, "\nduckdb -c \"SELECT * FROM '{}' LIMIT 5\"", output.files)
+                .expect("writing to a string cannot fail");
+        }
+        text
+    }
+
+    fn closing(&self) -> String {
+        let memory = self.peak_memory_bytes.map(|bytes| format!(", peak memory {} MiB", grouped((bytes >> 20) as i64)));
+        format!("{} is done: {:.1} s{}\n", self.pipeline, self.wall_s, memory.unwrap_or_default())
+    }
+}
+
+fn row(step: &Rows) -> Vec<String> {
+    let ports = match step.ports.as_slice() {
+        [(_, only)] => grouped(*only),
+        several => several.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect::<Vec<_>>().join(", "),
+    };
+    let asks = step.calls + step.reused > 0;
+    let asked = |n: u64| if asks { grouped(i64::try_from(n).unwrap_or(i64::MAX)) } else { String::new() };
+    vec![
+        step.step.clone(),
+        step.op.to_owned(),
+        grouped(step.rows_in),
+        ports,
+        grouped(step.rejected),
+        asked(step.calls),
+        asked(step.reused),
+    ]
+}
+
+fn place(step: &str, round: u32) -> String {
+    if round == 0 { step.to_owned() } else { format!("{step}, round {round}") }
+}
+
+fn measured(metric: &Metric) -> String {
+    let percent = |share: f64| share * 100.0;
+    let (value, low, high) = (percent(metric.value), percent(metric.low), percent(metric.high));
+    format!("{} {value:.1} % ({low:.1} to {high:.1})", metric.metric)
+}
+
+fn trained(training: &Training) -> String {
+    let mut text = format!("{} examples, {} steps", grouped(training.n_examples), grouped(training.n_steps));
+    if let Some((first, last)) = training.loss {
+        write!(text, ", loss {first:.3} to {last:.3}").expect("writing to a string cannot fail");
+    }
+    if let Some(Experts { per_layer, layers, share: (low, high), dead }) = training.experts {
+        write!(text, ", {per_layer} experts in {layers} layers: shares {low:.2} to {high:.2}, {dead} dead")
+            .expect("writing to a string cannot fail");
+    }
+    text
+}

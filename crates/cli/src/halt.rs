@@ -1,0 +1,71 @@
+//! Why a verb ended early: what to tell, and the exit code.
+
+use std::error::Error;
+
+use flow_spec::{Code, Diagnostic, Sources, render, to_json};
+use serde_json::{Value as Json, json};
+
+use crate::{Exit, term};
+
+/// An early end. Located mistakes look as `flow check` shows them, others the same without an excerpt.
+#[derive(Debug)]
+pub(crate) struct Halt {
+    exit: Exit,
+    told: Vec<Told>,
+}
+
+/// One mistake, for people and for programs.
+#[derive(Debug)]
+struct Told {
+    text: String,
+    json: Json,
+}
+
+impl Halt {
+    /// Ends with one mistake that has no place in the pipeline's text.
+    pub(crate) fn new(exit: Exit, code: &Code, message: impl Into<String>) -> Self {
+        Self::with(exit, code.id, &message.into(), None)
+    }
+
+    /// The same with one sentence that can be acted on.
+    pub(crate) fn with(exit: Exit, code: &str, message: &str, help: Option<&str>) -> Self {
+        let mut text = format!("error[{code}]: {message}\n");
+        text.extend(help.map(|help| format!(" = help: {help}\n")));
+        let json = json!({"severity": "error", "code": code, "message": message, "help": help});
+        Self { exit, told: vec![Told { text, json }] }
+    }
+
+    /// Ends with mistakes that have places in `sources`.
+    pub(crate) fn located(exit: Exit, diagnostics: &[Diagnostic], sources: &Sources) -> Self {
+        let told = diagnostics.iter().map(|diagnostic| Told {
+            text: render(diagnostic, sources),
+            json: to_json(diagnostic, sources),
+        });
+        Self { exit, told: told.collect() }
+    }
+
+    /// Tells the mistakes on stderr, or as JSON on stdout, and returns the exit code.
+    pub(crate) fn tell(self, as_json: bool) -> Exit {
+        if as_json {
+            let diagnostics: Vec<Json> = self.told.into_iter().map(|told| told.json).collect();
+            // The exit code says what happened even where stdout is gone.
+            let _ = term::json(&json!({"outcome": "failed", "diagnostics": diagnostics}));
+        } else {
+            let texts: Vec<String> = self.told.into_iter().map(|told| told.text).collect();
+            term::tell(&texts.join("\n"));
+        }
+        self.exit
+    }
+}
+
+/// An error and all its sources in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! The command line of Flow: verbs, progress, rendering of mistakes, exit codes.
+//!
+//! The only crate that prints, reads the environment and ends the process. Data goes to stdout, everything said to a
+//! person to stderr. A verb is one file; it returns an [`Exit`], or a [`halt::Halt`] that says why it ended early.
+
+mod args;
+mod chart;
+mod check;
+pub mod codes;
+mod exec;
+mod exit;
+mod explain;
+mod graph;
+mod halt;
+mod ops;
+mod panic;
+mod pipeline;
+mod schema;
+mod term;
+mod test;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+use clap::Parser;
+use flow_operators::Operator;
+
+use crate::args::{Cli, Verb};
+use crate::halt::Halt;
+
+pub use exit::Exit;
+
+/// The operators that pipelines may use.
+type Catalog<'a> = &'a [&'a dyn Operator];
+
+/// Runs the command line of this process with the operators of `catalog`, and returns its exit code.
+pub fn main_with(catalog: &[&dyn Operator]) -> ExitCode {
+    panic::report_plainly();
+    let exit = match Cli::try_parse() {
+        Ok(cli) => {
+            let run = AssertUnwindSafe(|| run(catalog, &cli));
+            std::panic::catch_unwind(run).unwrap_or(Exit::Failed)
+        }
+        Err(error) => {
+            // `--help` and `--version` come this way too; a closed pipe is no reason to complain.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }
+        }
+    };
+    exit.into()
+}
+
+fn run(catalog: Catalog<'_>, cli: &Cli) -> Exit {
+    dispatch(catalog, &cli.verb).unwrap_or_else(|halt| halt.tell(cli.verb.wants_json()))
+}
+
+fn dispatch(catalog: Catalog<'_>, verb: &Verb) -> Result<Exit, Halt> {
+    match verb {
+        Verb::Check(args) => check::check(catalog, args),
+        Verb::Exec(args) => exec::exec(catalog, args),
+        Verb::Explain(args) => explain::explain(args),
+        Verb::Graph(args) => graph::graph(catalog, args),
+        Verb::Ops(args) => ops::ops(catalog, args),
+        Verb::Schema => schema::schema(catalog),
+        Verb::Test(args) => test::test(catalog, args),
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `flow`; everything is in the library, so that tests and other front ends can use it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flow::main_with(flow_operators::CATALOG)
+}

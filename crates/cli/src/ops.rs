@@ -1,0 +1,110 @@
+//! `flow ops`: the operators, and the reference of one.
+
+use flow_operators::Operator;
+use flow_spec::suggest;
+use serde_json::Value as Json;
+
+use crate::chart::columns;
+use crate::halt::Halt;
+use crate::{Catalog, Exit, term};
+
+/// Arguments of `ops`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The operator to describe; all are listed without one.
+    name: Option<String>,
+}
+
+/// Prints the list of operators, or the reference of one.
+pub(crate) fn ops(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
+    let Some(name) = &args.name else {
+        let rows: Vec<Vec<String>> =
+            catalog.iter().map(|operator| vec![operator.name().to_owned(), purpose(*operator)]).collect();
+        term::data(&columns(&rows))?;
+        return Ok(Exit::Done);
+    };
+    match catalog.iter().find(|operator| operator.name() == name) {
+        Some(operator) => term::data(&reference(*operator)).map(|()| Exit::Done),
+        None => {
+            let near = suggest(name, catalog.iter().map(|operator| operator.name()));
+            let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+            term::tell(&format!("there is no operator `{name}`{near} `flow ops` lists all\n"));
+            Ok(Exit::Usage)
+        }
+    }
+}
+
+/// The first sentence of the header, without the name.
+fn purpose(operator: &dyn Operator) -> String {
+    let line = header(operator).lines().next().unwrap_or_default().to_owned();
+    line.strip_prefix(&format!("`{}` ", operator.name())).unwrap_or(&line).to_owned()
+}
+
+/// The header, then the keys.
+fn reference(operator: &dyn Operator) -> String {
+    format!("{}\nKeys:\n\n{}", header(operator), keys(&operator.config_schema()))
+}
+
+/// The operator's header as Markdown.
+fn header(operator: &dyn Operator) -> String {
+    let lines = operator.header().lines();
+    let text = |line: &str| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n";
+    lines.map(text).collect()
+}
+
+/// A line for each key: name, what it takes, what it means.
+fn keys(schema: &Json) -> String {
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let row = |(name, rule): (&String, &Json)| {
+        let need = match rule.get("default") {
+            Some(default) if !default.is_null() => format!("default {default}"),
+            _ if required.contains(&name.as_str()) => "required".to_owned(),
+            _ => String::new(),
+        };
+        let meaning = rule["description"].as_str().unwrap_or_default().replace('\n', " ");
+        vec![format!("  {name}"), kind(rule, schema), need, meaning]
+    };
+    let rows: Vec<Vec<String>> = schema["properties"].as_object().into_iter().flatten().map(row).collect();
+    columns(&rows)
+}
+
+/// What a value may be, in a few words.
+fn kind(rule: &Json, root: &Json) -> String {
+    if let Some(target) = rule["$ref"].as_str() {
+        let target = root.pointer(target.trim_start_matches('#'));
+        return target.map_or_else(String::new, |rule| kind(rule, root));
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(choices) = rule[key].as_array() {
+            let mut kinds: Vec<String> = choices.iter().map(|choice| kind(choice, root)).collect();
+            kinds.retain(|kind| kind != "null");
+            kinds.dedup();
+            return kinds.join(" or ");
+        }
+    }
+    if let Some(value) = rule.get("const") {
+        return value.to_string();
+    }
+    if let Some(values) = rule["enum"].as_array() {
+        return values.iter().filter(|value| !value.is_null()).map(Json::to_string).collect::<Vec<_>>().join(" or ");
+    }
+    match &rule["type"] {
+        Json::String(name) if name == "array" => format!("list of {}", kind(&rule["items"], root)),
+        Json::String(name) => plain(name).to_owned(),
+        Json::Array(names) => {
+            let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
+            names.map(plain).collect::<Vec<_>>().join(" or ")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The word that users know for a JSON type.
+fn plain(name: &str) -> &str {
+    match name {
+        "string" => "text",
+        "object" => "map",
+        "boolean" => "true or false",
+        name => name,
+    }
+}

@@ -1,0 +1,119 @@
+//! From a file name to a checked pipeline.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use flow_operators::{StepContext, publication};
+use flow_plan::Plan;
+use flow_spec::{Code, Diagnostic, Sources, Spec, render, settle};
+
+use crate::args::Overlay;
+use crate::halt::Halt;
+use crate::{Catalog, Exit, codes, term};
+
+/// A pipeline file with everything that was found in it.
+pub(crate) struct Checked {
+    /// The texts that diagnostics point into.
+    pub(crate) sources: Sources,
+    /// All mistakes and warnings, in the order of the text.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The pipeline, if there is no mistake.
+    pub(crate) planned: Option<(Spec, Plan)>,
+}
+
+/// A pipeline without mistakes.
+pub(crate) struct Pipeline {
+    /// The texts that diagnostics point into.
+    pub(crate) sources: Sources,
+    /// What the user wrote.
+    pub(crate) spec: Spec,
+    /// What it means.
+    pub(crate) plan: Plan,
+}
+
+/// Checks the pipeline at `path`. Reads that file only.
+pub(crate) fn check(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Checked, Halt> {
+    let reading = flow_spec::read(&path.display().to_string(), &text(path)?, &overlay.options());
+    let (sources, mut diagnostics) = (reading.sources, reading.diagnostics);
+    let mut planned = None;
+    if let Some(spec) = reading.spec {
+        let (plan, found) = flow_plan::plan(&spec, &flow_operators::signatures(catalog));
+        diagnostics.extend(found);
+        if let Some(plan) = plan {
+            diagnostics.extend(shared_folders(&spec, &plan));
+            planned = Some((spec, plan));
+        }
+    }
+    settle(&mut diagnostics);
+    planned = planned.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
+    Ok(Checked { sources, diagnostics, planned })
+}
+
+/// The pipeline at `path`, ready to be used; tells its warnings.
+pub(crate) fn load(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Pipeline, Halt> {
+    let Checked { sources, diagnostics, planned } = check(catalog, path, overlay)?;
+    let Some((spec, plan)) = planned else { return Err(Halt::located(Exit::Invalid, &diagnostics, &sources)) };
+    let warnings: Vec<String> = diagnostics.iter().map(|warning| render(warning, &sources)).collect();
+    term::tell(&warnings.join("\n"));
+    Ok(Pipeline { sources, spec, plan })
+}
+
+impl Pipeline {
+    /// A mistake at the value of a dotted path of the pipeline's text.
+    pub(crate) fn mistake(&self, code: &Code, path: &str, message: impl Into<String>) -> Diagnostic {
+        let mut diagnostic = Diagnostic::new(code, self.spec.span(path), message);
+        self.spec.redact(&mut diagnostic);
+        diagnostic
+    }
+
+    /// Ends with one mistake at the name of a step.
+    pub(crate) fn halt_at_step(&self, exit: Exit, code: &Code, step: &str, message: impl Into<String>) -> Halt {
+        let mut diagnostic = Diagnostic::new(code, self.spec.key_span(&format!("steps.{step}")), message);
+        self.spec.redact(&mut diagnostic);
+        Halt::located(exit, &[diagnostic], &self.sources)
+    }
+}
+
+/// The folder of the tables that tell about the run.
+pub(crate) fn run_folder(plan: &Plan) -> PathBuf {
+    Path::new(&plan.out).join("run")
+}
+
+fn text(path: &Path) -> Result<String, Halt> {
+    let bytes = fs::read(path).map_err(|error| {
+        let message = format!("cannot read the pipeline `{}`: {error}", path.display());
+        Halt::with(Exit::Usage, codes::FILE.id, &message, Some("give the path of a YAML file"))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let message = format!("the pipeline `{}` is not UTF-8 text from byte {at} on", path.display());
+        Halt::new(Exit::Invalid, &codes::FILE, message)
+    })
+}
+
+/// Mistakes where two things would be published in one folder.
+fn shared_folders(spec: &Spec, plan: &Plan) -> Vec<Diagnostic> {
+    let mut taken = BTreeMap::from([(plain(&run_folder(plan)), "the tables of the run".to_owned())]);
+    let mut mistakes = Vec::new();
+    for step in &plan.steps {
+        let Some(publication) = publication(&StepContext { plan, step }) else { continue };
+        let folder = plain(&publication.folder);
+        let span = spec.key_span(&format!("steps.{}", step.name));
+        if let Some(other) = taken.get(&folder) {
+            let message = format!("step `{}` and {other} are published in `{}`", step.name, folder.display());
+            let mut diagnostic = Diagnostic::new(&codes::SHARED_FOLDER, span, message);
+            diagnostic = diagnostic.help("give the step a `path` of its own");
+            spec.redact(&mut diagnostic);
+            mistakes.push(diagnostic);
+        } else {
+            taken.insert(folder, format!("step `{}`", step.name));
+        }
+    }
+    mistakes
+}
+
+/// The path without `.` parts, so that two spellings of it compare equal.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}
