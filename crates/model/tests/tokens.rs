@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use flow_model::Tokenizer;
+use proptest::prelude::*;
 
 const TEXTS: [&str; 3] =
     ["Ann has 12 pens. Gets 7.\n12+7=19\n#### 19", "Bob has 305 pens. Times 2.", "naïve 猫 🙂\t\0"];
@@ -18,6 +19,15 @@ fn decoding_inverts_encoding_for_any_text() {
     for text in TEXTS.into_iter().chain(["", " ", "  a  ", "\r\n", "Ωmega 𝄞 \u{fffd}"]) {
         let ids = tokenizer.encode(text).expect("encodes");
         assert_eq!(tokenizer.decode(&ids).expect("decodes"), text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn decoding_inverts_encoding_for_random_text(text in "\\PC*|[ -~\n\t]*") {
+        let tokenizer = trained();
+        let ids = tokenizer.encode(&text).expect("encodes");
+        prop_assert_eq!(tokenizer.decode(&ids).expect("decodes"), text);
     }
 }
 

@@ -28,6 +28,8 @@ fn main() -> Result<(), flow_trainer::Error> {
     let (first, last) = (&trained.report.steps[0], &trained.report.steps[max_steps - 1]);
     println!("{kind}: {} parameters, {} tokens a step", start.config.num_parameters(), first.tokens);
     println!("loss {:.3} to {:.3}", first.loss, last.loss);
+    let digest: String = trained.checkpoint.digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("digest {digest}, the same on every run");
     println!("{:.0} tokens/s ({:.1} s)", trained.report.tokens as f64 / seconds, seconds);
     Ok(())
 }

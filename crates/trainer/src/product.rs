@@ -26,21 +26,26 @@ pub(crate) struct Matrix<'a> {
     pub(crate) width: usize,
 }
 
-/// `c = a·b`, rows `0..rows` of `c`, in tiles of eight rows. For the tile that begins at row i, `bounds(i)` gives the
-/// columns to compute, from 0, and the inner indices to sum over; the columns and the ends of the sums are multiples of
-/// [`LANES`] and of 8.
+/// Which part of a product to compute, in tiles of eight rows.
+pub(crate) struct Part<F> {
+    /// Rows of the product, from 0; a multiple of [`LANES`].
+    pub(crate) rows: usize,
+    /// From the first row of a tile to the columns to compute, from 0, and the inner indices to sum over. The columns are
+    /// a multiple of [`LANES`], both ends of the inner indices multiples of 8.
+    pub(crate) bounds: F,
+}
+
+/// `part` of `c = a·b`; the rest of `c` is left alone.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(
-    simd: S,
-    rows: usize,
-    bounds: impl Fn(usize) -> (usize, Range<usize>),
-    a: Matrix,
-    b: Matrix,
-    c: &mut [f32],
-) {
+pub(crate) fn multiply<S: Simd, F>(simd: S, part: Part<F>, a: Matrix, b: Matrix, c: &mut [f32])
+where
+    F: Fn(usize) -> (usize, Range<usize>),
+{
     tiles(
         simd,
-        (rows, bounds, b, c),
+        part,
+        b,
+        c,
         #[inline(always)]
         |i, inner, column, b, width| {
             let mut sums = [simd.splat_f32s(0.0); ROWS];
@@ -63,17 +68,15 @@ pub(crate) fn multiply<S: Simd>(
 
 /// As [`multiply`] with `aᵀ` in place of `a`: row i of the product sums column i of `a`.
 #[inline(always)]
-pub(crate) fn multiply_transposed<S: Simd>(
-    simd: S,
-    rows: usize,
-    bounds: impl Fn(usize) -> (usize, Range<usize>),
-    a: Matrix,
-    b: Matrix,
-    c: &mut [f32],
-) {
+pub(crate) fn multiply_transposed<S: Simd, F>(simd: S, part: Part<F>, a: Matrix, b: Matrix, c: &mut [f32])
+where
+    F: Fn(usize) -> (usize, Range<usize>),
+{
     tiles(
         simd,
-        (rows, bounds, b, c),
+        part,
+        b,
+        c,
         #[inline(always)]
         |i, inner, column, b, width| {
             let mut sums = [simd.splat_f32s(0.0); ROWS];
@@ -89,18 +92,18 @@ pub(crate) fn multiply_transposed<S: Simd>(
     );
 }
 
-/// Walks over the tiles of `c`: `tile` gets the first row, the inner indices, the column, and `b` with its width, the
+/// Fills the tiles of `part` in `c`: `tile` gets the first row, the inner indices, the column, and `b` with its width, the
 /// last three counted in registers.
 #[inline(always)]
-fn tiles<S: Simd>(
-    _: S,
-    (rows, bounds, b, c): (usize, impl Fn(usize) -> (usize, Range<usize>), Matrix, &mut [f32]),
-    tile: impl Fn(usize, Range<usize>, usize, &[S::f32s], usize) -> [S::f32s; ROWS],
-) {
+fn tiles<S: Simd, F, T>(_: S, part: Part<F>, b: Matrix, c: &mut [f32], tile: T)
+where
+    F: Fn(usize) -> (usize, Range<usize>),
+    T: Fn(usize, Range<usize>, usize, &[S::f32s], usize) -> [S::f32s; ROWS],
+{
     let width = b.width / S::F32_LANES;
     let ((b, _), (c, _)) = (S::as_simd_f32s(b.data), S::as_mut_simd_f32s(c));
-    for i in (0..rows).step_by(ROWS) {
-        let (columns, inner) = bounds(i);
+    for i in (0..part.rows).step_by(ROWS) {
+        let (columns, inner) = (part.bounds)(i);
         for column in 0..columns / S::F32_LANES {
             let sums = tile(i, inner.clone(), column, b, width);
             for (r, sum) in sums.into_iter().enumerate() {
@@ -142,11 +145,10 @@ mod tests {
             let [rows, inner, columns] = self.bounds;
             let b = Matrix { data: self.b, width: columns };
             let bounds = |i: usize| (columns, i..inner);
-            multiply(simd, rows, bounds, Matrix { data: self.a, width: inner }, b, &mut self.c[0]);
+            multiply(simd, Part { rows, bounds }, Matrix { data: self.a, width: inner }, b, &mut self.c[0]);
             multiply_transposed(
                 simd,
-                rows,
-                bounds,
+                Part { rows, bounds },
                 Matrix { data: self.a_t, width: rows },
                 b,
                 &mut self.c[1],

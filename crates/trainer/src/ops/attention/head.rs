@@ -5,7 +5,7 @@
 
 use pulp::Simd;
 
-use crate::product::{Matrix, multiply, multiply_transposed, padded};
+use crate::product::{Matrix, Part, multiply, multiply_transposed, padded};
 use crate::simd::{LANES, dot, exp, largest, sum};
 
 /// Half of [`LANES`]: rows of a tile of the product.
@@ -74,22 +74,22 @@ impl Extent {
     /// `s = q·kᵀ`, causal.
     #[inline(always)]
     pub(super) fn scores<S: Simd>(self, simd: S, query: &[f32], key_t: &[f32], s: &mut [f32]) {
-        let bounds = |i| (Self::causal(i), 0..self.dim);
-        multiply(simd, self.rows(), bounds, self.tokens_by_dim(query), self.by_tokens(key_t), s);
+        let part = Part { rows: self.rows(), bounds: |i| (Self::causal(i), 0..self.dim) };
+        multiply(simd, part, self.tokens_by_dim(query), self.by_tokens(key_t), s);
     }
 
     /// `o = p·v` with a causal p; also `∂q = ∂s·k`.
     #[inline(always)]
     pub(super) fn weighted<S: Simd>(self, simd: S, p: &[f32], value: &[f32], out: &mut [f32]) {
-        let bounds = |i| (self.dim, 0..i + TILE_ROWS);
-        multiply(simd, self.rows(), bounds, self.by_tokens(p), self.tokens_by_dim(value), out);
+        let part = Part { rows: self.rows(), bounds: |i| (self.dim, 0..i + TILE_ROWS) };
+        multiply(simd, part, self.by_tokens(p), self.tokens_by_dim(value), out);
     }
 
     /// `∂v = pᵀ·∂o` with a causal p; also `∂k = ∂sᵀ·q`.
     #[inline(always)]
     pub(super) fn weighted_back<S: Simd>(self, simd: S, p: &[f32], d_out: &[f32], d_value: &mut [f32]) {
-        let bounds = |j| (self.dim, j..self.rows());
-        multiply_transposed(simd, self.rows(), bounds, self.by_tokens(p), self.tokens_by_dim(d_out), d_value);
+        let part = Part { rows: self.rows(), bounds: |j| (self.dim, j..self.rows()) };
+        multiply_transposed(simd, part, self.by_tokens(p), self.tokens_by_dim(d_out), d_value);
     }
 
     /// Turns ∂p into ∂s in place: `∂s = p ∘ (∂p − Σ p∘∂p)` by rows.
