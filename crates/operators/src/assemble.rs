@@ -43,7 +43,7 @@ fn node(
         body: operator.body(&StepContext { plan, step }, env)?,
         ports: step.ports.len(),
         model: step.models.first().map(|used| wire_of_model(plan, &used.model, slots)),
-        width: inlet.map_or(step.ports[0].columns.len(), |inlet| inlet.columns.len()),
+        width: inlet.map_or(0, |inlet| inlet.columns.len()),
         per_round: step.per_round,
     })
 }

@@ -4,10 +4,18 @@
 //! weakest kind of stage that can do it; then its line in the catalog below.
 
 mod assemble;
+mod cells;
+pub mod codes;
 mod draws;
 mod env;
+mod fields;
+mod input;
 mod operator;
+mod random;
 mod statistics;
+mod template;
+#[cfg(test)]
+mod testing;
 mod text;
 
 pub use assemble::{assemble, feeds};
@@ -26,7 +34,14 @@ macro_rules! catalog {
 }
 
 catalog! {
+    read::Read,
+    generate::Generate,
     sample::Sample,
+    render::Render,
+    extract::Extract,
+    verify::Verify,
+    critique::Critique,
+    balance::Balance,
     write::Write,
     train::Train,
     evaluate::Evaluate,

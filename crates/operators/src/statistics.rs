@@ -2,6 +2,8 @@
 
 use flow_data::Id;
 
+use crate::random::below;
+
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 1000;
 
@@ -36,15 +38,6 @@ pub(crate) fn bootstrap(values: &[f64], seed: u64) -> Estimate {
     means.sort_by(f64::total_cmp);
     let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
     Estimate { value: mean(values.iter().sum()), low: at(0.025), high: at(0.975) }
-}
-
-/// A uniform index below `n` from a SplitMix64 state.
-fn below(state: &mut u64, n: usize) -> usize {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((u128::from(z ^ (z >> 31)) * n as u128) >> 64) as usize
 }
 
 #[cfg(test)]
@@ -82,13 +75,5 @@ mod tests {
         // The normal interval of a share p over n values is p ± 1.96 sqrt(p(1-p)/n).
         let normal = 2.0 * 1.96 * (many.value * (1.0 - many.value) / 3000.0).sqrt();
         assert!(((many.high - many.low) / normal - 1.0).abs() < 0.1);
-    }
-
-    #[test]
-    fn indices_are_uniform() {
-        let mut state = 7;
-        let mut seen = [0; 10];
-        (0..10_000).for_each(|_| seen[below(&mut state, 10)] += 1);
-        assert!(seen.iter().all(|count| (900..1100).contains(count)), "{seen:?}");
     }
 }

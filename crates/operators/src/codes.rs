@@ -1,0 +1,23 @@
+//! The mistakes of data: E04.. files that cannot be read as the pipeline says.
+
+flow_spec::codes! {
+    UNREADABLE = "E0401", "a file cannot be read",
+        "The file does not exist, may not be read, or is not whole. Paths are relative to the folder in which `flow` runs. \
+         A Parquet file that was cut off has no footer and must be written again.",
+        wrong "steps: {q: {op: read, path: no-such-file.jsonl}, s: {op: write, from: q, path: out}}",
+        right "steps: {q: {op: read, path: train.jsonl}, s: {op: write, from: q, path: out}}";
+    NO_FIELD = "E0402", "a file has no such column",
+        "A column is read from the input's column of the same name, unless `fields` gives the name it has there. A dotted \
+         name leads into nested objects. The message lists what the file has.",
+        wrong "steps: {q: {op: read, path: train.jsonl, fields: {prompt: no_such_column}}, s: {op: write, from: q, path: out}}",
+        right "steps: {q: {op: read, path: train.jsonl, fields: {prompt: question}}, s: {op: write, from: q, path: out}}";
+    DUPLICATE = "E0403", "two rows of a file claim one identity",
+        "Ids name a row in every result, so each may stand once in a file. Without `id`, rows are named by their content \
+         and may repeat.",
+        wrong "steps: {q: {op: read, path: train.jsonl, id: topic, fields: {prompt: question}}, s: {op: write, from: q, path: out}}",
+        right "steps: {q: {op: read, path: train.jsonl, fields: {prompt: question}}, s: {op: write, from: q, path: out}}";
+    EXHAUSTED = "E0404", "there are not that many distinct problems",
+        "`generate` makes each problem once. Ask for fewer, or for higher levels, which have more.",
+        wrong "steps: {q: {op: generate, n: 100000000, levels: [1]}, s: {op: write, from: q, path: out}}",
+        right "steps: {q: {op: generate, n: 1000, levels: [1]}, s: {op: write, from: q, path: out}}";
+}

@@ -1,0 +1,174 @@
+//! Which fields of an input file become which columns.
+
+use std::collections::BTreeMap;
+
+use flow_data::{Column, Columns, Type, Value, kind};
+use flow_dataflow::SourceError;
+use flow_plan::Problem;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::input::{InputFile, Record};
+
+/// The input's own names of the columns of a prompt; a dotted name leads into nested objects.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromptFields {
+    /// What names the row.
+    pub(crate) prompt_id: Option<String>,
+    /// The question; by default `prompt`.
+    pub(crate) prompt: Option<String>,
+    /// The known answer.
+    pub(crate) answer: Option<String>,
+    /// A worked solution.
+    pub(crate) solution: Option<String>,
+    /// Difficulty: a number, or a text that ends in one.
+    pub(crate) level: Option<String>,
+}
+
+/// The type of a further column.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub(crate) enum ColumnType {
+    /// true or false.
+    #[serde(rename = "bool")]
+    Bool,
+    /// 64-bit integer.
+    #[serde(rename = "int")]
+    Int,
+    /// 64-bit float.
+    #[serde(rename = "float")]
+    Float,
+    /// Text.
+    #[serde(rename = "text")]
+    Text,
+    /// List of texts.
+    #[serde(rename = "list<text>")]
+    Texts,
+    /// List of 32-bit floats.
+    #[serde(rename = "list<float>")]
+    Floats,
+}
+
+impl ColumnType {
+    pub(crate) fn kind(self) -> Type {
+        match self {
+            ColumnType::Bool => Type::Bool,
+            ColumnType::Int => Type::Int,
+            ColumnType::Float => Type::Float,
+            ColumnType::Text => Type::Text,
+            ColumnType::Texts => Type::Texts,
+            ColumnType::Floats => Type::Floats,
+        }
+    }
+}
+
+/// The columns that `extra` adds to `columns`; the problems of names that those have already.
+pub(crate) fn with_extra(
+    columns: &Columns,
+    extra: &BTreeMap<String, ColumnType>,
+) -> Result<Columns, Vec<Problem>> {
+    let taken = extra.keys().filter(|name| columns.index(name).is_some());
+    let problem = |name: &String| {
+        let words = format!("column `{name}` is there already");
+        Problem::new(&format!("extra.{name}"), words)
+            .with_help(format!("name it under `fields`: `{name}: {name}`"))
+    };
+    let problems: Vec<Problem> = taken.map(problem).collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let column =
+        |(name, kind): (&String, &ColumnType)| Column::new(name, kind.kind(), true, "A column of the input.");
+    Ok(columns.extended(&Columns::new(extra.iter().map(column))))
+}
+
+/// One field to be read.
+pub(crate) struct Field {
+    /// Its name in the input.
+    pub(crate) name: String,
+    pub(crate) kind: Type,
+    /// Whether the cell may be null.
+    pub(crate) nullable: bool,
+    /// Whether every record must have it: it was asked for by name.
+    pub(crate) required: bool,
+}
+
+/// Why a record is no row.
+pub(crate) struct Flaw {
+    pub(crate) reason: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Field {
+    /// The column `name` of the record kind `of`, under the name that `given` says.
+    pub(crate) fn of_kind(of: &str, name: &str, given: Option<&String>) -> Self {
+        let column = kind(of).columns().get(name).expect("the caller names a column of the kind");
+        Self {
+            name: given.map_or(name, String::as_str).to_owned(),
+            kind: column.kind,
+            nullable: column.nullable,
+            required: given.is_some(),
+        }
+    }
+
+    /// A further column.
+    pub(crate) fn extra(name: &str, kind: ColumnType) -> Self {
+        Self { name: name.to_owned(), kind: kind.kind(), nullable: true, required: true }
+    }
+
+    /// The cell of `record`.
+    pub(crate) fn read(&self, record: &Record) -> Result<Value, Flaw> {
+        let Self { name, kind, .. } = self;
+        let missing = |detail| Flaw { reason: "missing_field", detail };
+        match record.cell(name, *kind) {
+            Err(found) => Err(Flaw {
+                reason: "ill_typed",
+                detail: format!("expected {kind} in `{name}`, found {found}"),
+            }),
+            Ok(None) if self.required => Err(missing(format!("there is no field `{name}`"))),
+            Ok(None | Some(Value::Null)) if !self.nullable => {
+                Err(missing(format!("field `{name}` is empty")))
+            }
+            Ok(value) => Ok(value.unwrap_or(Value::Null)),
+        }
+    }
+}
+
+/// The columns of the record kind `prompt`. The id is null where the input has none.
+pub(crate) fn prompt_fields(fields: &PromptFields) -> Vec<Field> {
+    let prompt = fields.prompt.clone().unwrap_or_else(|| "prompt".to_owned());
+    let id = Field::of_kind("prompt", "prompt_id", fields.prompt_id.as_ref());
+    vec![
+        Field { nullable: !id.required, ..id },
+        Field::of_kind("prompt", "prompt", Some(&prompt)),
+        Field::of_kind("prompt", "answer", fields.answer.as_ref()),
+        Field::of_kind("prompt", "solution", fields.solution.as_ref()),
+        Field::of_kind("prompt", "level", fields.level.as_ref()),
+    ]
+}
+
+/// Remembers which required fields any record had: one that none had is the pipeline's mistake, not the rows'.
+#[derive(Default)]
+pub(crate) struct Seen {
+    names: Vec<String>,
+    seen: Vec<bool>,
+}
+
+impl Seen {
+    /// Takes note of `record`.
+    pub(crate) fn note(&mut self, record: &Record, fields: &[Field]) {
+        if self.names.is_empty() {
+            self.names = record.names();
+        }
+        self.seen.resize(fields.len(), false);
+        for (seen, field) in self.seen.iter_mut().zip(fields) {
+            *seen = *seen || record.has(&field.name);
+        }
+    }
+
+    /// Errs when records were read and a required field was in none.
+    pub(crate) fn check(&self, file: &InputFile, fields: &[Field]) -> Result<(), SourceError> {
+        let absent = fields.iter().zip(&self.seen).find(|(field, seen)| field.required && !**seen);
+        absent.map_or(Ok(()), |(field, _)| Err(file.no_field(&field.name, &self.names)))
+    }
+}

@@ -1,0 +1,201 @@
+//! Files of rows, JSON lines and Parquet: a record at a time, each with its place.
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flow_data::{Columns, Type, Value};
+use flow_dataflow::SourceError;
+use flow_plan::Problem;
+use flow_store::{Error, JsonLines, TableReader, read_jsonl};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use crate::cells::{fit, from_json};
+use crate::codes;
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Parquet.
+    Parquet,
+}
+
+/// A file and how it is written.
+pub(crate) struct InputFile {
+    path: PathBuf,
+    format: Format,
+}
+
+impl InputFile {
+    /// The file at `path`, in the format that its extension says where none is given.
+    pub(crate) fn new(path: &str, format: Option<Format>) -> Result<Self, Problem> {
+        let path = PathBuf::from(path);
+        let by_extension = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("jsonl" | "ndjson") => Some(Format::Jsonl),
+            Some("parquet") => Some(Format::Parquet),
+            _ => None,
+        };
+        match format.or(by_extension) {
+            Some(format) => Ok(Self { path, format }),
+            None => {
+                let words =
+                    format!("expected a path that ends in .jsonl or .parquet, found \"{}\"", path.display());
+                Err(Problem::new("path", words).with_help("add `format: jsonl` or `format: parquet`"))
+            }
+        }
+    }
+
+    /// The records in the order of the file. Of a Parquet file only the columns in `names` are read; errs when it has
+    /// not all of those in `required`.
+    pub(crate) fn records(&self, names: &[&str], required: &[&str]) -> Result<Records, SourceError> {
+        let failed = |error| refused(&self.path, &error);
+        let reader = match self.format {
+            Format::Jsonl => Reader::Lines(read_jsonl(&self.path).map_err(failed)?),
+            Format::Parquet => {
+                let mut present = Vec::new();
+                for name in names {
+                    match TableReader::open(&self.path, Some(&[*name])) {
+                        Ok(_) => present.push(*name),
+                        Err(Error::NoColumn { .. }) if !required.contains(name) => {}
+                        Err(error) => return Err(failed(error)),
+                    }
+                }
+                let table = TableReader::open(&self.path, Some(&present)).map_err(failed)?;
+                let columns = Arc::new(table.columns().clone());
+                Reader::Table { table, columns, batch: Vec::new().into_iter(), at: 0 }
+            }
+        };
+        Ok(Records { path: self.path.clone(), reader })
+    }
+
+    /// A place as people write it: `train.jsonl:17` for a line (from 1), `train.parquet row 17` for a row (from 0).
+    pub(crate) fn place(&self, at: u64) -> String {
+        match self.format {
+            Format::Jsonl => format!("{}:{at}", self.path.display()),
+            Format::Parquet => format!("{} row {at}", self.path.display()),
+        }
+    }
+
+    /// The error of a column that no record has; `known` are the names that the first record has.
+    pub(crate) fn no_field(&self, name: &str, known: &[String]) -> SourceError {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        SourceError {
+            code: codes::NO_FIELD.id,
+            message: format!("no row of `{}` has a field `{name}`", self.path.display()),
+            help: Some(flow_spec::help_with_names(name, "its fields", &known)),
+        }
+    }
+
+    /// The error of an identity that stands in two places.
+    pub(crate) fn duplicate(&self, identity: &str, first: u64, second: u64) -> SourceError {
+        SourceError {
+            code: codes::DUPLICATE.id,
+            message: format!(
+                "{identity} stands twice: at {} and at {}",
+                self.place(first),
+                self.place(second)
+            ),
+            help: Some(
+                "name a column of unique values, or none: rows are then named by their content".to_owned(),
+            ),
+        }
+    }
+}
+
+fn refused(path: &Path, error: &Error) -> SourceError {
+    let help = match error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound && path.is_relative() => {
+            Some("paths are relative to the folder in which `flow` runs")
+        }
+        Error::Parquet { .. } => Some("write the file again: it is cut short, damaged or no Parquet"),
+        Error::NoColumn { .. } => Some("name the file's own column under `fields`"),
+        _ => None,
+    };
+    let code = if matches!(error, Error::NoColumn { .. }) { codes::NO_FIELD } else { codes::UNREADABLE };
+    SourceError { code: code.id, message: crate::text::chain(error), help: help.map(str::to_owned) }
+}
+
+/// Yields (line from 1 or row from 0, record or why there is none). The outer error is the file's.
+pub(crate) struct Records {
+    path: PathBuf,
+    reader: Reader,
+}
+
+enum Reader {
+    Lines(JsonLines<BufReader<File>>),
+    Table { table: TableReader, columns: Arc<Columns>, batch: std::vec::IntoIter<Vec<Value>>, at: u64 },
+}
+
+impl Iterator for Records {
+    type Item = Result<(u64, Result<Record, String>), SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.reader {
+            Reader::Lines(lines) => {
+                let line = lines.next()?.map_err(|error| refused(&self.path, &error));
+                let record =
+                    |line: Result<_, flow_store::LineError>| line.map(Record::Json).map_err(|bad| bad.reason);
+                Some(line.map(|line| (lines.line(), record(line))))
+            }
+            Reader::Table { table, columns, batch, at } => loop {
+                if let Some(cells) = batch.next() {
+                    *at += 1;
+                    return Some(Ok((*at - 1, Ok(Record::Table(columns.clone(), cells)))));
+                }
+                match table.next()? {
+                    Ok(rows) => *batch = rows.into_iter(),
+                    Err(error) => return Some(Err(refused(&self.path, &error))),
+                }
+            },
+        }
+    }
+}
+
+/// One row of a file.
+pub(crate) enum Record {
+    /// A line.
+    Json(Map<String, Json>),
+    /// A row of a table.
+    Table(Arc<Columns>, Vec<Value>),
+}
+
+impl Record {
+    /// The cell `name` as `kind`; `None` when the record has none. In JSON, a dotted name leads into nested objects,
+    /// unless a key is written so. Errs with what was found where the type does not fit.
+    pub(crate) fn cell(&self, name: &str, kind: Type) -> Result<Option<Value>, String> {
+        let value = match self {
+            Record::Json(map) => find(map, name).map(from_json).transpose()?,
+            Record::Table(columns, cells) => columns.index(name).map(|at| cells[at].clone()),
+        };
+        value.map(|value| fit(value, kind)).transpose()
+    }
+
+    /// Whether the record has a cell of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Record::Json(map) => find(map, name).is_some(),
+            Record::Table(columns, _) => columns.index(name).is_some(),
+        }
+    }
+
+    /// The outermost names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        match self {
+            Record::Json(map) => map.keys().cloned().collect(),
+            Record::Table(columns, _) => columns.names().map(str::to_owned).collect(),
+        }
+    }
+}
+
+fn find<'a>(map: &'a Map<String, Json>, name: &str) -> Option<&'a Json> {
+    map.get(name).or_else(|| {
+        let (outer, inner) = name.split_once('.')?;
+        find(map.get(outer)?.as_object()?, inner)
+    })
+}

@@ -1,0 +1,171 @@
+//! `read` takes prompts from a file: JSON lines or Parquet.
+//!
+//! `fields` says what the columns of a prompt are called in the file; those not named there are taken from the column
+//! of the same name where the file has it, and are null elsewhere. Only a prompt must be there. A number is text as it
+//! is written, and a level may be written in words (`Level 5`).
+//!
+//! A row is named by its `id`, else by its prompt (with a number where the same prompt stands again): correcting an
+//! answer or adding rows keeps what was drawn for a prompt. Paths are relative to the folder in which `flow` runs.
+//!
+//! Ports: `out`, one row per record: the record `prompt` followed by the columns of `extra`.
+//!
+//! Rejects: `malformed` (no JSON object), `missing_field` (not there, or null where it must not be), `ill_typed`; the
+//! detail begins with the place. A file that cannot be read, a column that no row has and an id that stands twice end
+//! the run.
+//!
+//! Cost: reads the file once; keeps about 50 bytes a row until it is read.
+//!
+//! ```yaml
+//! questions: {op: read, path: data/train.jsonl, fields: {prompt: question, answer: answer}, limit: 2000}
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use flow_data::{Heap, Id, Value, kind};
+use flow_dataflow::{Body, Out, Source, SourceError};
+use flow_plan::{Arity, Input, Problem, Shape};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::fields::{ColumnType, Field, Flaw, PromptFields, Seen, prompt_fields, with_extra};
+use crate::input::{Format, InputFile};
+use crate::{BuildError, Definition, Env, StepContext};
+
+/// Options of `read`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The file.
+    path: String,
+    /// How it is written; by default what its extension says: `.jsonl`, `.ndjson` or `.parquet`.
+    format: Option<Format>,
+    /// What the columns of a prompt are called in the file.
+    #[serde(default)]
+    fields: PromptFields,
+    /// Column that names a row, unique in the file; the same as `fields.prompt_id`.
+    id: Option<String>,
+    /// Further columns of the file with their types.
+    #[serde(default)]
+    extra: BTreeMap<String, ColumnType>,
+    /// Reads at most so many records, at least 1; by default all.
+    #[schemars(range(min = 1))]
+    limit: Option<u64>,
+}
+
+/// The operator.
+pub(crate) struct Read;
+
+impl Definition for Read {
+    const NAME: &'static str = "read";
+    const SOURCE: &'static str = include_str!("read.rs");
+    const ARITY: Arity = Arity::None;
+    type Config = Config;
+
+    fn shape(config: &Config, _: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
+        let mut problems: Vec<Problem> =
+            InputFile::new(&config.path, config.format).err().into_iter().collect();
+        if config.id.is_some() && config.fields.prompt_id.is_some() {
+            problems.push(
+                Problem::new("id", "`id` and `fields.prompt_id` are the same").with_help("keep one of them"),
+            );
+        }
+        let columns = with_extra(kind("prompt").columns(), &config.extra);
+        problems.extend(columns.as_ref().err().into_iter().flatten().cloned());
+        match columns {
+            Ok(columns) if problems.is_empty() => Ok(Shape::new(columns)),
+            _ => Err(problems),
+        }
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
+        let file = InputFile::new(&config.path, config.format);
+        let fields = PromptFields { prompt_id: config.id.or(config.fields.prompt_id), ..config.fields };
+        let extra = config.extra.iter().map(|(name, kind)| Field::extra(name, *kind));
+        let reader = Reader {
+            file: file.map_err(|problem| BuildError::step(&step.step.name, problem.message))?,
+            fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
+            limit: config.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        };
+        Ok(Body::Source(Arc::new(reader)))
+    }
+}
+
+struct Reader {
+    file: InputFile,
+    /// The columns of a prompt, then further ones.
+    fields: Vec<Field>,
+    limit: usize,
+}
+
+impl Source for Reader {
+    fn load(&self, _: &Heap, out: &mut Out<'_>) -> Result<(), SourceError> {
+        let names: Vec<&str> = self.fields.iter().map(|field| &*field.name).collect();
+        let required: Vec<&str> =
+            self.fields.iter().filter(|field| field.required).map(|field| &*field.name).collect();
+        let mut seen = Seen::default();
+        let mut identities = Identities::default();
+        for record in self.file.records(&names, &required)?.take(self.limit) {
+            let (at, record) = record?;
+            let cells = record.map_err(|detail| Flaw { reason: "malformed", detail }).and_then(|record| {
+                seen.note(&record, &self.fields);
+                self.fields.iter().map(|field| field.read(&record)).collect::<Result<Vec<Value>, Flaw>>()
+            });
+            match cells {
+                Ok(cells) => {
+                    let cells = identities.named(cells);
+                    let id = prompt_row(&cells[0]);
+                    if let Some(first) = identities.places.insert(id, at) {
+                        return Err(self.file.duplicate(&format!("the id {:?}", text(&cells[0])), first, at));
+                    }
+                    out.create(0, 0, id, cells);
+                }
+                Err(Flaw { reason, detail }) => {
+                    let place = self.file.place(at);
+                    out.reject_new(&place, reason, format!("{place}: {detail}"));
+                }
+            }
+        }
+        seen.check(&self.file, &self.fields)
+    }
+}
+
+/// The identity of the row whose `prompt_id` this is.
+pub(crate) fn prompt_row(prompt_id: &Value) -> Id {
+    Id::of("prompt", [text(prompt_id).as_bytes()])
+}
+
+/// The `prompt_id` of the `occurrence`-th row (from 0) with this prompt.
+pub(crate) fn content_id(prompt: &Value, occurrence: u64) -> Value {
+    let parts = [text(prompt).as_bytes(), &occurrence.to_le_bytes()];
+    Id::of("prompt_id", parts).to_string().into()
+}
+
+fn text(value: &Value) -> &str {
+    match value {
+        Value::Text(text) => text,
+        _ => "",
+    }
+}
+
+/// What names rows, so far.
+#[derive(Default)]
+struct Identities {
+    places: HashMap<Id, u64>,
+    occurrences: HashMap<Id, u64>,
+}
+
+impl Identities {
+    /// `cells`, which begin with id and prompt; an id that is null is made of the prompt.
+    fn named(&mut self, mut cells: Vec<Value>) -> Vec<Value> {
+        if cells[0] == Value::Null {
+            let occurrence = self.occurrences.entry(prompt_row(&cells[1])).or_default();
+            cells[0] = content_id(&cells[1], *occurrence);
+            *occurrence += 1;
+        }
+        cells
+    }
+}
+
+#[cfg(test)]
+mod tests;

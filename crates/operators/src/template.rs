@@ -1,0 +1,94 @@
+//! Texts made of a row's columns, in the Jinja language.
+
+use flow_data::{Columns, Item, Value};
+use flow_plan::{Input, Problem};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+
+const NAME: &str = "template";
+
+/// A template whose variables are columns. Printing a null or a name that is no column is an error, never an empty
+/// text.
+pub(crate) struct Template {
+    environment: Environment<'static>,
+    /// Name and position of each column that the template mentions.
+    used: Vec<(String, usize)>,
+}
+
+impl Template {
+    /// The template `text` over rows with `columns`. Errs where the text is no template.
+    pub(crate) fn new(text: &str, columns: &Columns) -> Result<Self, Error> {
+        let environment = environment(text)?;
+        let names = names(&environment)?;
+        let used = names.into_iter().filter_map(|name| columns.index(&name).map(|at| (name, at))).collect();
+        Ok(Self { environment, used })
+    }
+
+    /// What is wrong with the template `text` under the config key `key`: its syntax, or names of no column.
+    pub(crate) fn check(key: &str, text: &str, input: &Input<'_>) -> Vec<Problem> {
+        match environment(text).and_then(|environment| names(&environment)) {
+            Err(error) => {
+                let line = error.line().map(|line| format!(" in line {line}")).unwrap_or_default();
+                vec![Problem::new(
+                    key,
+                    format!("expected a template, found an error{line}: {}", reason(&error)),
+                )]
+            }
+            Ok(names) => names.iter().filter_map(|name| input.column(key, name).err()).collect(),
+        }
+    }
+
+    /// The text for `item`. Errs with the reason for people.
+    pub(crate) fn render(&self, item: &Item) -> Result<String, String> {
+        let cells = self.used.iter().map(|(name, at)| (name.as_str(), variable(item.get(*at))));
+        let context = minijinja::Value::from_pairs(cells);
+        let text = self.environment.get_template(NAME).and_then(|template| template.render(context));
+        text.map_err(|error| {
+            let nulls = self.used.iter().filter(|(_, at)| *item.get(*at) == Value::Null);
+            let nulls: Vec<String> = nulls.map(|(name, _)| format!("`{name}`")).collect();
+            match nulls.is_empty() {
+                true => reason(&error),
+                false => format!("{}; null in this row: {}", reason(&error), nulls.join(", ")),
+            }
+        })
+    }
+}
+
+fn environment(text: &str) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_formatter(|out, state, value| match value.is_none() {
+        true => Err(Error::new(ErrorKind::UndefinedError, "a null is printed")),
+        false => minijinja::escape_formatter(out, state, value),
+    });
+    environment.add_template_owned(NAME, text.to_owned())?;
+    Ok(environment)
+}
+
+/// The variables of the template that it does not set itself, in alphabetical order.
+fn names(environment: &Environment<'_>) -> Result<Vec<String>, Error> {
+    let undeclared = environment.get_template(NAME)?.undeclared_variables(false);
+    let is_global = |name: &String| environment.globals().any(|(global, _)| global == name);
+    let mut names: Vec<String> = undeclared.into_iter().filter(|name| !is_global(name)).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// A cell as templates see it.
+fn variable(cell: &Value) -> minijinja::Value {
+    match cell {
+        Value::Null => ().into(),
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Text(text) => text.clone().into(),
+        Value::Texts(texts) => texts.iter().cloned().collect(),
+        Value::Floats(floats) => floats.iter().copied().collect(),
+    }
+}
+
+fn reason(error: &Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+}
