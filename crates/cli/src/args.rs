@@ -70,7 +70,8 @@ impl Overlay {
     /// The changes together with this process's environment. Variables that are not UTF-8 cannot be named in YAML.
     pub(crate) fn options(&self) -> Options {
         let pairs = std::env::vars_os();
-        let environment = pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment =
+            pairs.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Options { profile: self.profile.clone(), set: self.set.clone(), environment: environment.collect() }
     }
 }

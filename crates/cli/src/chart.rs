@@ -1,22 +1,28 @@
 //! Text in columns.
 
-/// Lines of cells padded to equal width, the last column left ragged. Numbers stand to the right of their column.
+/// Lines of cells padded to equal width. A column of numbers under a heading stands to the right.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
-    let width = |at: usize| rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..).map_while(width).collect();
+    let columns: Vec<(usize, bool)> = (0..).map_while(|at| measure(rows, at)).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
+        for (cell, (width, right)) in row.iter().zip(&columns) {
             let padding = " ".repeat(width - cell.chars().count());
-            let parts = if is_number(cell) { [padding.as_str(), cell] } else { [cell, padding.as_str()] };
-            line.extend(parts);
+            line.extend(if *right { [padding.as_str(), cell] } else { [cell, padding.as_str()] });
             line.push_str("  ");
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+/// Width of the column at `at`, and whether it stands to the right; none past the last.
+fn measure(rows: &[Vec<String>], at: usize) -> Option<(usize, bool)> {
+    let cells: Vec<&String> = rows.iter().filter_map(|row| row.get(at)).collect();
+    let width = cells.iter().map(|cell| cell.chars().count()).max()?;
+    let is_number = |cell: &&String| cell.chars().all(|c| c.is_ascii_digit() || c == ',');
+    Some((width, cells.len() > 1 && cells[1..].iter().all(is_number)))
 }
 
 /// The number with commas between groups of three digits.
@@ -32,10 +38,6 @@ pub(crate) fn grouped(n: i64) -> String {
     text
 }
 
-fn is_number(cell: &str) -> bool {
-    !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit() || c == ',')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,8 +45,9 @@ mod tests {
     #[test]
     fn words_stand_left_and_numbers_right() {
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let text = columns(&[row(["step", "rows", "note"]), row(["é", "1,200", ""]), row(["longer", "7", "x"])]);
-        assert_eq!(text, "step    rows   note\né       1,200\nlonger      7  x\n");
+        let text =
+            columns(&[row(["step", "rows", "note"]), row(["é", "1,200", ""]), row(["longer", "7", "x"])]);
+        assert_eq!(text, "step     rows  note\né       1,200\nlonger      7  x\n");
     }
 
     #[test]

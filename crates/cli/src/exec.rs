@@ -62,9 +62,8 @@ pub(crate) fn exec(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let models = Arc::new(Models::new(&args.store.join("models")));
     let digests = models::declare(&pipeline, &models)?;
     let env = Env { threads: args.threads(), models: models.clone() };
-    let network = assemble(&pipeline.plan, catalog, &env).map_err(|error| {
-        pipeline.halt_at_step(Exit::Invalid, &codes::SETUP, &error.step, error.message)
-    })?;
+    let network = assemble(&pipeline.plan, catalog, &env)
+        .map_err(|error| pipeline.halt_at_step(Exit::Invalid, &codes::SETUP, &error.step, error.message))?;
     let outputs = Outputs::open(&pipeline, &digests)?;
     let captures = Captures::of(&pipeline.plan);
     let mut driver = start(network, &store, args, &captures, digests)?;
@@ -97,8 +96,7 @@ fn start(
     digests: Vec<flow_data::Id>,
 ) -> Result<Driver, Halt> {
     let workers = usize::from(args.workers);
-    let session =
-        Session::start(Arc::new(network), Arc::default(), store.memo(), workers, captures.ports());
+    let session = Session::start(Arc::new(network), Arc::default(), store.memo(), workers, captures.ports());
     Ok(Driver::new(session.map_err(|error| session_halt(&error))?, digests))
 }
 

@@ -25,8 +25,8 @@ pub(crate) fn explain(args: &Args) -> Result<Exit, Halt> {
         Some(code) => term::data(&text(code)).map(|()| Exit::Done),
         None => {
             let near = suggest(&wanted.to_uppercase(), all().map(|code| code.id));
-            let near = near.map(|id| format!(", did you mean {id}?")).unwrap_or_default();
-            term::tell(&format!("there is no code `{wanted}`{near} `flow explain` lists all\n"));
+            let near = near.map(|id| format!(" (did you mean {id}?)")).unwrap_or_default();
+            term::tell(&format!("there is no code `{wanted}`{near}; `flow explain` lists all\n"));
             Ok(Exit::Usage)
         }
     }
@@ -34,7 +34,8 @@ pub(crate) fn explain(args: &Args) -> Result<Exit, Halt> {
 
 /// Every code of the program, in order.
 fn all() -> impl Iterator<Item = &'static Code> {
-    let tables = [flow_spec::codes::CODES, flow_plan::codes::CODES, codes::CODES];
+    let tables =
+        [flow_spec::codes::CODES, flow_plan::codes::CODES, flow_operators::codes::CODES, codes::CODES];
     let mut codes: Vec<&Code> = tables.into_iter().flatten().collect();
     codes.sort_by_key(|code| code.id);
     codes.into_iter()

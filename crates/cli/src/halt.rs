@@ -37,10 +37,9 @@ impl Halt {
 
     /// Ends with mistakes that have places in `sources`.
     pub(crate) fn located(exit: Exit, diagnostics: &[Diagnostic], sources: &Sources) -> Self {
-        let told = diagnostics.iter().map(|diagnostic| Told {
-            text: render(diagnostic, sources),
-            json: to_json(diagnostic, sources),
-        });
+        let told = diagnostics
+            .iter()
+            .map(|diagnostic| Told { text: render(diagnostic, sources), json: to_json(diagnostic, sources) });
         Self { exit, told: told.collect() }
     }
 

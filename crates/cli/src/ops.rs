@@ -27,8 +27,8 @@ pub(crate) fn ops(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
         Some(operator) => term::data(&reference(*operator)).map(|()| Exit::Done),
         None => {
             let near = suggest(name, catalog.iter().map(|operator| operator.name()));
-            let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
-            term::tell(&format!("there is no operator `{name}`{near} `flow ops` lists all\n"));
+            let near = near.map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+            term::tell(&format!("there is no operator `{name}`{near}; `flow ops` lists all\n"));
             Ok(Exit::Usage)
         }
     }
@@ -48,13 +48,15 @@ fn reference(operator: &dyn Operator) -> String {
 /// The operator's header as Markdown.
 fn header(operator: &dyn Operator) -> String {
     let lines = operator.header().lines();
-    let text = |line: &str| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n";
+    let text =
+        |line: &str| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n";
     lines.map(text).collect()
 }
 
 /// A line for each key: name, what it takes, what it means.
 fn keys(schema: &Json) -> String {
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     let row = |(name, rule): (&String, &Json)| {
         let need = match rule.get("default") {
             Some(default) if !default.is_null() => format!("default {default}"),
@@ -86,7 +88,12 @@ fn kind(rule: &Json, root: &Json) -> String {
         return value.to_string();
     }
     if let Some(values) = rule["enum"].as_array() {
-        return values.iter().filter(|value| !value.is_null()).map(Json::to_string).collect::<Vec<_>>().join(" or ");
+        return values
+            .iter()
+            .filter(|value| !value.is_null())
+            .map(Json::to_string)
+            .collect::<Vec<_>>()
+            .join(" or ");
     }
     match &rule["type"] {
         Json::String(name) if name == "array" => format!("list of {}", kind(&rule["items"], root)),

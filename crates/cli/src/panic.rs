@@ -12,6 +12,10 @@ pub(crate) fn report_plainly() {
 fn message(info: &PanicHookInfo<'_>) -> String {
     let code = codes::FAULT;
     let words = info.payload_as_str().unwrap_or("no words were left");
-    let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
-    format!("error[{}]: {}: {words}{place}\n = help: nothing half done was published; please report it with the pipeline\n", code.id, code.title)
+    let place =
+        info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+    format!(
+        "error[{}]: {}: {words}{place}\n = help: nothing half done was published; please report it with the pipeline\n",
+        code.id, code.title
+    )
 }

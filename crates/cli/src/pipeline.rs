@@ -53,7 +53,9 @@ pub(crate) fn check(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Res
 /// The pipeline at `path`, ready to be used; tells its warnings.
 pub(crate) fn load(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Pipeline, Halt> {
     let Checked { sources, diagnostics, planned } = check(catalog, path, overlay)?;
-    let Some((spec, plan)) = planned else { return Err(Halt::located(Exit::Invalid, &diagnostics, &sources)) };
+    let Some((spec, plan)) = planned else {
+        return Err(Halt::located(Exit::Invalid, &diagnostics, &sources));
+    };
     let warnings: Vec<String> = diagnostics.iter().map(|warning| render(warning, &sources)).collect();
     term::tell(&warnings.join("\n"));
     Ok(Pipeline { sources, spec, plan })
@@ -68,7 +70,13 @@ impl Pipeline {
     }
 
     /// Ends with one mistake at the name of a step.
-    pub(crate) fn halt_at_step(&self, exit: Exit, code: &Code, step: &str, message: impl Into<String>) -> Halt {
+    pub(crate) fn halt_at_step(
+        &self,
+        exit: Exit,
+        code: &Code,
+        step: &str,
+        message: impl Into<String>,
+    ) -> Halt {
         let mut diagnostic = Diagnostic::new(code, self.spec.key_span(&format!("steps.{step}")), message);
         self.spec.redact(&mut diagnostic);
         Halt::located(exit, &[diagnostic], &self.sources)

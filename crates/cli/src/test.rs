@@ -67,6 +67,9 @@ fn run(catalog: Catalog<'_>, pipeline: &Pipeline, at: usize) -> Vec<Diagnostic> 
         Ok(Err(why)) => return refuse(why),
         Err(mistakes) => return mistakes,
     };
-    let judged = test.expect.iter().map(|(outlet, expect)| judge::judge(pipeline, &place, step, *outlet, expect, &leaving));
+    let judged = test
+        .expect
+        .iter()
+        .map(|(outlet, expect)| judge::judge(pipeline, &place, step, *outlet, expect, &leaving));
     judged.flatten().collect()
 }

@@ -7,10 +7,15 @@ use flow_plan::Plan;
 /// The record kinds that are read.
 const KINDS: [&str; 6] = ["part", "checkpoint", "metric", "score", "comparison", "gate"];
 
+/// The port of a gate whose rows name rounds after which none may follow.
+pub(crate) const CLOSED: Port = 1;
+
 /// The ports to read.
 pub(crate) struct Captures {
     n_steps: usize,
     ports: Vec<(&'static str, usize, Port)>,
+    /// What the driver closes the loop by: the models that are fed back and the gate's verdict.
+    loops: Vec<(usize, Port)>,
 }
 
 impl Captures {
@@ -23,13 +28,18 @@ impl Captures {
                 ports.extend(name.map(|name| (name, at, port)));
             }
         }
-        Self { n_steps: plan.steps.len(), ports }
+        let rounds = plan.rounds.iter();
+        let loops = rounds.flat_map(|rounds| {
+            let fed = rounds.feed.iter().map(|feed| (feed.step, 0));
+            fed.chain(rounds.gate.map(|gate| (gate, CLOSED)))
+        });
+        Self { n_steps: plan.steps.len(), ports, loops: loops.collect() }
     }
 
     /// The ports, as a session is told of them; `None` for rejected rows.
     pub(crate) fn ports(&self) -> impl Iterator<Item = (usize, Option<Port>)> {
-        let ports = self.ports.iter().map(|(_, step, port)| (*step, Some(*port)));
-        ports.chain((0..self.n_steps).map(|step| (step, None)))
+        let ports = self.ports.iter().map(|(_, step, port)| (*step, *port)).chain(self.loops.iter().copied());
+        ports.map(|(step, port)| (step, Some(port))).chain((0..self.n_steps).map(|step| (step, None)))
     }
 
     /// Whether a port holds rows of the kind `name`.
@@ -40,7 +50,9 @@ impl Captures {
     /// All rows of the kind `name`, each with its step, in the order of steps and rounds.
     pub(crate) fn rows(&self, session: &Session, name: &str) -> Vec<(usize, Item)> {
         let ports = self.ports.iter().filter(|(kind, ..)| *kind == name);
-        let rows = ports.flat_map(|(_, step, port)| items(session, *step, Some(*port)).into_iter().map(|item| (*step, item)));
+        let rows = ports.flat_map(|(_, step, port)| {
+            items(session, *step, Some(*port)).into_iter().map(|item| (*step, item))
+        });
         rows.collect()
     }
 

@@ -20,8 +20,9 @@ impl Interrupt {
             }
             term::tell("\nstopping; finished answers are kept (once more to stop at once)\n");
         };
-        ctrlc::set_handler(handler)
-            .map_err(|error| Halt::new(Exit::Failed, &codes::INTERRUPT, format!("cannot listen for Ctrl-C: {error}")))?;
+        ctrlc::set_handler(handler).map_err(|error| {
+            Halt::new(Exit::Failed, &codes::INTERRUPT, format!("cannot listen for Ctrl-C: {error}"))
+        })?;
         Ok(Self(raised))
     }
 

@@ -23,5 +23,9 @@ pub(crate) fn declare(pipeline: &Pipeline, models: &Models) -> Result<Vec<Id>, H
             }
         }
     }
-    if mistakes.is_empty() { Ok(digests) } else { Err(Halt::located(Exit::Failed, &mistakes, &pipeline.sources)) }
+    if mistakes.is_empty() {
+        Ok(digests)
+    } else {
+        Err(Halt::located(Exit::Failed, &mistakes, &pipeline.sources))
+    }
 }

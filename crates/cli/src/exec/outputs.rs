@@ -35,8 +35,9 @@ impl Outputs {
         let mut outputs = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
             let Some(publication) = publication(&StepContext { plan, step }) else { continue };
-            let publisher = Publisher::open(&publication.folder)
-                .map_err(|error| pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, &step.name, chain(&error)))?;
+            let publisher = Publisher::open(&publication.folder).map_err(|error| {
+                pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, &step.name, chain(&error))
+            })?;
             let lineage = lineage(plan, at, digests);
             outputs.push(Output { step: at, publication, publisher, per_round: step.per_round, lineage });
         }
@@ -59,7 +60,8 @@ impl Outputs {
     ) -> Result<(), Halt> {
         let parts = captures.rows(session, "part");
         for output in &self.0 {
-            let parts = parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| output.part(item));
+            let parts =
+                parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| output.part(item));
             output.publish(parts.collect(), last).map_err(|error| {
                 let name = &pipeline.plan.steps[output.step].name;
                 pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, name, chain(&error))

@@ -84,7 +84,8 @@ impl Progress {
 
 fn bar(name: &str) -> ProgressBar {
     let style = "{prefix:>16} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(style).expect("the template is a constant that a test has drawn");
+    let style =
+        ProgressStyle::with_template(style).expect("the template is a constant that a test has drawn");
     ProgressBar::no_length().with_style(style).with_prefix(name.to_owned())
 }
 

@@ -97,15 +97,13 @@ impl Run<'_> {
 
     /// Errs where rows that came into a step neither left it nor were rejected.
     fn expect_conservation(&self, session: &Session) -> Result<(), Halt> {
-        let steps = self.pipeline.plan.steps.iter().zip(session.counts());
-        for (step, counts) in steps.filter(|(_, counts)| counts.unaccounted != 0) {
-            let message = format!(
-                "step `{}` (operator `{}`) left {} of {} rows unaccounted for",
-                step.name, step.op, counts.unaccounted, counts.input
-            );
-            return Err(self.pipeline.halt_at_step(Exit::Failed, &codes::ROWS_LOST, &step.name, message));
-        }
-        Ok(())
+        let mut steps = self.pipeline.plan.steps.iter().zip(session.counts());
+        let Some((step, counts)) = steps.find(|(_, counts)| counts.unaccounted != 0) else { return Ok(()) };
+        let message = format!(
+            "step `{}` (operator `{}`) left {} of {} rows unaccounted for",
+            step.name, step.op, counts.unaccounted, counts.input
+        );
+        Err(self.pipeline.halt_at_step(Exit::Failed, &codes::ROWS_LOST, &step.name, message))
     }
 
     fn over_budget(&self) -> bool {

@@ -47,7 +47,10 @@ impl Store {
     pub(crate) fn finish(&self) -> Result<(), Halt> {
         let memo = &self.answers.0;
         if memo.damaged() > 0 {
-            term::tell(&format!("warning: {} damaged places in the store; their answers were asked for again\n", memo.damaged()));
+            term::tell(&format!(
+                "warning: {} damaged places in the store; their answers were asked for again\n",
+                memo.damaged()
+            ));
         }
         memo.flush().map_err(|error| halt(&error))
     }

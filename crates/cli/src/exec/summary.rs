@@ -4,13 +4,13 @@ mod text;
 
 use std::time::Instant;
 
-use flow_data::{Id, Item, Value};
+use flow_data::{Item, Value};
 use flow_dataflow::{Session, StepCounts};
-use flow_operators::Models;
-use flow_plan::Step;
-use serde::Serialize;
+use flow_operators::{Models, StepContext, destination};
+use flow_plan::{Plan, Step};
+use serde::{Serialize, Serializer};
 
-use super::captures::Captures;
+use super::captures::{CLOSED, Captures};
 use super::outputs::Outputs;
 use super::settle::Ending;
 use crate::pipeline::{Pipeline, run_folder};
@@ -26,7 +26,10 @@ pub(crate) struct Summary {
     steps: Vec<Rows>,
     metrics: Vec<Metric>,
     trainings: Vec<Training>,
+    /// How far the loop went; absent without `rounds`.
+    rounds: Option<Rounds>,
     outputs: Vec<Files>,
+    checkpoints: Vec<Checkpoint>,
     /// Folder of the tables about the run.
     run: String,
 }
@@ -37,6 +40,7 @@ struct Rows {
     step: String,
     op: &'static str,
     rows_in: i64,
+    #[serde(serialize_with = "as_map")]
     ports: Vec<(String, i64)>,
     rejected: i64,
     calls: u64,
@@ -54,13 +58,22 @@ struct Metric {
     high: f64,
 }
 
+/// How far the loop went.
+#[derive(Debug, Serialize)]
+struct Rounds {
+    /// Rounds that made a model, the least over all models that are fed back.
+    ran: u32,
+    of: u32,
+    /// Why it ended early.
+    ended_by: Option<String>,
+}
+
 /// One training.
 #[derive(Debug, Serialize)]
 struct Training {
     step: String,
     round: u32,
     model: String,
-    folder: String,
     n_examples: i64,
     n_steps: i64,
     /// Loss of the first and the last optimiser step, in nats per completion token.
@@ -89,6 +102,13 @@ struct Files {
     rows: i64,
 }
 
+/// The last checkpoint of one training step.
+#[derive(Debug, Serialize)]
+struct Checkpoint {
+    step: String,
+    folder: String,
+}
+
 impl Summary {
     /// Reads the settled session.
     pub(crate) fn new(
@@ -101,10 +121,12 @@ impl Summary {
     ) -> Self {
         let plan = &pipeline.plan;
         let name = |step: usize| plan.steps[step].name.clone();
-        let placed = |kind: &str| captures.rows(session, kind).into_iter().map(|(step, item)| (name(step), item));
+        let placed =
+            |kind: &str| captures.rows(session, kind).into_iter().map(|(step, item)| (name(step), item));
         let parts = captures.rows(session, "part");
         let files = outputs.iter().map(|output| {
-            let parts: Vec<&Item> = parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| item).collect();
+            let parts: Vec<&Item> =
+                parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| item).collect();
             let rows = parts.iter().filter_map(|item| item.int(2)).sum();
             Files { step: name(output.step), files: output.pattern(), parts: parts.len(), rows }
         });
@@ -113,8 +135,10 @@ impl Summary {
             outcome: Ending::Done,
             peak_memory_bytes: peak_memory_bytes(),
             steps: plan.steps.iter().zip(session.counts()).map(|(step, counts)| rows(step, counts)).collect(),
-            metrics: placed("metric").filter_map(|(step, item)| metric(step, &item)).collect(),
-            trainings: placed("checkpoint").map(|(step, item)| training(step, &item, models)).collect(),
+            metrics: metrics(placed("metric")),
+            trainings: placed("checkpoint").map(|(step, item)| training(step, &item)).collect(),
+            rounds: rounds(plan, session),
+            checkpoints: checkpoints(plan, captures, session, models),
             outputs: files.collect(),
             run: run_folder(plan).display().to_string(),
             wall_s: started.elapsed().as_secs_f64(),
@@ -135,6 +159,19 @@ fn rows(step: &Step, counts: StepCounts) -> Rows {
     }
 }
 
+/// Metrics over all problems, those of one step and round in the order of their names and K.
+fn metrics(rows: impl Iterator<Item = (String, Item)>) -> Vec<Metric> {
+    let mut metrics: Vec<Metric> = rows.filter_map(|(step, item)| metric(step, &item)).collect();
+    let rank = |metric: &Metric| {
+        let (name, k) = metric.metric.split_once('@').unwrap_or((&metric.metric, ""));
+        (name.to_owned(), k.parse::<u32>().unwrap_or_default())
+    };
+    for place in metrics.chunk_by_mut(|a, b| (&a.step, a.round) == (&b.step, b.round)) {
+        place.sort_by_key(rank);
+    }
+    metrics
+}
+
 /// A row of the record `metric`; none for one that is restricted to a level.
 fn metric(step: String, item: &Item) -> Option<Metric> {
     if item.int(1).is_some() {
@@ -151,19 +188,46 @@ fn metric(step: String, item: &Item) -> Option<Metric> {
 }
 
 /// A row of the record `checkpoint`.
-fn training(step: String, item: &Item, models: &Models) -> Training {
+fn training(step: String, item: &Item) -> Training {
     let losses = floats(item.get(6));
-    let model: Id = item.row.id;
     Training {
         step,
         round: item.row.round,
-        model: model.to_string(),
-        folder: models.path(&model).display().to_string(),
+        model: item.row.id.to_string(),
         n_examples: item.int(3).unwrap_or_default(),
         n_steps: item.int(4).unwrap_or_default(),
         loss: losses.first().copied().zip(losses.last().copied()),
         experts: experts(item.int(7).unwrap_or_default(), floats(item.get(8))),
     }
+}
+
+fn rounds(plan: &Plan, session: &Session) -> Option<Rounds> {
+    let rounds = plan.rounds.as_ref()?;
+    let name = |step: usize| &plan.steps[step].name;
+    let last = |step: usize| session.rows(step, Some(0)).keys().map(|row| row.round).max().unwrap_or(0);
+    let (ran, slowest) = rounds.feed.iter().map(|feed| (last(feed.step), feed.step)).min()?;
+    let closed = rounds.gate.filter(|gate| !session.rows(*gate, Some(CLOSED)).is_empty());
+    let why = match closed {
+        Some(gate) => format!("gate `{}` closed", name(gate)),
+        None => format!("`{}` had nothing to train on", name(slowest)),
+    };
+    Some(Rounds { ran, of: rounds.count, ended_by: (ran < rounds.count).then_some(why) })
+}
+
+/// Where the last checkpoint of each training step lies: in the folder it names, else in the store.
+fn checkpoints(plan: &Plan, captures: &Captures, session: &Session, models: &Models) -> Vec<Checkpoint> {
+    let rows = captures.rows(session, "checkpoint");
+    let last = rows.chunk_by(|a, b| a.0 == b.0).filter_map(<[_]>::last);
+    let checkpoint = |(step, item): &(usize, Item)| {
+        let step = &plan.steps[*step];
+        let folder = destination(&StepContext { plan, step }).unwrap_or_else(|| models.path(&item.row.id));
+        Checkpoint { step: step.name.clone(), folder: folder.display().to_string() }
+    };
+    last.map(checkpoint).collect()
+}
+
+fn as_map<S: Serializer>(ports: &[(String, i64)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(ports.iter().map(|(name, count)| (name, count)))
 }
 
 fn floats(value: &Value) -> &[f32] {

@@ -28,7 +28,8 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
     let folder = run_folder(plan);
     let write = |name: &str, columns: &Columns, rows: Vec<Vec<Value>>| {
         let path = folder.join(name).with_extension("parquet");
-        write_table(&path, columns, &rows).map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
+        write_table(&path, columns, &rows)
+            .map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
     };
     fs::create_dir_all(&folder).map_err(|error| unwritable("create", &folder, &error))?;
     write("run", kind("run").columns(), vec![run_row(run, session, ending)])?;
@@ -37,7 +38,11 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
     for (record, name) in TABLES {
         if run.captures.has(record) {
             let rows = run.captures.rows(session, record);
-            write(name, &placed(record), rows.iter().map(|(step, item)| placed_row(plan, *step, item, record)).collect())?;
+            write(
+                name,
+                &placed(record),
+                rows.iter().map(|(step, item)| placed_row(plan, *step, item, record)).collect(),
+            )?;
         } else {
             remove(&folder.join(name).with_extension("parquet"))?;
         }

@@ -30,7 +30,9 @@ pub(super) fn judge(
     };
     let place = format!("{place}.expect.{name}");
     let found = leaving.rows(outlet);
-    let fail = |words: String| vec![pipeline.mistake(&codes::TEST_FAILED, &place, words).help(listing(columns, found))];
+    let fail = |words: String| {
+        vec![pipeline.mistake(&codes::TEST_FAILED, &place, words).help(listing(columns, found))]
+    };
     match expect {
         Expect::Count(count) if *count == found.len() as u64 => Vec::new(),
         Expect::Count(count) => fail(format!("expected {count} rows on `{name}`, found {}", found.len())),
@@ -46,7 +48,11 @@ pub(super) fn judge(
             if wanted.len() == found.len() && pairs_up(wanted.len(), &agrees) {
                 return Vec::new();
             }
-            fail(format!("expected other rows on `{name}`: {} as listed, found {}", wanted.len(), found.len()))
+            fail(format!(
+                "expected other rows on `{name}`: {} as listed, found {}",
+                wanted.len(),
+                found.len()
+            ))
         }
     }
 }
@@ -73,7 +79,12 @@ fn pairs_up(n: usize, agrees: &dyn Fn(usize, usize) -> bool) -> bool {
 }
 
 /// Finds a row for `want`; those that stand in the way are given other rows where they can.
-fn take(want: usize, tried: &mut [bool], taken_by: &mut [Option<usize>], agrees: &dyn Fn(usize, usize) -> bool) -> bool {
+fn take(
+    want: usize,
+    tried: &mut [bool],
+    taken_by: &mut [Option<usize>],
+    agrees: &dyn Fn(usize, usize) -> bool,
+) -> bool {
     for have in 0..taken_by.len() {
         if tried[have] || !agrees(want, have) {
             continue;
@@ -93,7 +104,8 @@ fn listing(columns: &Columns, found: &[Item]) -> String {
         return "no row left by it".to_owned();
     }
     let row = |item: &Item| {
-        let cells = columns.visible().map(|(at, column)| (column.name.to_string(), cells::shown(item.get(at))));
+        let cells =
+            columns.visible().map(|(at, column)| (column.name.to_string(), cells::shown(item.get(at))));
         let text = Json::Object(cells.filter(|(_, cell)| !cell.is_null()).collect::<Map<_, _>>()).to_string();
         let cut: String = text.chars().take(WIDTH).collect();
         if cut.len() < text.len() { cut + "…" } else { cut }

@@ -23,7 +23,8 @@ impl Leaving {
 
 /// Why a step cannot be tested by itself; nothing if it can.
 pub(super) fn refusal(step: &Step) -> Option<String> {
-    let because = |why: &str| Some(format!("step `{}` (operator `{}`) cannot be tested: {why}", step.name, step.op));
+    let because =
+        |why: &str| Some(format!("step `{}` (operator `{}`) cannot be tested: {why}", step.name, step.op));
     if step.inputs.is_empty() {
         return because("no rows arrive at it");
     }
@@ -59,7 +60,12 @@ pub(super) fn run(
     }
 }
 
-fn network(catalog: Catalog<'_>, plan: &Plan, step: &Step, given: Vec<Vec<Value>>) -> Result<Network, String> {
+fn network(
+    catalog: Catalog<'_>,
+    plan: &Plan,
+    step: &Step,
+    given: Vec<Vec<Value>>,
+) -> Result<Network, String> {
     let env = Env { threads: 1, models: Arc::new(Models::new(Path::new(""))) };
     let operator = catalog.iter().find(|operator| operator.name() == step.op);
     let operator = operator.expect("the plan was made with this catalog");

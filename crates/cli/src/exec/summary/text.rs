@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Experts, Metric, Rows, Summary, Training};
+use super::{Checkpoint, Experts, Metric, Rounds, Rows, Summary, Training};
 use crate::chart::{columns, grouped};
 
 impl Summary {
@@ -17,7 +17,8 @@ impl Summary {
         let head = ["step", "op", "rows in", "rows out", "rejected", "calls", "reused"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(self.steps.iter().map(row));
-        columns(&rows) + "conservation holds: every row that came in left by a port or was rejected with a reason\n"
+        columns(&rows)
+            + "conservation holds: every row that came in left by a port or was rejected with a reason\n"
     }
 
     /// What was measured and trained, step by step and round by round.
@@ -30,7 +31,7 @@ impl Summary {
             let measured: Vec<String> = metrics.iter().map(measured).collect();
             lines.push(vec![place(&metrics[0].step, metrics[0].round), measured.join("   ")]);
         }
-        columns(&lines)
+        columns(&lines) + &self.rounds.as_ref().and_then(early_end).unwrap_or_default()
     }
 
     fn files(&self) -> String {
@@ -42,10 +43,14 @@ impl Summary {
                 vec![output.step.clone(), output.files.clone(), size]
             })
             .collect();
-        for last in self.trainings.chunk_by(|a, b| a.step == b.step).filter_map(<[Training]>::last) {
-            lines.push(vec![last.step.clone(), last.folder.clone(), "the last checkpoint".to_owned()]);
+        for Checkpoint { step, folder } in &self.checkpoints {
+            lines.push(vec![step.clone(), folder.clone(), "the last checkpoint".to_owned()]);
         }
-        lines.push(vec!["run".to_owned(), format!("{}/*.parquet", self.run), "tables about this run".to_owned()]);
+        lines.push(vec![
+            "run".to_owned(),
+            format!("{}/*.parquet", self.run),
+            "tables about this run".to_owned(),
+        ]);
         let mut text = columns(&lines);
         if let Some(output) = self.outputs.first() {
             writeln!(text, "\nduckdb -c \"SELECT * FROM '{}' LIMIT 5\"", output.files)
@@ -55,15 +60,24 @@ impl Summary {
     }
 
     fn closing(&self) -> String {
-        let memory = self.peak_memory_bytes.map(|bytes| format!(", peak memory {} MiB", grouped((bytes >> 20) as i64)));
+        let memory = self
+            .peak_memory_bytes
+            .map(|bytes| format!(", peak memory {} MiB", grouped((bytes >> 20) as i64)));
         format!("{} is done: {:.1} s{}\n", self.pipeline, self.wall_s, memory.unwrap_or_default())
     }
+}
+
+fn early_end(rounds: &Rounds) -> Option<String> {
+    let why = rounds.ended_by.as_ref()?;
+    Some(format!("the loop ended after {} of {} rounds: {why}\n", rounds.ran, rounds.of))
 }
 
 fn row(step: &Rows) -> Vec<String> {
     let ports = match step.ports.as_slice() {
         [(_, only)] => grouped(*only),
-        several => several.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect::<Vec<_>>().join(", "),
+        several => {
+            several.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect::<Vec<_>>().join(", ")
+        }
     };
     let asks = step.calls + step.reused > 0;
     let asked = |n: u64| if asks { grouped(i64::try_from(n).unwrap_or(i64::MAX)) } else { String::new() };
