@@ -28,8 +28,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::draws::{Draw, Draws};
+use crate::metric::Metric;
 use crate::{BuildError, Definition, Env, StepContext};
-use report::{Metric, Report};
+use report::Report;
 
 /// Options of `evaluate`.
 #[derive(Deserialize, JsonSchema)]
@@ -124,17 +125,24 @@ impl Definition for Evaluate {
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         let mut problems = Vec::new();
         for (at, metric) in config.metrics.iter().enumerate() {
-            problems.extend(Metric::parse(metric, config.n as usize).err().map(|m| Problem::new(&format!("metrics.{at}"), m)));
+            problems.extend(
+                Metric::of_draws(metric, config.n as usize)
+                    .err()
+                    .map(|m| Problem::new(&format!("metrics.{at}"), m)),
+            );
         }
-        problems.extend(config.extract.parse::<Extract>().err().map(|e| Problem::new("extract", e.to_string())));
-        problems.extend(config.compare.parse::<Compare>().err().map(|e| Problem::new("compare", e.to_string())));
+        problems
+            .extend(config.extract.parse::<Extract>().err().map(|e| Problem::new("extract", e.to_string())));
+        problems
+            .extend(config.compare.parse::<Compare>().err().map(|e| Problem::new("compare", e.to_string())));
         for (key, name) in [("prompt", &config.prompt), ("answer", &config.answer)] {
             problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let ports = [("out", kind("metric").columns().clone()), ("problems", kind("score").columns().clone())];
+        let ports =
+            [("out", kind("metric").columns().clone()), ("problems", kind("score").columns().clone())];
         Ok(Shape::with_ports(ports).using("model").ending())
     }
 
@@ -149,7 +157,7 @@ impl Definition for Evaluate {
         };
         let seed = config.seed.unwrap_or(step.plan.seed);
         let n = config.n as usize;
-        let metrics = config.metrics.iter().map(|metric| Metric::parse(metric, n));
+        let metrics = config.metrics.iter().map(|metric| Metric::of_draws(metric, n));
         let width = step.columns().len();
         let exam = Exam {
             draws: Draws::new(env, params, seed),

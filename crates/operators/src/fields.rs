@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use flow_data::{Column, Columns, Type, Value, kind};
-use flow_dataflow::SourceError;
+use flow_dataflow::{Out, SourceError};
 use flow_plan::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::input::{InputFile, Record};
+use crate::input::{InputFile, Record, Records};
 
 /// The input's own names of the columns of a prompt; a dotted name leads into nested objects.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -86,6 +86,8 @@ pub(crate) fn with_extra(
 pub(crate) struct Field {
     /// Its name in the input.
     pub(crate) name: String,
+    /// The name that is looked up where there is no such field.
+    pub(crate) fallback: Option<String>,
     pub(crate) kind: Type,
     /// Whether the cell may be null.
     pub(crate) nullable: bool,
@@ -99,12 +101,20 @@ pub(crate) struct Flaw {
     pub(crate) detail: String,
 }
 
+impl Flaw {
+    /// Rejects the record at `place`.
+    pub(crate) fn reject(self, place: &str, out: &mut Out<'_>) {
+        out.reject_new(place, self.reason, format!("{place}: {}", self.detail));
+    }
+}
+
 impl Field {
     /// The column `name` of the record kind `of`, under the name that `given` says.
     pub(crate) fn of_kind(of: &str, name: &str, given: Option<&String>) -> Self {
         let column = kind(of).columns().get(name).expect("the caller names a column of the kind");
         Self {
             name: given.map_or(name, String::as_str).to_owned(),
+            fallback: None,
             kind: column.kind,
             nullable: column.nullable,
             required: given.is_some(),
@@ -113,12 +123,18 @@ impl Field {
 
     /// A further column.
     pub(crate) fn extra(name: &str, kind: ColumnType) -> Self {
-        Self { name: name.to_owned(), kind: kind.kind(), nullable: true, required: true }
+        Self { name: name.to_owned(), fallback: None, kind: kind.kind(), nullable: true, required: true }
+    }
+
+    /// The names under which a record may have it.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.fallback).map(String::as_str)
     }
 
     /// The cell of `record`.
     pub(crate) fn read(&self, record: &Record) -> Result<Value, Flaw> {
-        let Self { name, kind, .. } = self;
+        let kind = &self.kind;
+        let name = self.names().find(|name| record.has(name)).unwrap_or(&self.name);
         let missing = |detail| Flaw { reason: "missing_field", detail };
         match record.cell(name, *kind) {
             Err(found) => Err(Flaw {
@@ -147,28 +163,46 @@ pub(crate) fn prompt_fields(fields: &PromptFields) -> Vec<Field> {
     ]
 }
 
-/// Remembers which required fields any record had: one that none had is the pipeline's mistake, not the rows'.
-#[derive(Default)]
-pub(crate) struct Seen {
-    names: Vec<String>,
+/// The fields of an input and which of the required ones any record had: one that none had is the pipeline's mistake,
+/// not the rows'.
+pub(crate) struct Reading<'a> {
+    file: &'a InputFile,
+    fields: Vec<&'a Field>,
     seen: Vec<bool>,
+    /// The names that the first record has.
+    known: Vec<String>,
 }
 
-impl Seen {
-    /// Takes note of `record`.
-    pub(crate) fn note(&mut self, record: &Record, fields: &[Field]) {
-        if self.names.is_empty() {
-            self.names = record.names();
+impl<'a> Reading<'a> {
+    /// Begins to read `fields` from `file`.
+    pub(crate) fn new(file: &'a InputFile, fields: impl IntoIterator<Item = &'a Field>) -> Self {
+        let fields: Vec<&Field> = fields.into_iter().collect();
+        Self { file, seen: vec![false; fields.len()], fields, known: Vec::new() }
+    }
+
+    /// The records of the file.
+    pub(crate) fn records(&self) -> Result<Records, SourceError> {
+        let names: Vec<&str> = self.fields.iter().flat_map(|field| field.names()).collect();
+        let required = self.fields.iter().filter(|field| field.required && field.fallback.is_none());
+        self.file.records(&names, &required.map(|field| &*field.name).collect::<Vec<_>>())
+    }
+
+    /// Takes note of what `record` has.
+    pub(crate) fn note(&mut self, record: &Record) {
+        if self.known.is_empty() {
+            self.known = record.names();
         }
-        self.seen.resize(fields.len(), false);
-        for (seen, field) in self.seen.iter_mut().zip(fields) {
-            *seen = *seen || record.has(&field.name);
+        for (seen, field) in self.seen.iter_mut().zip(&self.fields) {
+            *seen = *seen || field.names().any(|name| record.has(name));
         }
     }
 
     /// Errs when records were read and a required field was in none.
-    pub(crate) fn check(&self, file: &InputFile, fields: &[Field]) -> Result<(), SourceError> {
-        let absent = fields.iter().zip(&self.seen).find(|(field, seen)| field.required && !**seen);
-        absent.map_or(Ok(()), |(field, _)| Err(file.no_field(&field.name, &self.names)))
+    pub(crate) fn finish(self) -> Result<(), SourceError> {
+        let absent = self.fields.iter().zip(&self.seen).find(|(field, seen)| field.required && !**seen);
+        match absent {
+            Some((field, _)) if !self.known.is_empty() => Err(self.file.no_field(&field.name, &self.known)),
+            _ => Ok(()),
+        }
     }
 }

@@ -10,6 +10,7 @@ mod draws;
 mod env;
 mod fields;
 mod input;
+mod metric;
 mod operator;
 mod random;
 mod statistics;
@@ -36,15 +37,21 @@ macro_rules! catalog {
 catalog! {
     read::Read,
     generate::Generate,
-    sample::Sample,
+    replay::Replay,
     render::Render,
+    sample::Sample,
     extract::Extract,
     verify::Verify,
     critique::Critique,
+    refine::Refine,
+    vote::Vote,
+    dedup::Dedup,
     balance::Balance,
     write::Write,
     train::Train,
     evaluate::Evaluate,
+    compare::Compare,
+    gate::Gate,
 }
 
 /// A catalog as planning sees it: [`CATALOG`], or one with operators of your own beside it.

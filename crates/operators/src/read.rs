@@ -28,7 +28,7 @@ use flow_plan::{Arity, Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::fields::{ColumnType, Field, Flaw, PromptFields, Seen, prompt_fields, with_extra};
+use crate::fields::{ColumnType, Field, Flaw, PromptFields, Reading, prompt_fields, with_extra};
 use crate::input::{Format, InputFile};
 use crate::{BuildError, Definition, Env, StepContext};
 
@@ -50,7 +50,7 @@ pub(crate) struct Config {
     extra: BTreeMap<String, ColumnType>,
     /// Reads at most so many records, at least 1; by default all.
     #[schemars(range(min = 1))]
-    limit: Option<u64>,
+    limit: Option<usize>,
 }
 
 /// The operator.
@@ -85,7 +85,7 @@ impl Definition for Read {
         let reader = Reader {
             file: file.map_err(|problem| BuildError::step(&step.step.name, problem.message))?,
             fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
-            limit: config.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            limit: config.limit.unwrap_or(usize::MAX),
         };
         Ok(Body::Source(Arc::new(reader)))
     }
@@ -100,15 +100,12 @@ struct Reader {
 
 impl Source for Reader {
     fn load(&self, _: &Heap, out: &mut Out<'_>) -> Result<(), SourceError> {
-        let names: Vec<&str> = self.fields.iter().map(|field| &*field.name).collect();
-        let required: Vec<&str> =
-            self.fields.iter().filter(|field| field.required).map(|field| &*field.name).collect();
-        let mut seen = Seen::default();
+        let mut reading = Reading::new(&self.file, &self.fields);
         let mut identities = Identities::default();
-        for record in self.file.records(&names, &required)?.take(self.limit) {
+        for record in reading.records()?.take(self.limit) {
             let (at, record) = record?;
             let cells = record.map_err(|detail| Flaw { reason: "malformed", detail }).and_then(|record| {
-                seen.note(&record, &self.fields);
+                reading.note(&record);
                 self.fields.iter().map(|field| field.read(&record)).collect::<Result<Vec<Value>, Flaw>>()
             });
             match cells {
@@ -120,13 +117,10 @@ impl Source for Reader {
                     }
                     out.create(0, 0, id, cells);
                 }
-                Err(Flaw { reason, detail }) => {
-                    let place = self.file.place(at);
-                    out.reject_new(&place, reason, format!("{place}: {detail}"));
-                }
+                Err(flaw) => flaw.reject(&self.file.place(at), out),
             }
         }
-        seen.check(&self.file, &self.fields)
+        reading.finish()
     }
 }
 
@@ -141,7 +135,8 @@ pub(crate) fn content_id(prompt: &Value, occurrence: u64) -> Value {
     Id::of("prompt_id", parts).to_string().into()
 }
 
-fn text(value: &Value) -> &str {
+/// The text of a cell; empty when it has none.
+pub(crate) fn text(value: &Value) -> &str {
     match value {
         Value::Text(text) => text,
         _ => "",

@@ -132,7 +132,7 @@ impl EffectOp for Sampler {
 }
 
 /// The identity of a draw: which row, model, round, seed and index, whatever text came of it.
-fn draw_id(item: &Item, model: Option<Id>, seed: u64, index: usize) -> Id {
+pub(crate) fn draw_id(item: &Item, model: Option<Id>, seed: u64, index: usize) -> Id {
     let round = item.row.round.to_le_bytes();
     let parts =
         [&item.row.id.0[..], &model.unwrap_or_default().0, &round, &seed.to_le_bytes(), &index.to_le_bytes()];

@@ -5,51 +5,8 @@ use std::collections::BTreeMap;
 use flow_data::{Id, Item, Value};
 use flow_dataflow::{KeyedOp, Out};
 
+use crate::metric::Metric;
 use crate::statistics::{bootstrap, pass_at_k};
-
-/// A metric as the user names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Metric {
-    /// The chance that one of k draws is correct.
-    Pass(usize),
-    /// Whether the most frequent answer among the first k draws is correct.
-    Majority(usize),
-    /// Whether any draw is correct.
-    Coverage,
-}
-
-impl Metric {
-    /// Reads `pass@K`, `maj@K` or `coverage`; K is 1 to `n`.
-    pub(super) fn parse(text: &str, n: usize) -> Result<Self, String> {
-        let number = |k: &str| {
-            let k: usize = k.parse().map_err(|_| format!("expected a number after `@`, found \"{text}\""))?;
-            let expected = || format!("expected K from 1 to n = {n}, found \"{text}\"");
-            if (1..=n).contains(&k) { Ok(k) } else { Err(expected()) }
-        };
-        match text.split_once('@') {
-            Some(("pass", k)) => number(k).map(Metric::Pass),
-            Some(("maj", k)) => number(k).map(Metric::Majority),
-            None if text == "coverage" => Ok(Metric::Coverage),
-            _ => Err(format!("expected `pass@K`, `maj@K` or `coverage`, found \"{text}\"")),
-        }
-    }
-
-    fn name(self) -> String {
-        match self {
-            Metric::Pass(k) => format!("pass@{k}"),
-            Metric::Majority(k) => format!("maj@{k}"),
-            Metric::Coverage => "coverage".into(),
-        }
-    }
-
-    fn of(self, problem: &Solved) -> f64 {
-        match self {
-            Metric::Pass(k) => pass_at_k(problem.draws.len(), problem.n_correct(), k),
-            Metric::Majority(k) => f64::from(problem.majority_is_correct(k)),
-            Metric::Coverage => f64::from(problem.n_correct() > 0),
-        }
-    }
-}
 
 /// The draws of one problem, in the order of their sample index.
 struct Solved {
@@ -60,6 +17,14 @@ struct Solved {
 }
 
 impl Solved {
+    fn value(&self, metric: Metric) -> f64 {
+        match metric {
+            Metric::Pass(k) => pass_at_k(self.draws.len(), self.n_correct(), k),
+            Metric::Majority(k) => f64::from(self.majority_is_correct(k)),
+            Metric::Coverage => f64::from(self.n_correct() > 0),
+        }
+    }
+
     fn n_correct(&self) -> usize {
         self.draws.iter().filter(|(_, correct)| *correct).count()
     }
@@ -109,7 +74,8 @@ impl KeyedOp for Report {
         levels.sort_unstable();
         levels.dedup();
         for level in levels {
-            let chosen: Vec<&Solved> = problems.iter().filter(|p| level.is_none() || p.level == level).collect();
+            let chosen: Vec<&Solved> =
+                problems.iter().filter(|p| level.is_none() || p.level == level).collect();
             for metric in &self.metrics {
                 let cells = self.metric(*metric, level, &chosen, &model);
                 let name = format!("{} {level:?}", metric.name());
@@ -125,7 +91,10 @@ impl Report {
     fn problems(&self, items: &[Item]) -> Vec<Solved> {
         let mut problems: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
         for item in items {
-            let name = self.prompt_id.and_then(|at| item.text(at)).map_or_else(|| item.row.id.to_string(), str::to_owned);
+            let name = self
+                .prompt_id
+                .and_then(|at| item.text(at))
+                .map_or_else(|| item.row.id.to_string(), str::to_owned);
             problems.entry(name).or_default().push(item);
         }
         let solved = |(prompt_id, mut draws): (String, Vec<&Item>)| {
@@ -159,7 +128,7 @@ impl Report {
 
     /// The cells of the record `metric`.
     fn metric(&self, metric: Metric, level: Option<i64>, problems: &[&Solved], model: &Value) -> Vec<Value> {
-        let values: Vec<f64> = problems.iter().map(|problem| metric.of(problem)).collect();
+        let values: Vec<f64> = problems.iter().map(|problem| problem.value(metric)).collect();
         let estimate = bootstrap(&values, self.seed);
         vec![
             metric.name().into(),
@@ -177,16 +146,6 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn metrics_are_read_and_bounded() {
-        assert_eq!(Metric::parse("pass@8", 8), Ok(Metric::Pass(8)));
-        assert_eq!(Metric::parse("maj@3", 8), Ok(Metric::Majority(3)));
-        assert_eq!(Metric::parse("coverage", 8), Ok(Metric::Coverage));
-        for bad in ["pass@9", "pass@0", "pass", "accuracy", "maj@x"] {
-            assert!(Metric::parse(bad, 8).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn majority_takes_the_earliest_of_equals_and_ignores_missing_answers() {
