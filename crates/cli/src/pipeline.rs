@@ -102,23 +102,33 @@ fn text(path: &Path) -> Result<String, Halt> {
 
 /// Mistakes where two things would be published in one folder.
 fn shared_folders(spec: &Spec, plan: &Plan) -> Vec<Diagnostic> {
-    let mut taken = BTreeMap::from([(plain(&run_folder(plan)), "the tables of the run".to_owned())]);
+    let mut owners: BTreeMap<PathBuf, Option<&str>> = BTreeMap::from([(plain(&run_folder(plan)), None)]);
     let mut mistakes = Vec::new();
     for step in &plan.steps {
         let Some(publication) = publication(&StepContext { plan, step }) else { continue };
         let folder = plain(&publication.folder);
-        let span = spec.key_span(&format!("steps.{}", step.name));
-        if let Some(other) = taken.get(&folder) {
-            let message = format!("step `{}` and {other} are published in `{}`", step.name, folder.display());
-            let mut diagnostic = Diagnostic::new(&codes::SHARED_FOLDER, span, message);
-            diagnostic = diagnostic.help("give the step a `path` of its own");
-            spec.redact(&mut diagnostic);
-            mistakes.push(diagnostic);
-        } else {
-            taken.insert(folder, format!("step `{}`", step.name));
+        match owners.get(&folder) {
+            Some(owner) => mistakes.push(shared_folder(spec, &step.name, *owner, &folder)),
+            None => {
+                owners.insert(folder, Some(&step.name));
+            }
         }
     }
     mistakes
+}
+
+/// The mistake of `step`, which would publish in the folder of another step, or of the tables of the run.
+fn shared_folder(spec: &Spec, step: &str, owner: Option<&str>, folder: &Path) -> Diagnostic {
+    let place = |step: &str| spec.key_span(&format!("steps.{step}"));
+    let other = owner.map_or_else(|| "the tables of the run".to_owned(), |owner| format!("step `{owner}`"));
+    let message = format!("step `{step}` and {other} are published in `{}`", folder.display());
+    let mut mistake = Diagnostic::new(&codes::SHARED_FOLDER, place(step), message);
+    mistake = mistake.help("give the step a `path` of its own");
+    if let Some(owner) = owner {
+        mistake = mistake.related(place(owner), "the other step");
+    }
+    spec.redact(&mut mistake);
+    mistake
 }
 
 /// The path without `.` parts, so that two spellings of it compare equal.

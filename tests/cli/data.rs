@@ -1,0 +1,88 @@
+//! Bad inputs: what one row has wrong costs that row, what the file has wrong ends the run.
+
+use flow_data::{Column, Columns, Type, Value};
+use serde_json::json;
+
+use super::bench::{Bench, COPY, QUESTIONS, Ran};
+
+/// Runs the pipeline on this file; nothing may be published.
+fn refused(bench: &Bench, args: &[&str]) -> Ran {
+    let ran = bench.exec(args, 1);
+    assert!(!bench.path("out/shards/current").exists(), "nothing is published");
+    ran
+}
+
+#[test]
+fn a_malformed_line_is_rejected_and_counted() {
+    let bench = Bench::with(COPY);
+    bench.put(
+        "questions.jsonl",
+        format!("{QUESTIONS}{{\"prompt_id\": \"d\", \"prompt\": \n\n{{\"answer\": 1}}\n[]\n"),
+    );
+    let report = bench.exec(&["--format", "json"], 0).json();
+    let step = &report["steps"][0];
+    assert_eq!(
+        (&step["rows_in"], &step["ports"]["out"], &step["rejected"]),
+        (&json!(6), &json!(3), &json!(3))
+    );
+    let rejected = bench.table("out/copy/run/rejected.parquet");
+    let mut reasons: Vec<Value> = rejected.iter().map(|row| row["reason"].clone()).collect();
+    reasons.sort_by_key(|reason| format!("{reason:?}"));
+    assert_eq!(reasons, ["malformed".into(), "malformed".into(), "missing_field".into()]);
+    assert!(
+        rejected
+            .iter()
+            .all(|row| matches!(&row["detail"], Value::Text(text) if text.contains("questions.jsonl:")))
+    );
+    assert_eq!(bench.rows("out/shards").len(), 3);
+}
+
+#[test]
+fn a_missing_file_ends_the_run() {
+    let bench = Bench::with(COPY);
+    std::fs::remove_file(bench.path("questions.jsonl")).unwrap();
+    refused(&bench, &[]).says(&[
+        "error[E0401]",
+        "questions.jsonl",
+        "No such file",
+        "= help: paths are relative",
+    ]);
+}
+
+#[test]
+fn duplicate_ids_end_the_run() {
+    let bench = Bench::with(COPY);
+    bench.put("questions.jsonl", format!("{QUESTIONS}{QUESTIONS}"));
+    refused(&bench, &[]).says(&[
+        "error[E0403]",
+        "\"a\" stands twice",
+        "questions.jsonl:1",
+        "questions.jsonl:4",
+    ]);
+}
+
+#[test]
+fn a_missing_column_ends_the_run_with_a_suggestion() {
+    let bench = Bench::with(&COPY.replace("questions.jsonl}", "questions.jsonl, fields: {prompt: promt}}"));
+    refused(&bench, &[]).says(&["error[E0402]", "field `promt`", "did you mean `prompt`?"]);
+}
+
+#[test]
+fn parquet_is_read_and_a_truncated_file_is_not() {
+    let bench = Bench::with(COPY);
+    let columns = Columns::new([Column::new("prompt", Type::Text, false, "Prompt.")]);
+    let rows: Vec<Vec<Value>> = (0..50).map(|at| vec![format!("question {at}").into()]).collect();
+    let path = bench.path("questions.parquet");
+    flow_store::write_table(&path, &columns, &rows).unwrap();
+    bench.exec(&["--set", "steps.questions.path=questions.parquet"], 0);
+    assert_eq!(bench.rows("out/shards").len(), 50);
+
+    let bytes = std::fs::read(&path).unwrap();
+    let whole = bench.published("out/shards");
+    for length in [0, 3, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..length]).unwrap();
+        let ran = bench.exec(&["--set", "steps.questions.path=questions.parquet"], 1);
+        ran.says(&["error[E0401]", "questions.parquet"]);
+        assert_eq!(bench.published("out/shards"), whole, "what was published stays");
+    }
+}

@@ -1,0 +1,188 @@
+//! Whole runs: the report, the tables, lineage, interruption, kills, budgets, early ends.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flow_data::Value;
+use serde_json::json;
+
+use super::bench::{Bench, COPY, Ran, tiny};
+use super::edits::{LOOP, looped};
+
+#[test]
+fn the_report_and_the_tables_agree() {
+    let bench = looped();
+    let report = bench.exec(&["--format", "json"], 0).json();
+    assert_eq!(report["outcome"], "done");
+    assert_eq!(report["rounds"], json!({"ran": 3, "of": 3, "ended_by": null}));
+    let trainings = report["trainings"].as_array().unwrap();
+    assert_eq!(trainings.len(), 3);
+    for training in trainings {
+        assert_eq!(
+            (&training["experts"]["per_layer"], &training["experts"]["layers"]),
+            (&json!(2), &json!(1))
+        );
+    }
+    let checkpoints = bench.table("out/loop/run/checkpoints.parquet");
+    let rounds: Vec<&Value> = checkpoints.iter().map(|row| &row["round"]).collect();
+    assert_eq!(rounds, [&Value::Int(1), &Value::Int(2), &Value::Int(3)]);
+    let run = &bench.table("out/loop/run/run.parquet")[0];
+    assert_eq!((&run["outcome"], &run["seed"]), (&"done".into(), &Value::Int(3)));
+
+    // Every row that came in left by a port or was rejected: as the table itself says.
+    let steps = bench.table("out/loop/run/steps.parquet");
+    let rows = |port: &str| {
+        let row =
+            steps.iter().find(|row| row["step"] == "graded".into() && row["port"] == port.into()).unwrap();
+        let Value::Int(n) = row["rows_out"] else { panic!("a count") };
+        n
+    };
+    assert_eq!(rows("equal") + rows("different") + rows("unknown") + rows("rejected"), 36);
+
+    // Four models were measured: the start and one of each round.
+    let metrics = bench.table("out/loop/run/metrics.parquet");
+    let whole = metrics.iter().filter(|row| row["level"] == Value::Null);
+    assert_eq!(whole.count(), 4);
+    assert_eq!(bench.table("out/loop/run/problems.parquet").len(), 12);
+}
+
+#[test]
+fn the_manifest_says_what_the_data_was_made_from() {
+    let bench = looped();
+    bench.exec(&[], 0);
+    let snapshot = flow_store::Snapshot::current(&bench.path("out/shards")).unwrap().unwrap();
+    let lineage = &snapshot.manifest.lineage;
+    let policy = flow_data::Id(tiny().digest()).to_string();
+    assert_eq!(
+        (&lineage["pipeline"], &lineage["step"], &lineage["seed"]),
+        (&json!("loop"), &json!("shards"), &json!(3))
+    );
+    assert_eq!(lineage["models"], json!({"policy": policy}));
+    assert!(snapshot.manifest.parts.iter().all(|part| part.path.starts_with("round=00")));
+    for row in bench.rows("out/shards") {
+        assert!(matches!((&row["row_id"], &row["model"]), (Value::Text(_), Value::Text(_))), "{row:?}");
+    }
+}
+
+#[test]
+fn the_closing_report_tells_people_where_to_look() {
+    let bench = looped();
+    let ran = bench.exec(&[], 0);
+    assert_eq!(ran.stdout, "");
+    ran.says(&[
+        "conservation holds",
+        "learner, round 3",
+        "shares",
+        "scores, round 1",
+        "pass@1",
+        "peak memory",
+    ]);
+    ran.says(&["duckdb -c \"SELECT * FROM 'out/shards/current/*/*.parquet' LIMIT 5\""]);
+    assert_eq!(bench.exec(&["-q"], 0).stderr, "");
+}
+
+#[test]
+fn the_last_checkpoint_is_copied_where_the_step_says() {
+    let bench = looped();
+    let copied = ["--set", "steps.learner.path=models/next"];
+    let report = bench.exec(&[&copied[..], &["--format", "json"]].concat(), 0).json();
+    let checkpoint = flow_model::Checkpoint::load(&bench.path("models/next")).unwrap();
+    let last = report["trainings"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["model"], json!(flow_data::Id(checkpoint.digest()).to_string()));
+    bench.exec(&copied, 0);
+
+    bench.put("mine/note.txt", "mine");
+    bench.exec(&["--set", "steps.learner.path=mine"], 1).says(&["error[E0607]", "no checkpoint is there"]);
+    assert_eq!(fs::read(bench.path("mine/note.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_loop_without_rows_to_train_on_says_so() {
+    let bench = looped();
+    let none = ["--set", "steps.chosen.at_least=100", "--set", "steps.chosen.at_most=100"];
+    let ran = bench.exec(&none, 0);
+    ran.says(&["the loop ended after 0 of 3 rounds: `learner` had nothing to train on"]);
+}
+
+#[test]
+fn a_table_that_no_step_fills_any_more_is_removed() {
+    let bench = looped();
+    bench.exec(&["-q"], 0);
+    let metrics = bench.path("out/loop/run/metrics.parquet");
+    assert!(metrics.exists());
+    let without: Vec<&str> = LOOP.lines().filter(|line| !line.contains("scores:")).collect();
+    bench.put("p.yaml", without.join("\n"));
+    bench.exec(&["-q"], 0);
+    assert!(!metrics.exists());
+}
+
+#[test]
+fn a_budget_that_cannot_be_kept_is_refused_and_one_that_is_spent_stops() {
+    let bench = Bench::with(&(COPY.to_owned() + "budget: {tokens: 10}\n"));
+    bench.exec(&[], 78).says(&["error[E0612]", "p.yaml:6:18"]);
+    let bench = slow();
+    let ran = bench.exec(&["--set", "budget={seconds: 1}"], 4);
+    ran.says(&["stopped by the budget", "go on with `flow exec p.yaml`"]);
+}
+
+/// A run of many seconds.
+fn slow() -> Bench {
+    let bench = looped();
+    let many = (0..400).map(|n| format!("{{\"prompt\": \"{n}+{n}=\", \"answer\": \"{}\"}}\n", 2 * n));
+    bench.put("questions.jsonl", many.collect::<String>());
+    bench.put("p.yaml", LOOP.replace("n: 4, max_tokens: 6", "n: 64, max_tokens: 48"));
+    bench
+}
+
+/// Starts a slow run and waits until some of its answers are kept.
+fn begun(bench: &Bench) -> Child {
+    let mut command = bench.command(&["exec", "p.yaml"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = bench.path(".flow/memo/00000.log");
+    let started = Instant::now();
+    while fs::metadata(&log).map_or(0, |file| file.len()) < 100_000 {
+        assert!(started.elapsed() < Duration::from_secs(60), "the run makes headway");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// The bench again with few draws, so that it can be finished: those that are kept must fit in.
+fn finished_as_from_scratch(bench: &Bench) {
+    let few = LOOP.replace("n: 4, max_tokens: 6", "n: 2, max_tokens: 48").replace("count: 3", "count: 1");
+    bench.put("p.yaml", &few);
+    let report = bench.exec(&["--format", "json"], 0).json();
+    let attempts =
+        report["steps"].as_array().unwrap().iter().find(|rows| rows["step"] == "attempts").unwrap();
+    assert!(attempts["reused"].as_u64() > Some(0), "answers of the stopped run are used");
+    let scratch = slow();
+    scratch.put("p.yaml", &few);
+    scratch.exec(&["-q"], 0);
+    assert!(bench.published("out/verdicts") == scratch.published("out/verdicts"));
+}
+
+#[test]
+fn an_interrupted_run_ends_with_130_and_goes_on_from_there() {
+    let bench = slow();
+    let child = begun(&bench);
+    signal(&child, "-INT");
+    let ran = Ran::of(child);
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    ran.says(&["stopping; finished answers are kept", "interrupted", "go on with `flow exec p.yaml`"]);
+    finished_as_from_scratch(&bench);
+}
+
+#[test]
+fn a_killed_run_goes_on_from_there() {
+    let bench = slow();
+    let child = begun(&bench);
+    signal(&child, "-KILL");
+    assert_eq!(Ran::of(child).code, -1);
+    finished_as_from_scratch(&bench);
+}
