@@ -20,7 +20,10 @@ pub(crate) fn from_json(json: &Json) -> Result<Value, String> {
             Value::Floats(items.iter().filter_map(Json::as_f64).map(|number| number as f32).collect())
         }
         Json::Array(_) => return Err("a list of neither texts nor numbers".to_owned()),
-        Json::Object(_) => return Err("an object".to_owned()),
+        Json::Object(map) => {
+            let keys: Vec<&str> = map.keys().map(String::as_str).collect();
+            return Err(format!("an object of {}", keys.join(", ")));
+        }
     })
 }
 

@@ -21,3 +21,28 @@ flow_spec::codes! {
         wrong "steps: {q: {op: generate, n: 100000000, levels: [1]}, s: {op: write, from: q, path: out}}",
         right "steps: {q: {op: generate, n: 1000, levels: [1]}, s: {op: write, from: q, path: out}}";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::load;
+
+    /// The code that the example's step `q` ends with, on a file of two questions of one topic.
+    fn code_of(example: &str) -> Option<&'static str> {
+        let folder = tempfile::TempDir::new().unwrap();
+        let rows = "{\"question\": \"a\", \"topic\": \"sums\"}\n{\"question\": \"b\", \"topic\": \"sums\"}\n";
+        std::fs::write(folder.path().join("train.jsonl"), rows).unwrap();
+        let (step, _) = example.split_once("q: {").and_then(|(_, rest)| rest.split_once("}, s:")).unwrap();
+        let step = step.replace("path: ", &format!("path: {}/", folder.path().display()));
+        load(&step).err().map(|error| error.code)
+    }
+
+    #[test]
+    fn wrong_examples_have_the_mistake_and_right_ones_do_not() {
+        for code in CODES.iter().filter(|code| **code != EXHAUSTED) {
+            assert_eq!(code_of(code.wrong), Some(code.id));
+            assert_ne!(code_of(code.right), Some(code.id));
+        }
+        assert_eq!(code_of(EXHAUSTED.right), None);
+    }
+}

@@ -18,7 +18,7 @@
 //!
 //! Rejects: none. Asking for more distinct problems than there are ends the run.
 //!
-//! Cost: about a microsecond a problem.
+//! Cost: a few microseconds a problem.
 //!
 //! ```yaml
 //! pool: {op: generate, n: 5000, levels: [1, 2, 3, 4, 5, 6], seed: 1}

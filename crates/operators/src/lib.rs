@@ -10,6 +10,7 @@ mod draws;
 mod env;
 mod fields;
 mod input;
+mod known;
 mod metric;
 mod operator;
 mod random;

@@ -2,16 +2,17 @@
 //!
 //! `fields` says what the columns of a prompt are called in the file; those not named there are taken from the column
 //! of the same name where the file has it, and are null elsewhere. Only a prompt must be there. A number is text as it
-//! is written, and a level may be written in words (`Level 5`).
+//! is written, and a level may be written in words (`Level 5`). An answer that stands at the end of a worked solution
+//! (`#### 18`, `\boxed{18}`) is cut out of it, and the whole becomes the solution where the file has no other.
 //!
 //! A row is named by its `id`, else by its prompt (with a number where the same prompt stands again): correcting an
 //! answer or adding rows keeps what was drawn for a prompt. Paths are relative to the folder in which `flow` runs.
 //!
 //! Ports: `out`, one row per record: the record `prompt` followed by the columns of `extra`.
 //!
-//! Rejects: `malformed` (no JSON object), `missing_field` (not there, or null where it must not be), `ill_typed`; the
-//! detail begins with the place. A file that cannot be read, a column that no row has and an id that stands twice end
-//! the run.
+//! Rejects: `malformed` (no JSON object), `missing_field` (not there, or null where it must not be), `ill_typed`,
+//! `no_answer` (the rule of `extract` finds none); the detail begins with the place. A file that cannot be read, a
+//! column that no row has and an id that stands twice end the run.
 //!
 //! Cost: reads the file once; keeps about 50 bytes a row until it is read.
 //!
@@ -29,7 +30,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::fields::{ColumnType, Field, Flaw, PromptFields, Reading, prompt_fields, with_extra};
-use crate::input::{Format, InputFile};
+use crate::input::{Format, InputFile, Record};
+use crate::known::Known;
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// Options of `read`.
@@ -43,6 +45,9 @@ pub(crate) struct Config {
     /// What the columns of a prompt are called in the file.
     #[serde(default)]
     fields: PromptFields,
+    /// Where the field of `answer` states the answer: `whole`, `final_line`, `boxed`, `last_number` or `auto`. By default
+    /// after `####` or in `\boxed{}` where it has one, else the whole.
+    extract: Option<String>,
     /// Column that names a row, unique in the file; the same as `fields.prompt_id`.
     id: Option<String>,
     /// Further columns of the file with their types.
@@ -52,6 +57,9 @@ pub(crate) struct Config {
     #[schemars(range(min = 1))]
     limit: Option<usize>,
 }
+
+/// Columns of the record kind `prompt`.
+const N_PROMPT: usize = 5;
 
 /// The operator.
 pub(crate) struct Read;
@@ -70,6 +78,7 @@ impl Definition for Read {
                 Problem::new("id", "`id` and `fields.prompt_id` are the same").with_help("keep one of them"),
             );
         }
+        problems.extend(Known::parse(config.extract.as_deref()).err());
         let columns = with_extra(kind("prompt").columns(), &config.extra);
         problems.extend(columns.as_ref().err().into_iter().flatten().cloned());
         match columns {
@@ -79,11 +88,12 @@ impl Definition for Read {
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
-        let file = InputFile::new(&config.path, config.format);
+        let invalid = |problem: Problem| BuildError::step(&step.step.name, problem.message);
         let fields = PromptFields { prompt_id: config.id.or(config.fields.prompt_id), ..config.fields };
         let extra = config.extra.iter().map(|(name, kind)| Field::extra(name, *kind));
         let reader = Reader {
-            file: file.map_err(|problem| BuildError::step(&step.step.name, problem.message))?,
+            file: InputFile::new(&config.path, config.format).map_err(invalid)?,
+            known: Known::parse(config.extract.as_deref()).map_err(invalid)?,
             fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
             limit: config.limit.unwrap_or(usize::MAX),
         };
@@ -93,6 +103,7 @@ impl Definition for Read {
 
 struct Reader {
     file: InputFile,
+    known: Known,
     /// The columns of a prompt, then further ones.
     fields: Vec<Field>,
     limit: usize,
@@ -104,9 +115,10 @@ impl Source for Reader {
         let mut identities = Identities::default();
         for record in reading.records()?.take(self.limit) {
             let (at, record) = record?;
-            let cells = record.map_err(|detail| Flaw { reason: "malformed", detail }).and_then(|record| {
+            let record = record.map_err(|detail| Flaw { reason: "malformed", detail });
+            let cells = record.and_then(|record| {
                 reading.note(&record);
-                self.fields.iter().map(|field| field.read(&record)).collect::<Result<Vec<Value>, Flaw>>()
+                self.cells(&record)
             });
             match cells {
                 Ok(cells) => {
@@ -121,6 +133,15 @@ impl Source for Reader {
             }
         }
         reading.finish()
+    }
+}
+
+impl Reader {
+    fn cells(&self, record: &Record) -> Result<Vec<Value>, Flaw> {
+        let cells = self.fields.iter().map(|field| field.read(record));
+        let mut cells = cells.collect::<Result<Vec<Value>, Flaw>>()?;
+        self.known.cut(&mut cells[..N_PROMPT])?;
+        Ok(cells)
     }
 }
 

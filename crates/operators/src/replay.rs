@@ -1,16 +1,17 @@
 //! `replay` takes recorded completions from a file as if they had just been drawn.
 //!
 //! A record has one completion (`fields.completion`), or several columns that hold one each (`completions`). A dotted
-//! name leads into nested objects: `completions: [small.solution, large.solution]`. Columns of `extra` are looked up
-//! beside the completion (`small.is_correct`), then in the record itself. Records of one prompt may stand anywhere.
+//! name leads into nested objects: `completions: [small.text, large.text]`, or shorter `completions: [small, large]` with
+//! `fields: {completion: text}`. Columns of `extra` are looked up beside the completion (`small.is_correct`), then in the
+//! record itself. Records of one prompt may stand anywhere.
 //!
-//! Prompts are named as by `read`. A completion without a recorded `sample_index` gets the number of its prompt's
+//! Prompts are named, and known answers cut out of worked solutions, as by `read`. A completion without a recorded `sample_index` gets the number of its prompt's
 //! completions before it; one of several columns without a recorded `model` is of the model that its column names, up
 //! to the first dot.
 //!
 //! Ports: `out`, one row per completion: the records `prompt` and `draw`, then the columns of `extra`.
 //!
-//! Rejects: `malformed`, `missing_field`, `ill_typed`; the detail begins with the place. A file that cannot be read, a
+//! Rejects: `malformed`, `missing_field`, `ill_typed`, `no_answer`; the detail begins with the place. A file that cannot be read, a
 //! column that no row has and two completions of one prompt, model and sample index end the run.
 //!
 //! Cost: reads the file once; about 4 microseconds and 100 bytes a completion beside its text.
@@ -32,6 +33,7 @@ use serde::Deserialize;
 
 use crate::fields::{ColumnType, Field, PromptFields, prompt_fields, with_extra};
 use crate::input::{Format, InputFile};
+use crate::known::Known;
 use crate::{BuildError, Definition, Env, StepContext};
 use replayer::{Completion, Replayer};
 
@@ -46,7 +48,10 @@ pub(crate) struct Config {
     /// What the columns are called in the file.
     #[serde(default)]
     fields: Fields,
-    /// Columns that hold one completion each, in place of `fields.completion`.
+    /// Where the field of `answer` states the answer: `whole`, `final_line`, `boxed`, `last_number` or `auto`. By default
+    /// after `####` or in `\boxed{}` where it has one, else the whole.
+    extract: Option<String>,
+    /// Columns that hold one completion each; objects where `fields.completion` is given.
     #[serde(default)]
     completions: Vec<String>,
     /// Further columns of the file with their types.
@@ -71,7 +76,7 @@ struct Fields {
     solution: Option<String>,
     /// Difficulty: a number, or a text that ends in one.
     level: Option<String>,
-    /// The completion; by default `completion`.
+    /// The completion; by default `completion`. With `completions`, the name of the text within each of them.
     completion: Option<String>,
     /// Which of the prompt's draws it is.
     sample_index: Option<String>,
@@ -91,11 +96,7 @@ impl Definition for Replay {
     fn shape(config: &Config, _: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         let mut problems: Vec<Problem> =
             InputFile::new(&config.path, config.format).err().into_iter().collect();
-        if config.fields.completion.is_some() && !config.completions.is_empty() {
-            let problem =
-                Problem::new("completions", "`fields.completion` names a column of completions already");
-            problems.push(problem.with_help("keep one of them"));
-        }
+        problems.extend(Known::parse(config.extract.as_deref()).err());
         let drawn = kind("prompt").columns().extended(kind("draw").columns());
         let columns = with_extra(&drawn, &config.extra);
         problems.extend(columns.as_ref().err().into_iter().flatten().cloned());
@@ -106,9 +107,10 @@ impl Definition for Replay {
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
-        let file = InputFile::new(&config.path, config.format);
+        let invalid = |problem: Problem| BuildError::step(&step.step.name, problem.message);
         let replayer = Replayer {
-            file: file.map_err(|problem| BuildError::step(&step.step.name, problem.message))?,
+            file: InputFile::new(&config.path, config.format).map_err(invalid)?,
+            known: Known::parse(config.extract.as_deref()).map_err(invalid)?,
             limit: config.limit.unwrap_or(usize::MAX),
             prompt: config.prompt(),
             sample_index: Field {
@@ -133,8 +135,9 @@ impl Config {
             let name = self.fields.completion.as_deref().unwrap_or("completion");
             return vec![self.completion(name, Value::Null)];
         }
+        let within = self.fields.completion.as_ref().map(|name| format!(".{name}")).unwrap_or_default();
         let model = |name: &str| name.split('.').next().unwrap_or(name).into();
-        self.completions.iter().map(|name| self.completion(name, model(name))).collect()
+        self.completions.iter().map(|name| self.completion(&format!("{name}{within}"), model(name))).collect()
     }
 
     fn completion(&self, name: &str, model: Value) -> Completion {

@@ -144,6 +144,10 @@ fn mistakes_are_told_before_the_run() {
 #[test]
 fn gsm8k_is_read_whole() {
     let Some(path) = shared_data("gsm8k/train.jsonl") else { return };
-    let ports = read(&path, ", fields: {prompt: question, solution: answer}").unwrap();
+    let ports = read(&path, ", fields: {prompt: question, answer: answer}").unwrap();
     assert_eq!((ports["out"].len(), ports["rejected"].len()), (7473, 0));
+    assert_eq!(ports["out"][0]["answer"], "72");
+    assert!(
+        ports["out"].iter().all(|row| row["solution"].as_str().is_some_and(|text| text.contains("####")))
+    );
 }

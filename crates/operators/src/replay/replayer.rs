@@ -7,6 +7,7 @@ use flow_dataflow::{Out, Source, SourceError};
 
 use crate::fields::{Field, Flaw, Reading};
 use crate::input::{InputFile, Record};
+use crate::known::Known;
 use crate::read::{content_id, prompt_row, text};
 
 /// Where one completion of a record stands.
@@ -20,6 +21,7 @@ pub(super) struct Completion {
 /// Reads a file of recorded completions.
 pub(super) struct Replayer {
     pub(super) file: InputFile,
+    pub(super) known: Known,
     /// Most records read.
     pub(super) limit: usize,
     /// The columns of the record kind `prompt`.
@@ -65,6 +67,7 @@ impl Replayer {
     fn prompt(&self, heap: &Heap, record: &Record) -> Result<Item, Flaw> {
         let cells = self.prompt.iter().map(|field| field.read(record));
         let mut cells = cells.collect::<Result<Vec<Value>, Flaw>>()?;
+        self.known.cut(&mut cells)?;
         if cells[0] == Value::Null {
             cells[0] = content_id(&cells[1], 0);
         }

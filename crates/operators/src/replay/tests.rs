@@ -33,6 +33,9 @@ fn several_columns_give_several_draws_with_what_stands_beside_them() {
         r#"{"q": "1+1?", "split": "test", "s": {"text": "2", "ok": true}, "l": {"text": "3", "ok": false}}"#;
     let options = ", fields: {prompt: q}, completions: [s.text, l.text], extra: {ok: bool, split: text}";
     let ports = replay(text, options).unwrap();
+    let shorter =
+        ", fields: {prompt: q, completion: text}, completions: [s, l], extra: {ok: bool, split: text}";
+    assert_eq!(replay(text, shorter).unwrap(), ports);
     let cells: Vec<_> = ports["out"]
         .iter()
         .map(|row| [&row["completion"], &row["model"], &row["ok"], &row["split"]])
@@ -75,25 +78,21 @@ fn a_missing_completion_is_rejected_alone() {
 
 #[test]
 fn mistakes_are_told_before_the_run() {
-    let found = mistakes(
-        None,
-        "op: replay, path: x, fields: {completion: a}, completions: [b], extra: {model: text}",
-    );
+    let found = mistakes(None, "op: replay, path: x, extract: b, extra: {model: text}");
     assert_eq!(found.len(), 3, "{found:?}");
 }
 
 #[test]
 fn published_solutions_are_read_with_their_labels() {
     let Some(path) = shared_data("gsm8k/example_model_solutions.jsonl") else { return };
-    let completions = ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"];
-    let list: Vec<String> = completions.iter().map(|name| format!("{name}.solution")).collect();
     let yaml = format!(
-        "op: replay, path: {}, fields: {{prompt: question, answer: ground_truth}}, completions: [{}], extra: {{is_correct: bool}}",
-        path.display(),
-        list.join(", ")
+        "op: replay, path: {}, fields: {{prompt: question, answer: ground_truth, completion: solution}}, extract: auto, \
+         completions: [6b_finetuning, 6b_verification, 175b_finetuning, 175b_verification], extra: {{is_correct: bool}}",
+        path.display()
     );
     let ports = load(&yaml).unwrap();
     assert_eq!((ports["out"].len(), ports["rejected"].len()), (4 * 1319, 0));
+    assert_eq!(ports["out"][0]["answer"], "18");
     let correct = |model: &str| {
         ports["out"].iter().filter(|row| row["model"] == model && row["is_correct"] == true).count()
     };
