@@ -48,17 +48,14 @@ pub(crate) struct Config {
     /// Column that holds the completion, for `by: equations`.
     #[serde(default = "completion")]
     completion: String,
-    /// Divides the critic's scores; 0 always takes the likeliest token.
-    #[serde(default)]
+    /// Divides the critic's scores; by default 0, which always takes the likeliest token.
     #[schemars(range(min = 0.0, max = 100.0))]
-    temperature: f64,
-    /// Most tokens of a critique, at least 1.
-    #[serde(default = "max_tokens")]
+    temperature: Option<f64>,
+    /// Most tokens of a critique, at least 1; by default 512.
     #[schemars(range(min = 1))]
-    max_tokens: u32,
-    /// Texts that end a critique and are cut from it.
-    #[serde(default)]
-    stop: Vec<String>,
+    max_tokens: Option<u32>,
+    /// Texts that end a critique and are cut from it; by default none.
+    stop: Option<Vec<String>>,
     /// Names the critic's random streams; by default the pipeline's seed.
     seed: Option<u64>,
 }
@@ -77,10 +74,6 @@ fn completion() -> String {
     "completion".into()
 }
 
-fn max_tokens() -> u32 {
-    512
-}
-
 /// The operator.
 pub(crate) struct Critique;
 
@@ -93,11 +86,10 @@ impl Definition for Critique {
         let mut problems = Vec::new();
         match config.by {
             By::Equations => {
-                let unused = [("model", config.model.is_some()), ("template", config.template.is_some())];
-                for (key, _) in unused.iter().filter(|(_, given)| *given) {
-                    let words = format!("`{key}` is used by `by: model` only");
-                    problems.push(Problem::new(key, words).with_help("remove it, or set `by: model`"));
-                }
+                problems.extend(config.for_models().map(|key| {
+                    let problem = Problem::new(key, format!("`{key}` is used by `by: model` only"));
+                    problem.with_help("remove it, or set `by: model`")
+                }));
                 problems.extend(inputs[0].column_of("completion", &config.completion, &[Type::Text]).err());
             }
             By::Model => {
@@ -123,6 +115,21 @@ impl Definition for Critique {
             By::Model => Stage::Effect(Arc::new(Critic::new(&config, step, env)?)),
         };
         Ok(Body::Chain(vec![stage]))
+    }
+}
+
+impl Config {
+    /// The keys given that only a model has a use for.
+    fn for_models(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("model", self.model.is_some()),
+            ("template", self.template.is_some()),
+            ("temperature", self.temperature.is_some()),
+            ("max_tokens", self.max_tokens.is_some()),
+            ("stop", self.stop.is_some()),
+            ("seed", self.seed.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(key, _)| key)
     }
 }
 
@@ -249,7 +256,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_before_the_run() {
         let check = |yaml: &str| mistakes(Some(&columns("prompt draw")), &format!("op: critique, {yaml}"));
-        assert_eq!(check("by: equations, model: critic, template: x, completion: level").len(), 3);
+        assert_eq!(check("by: equations, model: critic, max_tokens: 9, completion: level").len(), 3);
         assert_eq!(check("by: model, template: \"{{ complet }}\"").len(), 2);
         let found = mistakes(Some(&columns("draw")), "op: critique, by: model, model: critic");
         assert!(found.len() == 1 && found[0].contains("has no column `prompt`"), "{found:?}");

@@ -10,6 +10,9 @@ use crate::random::seed_for;
 use crate::template::Template;
 use crate::{BuildError, Env, StepContext};
 
+/// Most tokens of a critique, where the step does not say.
+const MAX_TOKENS: usize = 512;
+
 /// Asks a model for one critique of each row.
 pub(super) struct Critic {
     draws: Draws,
@@ -20,9 +23,9 @@ impl Critic {
     /// The critic of a step whose shape has been checked.
     pub(super) fn new(config: &Config, step: &StepContext<'_>, env: &Env) -> Result<Self, BuildError> {
         let params = Params {
-            temperature: config.temperature,
-            max_tokens: config.max_tokens as usize,
-            stop: config.stop.clone(),
+            temperature: config.temperature.unwrap_or(0.0),
+            max_tokens: config.max_tokens.map_or(MAX_TOKENS, |tokens| tokens as usize),
+            stop: config.stop.clone().unwrap_or_default(),
             ..Params::default()
         };
         let template = Template::new(config.template.as_deref().unwrap_or(TEMPLATE), &step.columns());
