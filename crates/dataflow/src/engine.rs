@@ -48,6 +48,13 @@ struct Queue {
     progress: Arc<Progress>,
 }
 
+/// Requests of one step for its operator to answer.
+struct Batch {
+    op: Arc<dyn EffectOp>,
+    requests: Vec<Request>,
+    progress: Arc<Progress>,
+}
+
 #[derive(Default)]
 struct Progress {
     asked: AtomicU64,
@@ -221,7 +228,7 @@ impl Client {
 
 impl Shared {
     fn run(&self) {
-        while let Some((op, requests, progress)) = self.next_batch() {
+        while let Some(Batch { op, requests, progress }) = self.next_batch() {
             let answered = requests.iter().map(|_| AtomicBool::new(false)).collect();
             let perform = Perform { shared: self, requests: &requests, progress: &progress, answered };
             let outcome = catch_unwind(AssertUnwindSafe(|| op.perform(&requests, &perform)));
@@ -244,7 +251,7 @@ impl Shared {
     }
 
     /// The requests of the first step that has any, once there are some; `None` when the engine is closed.
-    fn next_batch(&self) -> Option<(Arc<dyn EffectOp>, Vec<Request>, Arc<Progress>)> {
+    fn next_batch(&self) -> Option<Batch> {
         let mut state = lock(&self.state);
         loop {
             if state.closed {
@@ -253,8 +260,8 @@ impl Shared {
             let idle = self.cancel.load(Relaxed);
             if let Some(queue) = state.queues.values_mut().find(|queue| !idle && !queue.requests.is_empty()) {
                 let rest = queue.requests.split_off(queue.requests.len().min(BATCH));
-                let batch = std::mem::replace(&mut queue.requests, rest);
-                return Some((queue.op.clone(), batch, queue.progress.clone()));
+                let requests = std::mem::replace(&mut queue.requests, rest);
+                return Some(Batch { op: queue.op.clone(), requests, progress: queue.progress.clone() });
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

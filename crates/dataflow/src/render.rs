@@ -38,23 +38,29 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
 }
 
-/// Rows of the ports that the host looks at, by step and port (`None` for rejected rows).
-pub(crate) struct Captured(Mutex<BTreeMap<(usize, Option<Port>), BTreeMap<Row, isize>>>);
+/// A step and one of its ports; `None` for its rejected rows.
+pub(crate) type Outlet = (usize, Option<Port>);
+
+/// Rows with their multiplicities, none of them zero.
+pub(crate) type Multiset = BTreeMap<Row, isize>;
+
+/// Rows of the ports that the host looks at.
+pub(crate) struct Captured(Mutex<BTreeMap<Outlet, Multiset>>);
 
 impl Captured {
-    pub(crate) fn new(ports: impl IntoIterator<Item = (usize, Option<Port>)>) -> Self {
+    pub(crate) fn new(ports: impl IntoIterator<Item = Outlet>) -> Self {
         Self(Mutex::new(ports.into_iter().map(|port| (port, BTreeMap::new())).collect()))
     }
 
-    pub(crate) fn rows(&self, port: (usize, Option<Port>)) -> BTreeMap<Row, isize> {
+    pub(crate) fn rows(&self, port: Outlet) -> Multiset {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned().unwrap_or_default()
     }
 
-    fn watches(&self, port: (usize, Option<Port>)) -> bool {
+    fn watches(&self, port: Outlet) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&port)
     }
 
-    fn add(&self, port: (usize, Option<Port>), updates: &[(Row, Tick, isize)]) {
+    fn add(&self, port: Outlet, updates: &[(Row, Tick, isize)]) {
         let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = captured.entry(port).or_default();
         for (row, _, diff) in updates {

@@ -87,8 +87,10 @@ impl Driver {
         let differs = |key: &&(usize, Round)| self.fed.get(*key) != wanted.get(*key);
         let first = self.fed.keys().chain(wanted.keys()).filter(differs).map(|(_, round)| *round).min();
         let Some(round) = first else { return false };
-        let stale: Vec<_> = self.fed.iter().filter(|((_, r), _)| *r >= round).map(|(k, v)| (*k, *v)).collect();
-        let fresh = wanted.iter().filter(|((_, r), _)| *r == round).map(|(k, v)| (*k, *v)).collect::<Vec<_>>();
+        let stale: Vec<_> =
+            self.fed.iter().filter(|((_, r), _)| *r >= round).map(|(k, v)| (*k, *v)).collect();
+        let fresh =
+            wanted.iter().filter(|((_, r), _)| *r == round).map(|(k, v)| (*k, *v)).collect::<Vec<_>>();
         for ((slot, round), digest) in stale {
             self.feed(slot, round, digest, -1);
         }

@@ -1,28 +1,41 @@
-//! Development tasks: `cargo xtask codegen | tidy`.
+//! Development tasks: `cargo xtask codegen | tidy | bench NAME`.
 
+mod bench;
 mod tidy;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen | tidy
+const USAGE: &str = "usage: cargo xtask codegen | tidy | bench think-prune-train
 
 codegen   writes the generated files: schemas/pipeline.schema.json, docs/operators.md
-tidy      checks what the compiler does not: dependency directions, file headers, file lengths";
+tidy      checks what the compiler does not: dependency directions, file headers, file lengths
+bench     runs the main job over 3 seeds and 2 arms with target/release/flow and prints tables for BENCHMARKS.md";
 
 /// A generated file and the arguments with which `flow` prints it.
 const GENERATED: [(&str, &[&str]); 2] =
     [("schemas/pipeline.schema.json", &["schema"]), ("docs/operators.md", &["ops", "--all"])];
 
 fn main() -> ExitCode {
-    let task = std::env::args().nth(1);
-    let faults = match task.as_deref() {
-        Some("codegen") => codegen(),
-        Some("tidy") => tidy::faults(&root()),
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let faults = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["codegen"] => codegen(),
+        ["tidy"] => tidy::faults(&root()),
+        ["bench", "think-prune-train"] => bench(),
         _ => vec![USAGE.to_owned()],
     };
     faults.iter().for_each(|fault| say(fault));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn bench() -> Vec<String> {
+    match bench::think_prune_train(&root()) {
+        Ok(tables) => {
+            say(&tables);
+            Vec::new()
+        }
+        Err(error) => vec![error],
+    }
 }
 
 fn codegen() -> Vec<String> {

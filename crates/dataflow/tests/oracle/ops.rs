@@ -94,7 +94,7 @@ pub(crate) struct Draw {
 
 impl EffectOp for Draw {
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        if item.row.body.0[1] % 8 == 0 {
+        if item.row.body.0[1].is_multiple_of(8) {
             return Err(("refused", "no such question".into()));
         }
         let model_bytes = model.unwrap_or_default().0;

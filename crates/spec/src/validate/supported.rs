@@ -45,6 +45,7 @@ const UNDERSTOOD: &[&str] = &[
     "description",
     "examples",
     "title",
+    "writeOnly",
 ];
 
 fn collect_unsupported(schema: &Json, found: &mut Vec<String>) {
