@@ -3,4 +3,5 @@
 #![allow(clippy::print_stderr, reason = "a test that skips must say so")]
 
 mod cli;
+mod faulty;
 mod golden;

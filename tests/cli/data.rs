@@ -86,3 +86,12 @@ fn parquet_is_read_and_a_truncated_file_is_not() {
         assert_eq!(bench.published("out/shards"), whole, "what was published stays");
     }
 }
+
+#[test]
+fn programs_read_the_failure_from_stdout() {
+    let bench = Bench::with(&COPY.replace("questions.jsonl", "nowhere.jsonl"));
+    let ran = refused(&bench, &["--format", "json"]);
+    let object = ran.json();
+    assert_eq!((&object["outcome"], &object["diagnostics"][0]["code"]), (&json!("failed"), &json!("E0401")));
+    assert_eq!(ran.stderr, "");
+}

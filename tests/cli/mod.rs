@@ -1,6 +1,6 @@
 //! Verbs, exit codes, bad inputs, runs and repeated runs.
 
-mod bench;
+pub(crate) mod bench;
 mod data;
 mod edits;
 mod files;

@@ -1,4 +1,4 @@
-//! The mistakes that only running shows: E06...
+//! The mistakes that only running shows: E06... What no edit of a pipeline would mend has no example.
 
 flow_spec::codes! {
     FILE = "E0601", "a pipeline file cannot be read",
@@ -37,40 +37,40 @@ flow_spec::codes! {
     STEP = "E0608", "a step ended the run",
         "Something failed that later rows would fail of too, such as a full disk or a training without rows. Answers \
          that were finished are kept: once the cause is gone, the same command goes on from there.",
-        wrong "flow exec pipeline.yaml --set steps.chosen.at_most=0",
-        right "flow exec pipeline.yaml";
+        wrong "",
+        right "";
     ROWS_LOST = "E0609", "rows are unaccounted for",
         "Every row that comes into a step must leave it by a port or be rejected with a reason. An operator broke that \
          promise, so nothing was published. This is a fault of the operator, not of the pipeline.",
-        wrong "flow exec pipeline.yaml",
-        right "flow exec pipeline.yaml";
+        wrong "",
+        right "";
     SETUP = "E0610", "a step cannot be set up",
         "The step's keys passed every check, but the operator cannot start with them.",
-        wrong "flow exec pipeline.yaml",
-        right "flow exec pipeline.yaml";
+        wrong "",
+        right "";
     UNSTABLE = "E0611", "the rounds do not settle",
         "What a round trains on depends on a later round, so each round would change the one before it.",
-        wrong "flow exec pipeline.yaml",
-        right "flow exec pipeline.yaml";
+        wrong "",
+        right "";
     TOKEN_BUDGET = "E0612", "tokens cannot be counted against a budget yet",
         "A limit that would not be kept is refused. `budget.seconds` is kept.",
         wrong "budget: {tokens: 1000}",
         right "budget: {seconds: 3600}";
     INTERRUPT = "E0613", "interruptions cannot be handled",
         "The system refused to install a handler for Ctrl-C.",
-        wrong "flow exec pipeline.yaml",
-        right "flow exec pipeline.yaml";
+        wrong "",
+        right "";
     TEST_FAILED = "E0621", "a test of the pipeline fails",
         "Other rows left the step by this port than the test expects. The help lists the first of them.",
-        wrong "steps: {q: {op: read, path: q.jsonl}, s: {op: write, from: q, path: out}}",
-        right "flow test pipeline.yaml";
+        wrong "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 0}}]",
+        right "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 1}}]";
     TEST_REFUSED = "E0622", "a step cannot be tested by itself",
         "Tests run without models and write nothing, so steps that sample, train or write cannot be tested. Test the \
          steps behind them by giving the rows that they would make.",
-        wrong "flow test pipeline.yaml",
-        right "flow test pipeline.yaml";
+        wrong "tests: [{step: shards, given: [{completion: '#### 4'}], expect: {out: 1}}]",
+        right "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 1}}]";
     FAULT = "E0699", "the program failed of a fault of its own",
         "No input should cause this. What was published before is untouched and finished answers are kept.",
-        wrong "flow exec pipeline.yaml",
-        right "flow exec pipeline.yaml";
+        wrong "",
+        right "";
 }

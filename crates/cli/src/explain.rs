@@ -43,7 +43,8 @@ fn all() -> impl Iterator<Item = &'static Code> {
 
 fn text(code: &Code) -> String {
     let mut text = format!("{}: {}\n\n{}\n", code.id, code.title, code.text);
-    for (title, example) in [("Wrong", code.wrong), ("Right", code.right)] {
+    let examples = [("Wrong", code.wrong), ("Right", code.right)].into_iter();
+    for (title, example) in examples.filter(|(_, example)| !example.is_empty()) {
         write!(text, "\n{title}:\n\n").expect("writing to a string cannot fail");
         example.lines().for_each(|line| text.extend(["    ", line, "\n"]));
     }

@@ -5,7 +5,7 @@ use std::error::Error;
 use flow_spec::{Code, Diagnostic, Sources, render, to_json};
 use serde_json::{Value as Json, json};
 
-use crate::{Exit, term};
+use crate::{Exit, codes, term};
 
 /// An early end. Located mistakes look as `flow check` shows them, others the same without an excerpt.
 #[derive(Debug)]
@@ -33,6 +33,12 @@ impl Halt {
         text.extend(help.map(|help| format!(" = help: {help}\n")));
         let json = json!({"severity": "error", "code": code, "message": message, "help": help});
         Self { exit, told: vec![Told { text, json }] }
+    }
+
+    /// Ends because of a panic, which has told itself on stderr.
+    pub(crate) fn of_panic() -> Self {
+        let json = json!({"severity": "error", "code": codes::FAULT.id, "message": codes::FAULT.title});
+        Self { exit: Exit::Failed, told: vec![Told { text: String::new(), json }] }
     }
 
     /// Ends with mistakes that have places in `sources`.

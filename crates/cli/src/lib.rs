@@ -19,6 +19,7 @@ mod schema;
 mod term;
 mod test;
 
+use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
@@ -35,8 +36,14 @@ type Catalog<'a> = &'a [&'a dyn Operator];
 
 /// Runs the command line of this process with the operators of `catalog`, and returns its exit code.
 pub fn main_with(catalog: &[&dyn Operator]) -> ExitCode {
+    run_with(catalog, std::env::args_os()).into()
+}
+
+/// Runs a command line, the program's name first. It is the process's own: it says what there is to say on stdout and
+/// stderr, tells panics in its own words from now on and, for `exec`, listens for Ctrl-C.
+pub fn run_with(catalog: &[&dyn Operator], args: impl IntoIterator<Item = OsString>) -> Exit {
     panic::report_plainly();
-    let exit = match Cli::try_parse() {
+    match Cli::try_parse_from(args) {
         Ok(cli) => {
             let run = AssertUnwindSafe(|| run(catalog, &cli));
             std::panic::catch_unwind(run).unwrap_or(Exit::Failed)
@@ -46,8 +53,7 @@ pub fn main_with(catalog: &[&dyn Operator]) -> ExitCode {
             let _ = error.print();
             if error.use_stderr() { Exit::Usage } else { Exit::Done }
         }
-    };
-    exit.into()
+    }
 }
 
 fn run(catalog: Catalog<'_>, cli: &Cli) -> Exit {

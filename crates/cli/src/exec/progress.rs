@@ -31,8 +31,8 @@ pub(crate) enum Progress {
         names: Vec<String>,
         /// When the run began.
         started: Instant,
-        /// When the next line is due.
-        due: Instant,
+        /// When something was said last.
+        last: Instant,
         /// What was said last.
         said: Vec<EffectProgress>,
     },
@@ -47,7 +47,7 @@ impl Progress {
             false if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() => {
                 Progress::Bars { names, screen: MultiProgress::new(), bars: BTreeMap::new() }
             }
-            false => Progress::Lines { names, started, due: started + PAUSE, said: Vec::new() },
+            false => Progress::Lines { names, started, last: started, said: Vec::new() },
         }
     }
 
@@ -62,12 +62,12 @@ impl Progress {
                     bar.set_position(step.answered);
                 }
             }
-            Progress::Lines { names, started, due, said } => {
-                if Instant::now() < *due || *said == now {
+            Progress::Lines { names, started, last, said } => {
+                if last.elapsed() < PAUSE || *said == now {
                     return;
                 }
-                *due = Instant::now() + PAUSE;
-                term::tell(&line(names, started.elapsed(), now, said));
+                term::tell(&line(names, started.elapsed(), last.elapsed(), now, said));
+                *last = Instant::now();
                 *said = now.to_vec();
             }
         }
@@ -89,11 +89,17 @@ fn bar(name: &str) -> ProgressBar {
     ProgressBar::no_length().with_style(style).with_prefix(name.to_owned())
 }
 
-/// One line: the steps whose state has changed since `said`.
-fn line(names: &[String], elapsed: Duration, now: &[EffectProgress], said: &[EffectProgress]) -> String {
+/// One line: the steps whose state has changed since `said`, `pause` ago.
+fn line(
+    names: &[String],
+    elapsed: Duration,
+    pause: Duration,
+    now: &[EffectProgress],
+    said: &[EffectProgress],
+) -> String {
     let steps = now.iter().filter(|step| !said.contains(step)).map(|step| {
         let before = said.iter().find(|before| before.node == step.node).map_or(0, |before| before.answered);
-        let rate = (step.answered - before) as f64 / PAUSE.as_secs_f64();
+        let rate = (step.answered - before) as f64 / pause.as_secs_f64();
         format!("{} {}/{} ({rate:.1}/s)", names[step.node], step.answered, step.asked)
     });
     format!("{:>6.0} s  {}\n", elapsed.as_secs_f64(), steps.collect::<Vec<_>>().join("  "))
@@ -109,7 +115,7 @@ mod tests {
         let state = |node, asked, answered| EffectProgress { node, asked, answered };
         let said = [state(0, 40, 10), state(1, 5, 5)];
         let now = [state(0, 40, 30), state(1, 5, 5)];
-        let text = line(&names, Duration::from_secs(10), &now, &said);
+        let text = line(&names, Duration::from_secs(10), PAUSE, &now, &said);
         assert_eq!(text, "    10 s  attempts 30/40 (4.0/s)\n");
         bar("attempts").finish();
     }

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::{Args, session_halt, tables};
 use crate::halt::Halt;
 use crate::pipeline::Pipeline;
-use crate::{Exit, codes};
+use crate::{Exit, codes, panic};
 
 /// How a run ended, other than by a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +70,8 @@ impl Run<'_> {
         let failed = RefCell::new(None);
         let mut watch = |state: &[EffectProgress]| {
             progress.show(state);
-            let stop = interrupt.raised() || self.over_budget() || failed.borrow().is_some();
+            let stop =
+                panic::happened() || interrupt.raised() || self.over_budget() || failed.borrow().is_some();
             if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let settled = driver.settle(&mut watch, &mut |session, _| {
@@ -81,6 +82,7 @@ impl Run<'_> {
             return Err(halt);
         }
         match settled {
+            Err(_) if panic::happened() => Err(Halt::of_panic()),
             Ok(()) => self.publish(driver.session(), Ending::Done).map(|()| Ending::Done),
             Err(SessionError::Interrupted) if interrupt.raised() => Ok(Ending::Interrupted),
             Err(SessionError::Interrupted) => Ok(Ending::Budget),

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Value, kind};
-use flow_dataflow::{Body, Driver, MemoryMemo, Network, Node, Out, Port, Session, Source, SourceError, Wire};
+use flow_dataflow::{
+    Body, Driver, EffectProgress, MemoryMemo, Network, Node, Out, Port, Session, Source, SourceError, Wire,
+};
 use flow_operators::{Env, Models, StepContext};
 use flow_plan::{Outlet, Plan, Step};
 
-use crate::Catalog;
+use crate::{Catalog, panic};
 
 /// The rows that left the step, by outlet.
 pub(super) struct Leaving(Vec<(Outlet, Vec<Item>)>);
@@ -51,7 +53,11 @@ pub(super) fn run(
     let session = Session::start(Arc::new(network), Arc::default(), memo, 1, capture);
     let mut driver = Driver::new(session.map_err(|error| error.to_string())?, Vec::new());
     driver.load().map_err(|error| error.to_string())?;
-    let settled = driver.settle(&mut |_| ControlFlow::Continue(()), &mut |_, _| {});
+    let mut watch = |_: &[EffectProgress]| match panic::happened() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let settled = driver.settle(&mut watch, &mut |_, _| {});
     settled.map_err(|error| format!("step `{}` failed: {error}", step.name))?;
     let session = driver.session();
     match session.counts()[1].unaccounted {
