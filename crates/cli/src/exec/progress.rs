@@ -1,11 +1,12 @@
 //! How far the run is: bars on a terminal, a line every few seconds elsewhere.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use flow_dataflow::EffectProgress;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::term;
 
@@ -83,10 +84,15 @@ impl Progress {
 }
 
 fn bar(name: &str) -> ProgressBar {
-    let style = "{prefix:>16} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left";
-    let style =
-        ProgressStyle::with_template(style).expect("the template is a constant that a test has drawn");
+    let template = "{prefix:>16} {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left";
+    let style = ProgressStyle::with_template(template);
+    let style = style.expect("the template is a constant that a test has drawn").with_key("rate", write_rate);
     ProgressBar::no_length().with_style(style).with_prefix(name.to_owned())
+}
+
+fn write_rate(state: &ProgressState, out: &mut dyn Write) {
+    // The bar is drawn into memory, which takes every byte.
+    let _ = write!(out, "{:.1}/s", state.per_sec());
 }
 
 /// One line: the steps whose state has changed since `said`, `pause` ago.
