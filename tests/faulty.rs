@@ -103,5 +103,5 @@ fn a_panic_is_told_plainly() {
 #[test]
 fn a_fatal_failure_ends_the_run_with_its_words() {
     let (_, ran) = run("disk");
-    ran.says(&["error[E0608]: the run failed: disk_full: no room"]);
+    ran.says(&["error[E0608]: step `faulty` failed: disk_full: no room"]);
 }

@@ -108,9 +108,9 @@ fn source_halt(error: &SourceError) -> Halt {
 /// What to tell of a run that failed by itself.
 fn session_halt(error: &SessionError) -> Halt {
     match error {
-        SessionError::Failed(failure) => {
+        SessionError::Failed { .. } => {
             let help = "finished answers are kept; the same command goes on once the cause is gone";
-            Halt::with(Exit::Failed, codes::STEP.id, &format!("the run failed: {failure}"), Some(help))
+            Halt::with(Exit::Failed, codes::STEP.id, &error.to_string(), Some(help))
         }
         SessionError::Unstable => Halt::new(Exit::Failed, &codes::UNSTABLE, error.to_string()),
         SessionError::Interrupted | SessionError::WorkerLost | SessionError::Start(_) => {

@@ -13,10 +13,16 @@ use crate::{Catalog, Exit, term};
 pub(crate) struct Args {
     /// The operator to describe; all are listed without one.
     name: Option<String>,
+    /// The reference of all operators, as Markdown.
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
 }
 
 /// Prints the list of operators, or the reference of one.
 pub(crate) fn ops(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
+    if args.all {
+        return term::data(&manual(catalog)).map(|()| Exit::Done);
+    }
     let Some(name) = &args.name else {
         let rows: Vec<Vec<String>> =
             catalog.iter().map(|operator| vec![operator.name().to_owned(), purpose(*operator)]).collect();
@@ -38,6 +44,16 @@ pub(crate) fn ops(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
 fn purpose(operator: &dyn Operator) -> String {
     let line = header(operator).lines().next().unwrap_or_default().to_owned();
     line.strip_prefix(&format!("`{}` ", operator.name())).unwrap_or(&line).to_owned()
+}
+
+/// The reference of every operator, one chapter each.
+fn manual(catalog: Catalog<'_>) -> String {
+    let chapter = |operator: &&dyn Operator| {
+        let keys = keys(&operator.config_schema());
+        format!("\n## {}\n\n{}\nKeys:\n\n```text\n{keys}```\n", operator.name(), header(*operator))
+    };
+    let chapters: String = catalog.iter().map(chapter).collect();
+    format!("# Operators\n\nMade from the operators' own headers by `cargo xtask codegen`.\n{chapters}")
 }
 
 /// The header, then the keys.

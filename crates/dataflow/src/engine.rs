@@ -38,7 +38,7 @@ struct State {
     queues: BTreeMap<EffectId, Queue>,
     waiting: HashMap<Id, Vec<Arc<Mailbox>>>,
     failed: HashMap<Id, Reply>,
-    broken: Option<Failure>,
+    broken: Option<(usize, Failure)>,
     closed: bool,
 }
 
@@ -50,6 +50,7 @@ struct Queue {
 
 /// Requests of one step for its operator to answer.
 struct Batch {
+    node: usize,
     op: Arc<dyn EffectOp>,
     requests: Vec<Request>,
     progress: Arc<Progress>,
@@ -97,6 +98,7 @@ impl Mailbox {
 /// What an operator sees while it answers requests.
 pub struct Perform<'a> {
     shared: &'a Shared,
+    node: usize,
     requests: &'a [Request],
     progress: &'a Progress,
     answered: Vec<AtomicBool>,
@@ -109,7 +111,7 @@ impl Perform<'_> {
             return;
         }
         self.progress.answered.fetch_add(1, Relaxed);
-        self.shared.deliver(self.requests[index].key, answer);
+        self.shared.deliver(self.node, self.requests[index].key, answer);
     }
 
     /// Whether the run is being stopped: return soon, leaving the rest unanswered.
@@ -147,8 +149,8 @@ impl Engine {
         self.shared.wake.notify_all();
     }
 
-    /// The failure that ended the run, if one did.
-    pub(crate) fn broken(&self) -> Option<Failure> {
+    /// The step and the failure that ended the run, if one did.
+    pub(crate) fn broken(&self) -> Option<(usize, Failure)> {
         lock(&self.shared.state).broken.clone()
     }
 
@@ -220,23 +222,23 @@ impl Client {
         self.0.wake.notify_one();
     }
 
-    /// Ends the run.
-    pub(crate) fn fail(&self, failure: Failure) {
-        self.0.break_off(failure);
+    /// Ends the run by a failure of the step `node`.
+    pub(crate) fn fail(&self, node: usize, failure: Failure) {
+        self.0.break_off(node, failure);
     }
 }
 
 impl Shared {
     fn run(&self) {
-        while let Some(Batch { op, requests, progress }) = self.next_batch() {
+        while let Some(Batch { node, op, requests, progress }) = self.next_batch() {
             let answered = requests.iter().map(|_| AtomicBool::new(false)).collect();
-            let perform = Perform { shared: self, requests: &requests, progress: &progress, answered };
+            let perform = Perform { shared: self, node, requests: &requests, progress: &progress, answered };
             let outcome = catch_unwind(AssertUnwindSafe(|| op.perform(&requests, &perform)));
             if outcome.is_err() {
-                self.break_off(fatal(
-                    "panic",
-                    "an operator panicked while answering a request; this is a bug",
-                ));
+                self.break_off(
+                    node,
+                    fatal("panic", "an operator panicked while answering a request; this is a bug"),
+                );
             }
             if perform.cancelled() {
                 continue;
@@ -258,19 +260,26 @@ impl Shared {
                 return None;
             }
             let idle = self.cancel.load(Relaxed);
-            if let Some(queue) = state.queues.values_mut().find(|queue| !idle && !queue.requests.is_empty()) {
+            if let Some((effect, queue)) =
+                state.queues.iter_mut().find(|(_, queue)| !idle && !queue.requests.is_empty())
+            {
                 let rest = queue.requests.split_off(queue.requests.len().min(BATCH));
                 let requests = std::mem::replace(&mut queue.requests, rest);
-                return Some(Batch { op: queue.op.clone(), requests, progress: queue.progress.clone() });
+                return Some(Batch {
+                    node: effect.0,
+                    op: queue.op.clone(),
+                    requests,
+                    progress: queue.progress.clone(),
+                });
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn deliver(&self, key: Id, answer: Answer) {
+    fn deliver(&self, node: usize, key: Id, answer: Answer) {
         match &answer {
-            Ok(cells) => self.keep(key, cells),
-            Err(failure) if failure.fatal => self.break_off(failure.clone()),
+            Ok(cells) => self.keep(node, key, cells),
+            Err(failure) if failure.fatal => self.break_off(node, failure.clone()),
             Err(_) => {}
         }
         let failed = answer.is_err();
@@ -284,14 +293,14 @@ impl Shared {
         }
     }
 
-    fn keep(&self, key: Id, cells: &[Value]) {
+    fn keep(&self, node: usize, key: Id, cells: &[Value]) {
         if let Err(error) = self.memo.put(key, cells) {
-            self.break_off(fatal("store", &error.to_string()));
+            self.break_off(node, fatal("store", &error.to_string()));
         }
     }
 
-    fn break_off(&self, failure: Failure) {
-        lock(&self.state).broken.get_or_insert(failure);
+    fn break_off(&self, node: usize, failure: Failure) {
+        lock(&self.state).broken.get_or_insert((node, failure));
         self.cancel.store(true, Relaxed);
     }
 }

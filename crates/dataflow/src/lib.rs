@@ -22,5 +22,5 @@ pub use memo::{Memo, MemoError, MemoryMemo};
 pub use network::{Body, InputId, ModelSlot, ModelWire, Network, Node, Rounds, Wire};
 pub use op::{Answer, EffectOp, Failure, KeyedOp, Request, RowOp, Source, SourceError, Stage};
 pub use out::{Emission, Out, Port};
-pub use rounds::{Driver, Stopped};
+pub use rounds::Driver;
 pub use session::{Session, SessionError, Watch};

@@ -93,8 +93,8 @@ pub struct ModelSlot {
 pub struct Rounds {
     /// Number of rounds; at least 1 where a model is fed.
     pub count: Round,
-    /// The step whose second port names rounds after which none may follow.
-    pub gate: Option<usize>,
+    /// The step and its port whose rows name rounds after which none may follow.
+    pub gate: Option<(usize, Port)>,
 }
 
 /// An input the host feeds.

@@ -102,7 +102,7 @@ impl Place {
     pub(crate) fn report(&self, settled: &Settled) {
         self.stage_counts().lost.fetch_add(settled.lost as u64, Relaxed);
         if let Some(failure) = &settled.failure {
-            self.client.fail(failure.clone());
+            self.client.fail(self.node, failure.clone());
         }
     }
 

@@ -6,17 +6,6 @@ use flow_data::{Heap, Id, Round, Row};
 
 use crate::{InputId, Out, Session, SessionError, SourceError, Watch};
 
-/// Why a run stopped before it was done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stopped {
-    /// A source could not be read.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The dataflow stopped.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
-
 /// Feeds sources and models into a session until every round that can run has run.
 pub struct Driver {
     session: Session,
@@ -134,8 +123,8 @@ impl Driver {
     }
 
     fn gated(&self, round: Round) -> bool {
-        let Some(gate) = self.session.network().rounds.gate else { return false };
-        self.session.rows(gate, Some(1)).keys().any(|row| row.round <= round)
+        let Some((gate, port)) = self.session.network().rounds.gate else { return false };
+        self.session.rows(gate, Some(port)).keys().any(|row| row.round <= round)
     }
 }
 

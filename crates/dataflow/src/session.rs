@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,9 +29,14 @@ pub enum SessionError {
     /// The watcher asked to stop; finished answers are in the memo.
     #[error("interrupted")]
     Interrupted,
-    /// An effect failed in a way that ends the run.
-    #[error("{0}")]
-    Failed(Failure),
+    /// A step failed in a way that ends the run.
+    #[error("step `{step}` failed: {failure}")]
+    Failed {
+        /// The step's name.
+        step: String,
+        /// What went wrong.
+        failure: Failure,
+    },
     /// What a round trains on depends on a later round, so that rounds never settle.
     #[error("the rounds do not settle: what a round trains on depends on a later round")]
     Unstable,
@@ -47,12 +53,21 @@ enum Command {
     Tick(Tick),
 }
 
+/// Why workers are to stop.
+#[derive(Default)]
+struct Halt {
+    /// The host wants no more.
+    stopping: AtomicBool,
+    /// A worker has panicked, and the others cannot finish what they wait for.
+    lost: AtomicBool,
+}
+
 /// A running network. After an error it can only be dropped.
 pub struct Session {
     shared: Shared,
     workers: Vec<Sender<Command>>,
     settled: Receiver<()>,
-    stopping: Arc<AtomicBool>,
+    halt: Arc<Halt>,
     buffer: Vec<(InputId, Row, isize)>,
     tick: Tick,
     /// Stops when dropped, after the workers' last look at it and before they are joined.
@@ -78,17 +93,21 @@ impl Session {
             network,
             heap,
         };
-        let stopping = Arc::new(AtomicBool::new(false));
+        let halt = Arc::new(Halt::default());
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| channel()).unzip();
         let (done, settled) = channel();
         let desk = Arc::new(Mutex::new(receivers.into_iter().map(Some).collect::<Vec<_>>()));
-        let (for_workers, halt) = (Mutex::new((shared.clone(), done)), stopping.clone());
+        let (for_workers, workers_halt) = (Mutex::new((shared.clone(), done)), halt.clone());
         let config = timely::Config::process(senders.len());
         let guards = execute(config, move |worker| {
             let commands = desk.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
             let (shared, done) = for_workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(commands) = commands {
-                work(worker, &shared, &commands, &done, &halt);
+                let life = || work(worker, &shared, &commands, &done, &workers_halt);
+                if catch_unwind(AssertUnwindSafe(life)).is_err() {
+                    workers_halt.lost.store(true, Relaxed);
+                    workers_halt.stopping.store(true, Relaxed);
+                }
             }
         })
         .map_err(SessionError::Start)?;
@@ -96,7 +115,7 @@ impl Session {
             shared,
             workers: senders,
             settled,
-            stopping,
+            halt,
             buffer: Vec::new(),
             tick: 0,
             engine,
@@ -132,9 +151,14 @@ impl Session {
                 Err(RecvTimeoutError::Disconnected) => return Err(SessionError::WorkerLost),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if let Some(failure) = self.engine.broken() {
+            if self.halt.lost.load(Relaxed) {
                 self.halt();
-                return Err(SessionError::Failed(failure));
+                return Err(SessionError::WorkerLost);
+            }
+            if let Some((node, failure)) = self.engine.broken() {
+                self.halt();
+                let step = self.shared.network.nodes[node].name.clone();
+                return Err(SessionError::Failed { step, failure });
             }
             if watch(&self.engine.progress()).is_break() {
                 self.halt();
@@ -146,7 +170,7 @@ impl Session {
 
     fn halt(&self) {
         self.engine.cancel();
-        self.stopping.store(true, Relaxed);
+        self.halt.stopping.store(true, Relaxed);
     }
 
     /// The rows of a captured port as of the last settled tick, with their multiplicities.
@@ -178,13 +202,7 @@ impl Drop for Session {
 }
 
 /// One worker's life: build the dataflow, then follow the host until it hangs up.
-fn work(
-    worker: &mut Worker,
-    shared: &Shared,
-    commands: &Receiver<Command>,
-    done: &Sender<()>,
-    halt: &AtomicBool,
-) {
+fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done: &Sender<()>, halt: &Halt) {
     let dataflow = worker.next_dataflow_index();
     let (mut inputs, probe) = worker.dataflow(|scope| render(scope, shared));
     while let Ok(command) = commands.recv() {
@@ -195,7 +213,7 @@ fn work(
                     input.advance_to(tick);
                     input.flush();
                 });
-                while probe.less_than(&tick) && !halt.load(Relaxed) {
+                while probe.less_than(&tick) && !halt.stopping.load(Relaxed) {
                     worker.step_or_park(Some(HEARTBEAT));
                 }
                 if done.send(()).is_err() {

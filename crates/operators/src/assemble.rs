@@ -17,7 +17,8 @@ pub fn assemble(plan: &Plan, catalog: &[&dyn Operator], env: &Env) -> Result<Net
     let models =
         slots.keys().map(|name| ModelSlot { name: (*name).to_owned(), fed_by: feeds(plan, name) }).collect();
     let rounds = plan.rounds.as_ref();
-    let rounds = Rounds { count: rounds.map_or(1, |rounds| rounds.count), gate: rounds.and_then(|r| r.gate) };
+    let gate = rounds.and_then(|rounds| rounds.gate).map(|gate| (gate.step, port(gate.port)));
+    let rounds = Rounds { count: rounds.map_or(1, |rounds| rounds.count), gate };
     Ok(Network { nodes, models, rounds })
 }
 
@@ -57,10 +58,14 @@ fn wire(plan: &Plan, edge: Edge, inlet: &Inlet) -> Wire {
     let cell = |name: &str| columns.index(name).expect("a union has columns that all producers have");
     let project = (*columns != inlet.columns).then(|| inlet.columns.names().map(cell).collect());
     let port = match edge.outlet {
-        Outlet::Port(port) => Some(Port::try_from(port).expect("operators have a handful of ports")),
+        Outlet::Port(at) => Some(port(at)),
         Outlet::Rejected => None,
     };
     Wire { node: edge.step, port, project }
+}
+
+fn port(at: usize) -> Port {
+    Port::try_from(at).expect("operators have a handful of ports")
 }
 
 fn wire_of_model(plan: &Plan, model: &ModelRef, slots: &BTreeMap<&str, usize>) -> ModelWire {

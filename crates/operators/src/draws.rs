@@ -36,7 +36,8 @@ impl Draws {
         self.seed
     }
 
-    /// The `index`-th draw for `item`, which continues `prompt`. Streams are told apart by row, round and index.
+    /// The `index`-th draw for `item`, which continues `prompt`. Streams are told apart by row, round and index. The key is
+    /// also the identity of the draw.
     pub(crate) fn request(
         &self,
         item: &Item,
@@ -49,8 +50,22 @@ impl Draws {
         let mut key = IdHasher::new("draw");
         key.part(&VERSION.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(prompt.as_bytes()).part(&stream.0);
-        key.part(format!("{:?}", self.params).as_bytes());
+        self.settings(&mut key);
         Request { key: key.finish(), item: item.clone(), model, index }
+    }
+
+    /// Adds all settings that decide what is drawn, one by one: a new one must be added here on purpose.
+    fn settings(&self, key: &mut IdHasher) {
+        let Params { temperature, top_p, top_k, min_p, max_tokens, stop } = &self.params;
+        [temperature, top_p, min_p].iter().for_each(|number| {
+            key.part(&number.to_bits().to_le_bytes());
+        });
+        [top_k, max_tokens].iter().for_each(|number| {
+            key.part(&(**number as u64).to_le_bytes());
+        });
+        stop.iter().for_each(|text| {
+            key.part(text.as_bytes());
+        });
     }
 
     fn stream(&self, row: &Id, round: Round, index: u32) -> Id {

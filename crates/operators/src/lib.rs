@@ -6,6 +6,7 @@
 mod assemble;
 mod cells;
 pub mod codes;
+mod drawer;
 mod draws;
 mod env;
 mod fields;

@@ -16,15 +16,15 @@
 
 use std::sync::Arc;
 
-use flow_data::{Id, Item, Value, kind};
-use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
+use flow_data::kind;
+use flow_dataflow::{Body, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_sampler::Params;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::draws::{Draw, Draws};
-use crate::sample::draw_id;
+use crate::drawer::Drawer;
+use crate::draws::Draws;
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 
@@ -110,37 +110,13 @@ impl Definition for Refine {
             ..Params::default()
         };
         let template = Template::new(config.template.as_deref().unwrap_or(TEMPLATE), &step.columns());
-        let refiner = Refiner {
+        let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
+        let drawer = Drawer {
             draws: Draws::new(env, params, config.seed.unwrap_or(step.plan.seed)),
-            template: template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?,
+            prompt: Box::new(move |item| template.render(item).map_err(|detail| ("not_rendered", detail))),
             n: config.n,
         };
-        Ok(Body::Chain(vec![Stage::Effect(Arc::new(refiner))]))
-    }
-}
-
-struct Refiner {
-    draws: Draws,
-    template: Template,
-    n: u32,
-}
-
-impl EffectOp for Refiner {
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let prompt = self.template.render(item).map_err(|detail| ("not_rendered", detail))?;
-        Ok((0..self.n).map(|index| self.draws.request(item, &prompt, model, item.row.round, index)).collect())
-    }
-
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
-        let prompt = |item: &Item| self.template.render(item).unwrap_or_default();
-        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
-    }
-
-    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
-        for (index, answer) in answers.iter().enumerate() {
-            let cells = Draw::new(answer).record(&item.row.id, model, self.draws.seed(), index);
-            out.derive(0, item, item.row.round, draw_id(item, model, self.draws.seed(), index), cells);
-        }
+        Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]))
     }
 }
 

@@ -16,14 +16,15 @@
 
 use std::sync::Arc;
 
-use flow_data::{Id, Item, Type, Value, kind};
-use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
+use flow_data::{Item, Type, kind};
+use flow_dataflow::{Body, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_sampler::Params;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::draws::{Draw, Draws};
+use crate::drawer::Drawer;
+use crate::draws::Draws;
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// Options of `sample`.
@@ -101,40 +102,11 @@ impl Definition for Sample {
             ..Params::default()
         };
         let draws = Draws::new(env, params, config.seed.unwrap_or(step.plan.seed));
-        let sampler = Sampler { draws, prompt: step.column(&config.prompt), n: config.n };
-        Ok(Body::Chain(vec![Stage::Effect(Arc::new(sampler))]))
+        let prompt = step.column(&config.prompt);
+        let prompt = move |item: &Item| {
+            item.text(prompt).map(str::to_owned).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))
+        };
+        let drawer = Drawer { draws, n: config.n, prompt: Box::new(prompt) };
+        Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]))
     }
-}
-
-struct Sampler {
-    draws: Draws,
-    prompt: usize,
-    n: u32,
-}
-
-impl EffectOp for Sampler {
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let prompt = item.text(self.prompt).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
-        Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, item.row.round, index)).collect())
-    }
-
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
-        let prompt = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned();
-        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
-    }
-
-    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
-        for (index, answer) in answers.iter().enumerate() {
-            let cells = Draw::new(answer).record(&item.row.id, model, self.draws.seed(), index);
-            out.derive(0, item, item.row.round, draw_id(item, model, self.draws.seed(), index), cells);
-        }
-    }
-}
-
-/// The identity of a draw: which row, model, round, seed and index, whatever text came of it.
-pub(crate) fn draw_id(item: &Item, model: Option<Id>, seed: u64, index: usize) -> Id {
-    let round = item.row.round.to_le_bytes();
-    let parts =
-        [&item.row.id.0[..], &model.unwrap_or_default().0, &round, &seed.to_le_bytes(), &index.to_le_bytes()];
-    Id::of("draw_id", parts)
 }

@@ -44,6 +44,7 @@ impl Definition for Train {
             let problem = Problem::new("from", format!("expected the parts of a `write` step, `{}` has none", inputs[0].reference));
             return Err(vec![problem.with_help("put a `write` step before `train`")]);
         }
+        config.check()?;
         let shape = Shape::new(kind("checkpoint").columns().clone()).making_model().ending();
         Ok(match config.start {
             Start::Model(_) => shape.using("start"),

@@ -17,7 +17,12 @@ pub(crate) fn unused_steps(draft: &mut Draft<'_>, rounds: Option<&Rounds>) {
         rows.chain(makers).for_each(|at| used[at] = true);
     }
     if let Some(rounds) = rounds {
-        rounds.feed.iter().map(|feed| feed.step).chain(rounds.gate).for_each(|at| used[at] = true);
+        rounds
+            .feed
+            .iter()
+            .map(|feed| feed.step)
+            .chain(rounds.gate.map(|gate| gate.step))
+            .for_each(|at| used[at] = true);
     }
     for (at, used) in used.into_iter().enumerate() {
         let step = &draft.steps[at];

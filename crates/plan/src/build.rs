@@ -70,7 +70,7 @@ fn assemble(draft: &Draft<'_>, order: &[usize], rounds: Option<Rounds>, tests: V
     }
     let rounds = rounds.map(|mut rounds| {
         rounds.feed.iter_mut().for_each(|feed| feed.step = position[feed.step]);
-        Rounds { gate: rounds.gate.map(|gate| position[gate]), ..rounds }
+        Rounds { gate: rounds.gate.map(|gate| crate::Gate { step: position[gate.step], ..gate }), ..rounds }
     });
     Some(Plan {
         name: spec.name.clone(),

@@ -22,6 +22,6 @@ mod tests_section;
 
 pub use audit::audit;
 pub use build::plan;
-pub use plan::{Edge, Feed, Inlet, ModelRef, ModelUse, Outlet, Plan, Rounds, Step, Test};
+pub use plan::{Edge, Feed, Gate, Inlet, ModelRef, ModelUse, Outlet, Plan, Rounds, Step, Test};
 pub use schema::pipeline_schema;
 pub use signature::{Arity, Input, Port, Problem, Shape, Signature, config_of, schema_of};

@@ -4,7 +4,10 @@ use flow_spec::{Diagnostic, Span, help_with_names};
 
 use crate::draft::Draft;
 use crate::resolve::unknown_step;
-use crate::{Feed, ModelRef, ModelUse, Rounds, codes};
+use crate::{Feed, Gate, ModelRef, ModelUse, Rounds, codes};
+
+/// The port of a gate whose rows name rounds after which none may follow.
+const CLOSED: &str = "closed";
 
 /// Refuses names that a model and a step share.
 pub(crate) fn shared_names(draft: &mut Draft<'_>) {
@@ -97,13 +100,31 @@ pub(crate) fn rounds(draft: &mut Draft<'_>) -> Option<Rounds> {
         }
     }
     let gate = rounds.gate.as_ref().and_then(|gate| {
-        let step = draft.by_name.get(gate.as_str()).copied();
-        if step.is_none() {
-            unknown_step(draft, gate, draft.spec.span("rounds.gate"));
+        let span = draft.spec.span("rounds.gate");
+        match draft.by_name.get(gate.as_str()).copied() {
+            Some(step) => closes_rounds(draft, step, span),
+            None => {
+                unknown_step(draft, gate, span);
+                None
+            }
         }
-        step
     });
     Some(Rounds { count: rounds.count.get(), feed, gate })
+}
+
+/// The step and its port of rounds after which none may follow; reported when it has none.
+fn closes_rounds(draft: &mut Draft<'_>, step: usize, span: Span) -> Option<Gate> {
+    let shape = draft.steps[step].shape.as_ref()?;
+    let port = shape.ports.iter().position(|port| port.name == CLOSED);
+    if port.is_none() {
+        let words = format!(
+            "step `{}` has no port `{CLOSED}`, by which a gate ends the rounds",
+            draft.steps[step].spec.name
+        );
+        let help = "name a step whose operator is `gate`";
+        draft.report(Diagnostic::new(&codes::UNKNOWN_PORT, span, words).help(help));
+    }
+    port.map(|port| Gate { step, port })
 }
 
 /// For each step whether it differs from round to round. `order` has producers first.

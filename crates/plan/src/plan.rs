@@ -137,7 +137,16 @@ pub struct Rounds {
     /// Which declared model becomes which step's result in the next round, by model name.
     pub feed: Vec<Feed>,
     /// The step whose verdict ends the loop or keeps the former model.
-    pub gate: Option<usize>,
+    pub gate: Option<Gate>,
+}
+
+/// The step that ends the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Index of the step in [`Plan::steps`].
+    pub step: usize,
+    /// Index of its port whose rows name rounds after which none may follow.
+    pub port: usize,
 }
 
 /// One model that the loop replaces.

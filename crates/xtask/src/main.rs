@@ -6,11 +6,12 @@ mod tidy;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen | tidy | bench think-prune-train
+const USAGE: &str = "usage: cargo xtask codegen | tidy | bench NAME
 
 codegen   writes the generated files: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
-bench     runs the main job over 3 seeds and 2 arms with target/release/flow and prints tables for BENCHMARKS.md";
+bench     runs target/release/flow and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
+          and 2 arms), replay (200,000 recorded rows)";
 
 /// A generated file and the arguments with which `flow` prints it.
 const GENERATED: [(&str, &[&str]); 2] =
@@ -21,15 +22,15 @@ fn main() -> ExitCode {
     let faults = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["codegen"] => codegen(),
         ["tidy"] => tidy::faults(&root()),
-        ["bench", "think-prune-train"] => bench(),
+        ["bench", name] => bench(name),
         _ => vec![USAGE.to_owned()],
     };
     faults.iter().for_each(|fault| say(fault));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn bench() -> Vec<String> {
-    match bench::think_prune_train(&root()) {
+fn bench(name: &str) -> Vec<String> {
+    match bench::run(&root(), name) {
         Ok(tables) => {
             say(&tables);
             Vec::new()

@@ -7,9 +7,6 @@ use flow_plan::Plan;
 /// The record kinds that are read.
 const KINDS: [&str; 6] = ["part", "checkpoint", "metric", "score", "comparison", "gate"];
 
-/// The port of a gate whose rows name rounds after which none may follow.
-pub(crate) const CLOSED: Port = 1;
-
 /// The ports to read.
 pub(crate) struct Captures {
     n_steps: usize,
@@ -23,15 +20,17 @@ impl Captures {
     pub(crate) fn of(plan: &Plan) -> Self {
         let mut ports = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
-            for (port, described) in (0..).zip(&step.ports) {
-                let name = KINDS.into_iter().find(|name| *kind(name).columns() == described.columns);
-                ports.extend(name.map(|name| (name, at, port)));
+            for name in KINDS {
+                let described = step.ports.iter().position(|port| port.columns == *kind(name).columns());
+                let port = described.and_then(|port| Port::try_from(port).ok());
+                ports.extend(port.map(|port| (name, at, port)));
             }
         }
         let rounds = plan.rounds.iter();
         let loops = rounds.flat_map(|rounds| {
             let fed = rounds.feed.iter().map(|feed| (feed.step, 0));
-            fed.chain(rounds.gate.map(|gate| (gate, CLOSED)))
+            let gate = rounds.gate.and_then(|gate| Some((gate.step, Port::try_from(gate.port).ok()?)));
+            fed.chain(gate)
         });
         Self { n_steps: plan.steps.len(), ports, loops: loops.collect() }
     }

@@ -10,7 +10,7 @@ use crate::halt::Halt;
 use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
 
-/// Copies the checkpoints of the last round; an older checkpoint in the folder is replaced whole.
+/// Copies the checkpoints of the last round; an older checkpoint in the folder is replaced whole, cards (`*.md`) stay.
 pub(crate) fn copy(pipeline: &Pipeline, session: &Session, models: &Models) -> Result<(), Halt> {
     let plan = &pipeline.plan;
     for (at, step) in plan.steps.iter().enumerate() {
@@ -36,12 +36,27 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     fs::create_dir(&fresh)?;
-    let copied = fill(from, &fresh).and_then(|()| swap(&fresh, to, &old));
+    let copied =
+        keep_cards(to, &fresh).and_then(|()| fill(from, &fresh)).and_then(|()| swap(&fresh, to, &old));
     if copied.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_dir_all(&fresh);
     }
     copied
+}
+
+/// The texts that people have put beside a checkpoint, such as its card, stay.
+fn keep_cards(to: &Path, fresh: &Path) -> io::Result<()> {
+    if !to.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(to)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            fs::copy(&path, fresh.join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    Ok(())
 }
 
 fn fill(from: &Path, to: &Path) -> io::Result<()> {

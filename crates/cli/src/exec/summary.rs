@@ -10,7 +10,7 @@ use flow_operators::{Models, StepContext, destination};
 use flow_plan::{Plan, Step};
 use serde::{Serialize, Serializer};
 
-use super::captures::{CLOSED, Captures};
+use super::captures::Captures;
 use super::outputs::Outputs;
 use super::settle::Ending;
 use crate::pipeline::{Pipeline, run_folder};
@@ -206,9 +206,10 @@ fn rounds(plan: &Plan, session: &Session) -> Option<Rounds> {
     let name = |step: usize| &plan.steps[step].name;
     let last = |step: usize| session.rows(step, Some(0)).keys().map(|row| row.round).max().unwrap_or(0);
     let (ran, slowest) = rounds.feed.iter().map(|feed| (last(feed.step), feed.step)).min()?;
-    let closed = rounds.gate.filter(|gate| !session.rows(*gate, Some(CLOSED)).is_empty());
+    let gate = session.network().rounds.gate;
+    let closed = gate.filter(|(gate, port)| !session.rows(*gate, Some(*port)).is_empty());
     let why = match closed {
-        Some(gate) => format!("gate `{}` closed", name(gate)),
+        Some((gate, _)) => format!("gate `{}` closed", name(gate)),
         None => format!("`{}` had nothing to train on", name(slowest)),
     };
     Some(Rounds { ran, of: rounds.count, ended_by: (ran < rounds.count).then_some(why) })

@@ -1,6 +1,7 @@
 //! The keys of `train` and what they become.
 
 use flow_model::{Checkpoint, Tokenizer};
+use flow_plan::Problem;
 use flow_trainer::{Example, GateMode, MoeUpcycle, Schedule, TrainConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,22 @@ fn z_loss() -> f64 {
 }
 
 impl Config {
+    /// What the schema cannot say: keys that do not go together.
+    pub(super) fn check(&self) -> Result<(), Vec<Problem>> {
+        let mut problems = Vec::new();
+        if let Some(moe) = self.moe.as_ref().filter(|moe| moe.experts_per_token > moe.experts) {
+            let words = format!("expected at most {} experts, found {}", moe.experts, moe.experts_per_token);
+            problems.push(Problem::new("moe.experts_per_token", words));
+        }
+        if let Start::Init(init) = &self.start
+            && !init.hidden_size.is_multiple_of(2 * init.num_attention_heads)
+        {
+            let words = format!("expected even parts of hidden_size {}, found {} heads", init.hidden_size, init.num_attention_heads);
+            problems.push(Problem::new("start.num_attention_heads", words));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     /// Everything that the result depends on beside start, data and seed, as text.
     pub(super) fn identity(&self) -> String {
         serde_json::to_string(self).expect("a config is maps with text keys")

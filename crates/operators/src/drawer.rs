@@ -1,0 +1,36 @@
+//! The effect of every step that draws n completions of a prompt made from its row.
+
+use flow_data::{Id, Item, Value};
+use flow_dataflow::{EffectOp, Out, Perform, Request};
+
+use crate::draws::{Draw, Draws};
+
+/// The prompt of a row, or the reason and detail of its rejection. Pure.
+pub(crate) type PromptOf = Box<dyn Fn(&Item) -> Result<String, (&'static str, String)> + Send + Sync>;
+
+/// Draws `n` completions of each row's prompt: the row's cells followed by the record `draw`.
+pub(crate) struct Drawer {
+    pub(crate) draws: Draws,
+    pub(crate) n: u32,
+    pub(crate) prompt: PromptOf,
+}
+
+impl EffectOp for Drawer {
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        let prompt = (self.prompt)(item)?;
+        Ok((0..self.n).map(|index| self.draws.request(item, &prompt, model, item.row.round, index)).collect())
+    }
+
+    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+        let prompt = |item: &Item| (self.prompt)(item).unwrap_or_default();
+        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
+    }
+
+    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
+        let requests = self.requests(item, model).unwrap_or_default();
+        for ((index, answer), request) in answers.iter().enumerate().zip(requests) {
+            let cells = Draw::new(answer).record(&item.row.id, model, self.draws.seed(), index);
+            out.derive(0, item, item.row.round, request.key, cells);
+        }
+    }
+}
