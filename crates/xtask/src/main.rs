@@ -6,11 +6,11 @@ mod tidy;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen | tidy | bench NAME
+const USAGE: &str = "usage: cargo xtask codegen | tidy | bench NAME [PROGRAM]
 
 codegen   writes the generated files: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
-bench     runs target/release/flow and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
+bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
           and 2 arms), replay (200,000 recorded rows)";
 
 /// A generated file and the arguments with which `flow` prints it.
@@ -22,15 +22,16 @@ fn main() -> ExitCode {
     let faults = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["codegen"] => codegen(),
         ["tidy"] => tidy::faults(&root()),
-        ["bench", name] => bench(name),
+        ["bench", name] => bench(name, &root().join("target/release/flow")),
+        ["bench", name, program] => bench(name, Path::new(program)),
         _ => vec![USAGE.to_owned()],
     };
     faults.iter().for_each(|fault| say(fault));
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn bench(name: &str) -> Vec<String> {
-    match bench::run(&root(), name) {
+fn bench(name: &str, program: &Path) -> Vec<String> {
+    match bench::run(&bench::Place { root: root(), program: program.to_owned() }, name) {
         Ok(tables) => {
             say(&tables);
             Vec::new()
