@@ -1,19 +1,27 @@
-//! Benchmarks that run `target/release/flow` and print Markdown for BENCHMARKS.md.
+//! Benchmarks that run `flow` and print Markdown for BENCHMARKS.md.
 
 mod replay;
 mod think_prune_train;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
 pub(crate) const NAMES: [&str; 2] = ["think-prune-train", "replay"];
 
+/// Where a benchmark runs, and what.
+pub(crate) struct Place {
+    /// The repository.
+    pub(crate) root: PathBuf,
+    /// The program `flow`.
+    pub(crate) program: PathBuf,
+}
+
 /// Runs a benchmark; none by this name is an error.
-pub(crate) fn run(root: &Path, name: &str) -> Result<String, String> {
+pub(crate) fn run(place: &Place, name: &str) -> Result<String, String> {
     match name {
-        "think-prune-train" => think_prune_train::tables(root),
-        "replay" => replay::table(root),
+        "think-prune-train" => think_prune_train::tables(place),
+        "replay" => replay::table(place),
         _ => Err(format!("there is no benchmark `{name}`; there are {}", NAMES.join(", "))),
     }
 }
@@ -30,29 +38,29 @@ struct Run {
 
 /// Runs a pipeline from an empty store and an empty output folder, `target/bench/NAME`.
 fn exec(
-    root: &Path,
+    place: &Place,
     pipeline: &str,
     name: &str,
     changes: &[String],
     arguments: &[&str],
 ) -> Result<Run, String> {
-    let folder = root.join("target/bench").join(name);
+    let folder = place.root.join("target/bench").join(name);
     // What an earlier benchmark left; there may be nothing.
     let _ = std::fs::remove_dir_all(&folder);
-    let flow = root.join("target/release/flow");
-    let mut command = Command::new(&flow);
+    let mut command = Command::new(&place.program);
     command
         .arg("exec")
         .arg(pipeline)
         .arg("--store")
         .arg(folder.join("store"))
-        .current_dir(root)
+        .current_dir(&place.root)
         .args(arguments);
     command.args(["--set", &format!("out={}", folder.join("out").display())]);
     changes.iter().for_each(|change| {
         command.args(["--set", change]);
     });
-    let output = command.output().map_err(|error| format!("cannot run {}: {error}", flow.display()))?;
+    let output =
+        command.output().map_err(|error| format!("cannot run {}: {error}", place.program.display()))?;
     let report = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         return Err(report);

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::exec;
+use super::{Place, exec};
 
 const QUESTIONS: usize = 20_000;
 const DRAWS: usize = 10;
 
 /// Makes the recorded completions, runs the pipeline, returns one table.
-pub(super) fn table(root: &Path) -> Result<String, String> {
-    let folder = root.join("target/bench");
+pub(super) fn table(place: &Place) -> Result<String, String> {
+    let folder = place.root.join("target/bench");
     let (rows, pipeline) = (folder.join("recorded.jsonl"), folder.join("replay.yaml"));
     let written = std::fs::create_dir_all(&folder)
         .and_then(|()| std::fs::write(&rows, recorded()))
@@ -18,7 +18,7 @@ pub(super) fn table(root: &Path) -> Result<String, String> {
     written.map_err(|error| format!("cannot write below {}: {error}", folder.display()))?;
     let mut text = String::from("| rows | workers | wall s | peak |\n| --- | --- | --- | --- |\n");
     for workers in ["1", "2"] {
-        let run = exec(root, &pipeline.display().to_string(), "replay", &[], &["-w", workers])?;
+        let run = exec(place, &pipeline.display().to_string(), "replay", &[], &["-w", workers])?;
         text.push_str(&format!("| {} | {workers} | {} | {} |\n", QUESTIONS * DRAWS, run.wall_s, run.peak));
     }
     Ok(text)

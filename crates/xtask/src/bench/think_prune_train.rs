@@ -6,7 +6,7 @@ use std::path::Path;
 use flow_data::Value;
 use flow_store::TableReader;
 
-use super::{Run, exec};
+use super::{Place, Run, exec};
 
 const PIPELINE: &str = "pipelines/think-prune-train.yaml";
 const SEEDS: [u64; 3] = [17, 18, 19];
@@ -19,7 +19,7 @@ const ARMS: [(&str, &[&str]); 2] = [("pruned", &[]), ("unpruned", &["steps.chose
 type Scores = BTreeMap<(i64, String), (f64, f64)>;
 
 /// Runs what is missing under `target/bench` and returns the tables.
-pub(super) fn tables(root: &Path) -> Result<String, String> {
+pub(super) fn tables(place: &Place) -> Result<String, String> {
     let mut text =
         String::from("| arm | seed | measure | base | round 1 | round 2 | round 3 | wall s | peak |\n");
     text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
@@ -27,7 +27,7 @@ pub(super) fn tables(root: &Path) -> Result<String, String> {
     for (arm, overlay) in ARMS {
         let mut all = Vec::new();
         for seed in SEEDS {
-            let run = run(root, arm, overlay, seed)?;
+            let run = run(place, arm, overlay, seed)?;
             let scores = scores(&run.tables)?;
             for (name, pick) in MEASURES {
                 let cells: Vec<String> =
@@ -61,10 +61,10 @@ type Pick = fn(&(f64, f64)) -> f64;
 const MEASURES: [(&str, Pick); 2] = [("pass@1", |score| score.0), ("pass@8", |score| score.1)];
 
 /// One run of an arm from an empty store.
-fn run(root: &Path, arm: &str, overlay: &[&str], seed: u64) -> Result<Run, String> {
+fn run(place: &Place, arm: &str, overlay: &[&str], seed: u64) -> Result<Run, String> {
     let mut changes = vec![format!("seed={seed}")];
     changes.extend(overlay.iter().map(|change| (*change).to_owned()));
-    exec(root, PIPELINE, &format!("{arm}-{seed}"), &changes, &[])
+    exec(place, PIPELINE, &format!("{arm}-{seed}"), &changes, &[])
 }
 
 fn scores(folder: &Path) -> Result<Scores, String> {
