@@ -44,7 +44,7 @@ pub struct StepCounts {
 
 impl Counts {
     pub(crate) fn new(network: &Network) -> Self {
-        Self(network.nodes.iter().map(|node| NodeCounts::new(node.body.stages(), node.ports)).collect())
+        Self(network.nodes.iter().map(|node| NodeCounts::new(node.stages(), node.ports)).collect())
     }
 
     pub(crate) fn node(&self, node: usize) -> &NodeCounts {

@@ -74,6 +74,7 @@ impl Desk {
     fn admit(&mut self, capability: &Capability<Tick>, updates: Vec<(Input, Tick, isize)>) -> Vec<Update> {
         let mut ready = Vec::new();
         let mut asked = Vec::new();
+        let mut n_requests = 0;
         for update in updates {
             let ((row, model), time, diff) = update;
             self.place.count_input(diff);
@@ -87,9 +88,10 @@ impl Desk {
                     continue;
                 }
             };
-            let replies: Vec<_> = requests.iter().map(|request| self.client.known(&request.key)).collect();
+            let replies: Vec<_> =
+                requests.iter().map(|request| self.client.known(&request.key, &*self.op)).collect();
             let missing = replies.iter().filter(|reply| reply.is_none()).count();
-            self.count_requests(replies.len() - missing, missing);
+            n_requests += replies.len();
             if missing == 0 {
                 ready.extend(self.finish(&item, &update, &replies));
                 continue;
@@ -104,9 +106,11 @@ impl Desk {
             self.pending.insert(self.next, pending);
             self.next += 1;
         }
-        if !asked.is_empty() {
-            self.client.ask((self.place.node, self.place.stage), &self.op, asked, &self.mailbox);
-        }
+        let fresh = match asked.is_empty() {
+            true => 0,
+            false => self.client.ask((self.place.node, self.place.stage), &self.op, asked, &self.mailbox),
+        };
+        self.count_requests(n_requests - fresh, fresh);
         ready
     }
 
@@ -143,9 +147,9 @@ impl Desk {
         self.place.emit(out, row, time, diff)
     }
 
-    fn count_requests(&self, reused: usize, asked: usize) {
+    fn count_requests(&self, reused: usize, fresh: usize) {
         let counts = self.place.counts.node(self.place.node);
         counts.reused.fetch_add(reused as u64, Relaxed);
-        counts.calls.fetch_add(asked as u64, Relaxed);
+        counts.calls.fetch_add(fresh as u64, Relaxed);
     }
 }

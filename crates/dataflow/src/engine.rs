@@ -60,6 +60,16 @@ struct Batch {
 struct Progress {
     asked: AtomicU64,
     answered: AtomicU64,
+    /// Parts done of the request under way, and all its parts; 0 of 0 when it has none.
+    done: AtomicU64,
+    parts: AtomicU64,
+}
+
+impl Progress {
+    fn within(&self) -> Option<(u64, u64)> {
+        let parts = self.parts.load(Relaxed);
+        (parts > 0).then(|| (self.done.load(Relaxed), parts))
+    }
 }
 
 /// How far the engine is with one step's requests in this session.
@@ -71,6 +81,8 @@ pub struct EffectProgress {
     pub asked: u64,
     /// Requests it has answered.
     pub answered: u64,
+    /// For a long request under way: parts done and all its parts, such as optimiser steps.
+    pub within: Option<(u64, u64)>,
 }
 
 /// Where a worker's effect operator finds its replies; leaving one wakes the operator.
@@ -110,8 +122,15 @@ impl Perform<'_> {
         if self.answered[index].swap(true, Relaxed) {
             return;
         }
+        self.within(0, 0);
         self.progress.answered.fetch_add(1, Relaxed);
         self.shared.deliver(self.node, self.requests[index].key, answer);
+    }
+
+    /// Tells those who watch that a long request is `done` of `parts` done.
+    pub fn within(&self, done: u64, parts: u64) {
+        self.progress.done.store(done, Relaxed);
+        self.progress.parts.store(parts, Relaxed);
     }
 
     /// Whether the run is being stopped: return soon, leaving the rest unanswered.
@@ -160,6 +179,7 @@ impl Engine {
             node: effect.0,
             asked: queue.progress.asked.load(Relaxed),
             answered: queue.progress.answered.load(Relaxed),
+            within: queue.progress.within(),
         };
         state.queues.iter().map(read).collect()
     }
@@ -181,22 +201,24 @@ impl Drop for Engine {
 pub(crate) struct Client(Arc<Shared>);
 
 impl Client {
-    /// The reply to `key` if it is known already.
-    pub(crate) fn known(&self, key: &Id) -> Option<Reply> {
-        if let Some(answer) = self.0.memo.get(key) {
+    /// The reply to `key` if it is known already and `op` can use it.
+    pub(crate) fn known(&self, key: &Id, op: &dyn EffectOp) -> Option<Reply> {
+        if let Some(answer) = self.0.memo.get(key).filter(|answer| op.usable(answer)) {
             return Some(Arc::new(Ok(answer)));
         }
         lock(&self.0.state).failed.get(key).cloned()
     }
 
     /// Asks `requests`; replies come to `mailbox`, one for each. A key that is being asked already is not asked again.
+    /// Returns how many go to the engine.
     pub(crate) fn ask(
         &self,
         effect: EffectId,
         op: &Arc<dyn EffectOp>,
         requests: Vec<Request>,
         mailbox: &Arc<Mailbox>,
-    ) {
+    ) -> usize {
+        let mut fresh = 0;
         let mut state = lock(&self.0.state);
         let State { queues, waiting, failed, .. } = &mut *state;
         let queue = queues.entry(effect).or_insert_with(|| Queue {
@@ -210,16 +232,18 @@ impl Client {
                 mailbox.leave(request.key, reply.clone());
             } else if let Some(mailboxes) = waiting.get_mut(&request.key) {
                 mailboxes.push(mailbox.clone());
-            } else if let Some(answer) = self.0.memo.get(&request.key) {
+            } else if let Some(answer) = self.0.memo.get(&request.key).filter(|answer| op.usable(answer)) {
                 mailbox.leave(request.key, Arc::new(Ok(answer)));
             } else {
                 waiting.insert(request.key, vec![mailbox.clone()]);
                 queue.progress.asked.fetch_add(1, Relaxed);
                 queue.requests.push(request);
+                fresh += 1;
             }
         }
         drop(state);
         self.0.wake.notify_one();
+        fresh
     }
 
     /// Ends the run by a failure of the step `node`.

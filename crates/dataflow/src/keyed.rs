@@ -23,6 +23,23 @@ pub(crate) fn render<'scope>(
         .map(|(_, emission)| emission)
 }
 
+/// Rows of several wires as a set: what comes more than once is rejected but for the first.
+pub(crate) fn union<'scope>(place: Place, rows: Rows<'scope>) -> Rows<'scope, Emission> {
+    let name = format!("{} union", place.name());
+    rows.map(|row| (row, ()))
+        .reduce_named(&name, move |row, times: &[(&(), isize)], output| {
+            output.push((Emission::Row(0, *row), 1));
+            output.push((Emission::Taken(row.body, 1), 1));
+            let surplus = times[0].1 - 1;
+            if surplus > 0 {
+                let mut out = Out::new(&place.heap, place.width);
+                out.reject(&Item::load(&place.heap, *row), "duplicate", "the same row comes from two inputs");
+                output.extend(out.rejected().map(|row| (Emission::Rejected(row), surplus)));
+            }
+        })
+        .map(|(_, emission)| emission)
+}
+
 fn group_key(place: &Place, op: &dyn KeyedOp, row: Row) -> Id {
     let key = op.key(&Item::load(&place.heap, row));
     if op.across_rounds() {
@@ -37,10 +54,10 @@ fn group(place: &Place, op: &dyn KeyedOp, key: Id, input: &[(Row, isize)]) -> Ve
     op.group(&items, &mut out);
     let settled = out.settle(input);
     place.report(&settled);
-    let taken = u64::try_from(settled.taken).expect("differential shows a group's rows with positive counts");
     let rows = settled.rows.into_iter().map(|(port, row)| (Emission::Row(port, row), 1));
-    let rejected = settled.rejected.into_iter().map(|(row, count)| (Emission::Rejected(row), count));
-    let mut emissions: Vec<_> = rows.chain(rejected).chain([(Emission::Taken(key, taken), 1)]).collect();
+    let rejected = settled.rejected.into_iter().map(|row| (Emission::Rejected(row), 1));
+    let mut emissions: Vec<_> =
+        rows.chain(rejected).chain([(Emission::Taken(key, settled.taken), 1)]).collect();
     differential_dataflow::consolidation::consolidate(&mut emissions);
     emissions
 }

@@ -36,6 +36,21 @@ pub struct Node {
     pub per_round: bool,
 }
 
+impl Node {
+    /// Whether its input is a union, made by a stage of its own before the others.
+    pub(crate) fn is_union(&self) -> bool {
+        self.inputs.len() > 1
+    }
+
+    /// Number of its stages.
+    pub(crate) fn stages(&self) -> usize {
+        match &self.body {
+            Body::Source(_) => 0,
+            Body::Chain(stages) => stages.len() + usize::from(self.is_union()),
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Clone)]
 pub enum Body {
@@ -43,15 +58,6 @@ pub enum Body {
     Source(Arc<dyn Source>),
     /// Stages, one after the other.
     Chain(Vec<Stage>),
-}
-
-impl Body {
-    pub(crate) fn stages(&self) -> usize {
-        match self {
-            Body::Source(_) => 0,
-            Body::Chain(stages) => stages.len(),
-        }
-    }
 }
 
 /// One input of a step.

@@ -41,6 +41,11 @@ pub trait EffectOp: Send + Sync {
     /// Returns early, leaving requests unanswered, when `perform.cancelled()`.
     fn perform(&self, requests: &[Request], perform: &Perform<'_>);
 
+    /// Whether an answer kept earlier can still be used; one that cannot is asked for again.
+    fn usable(&self, _answer: &[Value]) -> bool {
+        true
+    }
+
     /// Emits the rows made of `item` and the answers to its requests, in the order of the requests. Pure.
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>);
 }

@@ -15,7 +15,7 @@ pub enum Emission {
     /// A row that goes no further.
     Rejected(Row),
     /// So many input rows of the group identified here were used.
-    Taken(Id, u64),
+    Taken(Id, u32),
 }
 
 /// Collects what one call of an operator emits.
@@ -94,7 +94,8 @@ impl<'a> Out<'a> {
         self.rejected.iter().map(|(_, row)| *row)
     }
 
-    /// What became of `input`, the rows of the call with their multiplicities.
+    /// What became of `input`, the rows of the call with their multiplicities, which are 1 where nothing is at fault: a
+    /// union rejects rows that come twice, and no operator makes a row twice.
     pub(crate) fn settle(mut self, input: &[(Row, isize)]) -> Settled {
         self.taken.sort_unstable();
         self.taken.dedup();
@@ -106,10 +107,11 @@ impl<'a> Out<'a> {
             let first = self.rejected.partition_point(|(from, _)| from < row);
             let rejected = self.rejected[first..].iter().take_while(|(from, _)| from == row).count();
             match (used, rejected) {
-                (true, 0) => settled.taken += count,
-                (false, 1) => settled.rejected.push((self.rejected[first].1, *count)),
-                _ => settled.lost += count.unsigned_abs(),
+                (true, 0) => settled.taken += 1,
+                (false, 1) => settled.rejected.push(self.rejected[first].1),
+                _ => settled.lost += 1,
             }
+            settled.lost += count.unsigned_abs() - 1;
         }
         settled
     }
@@ -119,10 +121,10 @@ impl<'a> Out<'a> {
 pub(crate) struct Settled {
     /// Rows by port.
     pub(crate) rows: Vec<(Port, Row)>,
-    /// Rejected rows with their multiplicities.
-    pub(crate) rejected: Vec<(Row, isize)>,
+    /// Rejected rows.
+    pub(crate) rejected: Vec<Row>,
     /// Input rows that were used.
-    pub(crate) taken: isize,
+    pub(crate) taken: u32,
     /// Input rows that were neither used nor rejected, or more than once: a fault of the operator.
     pub(crate) lost: usize,
     /// Why the run cannot go on.

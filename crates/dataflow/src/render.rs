@@ -22,6 +22,8 @@ use crate::{
 pub(crate) type Tick = u64;
 /// A collection inside a dataflow.
 pub(crate) type Rows<'scope, D = Row> = VecCollection<'scope, Tick, D, isize>;
+/// Rows with the digests of their models.
+type WithModel<'scope> = Rows<'scope, (Row, Option<Id>)>;
 /// The host's end of an input.
 pub(crate) type Inputs = BTreeMap<InputId, InputSession<Tick, Row, isize>>;
 
@@ -116,9 +118,9 @@ impl Place {
     ) -> Vec<(Emission, Tick, isize)> {
         let settled = out.settle(&[(row, 1)]);
         self.report(&settled);
-        self.stage_counts().taken.fetch_add((settled.taken * diff) as i64, Relaxed);
+        self.stage_counts().taken.fetch_add(i64::from(settled.taken) * diff as i64, Relaxed);
         let rows = settled.rows.into_iter().map(|(port, row)| Emission::Row(port, row));
-        let rejected = settled.rejected.into_iter().map(|(row, _)| Emission::Rejected(row));
+        let rejected = settled.rejected.into_iter().map(Emission::Rejected);
         rows.chain(rejected).map(|emission| (emission, time, diff)).collect()
     }
 }
@@ -198,7 +200,13 @@ impl<'scope> Builder<'scope, '_> {
         let mut rows = self.merged(description);
         let mut rejected = Vec::new();
         let mut emissions = None;
-        for (at, stage) in stages.iter().enumerate() {
+        if description.is_union() {
+            let place = self.place(node, 0);
+            let made = keyed::union(place.clone(), counted(&place, rows.clone()));
+            rejected.push(rejected_of(&place, made.clone()));
+            emissions = Some(made);
+        }
+        for (stage, at) in stages.iter().zip(usize::from(description.is_union())..) {
             if let Some(last) = emissions.take() {
                 rows = port_of(last, 0);
             }
@@ -229,16 +237,16 @@ impl<'scope> Builder<'scope, '_> {
     fn stage(&self, place: Place, stage: &Stage, rows: Rows<'scope>) -> Rows<'scope, Emission> {
         match stage {
             Stage::Row(op) => row_stage(place, op.clone(), rows),
-            Stage::Keyed(op) => {
-                let counting = place.clone();
-                let rows = rows.inspect_batch(move |_, updates| {
-                    counting.count_input(updates.iter().map(|(_, _, diff)| diff).sum());
-                });
-                keyed::render(place, op.clone(), rows)
-            }
+            Stage::Keyed(op) => keyed::render(place.clone(), op.clone(), counted(&place, rows)),
             Stage::Effect(op) => {
-                let rows = self.with_model(&self.shared.network.nodes[place.node], rows);
-                effect::render(place, op.clone(), self.shared.client.clone(), rows)
+                let client = self.shared.client.clone();
+                let Some(wire) = self.shared.network.nodes[place.node].model else {
+                    return effect::render(place, op.clone(), client, rows.map(|row| (row, None)));
+                };
+                let (rows, without) = self.with_model(&self.shared.network.nodes[place.node], wire, rows);
+                let rejected =
+                    reject_all(place.clone(), without, "no_model", "there is no model of this round");
+                effect::render(place, op.clone(), client, rows).concat(rejected)
             }
         }
     }
@@ -270,14 +278,20 @@ impl<'scope> Builder<'scope, '_> {
     fn in_every_round(&self, rows: Rows<'scope>) -> Rows<'scope> {
         let slot = self.shared.network.models.iter().position(|slot| slot.fed_by.is_some());
         let slot = slot.expect("rows belong to rounds only where a model is fed");
-        cross(rows, self.models[slot].clone(), false).map(|(row, _)| row)
+        cross(rows, self.models[slot].clone(), false).0.map(|(row, _)| row)
     }
 
-    fn with_model(&self, node: &Node, rows: Rows<'scope>) -> Rows<'scope, (Row, Option<Id>)> {
-        let Some(wire) = node.model else { return rows.map(|row| (row, None)) };
+    /// The rows with their models, and the rows that have none.
+    fn with_model(
+        &self,
+        node: &Node,
+        wire: ModelWire,
+        rows: Rows<'scope>,
+    ) -> (WithModel<'scope>, Rows<'scope>) {
         let in_rounds = node.inputs.iter().any(|wire| self.shared.network.nodes[wire.node].per_round);
         let (models, per_round) = self.model(wire);
-        cross(rows, models, in_rounds && per_round).map(|(row, model)| (row, Some(model)))
+        let (matched, unmatched) = cross(rows, models, in_rounds && per_round);
+        (matched.map(|(row, model)| (row, Some(model))), unmatched)
     }
 
     /// The rows of a model (id = digest), and whether it differs by round.
@@ -297,15 +311,48 @@ impl<'scope> Builder<'scope, '_> {
     }
 }
 
-/// Every row with every model, or with the model of its round. The row's round becomes the later of the two.
-fn cross<'scope>(rows: Rows<'scope>, models: Rows<'scope>, by_round: bool) -> Rows<'scope, (Row, Id)> {
+/// Every row with every model, or with the model of its round, and the rows without any. The row's round becomes the
+/// later of the two.
+fn cross<'scope>(
+    rows: Rows<'scope>,
+    models: Rows<'scope>,
+    by_round: bool,
+) -> (Rows<'scope, (Row, Id)>, Rows<'scope>) {
     let round = move |row: &Row| -> Round { if by_round { row.round } else { 0 } };
-    let rows = rows.map(move |row| ((round(&row), row.id.leading() % SPREAD), row));
+    let keyed = rows.map(move |row| ((round(&row), row.id.leading() % SPREAD), row)).arrange_by_key();
     let models = models.flat_map(move |model| {
         let digest = (model.round, model.id);
         (0..SPREAD).map(move |part| ((round(&model), part), digest))
     });
-    rows.join_map(models, |_, row, (round, model)| (Row { round: row.round.max(*round), ..*row }, *model))
+    let known = models.clone().map(|(key, _)| key).distinct().arrange_by_self();
+    let matched = keyed.clone().join_core(models.arrange_by_key(), |_, row, (round, model)| {
+        Some((Row { round: row.round.max(*round), ..*row }, *model))
+    });
+    let present = keyed.clone().join_core(known, |_, row, ()| Some(*row));
+    (matched, keyed.as_collection(|_, row| *row).concat(present.negate()))
+}
+
+/// The same rows, counted as the input of the stage.
+fn counted<'scope>(place: &Place, rows: Rows<'scope>) -> Rows<'scope> {
+    let place = place.clone();
+    rows.inspect_batch(move |_, updates| place.count_input(updates.iter().map(|(_, _, diff)| diff).sum()))
+}
+
+/// Rejects every row, counting it as input of the stage.
+fn reject_all<'scope>(
+    place: Place,
+    rows: Rows<'scope>,
+    reason: &'static str,
+    detail: &'static str,
+) -> Rows<'scope, Emission> {
+    rows.inner
+        .flat_map(move |(row, time, diff)| {
+            place.count_input(diff);
+            let mut out = Out::new(&place.heap, place.width);
+            out.reject(&Item::load(&place.heap, row), reason, detail);
+            place.emit(out, row, time, diff)
+        })
+        .as_collection()
 }
 
 fn row_stage<'scope>(place: Place, op: Arc<dyn RowOp>, rows: Rows<'scope>) -> Rows<'scope, Emission> {
@@ -337,7 +384,7 @@ fn rejected_of<'scope>(place: &Place, emissions: Rows<'scope, Emission>) -> Rows
                 Some((row, time, diff))
             }
             Emission::Taken(_, rows) => {
-                place.stage_counts().taken.fetch_add(rows as i64 * diff as i64, Relaxed);
+                place.stage_counts().taken.fetch_add(i64::from(rows) * diff as i64, Relaxed);
                 None
             }
             Emission::Row(..) => None,

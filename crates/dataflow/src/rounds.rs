@@ -66,7 +66,7 @@ impl Driver {
     /// An edit settles each round at most once for each change of an earlier round.
     fn most_ticks(&self) -> Round {
         let rounds = self.session.network().rounds.count;
-        2 + rounds * rounds
+        rounds.saturating_mul(rounds).saturating_add(2)
     }
 
     /// Feeds the first model that differs from what is wanted, and takes back later rounds' models, which rest on

@@ -96,6 +96,20 @@ proptest! {
 }
 
 #[test]
+fn a_gate_ends_the_rounds() {
+    let asked = ops::Asked::default();
+    let recipe = Recipe { steps: vec![(4, 0), (0, 1), (1, 2), (5, 3), (8, 19)], rounds: 3 };
+    let mut network = network(&recipe, &asked);
+    network.rounds.gate = Some((5, 1));
+    let (heap, memo) = (Arc::new(Heap::new()), Arc::new(MemoryMemo::default()));
+    let mut driver = start(&Arc::new(network), &heap, &memo, 2);
+    (0..10).for_each(|number| driver.update(InputId::Rows(0), prompt(&heap, (number, 0)), 1));
+    let everything = settle(&mut driver);
+    let rounds: Vec<_> = everything[&(4, Some(0))].keys().map(|row| row.round).collect();
+    assert_eq!(rounds, [1, 2], "the gate closes after round 2");
+}
+
+#[test]
 fn rounds_feed_the_next_round() {
     let asked = ops::Asked::default();
     let recipe = Recipe { steps: vec![(4, 0), (0, 1), (1, 2), (5, 3)], rounds: 3 };

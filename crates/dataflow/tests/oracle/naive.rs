@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flow_data::{Heap, Id, Item, Round, Row, Value};
-use flow_dataflow::{Body, Emission, ModelWire, Network, Node, Out, Port, Stage};
+use flow_dataflow::{Body, Emission, ModelWire, Network, Node, Out, Port, Request, Stage};
+
+use crate::ops;
 
 type Multiset<D> = BTreeMap<D, isize>;
 
@@ -72,6 +74,13 @@ fn chain(
 ) -> (Multiset<(Port, Row)>, Multiset<Row>) {
     let mut rows = inputs(network, heap, node, ports, models);
     let (mut emitted, mut rejected) = (Multiset::new(), Multiset::new());
+    if node.inputs.len() > 1 {
+        for (row, count) in rows.iter_mut().filter(|(_, count)| **count > 1) {
+            let duplicate = reject(heap, node, *row, "duplicate", "the same row comes from two inputs");
+            add(&mut rejected, duplicate, *count - 1);
+            *count = 1;
+        }
+    }
     for (at, stage) in stages.iter().enumerate() {
         if at > 0 {
             rows =
@@ -129,87 +138,76 @@ fn stage(
     models: &[BTreeMap<Round, Id>],
 ) -> Vec<(Emission, isize)> {
     let mut emissions = Vec::new();
-    let mut collect = |out: Out<'_>, count: isize| {
-        emissions.extend(out.rows().iter().map(|(port, row)| (Emission::Row(*port, *row), count)));
-        emissions.extend(out.rejected().map(|row| (Emission::Rejected(row), count)));
-    };
     match stage {
         Stage::Row(op) => {
             for (row, count) in rows {
                 let mut out = Out::new(heap, node.width);
                 op.row(&Item::load(heap, *row), &mut out);
-                collect(out, *count);
+                emissions.extend(emissions_of(&out, *count));
             }
         }
         Stage::Keyed(op) => {
-            let mut groups: BTreeMap<(Round, Id), Vec<(Item, isize)>> = BTreeMap::new();
-            for (row, count) in rows {
+            let mut groups: BTreeMap<(Round, Id), Vec<Item>> = BTreeMap::new();
+            for row in rows.keys() {
                 let item = Item::load(heap, *row);
                 let round = if op.across_rounds() { 0 } else { row.round };
-                groups.entry((round, op.key(&item))).or_default().push((item, *count));
+                groups.entry((round, op.key(&item))).or_default().push(item);
             }
-            for group in groups.values() {
-                let items: Vec<Item> = group.iter().map(|(item, _)| item.clone()).collect();
+            for items in groups.values() {
                 let mut out = Out::new(heap, node.width);
-                op.group(&items, &mut out);
-                // Rows of a group come once; a rejected row keeps its multiplicity.
-                for (port, row) in out.rows() {
-                    emissions.push((Emission::Row(*port, *row), 1));
-                }
-                for rejected in out.rejected() {
-                    let count: isize = group
-                        .iter()
-                        .filter(|(item, _)| rejects(heap, node, item, rejected))
-                        .map(|(_, n)| n)
-                        .sum();
-                    emissions.push((Emission::Rejected(rejected), count));
-                }
+                op.group(items, &mut out);
+                emissions.extend(emissions_of(&out, 1));
             }
         }
         Stage::Effect(op) => {
             for (row, model, count) in with_models(network, node, rows, ports, models) {
+                let Some(model) = model else {
+                    let rejected = reject(heap, node, row, "no_model", "there is no model of this round");
+                    emissions.push((Emission::Rejected(rejected), count));
+                    continue;
+                };
                 let item = Item::load(heap, row);
                 let mut out = Out::new(heap, node.width);
-                match op.requests(&item, model) {
+                let answers = op.requests(&item, model).and_then(|requests| {
+                    let answer =
+                        |request: &Request| ops::answer(&request.key).map_err(|f| (f.reason, f.detail));
+                    requests.iter().map(answer).collect::<Result<Vec<Vec<Value>>, _>>()
+                });
+                match answers {
                     Err((reason, detail)) => out.reject(&item, reason, detail),
-                    Ok(requests) => {
-                        let answers: Vec<Vec<Value>> = requests.iter().map(|r| answer(&r.key)).collect();
-                        op.rows(
-                            &item,
-                            model,
-                            &answers.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-                            &mut out,
-                        );
+                    Ok(answers) => {
+                        let answers: Vec<&[Value]> = answers.iter().map(Vec::as_slice).collect();
+                        op.rows(&item, model, &answers, &mut out);
                     }
                 }
-                collect(out, count);
+                emissions.extend(emissions_of(&out, count));
             }
         }
     }
     emissions
 }
 
-/// Whether `rejected` is what became of `item`: same identity and round, same kept cells.
-fn rejects(heap: &Heap, node: &Node, item: &Item, rejected: Row) -> bool {
-    let kept = Item::load(heap, rejected);
-    (item.row.id, item.row.round) == (rejected.id, rejected.round)
-        && (0..node.width).all(|at| kept.get(at) == item.get(at))
+fn emissions_of(out: &Out<'_>, count: isize) -> Vec<(Emission, isize)> {
+    let rows = out.rows().iter().map(|(port, row)| (Emission::Row(*port, *row), count));
+    rows.chain(out.rejected().map(|row| (Emission::Rejected(row), count))).collect()
 }
 
-/// What the effects of `ops` answer.
-fn answer(key: &Id) -> Vec<Value> {
-    vec![key.to_string().into()]
+fn reject(heap: &Heap, node: &Node, row: Row, reason: &str, detail: &str) -> Row {
+    let mut out = Out::new(heap, node.width);
+    out.reject(&Item::load(heap, row), reason, detail);
+    out.rejected().next().unwrap()
 }
 
+/// Every row with its models: `Some(None)` where the step needs none, `None` where there is none of its round.
 fn with_models(
     network: &Network,
     node: &Node,
     rows: &Multiset<Row>,
     ports: &Everything,
     models: &[BTreeMap<Round, Id>],
-) -> Vec<(Row, Option<Id>, isize)> {
+) -> Vec<(Row, Option<Option<Id>>, isize)> {
     let Some(wire) = node.model else {
-        return rows.iter().map(|(row, count)| (*row, None, *count)).collect();
+        return rows.iter().map(|(row, count)| (*row, Some(None), *count)).collect();
     };
     let (available, per_round): (Vec<(Round, Id)>, bool) = match wire {
         ModelWire::Slot(slot) => {
@@ -224,11 +222,13 @@ fn with_models(
     let by_round = per_round && node.inputs.iter().any(|wire| network.nodes[wire.node].per_round);
     let mut joined = Vec::new();
     for (row, count) in rows {
-        for (round, digest) in &available {
-            if !by_round || *round == row.round {
-                joined.push((Row { round: row.round.max(*round), ..*row }, Some(*digest), *count));
-            }
+        let mut fitting = available.iter().filter(|(round, _)| !by_round || *round == row.round).peekable();
+        if fitting.peek().is_none() {
+            joined.push((*row, None, *count));
         }
+        joined.extend(fitting.map(|(round, digest)| {
+            (Row { round: row.round.max(*round), ..*row }, Some(Some(*digest)), *count)
+        }));
     }
     joined
 }

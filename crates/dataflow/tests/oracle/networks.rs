@@ -5,9 +5,9 @@ use std::sync::Arc;
 use flow_dataflow::{Body, ModelSlot, ModelWire, Network, Node, Rounds, Stage, Wire};
 use proptest::prelude::*;
 
-use crate::ops::{Asked, Cap, Draw, Fed, Gather, Route, Train};
+use crate::ops::{Asked, Cap, Close, Draw, Fed, Gather, Route, Train};
 
-/// (kind of operator, which earlier step it reads) for every step after the source.
+/// (kind of operator, 0 to 7 at random and 8 for a gate, which earlier step it reads) for every step after the source.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) steps: Vec<(u8, u8)>,
@@ -56,6 +56,7 @@ fn body(kind: u8, asked: &Asked) -> (Body, usize) {
         0 | 6 => (Body::Chain(vec![Stage::Row(Arc::new(Route))]), 2),
         1 => (Body::Chain(vec![Stage::Keyed(Arc::new(Cap))]), 1),
         2 => (Body::Chain(vec![Stage::Keyed(Arc::new(Gather { across: true }))]), 1),
+        8 => (Body::Chain(vec![Stage::Row(Arc::new(Close))]), 2),
         3 => (Body::Chain(vec![Stage::Row(Arc::new(Route)), Stage::Keyed(Arc::new(Cap))]), 1),
         5 => {
             let gather = Stage::Keyed(Arc::new(Gather { across: false }));

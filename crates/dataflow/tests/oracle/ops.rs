@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use flow_data::{Heap, Id, Item, Value};
-use flow_dataflow::{EffectOp, KeyedOp, Out, Perform, Request, RowOp, Source, SourceError};
+use flow_dataflow::{Answer, EffectOp, Failure, KeyedOp, Out, Perform, Request, RowOp, Source, SourceError};
 
 /// How often each request was performed.
 #[derive(Clone, Default)]
@@ -38,6 +38,18 @@ impl RowOp for Route {
                 out.extend(1, item, vec![Value::Bool(false)]);
             }
             _ => out.reject(item, "unlucky", "the hash said so"),
+        }
+    }
+}
+
+/// A gate: lets the first round pass and closes every later one.
+pub(crate) struct Close;
+
+impl RowOp for Close {
+    fn row(&self, item: &Item, out: &mut Out<'_>) {
+        out.pass(0, item);
+        if item.row.round > 1 {
+            out.pass(1, item);
         }
     }
 }
@@ -86,6 +98,14 @@ impl KeyedOp for Gather {
     }
 }
 
+/// What effects answer: the key as text, except to one in 64.
+pub(crate) fn answer(key: &Id) -> Answer {
+    if key.0[0] < 4 {
+        return Err(Failure { reason: "unlucky", detail: "the engine said so".into(), fatal: false });
+    }
+    Ok(vec![key.to_string().into()])
+}
+
 /// Draws `n` texts that depend on the row, the model and the index; some rows are refused, some draws fail.
 pub(crate) struct Draw {
     pub(crate) n: u32,
@@ -106,7 +126,7 @@ impl EffectOp for Draw {
     fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
         for (at, request) in requests.iter().enumerate() {
             *self.asked.0.lock().unwrap().entry(request.key).or_default() += 1;
-            perform.answer(at, Ok(vec![request.key.to_string().into()]));
+            perform.answer(at, answer(&request.key));
         }
     }
 
@@ -133,7 +153,7 @@ impl EffectOp for Train {
     fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
         for (at, request) in requests.iter().enumerate() {
             *self.asked.0.lock().unwrap().entry(request.key).or_default() += 1;
-            perform.answer(at, Ok(vec![request.key.to_string().into()]));
+            perform.answer(at, answer(&request.key));
         }
     }
 
