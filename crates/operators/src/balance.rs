@@ -2,7 +2,7 @@
 //!
 //! Per group of equal `per`: groups with fewer than `at_least` rows go, of the others `at_most` rows stay. Then per
 //! round: `rows` in all, and with `by` an equal share of them for each value of a column, or with `quotas` the shares
-//! given (a value that is not listed gets none). A share that is not filled stays unfilled.
+//! given (a value that is not listed gets none), rounded by largest remainders. A share that is not filled stays unfilled.
 //!
 //! Which of several rows stay is decided by the hash of their ids, another one for every choice: rows that are added
 //! push out few of those chosen before, and a choice does not bias the next one.

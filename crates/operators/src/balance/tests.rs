@@ -69,6 +69,23 @@ proptest! {
     }
 
     #[test]
+    fn given_shares_sum_to_the_total(weights in proptest::collection::vec(1..20_u32, 1..6), total in 1..40_usize) {
+        let all: u32 = weights.iter().sum();
+        let due = |weight: u32| f64::from(weight) / f64::from(all);
+        let shares: Vec<String> =
+            weights.iter().enumerate().map(|(level, weight)| format!("{level}: {}", due(*weight))).collect();
+        let cells: Vec<_> = (0..weights.len() as i64).flat_map(|level| std::iter::repeat_n((0, level), total + 1)).collect();
+        let shares = shares.join(", ");
+        let ports = balance(&cells, &format!("rows: {total}, quotas: {{column: level, shares: {{{shares}}}}}"));
+        prop_assert_eq!(ports["out"].len(), total);
+        let after = count(&ports["out"], "level");
+        for (level, weight) in weights.iter().enumerate() {
+            let kept = after.get(&level.to_string()).copied().unwrap_or(0) as f64;
+            prop_assert!((kept - due(*weight) * total as f64).abs() < 1.0 + 1e-9, "{} rows of level {}", kept, level);
+        }
+    }
+
+    #[test]
     fn growing_the_data_keeps_old_picks_or_replaces_them_by_new_rows(cells in cells(), more in cells()) {
         let grown: Vec<_> = cells.iter().chain(&more).copied().collect();
         for options in ["per: prompt_id, at_most: 2", "rows: 7", "rows: 9, quotas: {column: level, shares: {1: 0.5, 2: 0.5}}"] {
@@ -86,6 +103,13 @@ fn shares_are_parts_of_the_total() {
     let ports = balance(&cells, "rows: 50, quotas: {column: level, shares: {1: 0.2, 2: 0.8}}");
     assert_eq!(count(&ports["out"], "level"), BTreeMap::from([("1".into(), 10), ("2".into(), 40)]));
     assert_eq!(count(&ports["rejected"], "reason"), BTreeMap::from([("\"over_quota\"".into(), 250)]));
+}
+
+#[test]
+fn shares_that_round_up_do_not_pass_the_total() {
+    let cells: Vec<(u8, i64)> = (0..20).map(|at| (0, at % 2)).collect();
+    let ports = balance(&cells, "rows: 5, quotas: {column: level, shares: {0: 0.5, 1: 0.5}}");
+    assert_eq!(ports["out"].len(), 5);
 }
 
 #[test]

@@ -36,29 +36,39 @@ impl KeyedOp for Totals {
         };
         let mut values: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
         items.iter().for_each(|item| values.entry(label(item, column)).or_default().push(item));
-        let quotas = self.quotas(values.keys());
-        for ((value, items), quota) in values.iter().zip(quotas) {
+        let quotas = match &self.shares {
+            Shares::Given(_, shares) => apportion(self.rows, shares),
+            _ => apportion(self.rows, &equal(values.keys())),
+        };
+        for (value, items) in &values {
+            let quota = quotas.get(value).copied().unwrap_or(0);
             keep(items.iter().copied(), quota, "over_quota", value, out);
         }
     }
 }
 
-impl Totals {
-    /// The rows that each value may have. What equal shares leave over goes to the first values by rank, one each.
-    fn quotas<'a>(&self, values: impl ExactSizeIterator<Item = &'a String>) -> Vec<usize> {
-        if let Shares::Given(_, shares) = &self.shares {
-            let quota =
-                |value| shares.get(value).map_or(0, |share| (share * self.rows as f64).round() as usize);
-            return values.map(quota).collect();
-        }
-        let n_values = values.len();
-        let mut ranks: Vec<(Id, usize)> =
-            values.enumerate().map(|(at, value)| (Id::of("balance quota", [value.as_bytes()]), at)).collect();
-        ranks.sort_unstable();
-        let mut quotas = vec![self.rows / n_values; n_values];
-        ranks.iter().take(self.rows % n_values).for_each(|(_, at)| quotas[*at] += 1);
-        quotas
-    }
+fn equal<'a>(values: impl ExactSizeIterator<Item = &'a String>) -> BTreeMap<String, f64> {
+    let share = 1.0 / values.len() as f64;
+    values.map(|value| (value.clone(), share)).collect()
+}
+
+/// The rows that each value may have, by the method of largest remainders: the whole part of `rows · share`, and one more
+/// for those with the largest rest, the first by rank among equals, until the shares together have what they sum to.
+/// Never more than `rows` together, also where `shares` sum to more than 1 by rounding.
+fn apportion(rows: usize, shares: &BTreeMap<String, f64>) -> BTreeMap<String, usize> {
+    let sum: f64 = shares.values().sum();
+    let rows = rows as f64 / sum.max(1.0);
+    let whole: f64 = shares.values().map(|share| (rows * share).floor()).sum();
+    let left = ((rows * sum).round() - whole) as usize;
+    let mut rests: Vec<(f64, Id, &String)> = shares
+        .iter()
+        .map(|(value, share)| ((rows * share).fract(), Id::of("balance quota", [value.as_bytes()]), value))
+        .collect();
+    rests.sort_by(|(rest, rank, _), (other, other_rank, _)| other.total_cmp(rest).then(rank.cmp(other_rank)));
+    let quota = |(at, (_, _, value)): (usize, &(f64, Id, &String))| {
+        ((*value).clone(), (rows * shares[*value]) as usize + usize::from(at < left))
+    };
+    rests.iter().enumerate().map(quota).collect()
 }
 
 /// The first `most` items by rank stay.
