@@ -1,6 +1,8 @@
 //! What operators need of the world: folders, threads, models.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -66,17 +68,17 @@ impl Models {
         Ok(id)
     }
 
-    /// Keeps a trained checkpoint and returns its digest. It is seen whole or not at all.
+    /// Keeps a trained checkpoint and returns its digest. It is seen whole or not at all, after a crash too.
+    ///
+    /// # Errors
+    /// A file cannot be written, or what lies in the checkpoint's place is no checkpoint.
     pub fn keep(&self, checkpoint: Checkpoint) -> Result<Id, flow_model::Error> {
         let id = Id(checkpoint.digest());
         let folder = self.path(&id);
-        if !folder.exists() {
+        if !is_checkpoint(&folder) {
             let fresh = self.folder.join(format!("{id}.{}", std::process::id()));
             checkpoint.save(&fresh)?;
-            // Another process may have kept the same bytes meanwhile: then theirs stay.
-            if std::fs::rename(&fresh, &folder).is_err() {
-                let _ = std::fs::remove_dir_all(&fresh);
-            }
+            publish(&fresh, &folder).map_err(|source| flow_model::Error::Write { path: folder, source })?;
         }
         remember(&mut self.state().checkpoints, id, Arc::new(checkpoint));
         Ok(id)
@@ -84,7 +86,7 @@ impl Models {
 
     /// Whether the checkpoint can be had.
     pub fn has(&self, id: &Id) -> bool {
-        self.state().declared.contains_key(id) || self.path(id).join("config.json").exists()
+        self.state().declared.contains_key(id) || is_checkpoint(&self.path(id))
     }
 
     /// Where a trained checkpoint lies: a Hugging Face folder.
@@ -120,6 +122,27 @@ impl Models {
     }
 }
 
+/// Whether `folder` has the files of a checkpoint.
+fn is_checkpoint(folder: &Path) -> bool {
+    let weights = |entry: fs::DirEntry| entry.path().extension().is_some_and(|end| end == "safetensors");
+    ["config.json", "tokenizer.json"].iter().all(|file| folder.join(file).is_file())
+        && fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(weights))
+}
+
+/// Moves the checkpoint in `fresh` to `folder` once its bytes are on the disk. Another process may have kept the same
+/// checkpoint meanwhile: then theirs stays.
+fn publish(fresh: &Path, folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(fresh)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    File::open(fresh)?.sync_all()?;
+    if let Err(error) = fs::rename(fresh, folder) {
+        fs::remove_dir_all(fresh)?;
+        return Checkpoint::load(folder).map(drop).map_err(|_| error);
+    }
+    folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
 /// The entry for `id`, moved to the end: the most recently used.
 fn recall<T: Clone>(ready: &mut Vec<(Id, T)>, id: &Id) -> Option<T> {
     let at = ready.iter().position(|(other, _)| other == id)?;
@@ -132,5 +155,51 @@ fn remember<T: Clone>(ready: &mut Vec<(Id, T)>, id: Id, value: T) {
     if recall(ready, &id).is_none() {
         ready.push((id, value));
         ready.drain(..ready.len().saturating_sub(READY));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/arith-tiny");
+        Checkpoint::load(&path).expect("the checkpoint is part of the repository")
+    }
+
+    #[test]
+    fn a_checkpoint_is_kept_whole_and_once() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let models = Models::new(dir.path());
+        let id = Id(checkpoint().digest());
+        assert!(!models.has(&id));
+        for _ in 0..2 {
+            assert_eq!(models.keep(checkpoint()).expect("keeps"), id);
+            assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1, "nothing else is left behind");
+        }
+        assert!(Models::new(dir.path()).has(&id));
+        assert_eq!(Models::new(dir.path()).checkpoint(&id).expect("loads").digest(), id.0);
+    }
+
+    #[test]
+    fn half_a_checkpoint_is_not_one() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let models = Models::new(dir.path());
+        let id = models.keep(checkpoint()).expect("keeps");
+        fs::remove_file(models.path(&id).join("model.safetensors")).expect("removes");
+        let models = Models::new(dir.path());
+        assert!(!models.has(&id));
+        let error = models.keep(checkpoint()).expect_err("the place is taken");
+        assert!(error.to_string().starts_with("cannot write"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn another_process_may_have_been_faster() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let [fresh, folder] = ["fresh", "folder"].map(|name| dir.path().join(name));
+        [&fresh, &folder].iter().for_each(|path| checkpoint().save(path).expect("saves"));
+        publish(&fresh, &folder).expect("theirs will do");
+        assert!(!fresh.exists() && is_checkpoint(&folder));
     }
 }
