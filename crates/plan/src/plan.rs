@@ -136,7 +136,7 @@ pub struct Rounds {
     pub count: u32,
     /// Which declared model becomes which step's result in the next round, by model name.
     pub feed: Vec<Feed>,
-    /// The step whose verdict ends the loop or keeps the former model.
+    /// The step whose verdict ends the loop.
     pub gate: Option<Gate>,
 }
 

@@ -122,7 +122,7 @@ pub struct Rounds {
     /// Declared models that are replaced after each round: model name to the step that makes the next one.
     #[serde(default)]
     pub feed: BTreeMap<String, String>,
-    /// Step whose verdict ends the loop or keeps the former model.
+    /// Step whose verdict ends the loop.
     pub gate: Option<String>,
 }
 
