@@ -9,7 +9,8 @@
 //! others. Both are the row followed by the record `critique`.
 //!
 //! Rejects: with `by: model` only, `malformed_critique` (the critic did not keep to the form), `not_rendered` (the
-//! template prints a null), `not_drawn` (the prompt does not fit the critic's context).
+//! template prints a null), `not_drawn` (the prompt does not fit the critic's context). A critic whose scores are not
+//! finite numbers ends the run.
 //!
 //! Cost: by equations, linear in the text; by model, one memoised call per row.
 //!
@@ -46,11 +47,16 @@ pub(crate) struct Config {
     /// What the critic is asked, a Jinja template over the row's columns; by default from `prompt` and `completion`.
     template: Option<String>,
     /// Column that holds the completion, for `by: equations`.
-    #[serde(default = "completion")]
+    #[serde(default = "crate::defaults::completion")]
     completion: String,
     /// Divides the critic's scores; by default 0, which always takes the likeliest token.
     #[schemars(range(min = 0.0, max = 100.0))]
     temperature: Option<f64>,
+    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1; by default 1.
+    #[schemars(range(min = 0.000_001, max = 1.0))]
+    top_p: Option<f64>,
+    /// Keeps this many likeliest tokens; 0, the default, keeps all.
+    top_k: Option<u32>,
     /// Most tokens of a critique, at least 1; by default 512.
     #[schemars(range(min = 1))]
     max_tokens: Option<u32>,
@@ -68,10 +74,6 @@ enum By {
     Equations,
     /// A model.
     Model,
-}
-
-fn completion() -> String {
-    "completion".into()
 }
 
 /// The operator.
@@ -125,6 +127,8 @@ impl Config {
             ("model", self.model.is_some()),
             ("template", self.template.is_some()),
             ("temperature", self.temperature.is_some()),
+            ("top_p", self.top_p.is_some()),
+            ("top_k", self.top_k.is_some()),
             ("max_tokens", self.max_tokens.is_some()),
             ("stop", self.stop.is_some()),
             ("seed", self.seed.is_some()),
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_before_the_run() {
         let check = |yaml: &str| mistakes(Some(&columns("prompt draw")), &format!("op: critique, {yaml}"));
-        assert_eq!(check("by: equations, model: critic, max_tokens: 9, completion: level").len(), 3);
+        assert_eq!(check("by: equations, model: critic, top_p: 0.9, top_k: 5, completion: level").len(), 4);
         assert_eq!(check("by: model, template: \"{{ complet }}\"").len(), 2);
         let found = mistakes(Some(&columns("draw")), "op: critique, by: model, model: critic");
         assert!(found.len() == 1 && found[0].contains("has no column `prompt`"), "{found:?}");

@@ -111,8 +111,11 @@ impl Draws {
     }
 }
 
+/// Damaged weights end the run; everything else concerns the one prompt.
 fn failure(error: &flow_sampler::Error) -> Failure {
-    Failure { reason: "not_drawn", detail: crate::text::chain(error), fatal: false }
+    let fatal = matches!(error, flow_sampler::Error::NotFinite { .. });
+    let reason = if fatal { "model" } else { "not_drawn" };
+    Failure { reason, detail: crate::text::chain(error), fatal }
 }
 
 fn cells(completion: Completion) -> Vec<Value> {
@@ -151,5 +154,22 @@ impl<'a> Draw<'a> {
         record.push((seed as i64).into());
         record.push((index as i64).into());
         record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_sampler::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_model_ends_the_run_and_a_long_prompt_does_not() {
+        let told = |error| {
+            let failure = failure(&error);
+            (failure.reason, failure.fatal)
+        };
+        assert_eq!(told(Error::NotFinite { position: 3 }), ("model", true));
+        assert_eq!(told(Error::PromptTooLong { tokens: 9, context: 8 }), ("not_drawn", false));
     }
 }

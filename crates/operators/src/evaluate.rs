@@ -7,7 +7,8 @@
 //!
 //! Ports: `out`, one row per metric and level (record `metric`); `problems`, one row per problem (record `score`).
 //!
-//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt`, `no_answer` (nothing to judge by).
+//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt_id`, `no_prompt`, `no_answer` (nothing
+//! to judge by). A model whose scores are not finite numbers ends the run.
 //!
 //! Cost: n model calls per problem and model, memoised.
 //!
@@ -44,31 +45,34 @@ pub(crate) struct Config {
     #[schemars(length(min = 1))]
     metrics: Vec<String>,
     /// Column that holds the text to continue.
-    #[serde(default = "prompt")]
+    #[serde(default = "crate::defaults::prompt")]
     prompt: String,
     /// Column that holds the known answer.
-    #[serde(default = "answer")]
+    #[serde(default = "crate::defaults::answer")]
     answer: String,
     /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
-    #[serde(default = "extract")]
+    #[serde(default = "crate::defaults::extract")]
     extract: String,
     /// How answers are compared: `math`, `numeric` or `exact`.
-    #[serde(default = "compare")]
+    #[serde(default = "crate::defaults::compare")]
     compare: String,
     /// Draws per problem, at least 1.
     #[serde(default = "eight")]
     #[schemars(range(min = 1, max = 65_536))]
     n: u32,
     /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "temperature")]
+    #[serde(default = "crate::defaults::temperature")]
     #[schemars(range(min = 0.0, max = 100.0))]
     temperature: f64,
     /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "unit")]
+    #[serde(default = "crate::defaults::unit")]
     #[schemars(range(min = 0.000_001, max = 1.0))]
     top_p: f64,
+    /// Keeps this many likeliest tokens; 0 keeps all.
+    #[serde(default)]
+    top_k: u32,
     /// Most tokens of a completion, at least 1.
-    #[serde(default = "max_tokens")]
+    #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
     max_tokens: u32,
     /// Texts that end a completion and are cut from it.
@@ -82,36 +86,8 @@ fn metrics() -> Vec<String> {
     vec!["pass@1".into()]
 }
 
-fn prompt() -> String {
-    "prompt".into()
-}
-
-fn answer() -> String {
-    "answer".into()
-}
-
-fn extract() -> String {
-    "auto".into()
-}
-
-fn compare() -> String {
-    "math".into()
-}
-
 fn eight() -> u32 {
     8
-}
-
-fn temperature() -> f64 {
-    0.7
-}
-
-fn unit() -> f64 {
-    1.0
-}
-
-fn max_tokens() -> u32 {
-    256
 }
 
 /// The operator.
@@ -138,6 +114,7 @@ impl Definition for Evaluate {
         for (key, name) in [("prompt", &config.prompt), ("answer", &config.answer)] {
             problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
         }
+        problems.extend(inputs[0].column_of("from", "prompt_id", &[Type::Text]).err());
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -151,6 +128,7 @@ impl Definition for Evaluate {
         let params = Params {
             temperature: config.temperature,
             top_p: config.top_p,
+            top_k: config.top_k as usize,
             max_tokens: config.max_tokens as usize,
             stop: config.stop,
             ..Params::default()
@@ -161,6 +139,7 @@ impl Definition for Evaluate {
         let width = step.columns().len();
         let exam = Exam {
             draws: Draws::new(env, params, seed),
+            prompt_id: step.column("prompt_id"),
             prompt: step.column(&config.prompt),
             answer: step.column(&config.answer),
             n: config.n,
@@ -172,7 +151,7 @@ impl Definition for Evaluate {
             compare: config.compare.parse().map_err(|e: flow_verify::UnknownName| invalid(e.to_string()))?,
         };
         let report = Report {
-            prompt_id: step.columns().index("prompt_id"),
+            prompt_id: exam.prompt_id,
             level: step.columns().index("level"),
             drawn: width,
             metrics: metrics.collect::<Result<_, _>>().map_err(invalid)?,
@@ -190,6 +169,7 @@ impl Definition for Evaluate {
 /// Draws n completions of each problem: the problem's cells followed by completion, model, sample index.
 struct Exam {
     draws: Draws,
+    prompt_id: usize,
     prompt: usize,
     answer: usize,
     n: u32,
@@ -197,6 +177,7 @@ struct Exam {
 
 impl EffectOp for Exam {
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        item.text(self.prompt_id).ok_or_else(|| ("no_prompt_id", "the problem has no name".to_owned()))?;
         let prompt = item.text(self.prompt).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
         item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
         Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, 0, index)).collect())
@@ -234,5 +215,35 @@ impl RowOp for Judge {
         });
         let extracted = answer.map(|answer| answer.text.to_owned());
         out.extend(0, item, vec![extracted.into(), correct.into()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{columns, mistakes, run_answered};
+
+    #[test]
+    fn draws_of_a_problem_are_counted_together() {
+        let problem = |id: &str, answer: &str| json!({"prompt_id": id, "prompt": "1+1?", "answer": answer});
+        let rows = [problem("a", "2"), problem("b", "3"), json!({"prompt": "1+1?", "answer": "2"})];
+        let yaml = "op: evaluate, model: critic, n: 4, top_k: 5, metrics: [pass@4]";
+        let ports = run_answered(&columns("prompt"), &rows, yaml, "#### 2");
+        let mut scores: Vec<_> = ports["problems"]
+            .iter()
+            .map(|row| (row["prompt_id"].as_str(), row["n_draws"].as_i64(), row["n_correct"].as_i64()))
+            .collect();
+        scores.sort_unstable();
+        assert_eq!(scores, [(Some("a"), Some(4), Some(4)), (Some("b"), Some(4), Some(0))]);
+        assert_eq!((ports["out"].len(), &ports["out"][0]["value"]), (1, &json!(0.5)));
+        assert_eq!(ports["rejected"][0]["reason"], json!("no_prompt_id"));
+    }
+
+    #[test]
+    fn problems_need_names() {
+        let yaml = "op: evaluate, model: critic";
+        let found = mistakes(Some(&columns("prompt:text answer:text")), yaml);
+        assert!(found.len() == 1 && found[0].contains("has no column `prompt_id`"), "{found:?}");
     }
 }

@@ -29,19 +29,11 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
-    #[serde(default = "extract")]
+    #[serde(default = "crate::defaults::extract")]
     extract: String,
     /// Column that holds the completion.
-    #[serde(default = "completion")]
+    #[serde(default = "crate::defaults::completion")]
     completion: String,
-}
-
-fn extract() -> String {
-    "auto".into()
-}
-
-fn completion() -> String {
-    "completion".into()
 }
 
 /// The operator.

@@ -6,6 +6,7 @@
 mod assemble;
 mod cells;
 pub mod codes;
+mod defaults;
 mod drawer;
 mod draws;
 mod env;

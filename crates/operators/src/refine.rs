@@ -7,6 +7,7 @@
 //! draw; its parent is the refined row. Verdicts and critiques of the earlier completion stay until judged anew.
 //!
 //! Rejects: `not_rendered` (the template prints a null), `not_drawn` (the prompt does not fit the model's context).
+//! A model whose scores are not finite numbers ends the run.
 //!
 //! Cost: n model calls per row, memoised by model, rendered prompt, settings and stream.
 //!
@@ -42,22 +43,22 @@ pub(crate) struct Config {
     /// `critique`.
     template: Option<String>,
     /// Draws per row, at least 1.
-    #[serde(default = "one")]
+    #[serde(default = "crate::defaults::one")]
     #[schemars(range(min = 1, max = 65_536))]
     n: u32,
     /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "temperature")]
+    #[serde(default = "crate::defaults::temperature")]
     #[schemars(range(min = 0.0, max = 100.0))]
     temperature: f64,
     /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "unit")]
+    #[serde(default = "crate::defaults::unit")]
     #[schemars(range(min = 0.000_001, max = 1.0))]
     top_p: f64,
     /// Keeps this many likeliest tokens; 0 keeps all.
     #[serde(default)]
     top_k: u32,
     /// Most tokens of a completion, at least 1.
-    #[serde(default = "max_tokens")]
+    #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
     max_tokens: u32,
     /// Texts that end a completion and are cut from it.
@@ -65,22 +66,6 @@ pub(crate) struct Config {
     stop: Vec<String>,
     /// Names the random streams; by default the pipeline's seed.
     seed: Option<u64>,
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn temperature() -> f64 {
-    0.7
-}
-
-fn unit() -> f64 {
-    1.0
-}
-
-fn max_tokens() -> u32 {
-    256
 }
 
 /// The operator.

@@ -31,12 +31,8 @@ pub(crate) struct Config {
     /// The template.
     template: String,
     /// Column that the text becomes, lowercase letters, digits and `_`.
-    #[serde(default = "prompt")]
+    #[serde(default = "crate::defaults::prompt")]
     to: String,
-}
-
-fn prompt() -> String {
-    "prompt".into()
 }
 
 /// The operator.

@@ -6,7 +6,8 @@
 //!
 //! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`.
 //!
-//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is empty).
+//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is empty). A
+//! model whose scores are not finite numbers ends the run.
 //!
 //! Cost: one model call per draw, memoised by model, prompt, settings and stream.
 //!
@@ -35,25 +36,25 @@ pub(crate) struct Config {
     #[expect(dead_code, reason = "planning resolves it by its key")]
     model: String,
     /// Column that holds the text to continue.
-    #[serde(default = "prompt")]
+    #[serde(default = "crate::defaults::prompt")]
     prompt: String,
     /// Draws per prompt, at least 1.
-    #[serde(default = "one")]
+    #[serde(default = "crate::defaults::one")]
     #[schemars(range(min = 1, max = 65_536))]
     n: u32,
     /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "unit")]
+    #[serde(default = "crate::defaults::unit")]
     #[schemars(range(min = 0.0, max = 100.0))]
     temperature: f64,
     /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "unit")]
+    #[serde(default = "crate::defaults::unit")]
     #[schemars(range(min = 0.000_001, max = 1.0))]
     top_p: f64,
     /// Keeps this many likeliest tokens; 0 keeps all.
     #[serde(default)]
     top_k: u32,
     /// Most tokens of a completion, at least 1.
-    #[serde(default = "max_tokens")]
+    #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
     max_tokens: u32,
     /// Texts that end a completion and are cut from it.
@@ -61,22 +62,6 @@ pub(crate) struct Config {
     stop: Vec<String>,
     /// Names the random streams; by default the pipeline's seed.
     seed: Option<u64>,
-}
-
-fn prompt() -> String {
-    "prompt".into()
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn unit() -> f64 {
-    1.0
-}
-
-fn max_tokens() -> u32 {
-    256
 }
 
 /// The operator.

@@ -18,6 +18,7 @@ pub(crate) struct Estimate {
 /// The chance that at least one of `k` draws is correct, estimated without bias from `n` draws of which `c` are:
 /// 1 - C(n - c, k) / C(n, k). `k` is at most `n`.
 pub(crate) fn pass_at_k(n: usize, c: usize, k: usize) -> f64 {
+    debug_assert!(k <= n, "{k} of {n} draws");
     if n - c < k {
         return 1.0;
     }

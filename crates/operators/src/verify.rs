@@ -1,7 +1,7 @@
 //! `verify` compares the answer that a completion states with the known one.
 //!
 //! Numbers compare as exact values (`0.50` is `1/2`); what cannot be decided is `unknown`, a verdict of its own. A row
-//! without a known answer is unknown too. `flow verify FILE` audits the comparison on labelled rows.
+//! without a known answer is unknown too.
 //!
 //! Ports: `equal`, `different`, `unknown`: each row, followed by the record `verdict`, leaves by one of them. A
 //! completion that states no answer is `different`, by method `no answer`, unless `on_missing: reject`.
@@ -30,16 +30,16 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
-    #[serde(default = "extract")]
+    #[serde(default = "crate::defaults::extract")]
     extract: String,
     /// How answers are compared: `math`, `numeric` or `exact`.
-    #[serde(default = "compare")]
+    #[serde(default = "crate::defaults::compare")]
     compare: String,
     /// Column that holds the completion.
-    #[serde(default = "completion")]
+    #[serde(default = "crate::defaults::completion")]
     completion: String,
     /// Column that holds the known answer.
-    #[serde(default = "answer")]
+    #[serde(default = "crate::defaults::answer")]
     answer: String,
     /// Where a completion goes that states no answer.
     #[serde(default)]
@@ -55,22 +55,6 @@ enum OnMissing {
     Different,
     /// To the rejected rows.
     Reject,
-}
-
-fn extract() -> String {
-    "auto".into()
-}
-
-fn compare() -> String {
-    "math".into()
-}
-
-fn completion() -> String {
-    "completion".into()
-}
-
-fn answer() -> String {
-    "answer".into()
 }
 
 /// The ports, in order.

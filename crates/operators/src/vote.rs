@@ -29,15 +29,11 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// When two answers are the same: `math`, `numeric` or `exact`.
-    #[serde(default = "compare")]
+    #[serde(default = "crate::defaults::compare")]
     compare: String,
     /// Column that holds the answer of a draw, as `extract` and `verify` make it.
     #[serde(default = "extracted")]
     extracted: String,
-}
-
-fn compare() -> String {
-    "math".into()
 }
 
 fn extracted() -> String {

@@ -2,7 +2,7 @@
 //!
 //! Rows are assigned to parts by the hash range of their id, round by round, and sorted by it: a change touches only
 //! the parts it falls in, and bytes do not depend on arrival. The parts of one run become visible together, under
-//! `PATH/current`, when a round has settled; `manifest.json` there lists them with digests, columns and lineage.
+//! `PATH/current`, when a round has settled; `_manifest.json` there lists them with digests, columns and lineage.
 //!
 //! Every row carries its provenance (record `provenance`) before its own columns. With `form: messages` a column
 //! `messages` follows, the chat form that `datasets` and TRL train from.
@@ -43,10 +43,10 @@ pub(crate) struct Config {
     #[serde(default)]
     form: Form,
     /// Column with the user's turn, for `form: messages`.
-    #[serde(default = "prompt")]
+    #[serde(default = "crate::defaults::prompt")]
     prompt: String,
     /// Column with the assistant's turn, for `form: messages`.
-    #[serde(default = "completion")]
+    #[serde(default = "crate::defaults::completion")]
     completion: String,
 }
 
@@ -63,14 +63,6 @@ enum Form {
 
 fn four() -> u32 {
     4
-}
-
-fn prompt() -> String {
-    "prompt".into()
-}
-
-fn completion() -> String {
-    "completion".into()
 }
 
 /// The operator.

@@ -24,6 +24,8 @@ impl Critic {
     pub(super) fn new(config: &Config, step: &StepContext<'_>, env: &Env) -> Result<Self, BuildError> {
         let params = Params {
             temperature: config.temperature.unwrap_or(0.0),
+            top_p: config.top_p.unwrap_or_else(crate::defaults::unit),
+            top_k: config.top_k.unwrap_or(0) as usize,
             max_tokens: config.max_tokens.map_or(MAX_TOKENS, |tokens| tokens as usize),
             stop: config.stop.clone().unwrap_or_default(),
             ..Params::default()

@@ -46,7 +46,7 @@ impl Solved {
 
 /// All judged draws of a round to its metrics and to one score per problem.
 pub(super) struct Report {
-    pub(super) prompt_id: Option<usize>,
+    pub(super) prompt_id: usize,
     pub(super) level: Option<usize>,
     /// Where the drawn cells begin: completion, model, sample index, extracted, correct.
     pub(super) drawn: usize,
@@ -91,11 +91,8 @@ impl Report {
     fn problems(&self, items: &[Item]) -> Vec<Solved> {
         let mut problems: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
         for item in items {
-            let name = self
-                .prompt_id
-                .and_then(|at| item.text(at))
-                .map_or_else(|| item.row.id.to_string(), str::to_owned);
-            problems.entry(name).or_default().push(item);
+            let name = item.text(self.prompt_id).unwrap_or_default();
+            problems.entry(name.to_owned()).or_default().push(item);
         }
         let solved = |(prompt_id, mut draws): (String, Vec<&Item>)| {
             draws.sort_by_key(|item| item.int(self.drawn + 2));

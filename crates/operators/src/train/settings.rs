@@ -18,13 +18,13 @@ pub(crate) struct Config {
     /// Upcycle a dense start to a mixture of experts.
     pub(super) moe: Option<Moe>,
     /// Column of the parts with the text before the completion.
-    #[serde(default = "prompt")]
+    #[serde(default = "crate::defaults::prompt")]
     pub(super) prompt: String,
     /// Column of the parts with the text to learn.
-    #[serde(default = "completion")]
+    #[serde(default = "crate::defaults::completion")]
     pub(super) completion: String,
     /// Passes over the data, above 0; a fraction ends within a pass.
-    #[serde(default = "one")]
+    #[serde(default = "crate::defaults::unit")]
     #[schemars(range(min = 0.000_001))]
     epochs: f64,
     /// Optimiser steps; overrides `epochs`.
@@ -57,7 +57,7 @@ pub(crate) struct Config {
     #[schemars(range(min = 0.0))]
     weight_decay: f64,
     /// Gradients with a larger norm are scaled down to it.
-    #[serde(default = "one")]
+    #[serde(default = "crate::defaults::unit")]
     #[schemars(range(min = 0.000_001))]
     max_grad_norm: f64,
     /// Orders the examples and begins random weights; by default the pipeline's seed.
@@ -149,18 +149,6 @@ pub(crate) enum Scheduler {
     Linear,
     /// Not at all.
     Constant,
-}
-
-fn prompt() -> String {
-    "prompt".into()
-}
-
-fn completion() -> String {
-    "completion".into()
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 fn two() -> u32 {
