@@ -1,0 +1,55 @@
+//! What is trained is what is drawn from: the trainer's logits and the sampler's agree.
+
+use std::path::Path;
+
+use flow_model::{Checkpoint, Tensor};
+use flow_sampler::Engine;
+use flow_trainer::{MoeUpcycle, logits, upcycle};
+
+/// Largest difference, relative to the largest logit.
+const TOLERANCE: f32 = 1e-4;
+
+fn dense() -> Checkpoint {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/arith-tiny");
+    Checkpoint::load(&path).expect("the checkpoint is part of the repository")
+}
+
+/// The upcycled model with experts that differ, as after training: each one's last matrix is scaled by its own factor.
+fn mixture() -> Checkpoint {
+    let mut mixture = upcycle(&dense(), &MoeUpcycle::default(), 5).expect("upcycles");
+    for (name, tensor) in &mut mixture.tensors {
+        let expert = name.strip_suffix(".w2.weight").and_then(|name| name.rsplit('.').next());
+        if let Some(expert) = expert.and_then(|expert| expert.parse::<f32>().ok()) {
+            let scaled: Vec<f32> = tensor.data.iter().map(|x| x * (0.7 + 0.2 * expert)).collect();
+            *tensor = Tensor::new(tensor.shape.clone(), scaled);
+        }
+    }
+    mixture
+}
+
+/// Tokens from all over the vocabulary that fill the whole context, where the angles of positions are largest.
+fn tokens(checkpoint: &Checkpoint) -> Vec<u32> {
+    let vocab = checkpoint.config.vocab_size as u32;
+    (0..checkpoint.config.max_position_embeddings as u32).map(|i| i * 7919 % vocab).collect()
+}
+
+fn assert_agreement(checkpoint: &Checkpoint) -> Vec<f32> {
+    let tokens = tokens(checkpoint);
+    let trained = logits(checkpoint, std::slice::from_ref(&tokens)).expect("logits").concat();
+    let drawn = Engine::new(checkpoint).expect("an engine").logits(&tokens).expect("logits");
+    assert_eq!((trained.len(), drawn.len()), (tokens.len() * checkpoint.config.vocab_size, trained.len()));
+    let size = trained.iter().fold(0f32, |size, x| size.max(x.abs()));
+    let difference = trained.iter().zip(&drawn).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+    assert!(difference <= TOLERANCE * size, "logits up to {size} differ by {difference}");
+    trained
+}
+
+#[test]
+fn trainer_and_sampler_agree_on_a_dense_model() {
+    assert_agreement(&dense());
+}
+
+#[test]
+fn trainer_and_sampler_agree_on_a_mixture_of_experts() {
+    assert_ne!(assert_agreement(&mixture()), assert_agreement(&dense()), "the experts matter");
+}
