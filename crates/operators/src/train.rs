@@ -8,7 +8,8 @@
 //!
 //! Rejects: none; a training that fails ends the run.
 //!
-//! Cost: one training per round and data set, memoised by data, start, settings and seed.
+//! Cost: one training per round and data set, memoised by data, start, settings, seed and the machine's vector
+//! instructions, which decide the last bits.
 //!
 //! ```yaml
 //! learner: {op: train, from: shards, start: policy, moe: {experts: 4, experts_per_token: 2}, epochs: 2, learning_rate: 0.0005}
@@ -16,7 +17,10 @@
 
 mod examples;
 mod settings;
+#[cfg(test)]
+mod tests;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +41,8 @@ pub(crate) struct Train;
 impl Definition for Train {
     const NAME: &'static str = "train";
     const SOURCE: &'static str = include_str!("train.rs");
+    /// 2: the answer tells skipped and truncated examples.
+    const VERSION: u32 = 2;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
@@ -108,7 +114,7 @@ impl EffectOp for Trainer {
         let mut key = IdHasher::new("train");
         key.part(&Train::VERSION.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
-        key.part(self.config.identity().as_bytes());
+        key.part(self.config.identity().as_bytes()).part(flow_trainer::instruction_set().as_bytes());
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 
@@ -122,17 +128,27 @@ impl EffectOp for Trainer {
         }
     }
 
+    /// A checkpoint that is no longer in the store is trained again, to the same bits.
+    fn usable(&self, answer: &[Value]) -> bool {
+        digest(answer).is_some_and(|digest| self.models.has(&digest))
+    }
+
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
-        let answer = answers[0];
-        let digest = match &answer[0] {
-            Value::Text(digest) => digest.parse::<Id>(),
-            _ => "".parse(),
-        };
-        out.take(item);
-        match digest {
-            Ok(digest) if self.models.has(&digest) => out.create(0, item.row.round, digest, answer.to_vec()),
-            _ => out.fail("checkpoint_missing", "a checkpoint trained earlier is no longer in the store; remove the store's memo to train again"),
+        match digest(answers[0]) {
+            Some(digest) => {
+                out.take(item);
+                out.create(0, item.row.round, digest, answers[0].to_vec());
+            }
+            None => out.fail("training", "the answer names no checkpoint"),
         }
+    }
+}
+
+/// The digest of the checkpoint that an answer tells of.
+fn digest(answer: &[Value]) -> Option<Id> {
+    match answer.first() {
+        Some(Value::Text(digest)) => digest.parse().ok(),
+        _ => None,
     }
 }
 
@@ -146,9 +162,12 @@ impl Trainer {
             return Err("the data set has no rows".into());
         }
         let start = self.start(request.model, &examples)?;
-        let mut observe = |_: &StepReport| match perform.cancelled() {
-            true => std::ops::ControlFlow::Break(()),
-            false => std::ops::ControlFlow::Continue(()),
+        let mut observe = |report: &StepReport| {
+            perform.within(report.step as u64, report.steps as u64);
+            match perform.cancelled() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         };
         let settings = self.config.training(self.seed, self.threads, &start);
         let trained = flow_trainer::train(&start, &examples, &settings, &mut observe).map_err(|e| crate::text::chain(&e))?;
@@ -195,6 +214,8 @@ impl Trainer {
             request.model.map(|model| model.to_string()).into(),
             request.item.row.id.to_string().into(),
             (report.examples as i64).into(),
+            (report.skipped as i64).into(),
+            (report.truncated as i64).into(),
             (report.steps.len() as i64).into(),
             (report.tokens as i64).into(),
             Value::Floats(losses.into()),

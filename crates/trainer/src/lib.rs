@@ -1,8 +1,8 @@
 //! How a model learns: packing, losses, optimiser, upcycling.
 //!
 //! [`train`] continues a [`flow_model::Checkpoint`] on prompts with completions; [`upcycle`] turns a dense checkpoint
-//! into a mixture of experts that computes the same. Everything runs on the CPU in f32. The result depends on the
-//! arguments only, to the bit: not on the number of threads or cores.
+//! into a mixture of experts that computes the same. Everything runs on the CPU in f32. The result depends, to the bit, on
+//! the arguments and the [`instruction_set`] of the machine: not on the number of threads or cores.
 
 mod adamw;
 mod batch;
@@ -26,5 +26,6 @@ pub use config::{Schedule, TrainConfig};
 pub use error::Error;
 pub use model::logits;
 pub use report::{LayerLoad, StepReport, TrainReport, Trained};
+pub use simd::instruction_set;
 pub use train::train;
 pub use upcycle::{GateMode, MoeUpcycle, upcycle};

@@ -9,6 +9,20 @@ use pulp::Arch;
 /// Numbers treated at once.
 pub(crate) const LANES: usize = 16;
 
+/// The vector instructions that training uses on this machine: `avx512`, `avx2`, `neon` or `scalar`. Large products
+/// are summed in tiles of their width, so trained weights differ between sets in their last bits.
+pub fn instruction_set() -> &'static str {
+    match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => "avx512",
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(_) => "avx2",
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(_) => "neon",
+        _ => "scalar",
+    }
+}
+
 /// Runs `kernel`, compiled for the best instruction set of this machine.
 pub(crate) fn vectorised<R>(kernel: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(kernel)

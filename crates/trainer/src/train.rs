@@ -20,7 +20,7 @@ const SLICES: usize = 4;
 /// Continues `start` on `examples`. `observe` sees every step and may stop the run; the model is then returned as it
 /// is. A model without experts is trained densely, one with experts with the router losses its config asks for.
 ///
-/// The same arguments give the same checkpoint, to the byte.
+/// The same arguments on the same [`crate::instruction_set`] give the same checkpoint, to the byte.
 ///
 /// # Errors
 /// A setting is out of range, no example has anything to learn, a text cannot be encoded, or the run diverges.

@@ -4,7 +4,7 @@ mod text;
 
 use std::time::Instant;
 
-use flow_data::{Item, Value};
+use flow_data::{Item, Value, kind};
 use flow_dataflow::{Session, StepCounts};
 use flow_operators::{Models, StepContext, destination};
 use flow_plan::{Plan, Step};
@@ -75,6 +75,9 @@ struct Training {
     round: u32,
     model: String,
     n_examples: i64,
+    /// Examples that taught nothing, and ones that were cut, because they are too long.
+    n_skipped: i64,
+    n_truncated: i64,
     n_steps: i64,
     /// Loss of the first and the last optimiser step, in nats per completion token.
     loss: Option<(f32, f32)>,
@@ -189,15 +192,20 @@ fn metric(step: String, item: &Item) -> Option<Metric> {
 
 /// A row of the record `checkpoint`.
 fn training(step: String, item: &Item) -> Training {
-    let losses = floats(item.get(6));
+    let columns = kind("checkpoint").columns();
+    let at = |name| columns.index(name).expect("the record kind has this column");
+    let int = |name| item.int(at(name)).unwrap_or_default();
+    let losses = floats(item.get(at("losses")));
     Training {
         step,
         round: item.row.round,
         model: item.row.id.to_string(),
-        n_examples: item.int(3).unwrap_or_default(),
-        n_steps: item.int(4).unwrap_or_default(),
+        n_examples: int("n_examples"),
+        n_skipped: int("n_skipped"),
+        n_truncated: int("n_truncated"),
+        n_steps: int("n_steps"),
         loss: losses.first().copied().zip(losses.last().copied()),
-        experts: experts(item.int(7).unwrap_or_default(), floats(item.get(8))),
+        experts: experts(int("n_experts"), floats(item.get(at("expert_load")))),
     }
 }
 

@@ -104,6 +104,11 @@ fn measured(metric: &Metric) -> String {
 
 fn trained(training: &Training) -> String {
     let mut text = format!("{} examples, {} steps", grouped(training.n_examples), grouped(training.n_steps));
+    for (n, what) in [(training.n_skipped, "skipped"), (training.n_truncated, "truncated")] {
+        if n > 0 {
+            write!(text, ", {} {what}", grouped(n)).expect("writing to a string cannot fail");
+        }
+    }
     if let Some((first, last)) = training.loss {
         write!(text, ", loss {first:.3} to {last:.3}").expect("writing to a string cannot fail");
     }

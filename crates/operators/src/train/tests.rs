@@ -1,0 +1,37 @@
+//! What `train` refuses before anything runs.
+
+use crate::testing::{columns, mistakes};
+
+fn check(options: &str) -> Vec<String> {
+    mistakes(Some(&columns("part")), &format!("op: train, {options}"))
+}
+
+#[test]
+fn a_token_cannot_visit_more_experts_than_there_are() {
+    let moe = |experts_per_token: u32| {
+        check(&format!("start: critic, moe: {{experts: 2, experts_per_token: {experts_per_token}}}"))
+    };
+    assert_eq!(moe(2), [""; 0]);
+    let found = moe(3);
+    assert!(found.len() == 1 && found[0].contains("expected at most 2 experts, found 3"), "{found:?}");
+}
+
+#[test]
+fn heads_divide_the_width_into_even_parts() {
+    let init = |heads: u32| {
+        let shape = "hidden_size: 24, intermediate_size: 32, num_hidden_layers: 1, vocab_size: 300";
+        check(&format!("start: {{{shape}, max_position_embeddings: 64, num_attention_heads: {heads}}}"))
+    };
+    assert_eq!(init(4), [""; 0]);
+    // Five do not divide 24; eight do, but into odd parts, which rotary positions cannot pair.
+    for heads in [5, 8] {
+        let found = init(heads);
+        assert!(found.len() == 1 && found[0].contains(&format!("found {heads} heads")), "{found:?}");
+    }
+}
+
+#[test]
+fn training_needs_parts() {
+    let found = mistakes(Some(&columns("prompt draw")), "op: train, start: critic");
+    assert!(found.len() == 1 && found[0].contains("put a `write` step before `train`"), "{found:?}");
+}
