@@ -266,7 +266,24 @@ fn peak_memory_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use flow_data::{Heap, Id};
+
     use super::*;
+
+    #[test]
+    fn trainings_tell_what_was_too_long() {
+        let cells = kind("checkpoint").columns().visible().map(|(_, column)| match &*column.name {
+            "n_examples" => 90.into(),
+            "n_skipped" => 0.into(),
+            "n_truncated" => 7.into(),
+            "n_steps" => 3.into(),
+            "losses" => Value::Floats([2.0, 1.5, 1.0].into()),
+            _ => Value::Null,
+        });
+        let item = Item::new(&Heap::new(), 1, Id::default(), cells.collect());
+        let training = training("learner".to_owned(), &item);
+        assert_eq!(text::trained(&training), "90 examples, 7 truncated, 3 steps, loss 2.000 to 1.000");
+    }
 
     #[test]
     fn experts_are_summed_up_over_layers() {

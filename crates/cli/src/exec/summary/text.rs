@@ -102,13 +102,14 @@ fn measured(metric: &Metric) -> String {
     format!("{} {value:.1} % ({low:.1} to {high:.1})", metric.metric)
 }
 
-fn trained(training: &Training) -> String {
-    let mut text = format!("{} examples, {} steps", grouped(training.n_examples), grouped(training.n_steps));
+pub(super) fn trained(training: &Training) -> String {
+    let mut text = format!("{} examples", grouped(training.n_examples));
     for (n, what) in [(training.n_skipped, "skipped"), (training.n_truncated, "truncated")] {
         if n > 0 {
             write!(text, ", {} {what}", grouped(n)).expect("writing to a string cannot fail");
         }
     }
+    write!(text, ", {} steps", grouped(training.n_steps)).expect("writing to a string cannot fail");
     if let Some((first, last)) = training.loss {
         write!(text, ", loss {first:.3} to {last:.3}").expect("writing to a string cannot fail");
     }
