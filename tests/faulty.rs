@@ -90,7 +90,7 @@ fn a_step_that_loses_rows_ends_the_run() {
         "error[E0609]: step `middle` (operator `faulty`) left 1 of 3 rows unaccounted for",
         "p.yaml:5:3",
     ]);
-    assert!(!bench.path("out/faulty/run").exists(), "no table speaks of such a run");
+    assert!(!bench.path("out/faulty/run/runs.parquet").exists(), "no table speaks of such a run");
 }
 
 #[test]
@@ -103,5 +103,5 @@ fn a_panic_is_told_plainly() {
 #[test]
 fn a_fatal_failure_ends_the_run_with_its_words() {
     let (_, ran) = run("disk");
-    ran.says(&["error[E0608]: step `faulty` failed: disk_full: no room"]);
+    ran.says(&["error[E0608]: step `middle` failed: disk_full: no room"]);
 }

@@ -25,7 +25,7 @@ fn a_malformed_line_is_rejected_and_counted() {
         (&step["rows_in"], &step["ports"]["out"], &step["rejected"]),
         (&json!(6), &json!(3), &json!(3))
     );
-    let rejected = bench.table("out/copy/run/rejected.parquet");
+    let rejected = bench.table("out/copy/run/rejects.parquet");
     let mut reasons: Vec<Value> = rejected.iter().map(|row| row["reason"].clone()).collect();
     reasons.sort_by_key(|reason| format!("{reason:?}"));
     assert_eq!(reasons, ["malformed".into(), "malformed".into(), "missing_field".into()]);

@@ -11,7 +11,7 @@ use super::bench::{Bench, COPY};
 #[test]
 fn a_second_run_on_one_store_is_told_to_wait() {
     let bench = Bench::with(COPY);
-    let lock = RunLock::acquire(&bench.path(".flow"), "flow exec other.yaml").unwrap();
+    let lock = RunLock::acquire(&bench.path(".flow/lock"), "flow exec other.yaml").unwrap();
     let ran = bench.exec(&[], 75);
     ran.says(&[
         "error[E0605]",
@@ -22,6 +22,21 @@ fn a_second_run_on_one_store_is_told_to_wait() {
     bench.exec(&["--store", "elsewhere"], 0);
     drop(lock);
     bench.exec(&[], 0);
+}
+
+#[test]
+fn a_second_run_into_one_folder_is_told_to_wait() {
+    for (folder, elsewhere) in [("out/shards", "steps.shards.path=new/shards"), ("out/copy/run", "out=new")] {
+        let bench = Bench::with(COPY);
+        let lock = RunLock::acquire(&bench.path(folder).join(".lock"), "flow exec other.yaml").unwrap();
+        bench.put("out/shards/.parts/staged", "by the other");
+        let ran = bench.exec(&["--store", "own"], 75);
+        ran.says(&["error[E0605]", "in use", folder, "flow exec other.yaml", "publish elsewhere"]);
+        assert!(bench.path("out/shards/.parts/staged").exists(), "what the other has staged stays");
+        bench.exec(&["--set", elsewhere], 0);
+        drop(lock);
+        bench.exec(&["--store", "own"], 0);
+    }
 }
 
 #[test]

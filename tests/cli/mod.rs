@@ -5,5 +5,6 @@ mod data;
 mod edits;
 mod files;
 mod models;
+mod replay;
 mod runs;
 mod verbs;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flow_data::Value;
 use serde_json::json;
 
-use super::bench::{Bench, COPY, Ran, tiny};
+use super::bench::{Bench, COPY, QUESTIONS, Ran, tiny};
 use super::edits::{LOOP, looped};
 
 #[test]
@@ -27,7 +27,7 @@ fn the_report_and_the_tables_agree() {
     let checkpoints = bench.table("out/loop/run/checkpoints.parquet");
     let rounds: Vec<&Value> = checkpoints.iter().map(|row| &row["round"]).collect();
     assert_eq!(rounds, [&Value::Int(1), &Value::Int(2), &Value::Int(3)]);
-    let run = &bench.table("out/loop/run/run.parquet")[0];
+    let run = &bench.table("out/loop/run/runs.parquet")[0];
     assert_eq!((&run["outcome"], &run["seed"]), (&"done".into(), &Value::Int(3)));
 
     // Every row that came in left by a port or was rejected: as the table itself says.
@@ -59,7 +59,7 @@ fn the_manifest_says_what_the_data_was_made_from() {
         (&json!("loop"), &json!("shards"), &json!(3))
     );
     assert_eq!(lineage["models"], json!({"policy": policy}));
-    assert!(snapshot.manifest.parts.iter().all(|part| part.path.starts_with("round=00")));
+    assert!(snapshot.manifest.parts.iter().all(|part| part.path.starts_with("round-00")));
     for row in bench.rows("out/shards") {
         assert!(matches!((&row["row_id"], &row["model"]), (Value::Text(_), Value::Text(_))), "{row:?}");
     }
@@ -123,7 +123,7 @@ fn a_budget_that_cannot_be_kept_is_refused_and_one_that_is_spent_stops() {
     bench.exec(&[], 78).says(&["error[E0612]", "p.yaml:6:18"]);
     let bench = slow();
     let ran = bench.exec(&["--set", "budget={seconds: 1}"], 4);
-    ran.says(&["stopped by the budget", "go on with `flow exec p.yaml`"]);
+    ran.says(&["stopped by the budget", "flow exec p.yaml --set 'budget={seconds: 1}'`"]);
 }
 
 /// A run of many seconds.
@@ -174,8 +174,34 @@ fn an_interrupted_run_ends_with_130_and_goes_on_from_there() {
     signal(&child, "-INT");
     let ran = Ran::of(child);
     assert_eq!(ran.code, 130, "{}", ran.stderr);
-    ran.says(&["stopping; finished answers are kept", "interrupted", "go on with `flow exec p.yaml`"]);
+    ran.says(&["stopping; finished answers are kept", "interrupted", "flow exec p.yaml`"]);
     finished_as_from_scratch(&bench);
+}
+
+#[test]
+fn an_edited_run_that_is_interrupted_takes_no_round_away() {
+    let bench = looped();
+    bench.put("p.yaml", LOOP.replace("count: 3", "count: 20"));
+    bench.exec(&["-q"], 0);
+    let before = (bench.published("out/shards"), bench.published("out/verdicts"));
+
+    bench.put("questions.jsonl", QUESTIONS.replace("1+1=", "1+2="));
+    let mut command = bench.command(&["exec", "p.yaml", "-q"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let trained = || bench.table("out/loop/run/checkpoints.parquet").len();
+    let started = Instant::now();
+    while trained() == 20 {
+        assert!(started.elapsed() < Duration::from_secs(60), "the run makes headway");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    signal(&child, "-INT");
+    let ran = Ran::of(child);
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert!((1..20).contains(&trained()), "some rounds have settled");
+    assert!(before == (bench.published("out/shards"), bench.published("out/verdicts")));
+
+    bench.exec(&["-q"], 0);
+    assert!(before.0 != bench.published("out/shards"), "the whole run publishes the edit");
 }
 
 #[test]

@@ -19,11 +19,12 @@ flow_spec::codes! {
          says which of them is missing, damaged, of an unsupported architecture, or does not fit the others.",
         wrong "models: {policy: {path: no/such/folder}}",
         right "models: {policy: {path: models/policy}}";
-    LOCKED = "E0605", "another run uses the store",
-        "Two runs at once would ask for the same answers twice. The lock goes with the process that holds it, however \
+    LOCKED = "E0605", "another run uses the store or the output",
+        "Two runs at once from one store would ask for the same answers twice; into one folder, each would remove what \
+         the other is about to publish. The lock goes with the process that holds it, however \
          it ends; there is nothing to remove by hand.",
         wrong "flow exec pipeline.yaml & flow exec pipeline.yaml",
-        right "flow exec pipeline.yaml --store .flow & flow exec other.yaml --store .flow-other";
+        right "flow exec pipeline.yaml & flow exec pipeline.yaml --store .flow-other --set out=out/other";
     STORE = "E0606", "the store cannot be used",
         "The store keeps every answer of a model, so that none is asked for twice. Its folder cannot be written or a \
          file in it cannot be read.",

@@ -53,18 +53,18 @@ pub(crate) struct Args {
     pub(crate) format: Format,
 }
 
-/// Runs the pipeline.
-pub(crate) fn exec(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
+/// Runs the pipeline; `command` is how it was asked to.
+pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<Exit, Halt> {
     let started = Instant::now();
     let pipeline = pipeline::load(catalog, &args.file, &args.overlay)?;
     refuse_token_budget(&pipeline)?;
-    let store = Store::open(&args.store, &args.file)?;
+    let store = Store::open(&args.store, command)?;
     let models = Arc::new(Models::new(&args.store.join("models")));
     let digests = models::declare(&pipeline, &models)?;
     let env = Env { threads: args.threads(), models: models.clone() };
     let network = assemble(&pipeline.plan, catalog, &env)
         .map_err(|error| pipeline.halt_at_step(Exit::Invalid, &codes::SETUP, &error.step, error.message))?;
-    let outputs = Outputs::open(&pipeline, &digests)?;
+    let outputs = Outputs::open(&pipeline, &digests, command)?;
     let captures = Captures::of(&pipeline.plan);
     let mut driver = start(network, &store, args, &captures, digests)?;
     driver.load().map_err(|error| source_halt(&error))?;
@@ -76,7 +76,7 @@ pub(crate) fn exec(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
         checkpoints::copy(&pipeline, driver.session(), &models)?;
         report(args, &Summary::new(&pipeline, &captures, &outputs, driver.session(), &models, started))?;
     } else {
-        report_stop(args, ending)?;
+        report_stop(args, command, ending)?;
     }
     Ok(ending.exit())
 }
@@ -129,16 +129,14 @@ fn refuse_token_budget(pipeline: &Pipeline) -> Result<(), Halt> {
 }
 
 /// An early stop has no counts to tell: rows were still on their way.
-fn report_stop(args: &Args, ending: Ending) -> Result<(), Halt> {
-    let Args { file, store, .. } = args;
+fn report_stop(args: &Args, command: &str, ending: Ending) -> Result<(), Halt> {
     match args.format {
         Format::Json => term::json(&serde_json::json!({"outcome": ending})),
         Format::Text => {
             term::tell(&format!(
-                "{}; finished answers are kept in `{}` and what was published stays\n = help: go on with `flow exec {}`\n",
+                "{}; finished answers are kept in `{}` and what was published stays\n = help: go on with `{command}`\n",
                 if ending == Ending::Budget { "stopped by the budget" } else { "interrupted" },
-                store.display(),
-                file.display(),
+                args.store.display(),
             ));
             Ok(())
         }

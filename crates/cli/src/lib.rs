@@ -18,6 +18,7 @@ mod pipeline;
 mod schema;
 mod term;
 mod test;
+mod typed;
 
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
@@ -43,9 +44,10 @@ pub fn main_with(catalog: &[&dyn Operator]) -> ExitCode {
 /// stderr, tells panics in its own words from now on and, for `exec`, listens for Ctrl-C.
 pub fn run_with(catalog: &[&dyn Operator], args: impl IntoIterator<Item = OsString>) -> Exit {
     panic::report_plainly();
-    match Cli::try_parse_from(args) {
+    let words: Vec<OsString> = args.into_iter().collect();
+    match Cli::try_parse_from(&words) {
         Ok(cli) => {
-            let run = AssertUnwindSafe(|| run(catalog, &cli));
+            let run = AssertUnwindSafe(|| run(catalog, &cli, &typed::again(&words)));
             std::panic::catch_unwind(run).unwrap_or(Exit::Failed)
         }
         Err(error) => {
@@ -56,14 +58,14 @@ pub fn run_with(catalog: &[&dyn Operator], args: impl IntoIterator<Item = OsStri
     }
 }
 
-fn run(catalog: Catalog<'_>, cli: &Cli) -> Exit {
-    dispatch(catalog, &cli.verb).unwrap_or_else(|halt| halt.tell(cli.verb.wants_json()))
+fn run(catalog: Catalog<'_>, cli: &Cli, command: &str) -> Exit {
+    dispatch(catalog, &cli.verb, command).unwrap_or_else(|halt| halt.tell(cli.verb.wants_json()))
 }
 
-fn dispatch(catalog: Catalog<'_>, verb: &Verb) -> Result<Exit, Halt> {
+fn dispatch(catalog: Catalog<'_>, verb: &Verb, command: &str) -> Result<Exit, Halt> {
     match verb {
         Verb::Check(args) => check::check(catalog, args),
-        Verb::Exec(args) => exec::exec(catalog, args),
+        Verb::Exec(args) => exec::exec(catalog, args, command),
         Verb::Explain(args) => explain::explain(args),
         Verb::Graph(args) => graph::graph(catalog, args),
         Verb::Ops(args) => ops::ops(catalog, args),

@@ -25,7 +25,7 @@ pub enum Error {
         /// What was expected there.
         expected: &'static str,
     },
-    /// Another process holds the run lock.
+    /// Another run holds the lock of a store or of a published folder.
     #[error("`{path}` is locked by {holder}")]
     Locked {
         /// The lock file.

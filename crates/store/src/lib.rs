@@ -8,6 +8,7 @@
 
 mod disk;
 mod error;
+mod guard;
 mod jsonl;
 mod lock;
 mod memo;
@@ -15,6 +16,7 @@ mod snapshot;
 mod table;
 
 pub use error::Error;
+pub use guard::is_guarding;
 pub use jsonl::{JsonLines, LineError, read_jsonl};
 pub use lock::RunLock;
 pub use memo::Memo;

@@ -1,4 +1,4 @@
-//! One run at a time from one store.
+//! One run at a time from one store, and into one published folder.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
@@ -6,33 +6,32 @@ use std::path::Path;
 
 use crate::{Error, disk};
 
-/// Held while a run uses a store; the operating system releases it when the process ends, however it ends.
+/// Held while a run uses a folder; the operating system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
 }
 
 impl RunLock {
-    /// Takes the lock of the store `folder` (created where missing), noting this process's id and `command` for those
-    /// who find it taken. Never waits.
+    /// Takes the lock that the file `path` stands for (created where missing, with its folder), noting this process's
+    /// id and `command` for those who find it taken. Never waits.
     ///
     /// Errs with [`Error::Locked`] when another process, or another lock in this one, holds it.
-    pub fn acquire(folder: &Path, command: &str) -> Result<Self, Error> {
-        disk::create_folder(folder)?;
-        let path = folder.join("lock");
+    pub fn acquire(path: &Path, command: &str) -> Result<Self, Error> {
+        disk::create_folder(path.parent().unwrap_or(path))?;
         let options = File::options().read(true).write(true).create(true).truncate(false).to_owned();
-        let mut file = options.open(&path).map_err(Error::io("open the lock", &path))?;
+        let mut file = options.open(path).map_err(Error::io("open the lock", path))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = holder(&mut file);
-                return Err(Error::Locked { path, holder });
+                return Err(Error::Locked { path: path.to_owned(), holder });
             }
-            Err(TryLockError::Error(source)) => return Err(Error::io("lock", &path)(source)),
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
         }
         let note = format!("process {}: {command}", std::process::id());
         let noted = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
-        noted.map_err(Error::io("write", &path))?;
+        noted.map_err(Error::io("write", path))?;
         Ok(Self { file })
     }
 }
@@ -60,20 +59,22 @@ mod tests {
     #[test]
     fn the_second_learns_who_holds_it() {
         let store = tempfile::tempdir().unwrap();
-        let first = RunLock::acquire(store.path(), "flow exec a.yaml").unwrap();
-        let error = RunLock::acquire(store.path(), "flow exec b.yaml").unwrap_err().to_string();
+        let path = store.path().join("new/lock");
+        let first = RunLock::acquire(&path, "flow exec a.yaml").unwrap();
+        let error = RunLock::acquire(&path, "flow exec b.yaml").unwrap_err().to_string();
         let expected = format!("is locked by process {}: flow exec a.yaml", std::process::id());
         assert!(error.ends_with(&expected), "{error}");
         drop(first);
-        RunLock::acquire(store.path(), "flow exec b.yaml").unwrap();
+        RunLock::acquire(&path, "flow exec b.yaml").unwrap();
     }
 
     #[test]
     fn a_note_left_by_a_killed_process_locks_nothing() {
         let store = tempfile::tempdir().unwrap();
-        std::fs::write(store.path().join("lock"), "process 1: a much longer command than the next").unwrap();
-        let lock = RunLock::acquire(store.path(), "short").unwrap();
-        let note = std::fs::read_to_string(store.path().join("lock")).unwrap();
+        let path = store.path().join("lock");
+        std::fs::write(&path, "process 1: a much longer command than the next").unwrap();
+        let lock = RunLock::acquire(&path, "short").unwrap();
+        let note = std::fs::read_to_string(&path).unwrap();
         assert_eq!(note, format!("process {}: short", std::process::id()));
         drop(lock);
     }

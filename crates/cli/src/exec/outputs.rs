@@ -1,21 +1,26 @@
 //! Publishing: the folder of every `write` step shows one whole snapshot, switched when a tick has settled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use flow_data::{Id, Item};
 use flow_dataflow::Session;
 use flow_operators::{Publication, StepContext, publication};
 use flow_plan::{ModelRef, Plan};
-use flow_store::{Manifest, Part, Publisher, Snapshot};
+use flow_store::{Error, Manifest, Part, Publisher, RunLock, Snapshot};
 use serde_json::{Map, Value as Json, json};
 
 use super::captures::Captures;
 use crate::halt::{Halt, chain};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, run_folder};
 use crate::{Exit, codes};
 
-/// The published folders of a pipeline.
-pub(crate) struct Outputs(Vec<Output>);
+/// The published folders of a pipeline. Nobody else publishes in them until they are dropped.
+pub(crate) struct Outputs {
+    outputs: Vec<Output>,
+    /// The lock of the folder with the tables of the run.
+    _lock: RunLock,
+}
 
 /// The published folder of one `write` step.
 pub(crate) struct Output {
@@ -26,31 +31,34 @@ pub(crate) struct Output {
     publisher: Publisher,
     per_round: bool,
     lineage: Map<String, Json>,
+    _lock: RunLock,
 }
 
 impl Outputs {
-    /// Opens all folders before anything runs, so that one that cannot be written costs no work.
-    pub(crate) fn open(pipeline: &Pipeline, digests: &[Id]) -> Result<Self, Halt> {
+    /// Opens all folders before anything runs, so that one that cannot be written costs no work. The run that `command`
+    /// started holds them from now on.
+    pub(crate) fn open(pipeline: &Pipeline, digests: &[Id], command: &str) -> Result<Self, Halt> {
         let plan = &pipeline.plan;
+        let run_lock = lock(&run_folder(plan), command).map_err(|error| refusal(pipeline, None, &error))?;
         let mut outputs = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
             let Some(publication) = publication(&StepContext { plan, step }) else { continue };
-            let publisher = Publisher::open(&publication.folder).map_err(|error| {
-                pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, &step.name, chain(&error))
-            })?;
-            let lineage = lineage(plan, at, digests);
-            outputs.push(Output { step: at, publication, publisher, per_round: step.per_round, lineage });
+            let refused = |error| refusal(pipeline, Some(&step.name), &error);
+            let lock = lock(&publication.folder, command).map_err(refused)?;
+            let publisher = Publisher::open(&publication.folder).map_err(refused)?;
+            let (per_round, lineage) = (step.per_round, lineage(plan, at, digests));
+            outputs.push(Output { step: at, publication, publisher, per_round, lineage, _lock: lock });
         }
-        Ok(Self(outputs))
+        Ok(Self { outputs, _lock: run_lock })
     }
 
     /// The folders, in the order of the plan.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Output> {
-        self.0.iter()
+        self.outputs.iter()
     }
 
-    /// Publishes what has settled. While more rounds are to come (`last` is false), a snapshot that holds less than the
-    /// published one is held back: a repeated run never takes away what it is about to find again.
+    /// Publishes what has settled. While more rounds are to come (`last` is false), a snapshot that lacks a round of the
+    /// published one is held back: neither a repeated nor an interrupted run takes rounds away from readers.
     pub(crate) fn publish(
         &self,
         pipeline: &Pipeline,
@@ -59,13 +67,12 @@ impl Outputs {
         last: bool,
     ) -> Result<(), Halt> {
         let parts = captures.rows(session, "part");
-        for output in &self.0 {
+        for output in &self.outputs {
             let parts =
                 parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| output.part(item));
-            output.publish(parts.collect(), last).map_err(|error| {
-                let name = &pipeline.plan.steps[output.step].name;
-                pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, name, chain(&error))
-            })?;
+            let name = &pipeline.plan.steps[output.step].name;
+            let published = output.publish(parts.collect(), last);
+            published.map_err(|error| refusal(pipeline, Some(name), &error))?;
         }
         Ok(())
     }
@@ -78,8 +85,8 @@ impl Output {
         format!("{}/current/{rounds}*.parquet", self.publication.folder.display())
     }
 
-    fn publish(&self, parts: Vec<Part>, last: bool) -> Result<(), flow_store::Error> {
-        if !last && self.holds(&parts) {
+    fn publish(&self, parts: Vec<Part>, last: bool) -> Result<(), Error> {
+        if !last && self.goes_further_than(&parts) {
             return Ok(());
         }
         let Publication { columns, chat, .. } = &self.publication;
@@ -87,21 +94,42 @@ impl Output {
         Ok(())
     }
 
-    /// Whether readers see all of `parts` already. A snapshot that cannot be read shows them nothing.
-    fn holds(&self, parts: &[Part]) -> bool {
+    /// Whether readers see a round that `parts` lack. A snapshot that cannot be read shows them nothing.
+    fn goes_further_than(&self, parts: &[Part]) -> bool {
         let Ok(Some(current)) = Snapshot::current(&self.publication.folder) else { return false };
-        let held: BTreeSet<&Part> = current.manifest.parts.iter().collect();
-        parts.iter().all(|part| held.contains(part))
+        !rounds(&current.manifest.parts).is_subset(&rounds(parts))
     }
 
     /// The part that a row of the record `part` describes.
     fn part(&self, item: &Item) -> Part {
         let count = |at| u64::try_from(item.int(at).unwrap_or_default()).unwrap_or_default();
         let digest = item.row.id;
-        let round = if self.per_round { format!("round={:03}/", item.row.round) } else { String::new() };
+        let round = if self.per_round { format!("round-{:03}/", item.row.round) } else { String::new() };
         let path = format!("{round}part-{:02}.{digest}.parquet", count(1));
         Part { path, digest, n_rows: count(2), n_bytes: count(3) }
     }
+}
+
+/// Takes the lock of a folder that is published in.
+fn lock(folder: &Path, command: &str) -> Result<RunLock, Error> {
+    RunLock::acquire(&folder.join(".lock"), command)
+}
+
+/// What to tell where a folder cannot be published in, by `step` or for the tables of the run.
+fn refusal(pipeline: &Pipeline, step: Option<&str>, error: &Error) -> Halt {
+    match (error, step) {
+        (Error::Locked { .. }, _) => {
+            let help = "wait for it to end, or publish elsewhere: `out` is the run's folder, `path` a step's";
+            Halt::with(Exit::Locked, codes::LOCKED.id, &format!("the output is in use: {error}"), Some(help))
+        }
+        (_, Some(step)) => pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, step, chain(error)),
+        (_, None) => Halt::new(Exit::Failed, &codes::PUBLISH, chain(error)),
+    }
+}
+
+/// The rounds that have a part, by the names of their folders.
+fn rounds(parts: &[Part]) -> BTreeSet<&str> {
+    parts.iter().map(|part| part.path.split_once('/').map_or("", |(round, _)| round)).collect()
 }
 
 /// What the data of a step is made from: all that can be said without clocks and places.

@@ -30,10 +30,9 @@ impl flow_dataflow::Memo for Answers {
 }
 
 impl Store {
-    /// Opens the store in `folder` for a run of `pipeline`, and makes it where it is missing.
-    pub(crate) fn open(folder: &Path, pipeline: &Path) -> Result<Self, Halt> {
-        let command = format!("flow exec {}", pipeline.display());
-        let lock = RunLock::acquire(folder, &command).map_err(|error| halt(&error))?;
+    /// Opens the store in `folder` for the run that `command` started, and makes it where it is missing.
+    pub(crate) fn open(folder: &Path, command: &str) -> Result<Self, Halt> {
+        let lock = RunLock::acquire(&folder.join("lock"), command).map_err(|error| halt(&error))?;
         let memo = flow_store::Memo::open(&folder.join("memo")).map_err(|error| halt(&error))?;
         Ok(Self { answers: Arc::new(Answers(memo)), _lock: lock })
     }

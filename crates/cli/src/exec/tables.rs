@@ -32,9 +32,9 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
             .map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
     };
     fs::create_dir_all(&folder).map_err(|error| unwritable("create", &folder, &error))?;
-    write("run", kind("run").columns(), vec![run_row(run, session, ending)])?;
+    write("runs", kind("run").columns(), vec![run_row(run, session, ending)])?;
     write("steps", kind("step").columns(), step_rows(plan, session))?;
-    write("rejected", kind("rejected").columns(), rejected_rows(run, session))?;
+    write("rejects", kind("rejected").columns(), rejected_rows(run, session))?;
     for (record, name) in TABLES {
         if run.captures.has(record) {
             let rows = run.captures.rows(session, record);

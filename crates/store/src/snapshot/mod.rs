@@ -5,6 +5,7 @@
 //! DIR/snapshots/DIGEST/_manifest.json    what the snapshot holds; DIGEST is its content's
 //! DIR/snapshots/DIGEST/round-001/...     hard links of the parts
 //! DIR/.parts/DIGEST.parquet              parts by content: staged, or named by a snapshot
+//! DIR/.lock                              held by the run that publishes here
 //! ```
 //!
 //! Readers open `current`: a glob over DIR itself would find a part once for each of its names.

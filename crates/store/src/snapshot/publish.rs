@@ -10,7 +10,8 @@ use flow_data::Id;
 use super::{CURRENT, Manifest, Parts, SNAPSHOTS, manifest};
 use crate::{Error, disk};
 
-/// Publishes the snapshots of one folder. One at a time may be open for a folder; the run lock sees to that.
+/// Publishes the snapshots of one folder. One at a time may be open for a folder: a [`crate::RunLock`]
+/// on a file in it keeps other runs out.
 #[derive(Debug)]
 pub struct Publisher {
     dir: PathBuf,

@@ -54,7 +54,7 @@ impl<R: Cells + ?Sized> Cells for &R {
 }
 
 /// Writes a small table as one Parquet file, replacing the file at `path` in one step: it is seen whole or not at all.
-/// One writer of a path at a time; the run lock sees to that.
+/// One writer of a path at a time: a [`crate::RunLock`] on a file beside it keeps other runs out.
 ///
 /// Errs when a cell does not fit its column and when the file cannot be written; the old file then stays.
 pub fn write_table<R: Cells>(path: &Path, columns: &Columns, rows: &[R]) -> Result<(), Error> {

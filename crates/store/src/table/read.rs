@@ -1,7 +1,6 @@
 //! Parquet files, ours and others', as batches of rows.
 
 use std::fs::File;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use arrow_schema::Fields;
@@ -10,7 +9,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, ProjectionMask};
 
 use super::{arrow, decode};
-use crate::Error;
+use crate::{Error, guard};
 
 const BATCH_ROWS: usize = 1024;
 
@@ -126,10 +125,10 @@ fn guarded<T, E>(path: &Path, decode: impl FnOnce() -> Result<T, E>) -> Result<T
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    let source = match panic::catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(Ok(decoded)) => return Ok(decoded),
-        Ok(Err(error)) => error.into(),
-        Err(_) => "the decoder gave up on damaged data".into(),
+    let source = match guard::guarded(decode) {
+        Some(Ok(decoded)) => return Ok(decoded),
+        Some(Err(error)) => error.into(),
+        None => "the decoder gave up on damaged data".into(),
     };
     Err(Error::Parquet { path: path.to_owned(), source })
 }
