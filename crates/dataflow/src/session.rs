@@ -107,6 +107,11 @@ impl Session {
                 if catch_unwind(AssertUnwindSafe(life)).is_err() {
                     workers_halt.lost.store(true, Relaxed);
                     workers_halt.stopping.store(true, Relaxed);
+                    // Timely would go on stepping what is installed, and wait for ever.
+                    worker
+                        .installed_dataflows()
+                        .into_iter()
+                        .for_each(|dataflow| worker.drop_dataflow(dataflow));
                 }
             }
         })

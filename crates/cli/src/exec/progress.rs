@@ -61,6 +61,7 @@ impl Progress {
                     let bar = bars.entry(step.node).or_insert_with(|| screen.add(bar(&names[step.node])));
                     bar.set_length(step.asked);
                     bar.set_position(step.answered);
+                    bar.set_message(within(step).unwrap_or_default());
                 }
             }
             Progress::Lines { names, started, last, said } => {
@@ -84,7 +85,7 @@ impl Progress {
 }
 
 fn bar(name: &str) -> ProgressBar {
-    let template = "{prefix:>16} {wide_bar} {human_pos}/{human_len}  {rate}  {eta} left";
+    let template = "{prefix:>16} {wide_bar} {human_pos}/{human_len}{msg}  {rate}  {eta} left";
     let style = ProgressStyle::with_template(template);
     let style = style.expect("the template is a constant that a test has drawn").with_key("rate", write_rate);
     ProgressBar::no_length().with_style(style).with_prefix(name.to_owned())
@@ -93,6 +94,11 @@ fn bar(name: &str) -> ProgressBar {
 fn write_rate(state: &ProgressState, out: &mut dyn Write) {
     // The bar is drawn into memory, which takes every byte.
     let _ = write!(out, "{:.1}/s", state.per_sec());
+}
+
+/// How far the long request under way is, such as the steps of a training.
+fn within(step: &EffectProgress) -> Option<String> {
+    step.within.map(|(done, parts)| format!(", step {done} of {parts}"))
 }
 
 /// One line: the steps whose state has changed since `said`, `pause` ago.
@@ -106,7 +112,10 @@ fn line(
     let steps = now.iter().filter(|step| !said.contains(step)).map(|step| {
         let before = said.iter().find(|before| before.node == step.node).map_or(0, |before| before.answered);
         let rate = (step.answered - before) as f64 / pause.as_secs_f64();
-        format!("{} {}/{} ({rate:.1}/s)", names[step.node], step.answered, step.asked)
+        let left = (step.asked - step.answered) as f64 / rate;
+        let left = if rate > 0.0 && left > 0.0 { format!(", {left:.0} s left") } else { String::new() };
+        let within = within(step).unwrap_or_default();
+        format!("{} {}/{}{within} ({rate:.1}/s{left})", names[step.node], step.answered, step.asked)
     });
     format!("{:>6.0} s  {}\n", elapsed.as_secs_f64(), steps.collect::<Vec<_>>().join("  "))
 }
@@ -118,11 +127,11 @@ mod tests {
     #[test]
     fn a_line_tells_what_has_changed_and_how_fast() {
         let names = ["attempts".to_owned(), "scores".to_owned()];
-        let state = |node, asked, answered| EffectProgress { node, asked, answered };
+        let state = |node, asked, answered| EffectProgress { node, asked, answered, within: None };
         let said = [state(0, 40, 10), state(1, 5, 5)];
         let now = [state(0, 40, 30), state(1, 5, 5)];
         let text = line(&names, Duration::from_secs(10), PAUSE, &now, &said);
-        assert_eq!(text, "    10 s  attempts 30/40 (4.0/s)\n");
+        assert_eq!(text, "    10 s  attempts 30/40 (4.0/s, 2 s left)\n");
         bar("attempts").finish();
     }
 }
