@@ -2,6 +2,9 @@
 
 use crate::Error;
 
+/// More layers than any model has; a bound on what a config can make a loader do.
+const MOST_LAYERS: usize = 4096;
+
 /// The shape of a decoder. Sizes count elements, not bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -110,6 +113,8 @@ impl Config {
         for (key, size) in sizes {
             require(size > 0, key, size, "at least 1")?;
         }
+        let layers = self.num_hidden_layers;
+        require(layers <= MOST_LAYERS, "num_hidden_layers", layers, format!("at most {MOST_LAYERS}"))?;
         let heads = self.num_attention_heads;
         require(
             heads.is_multiple_of(self.num_key_value_heads),

@@ -39,6 +39,22 @@ impl BuildError {
     }
 }
 
+/// A checkpoint that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// It cannot be loaded.
+    #[error(transparent)]
+    Model(#[from] flow_model::Error),
+    /// Its files are not those that its digest names.
+    #[error(
+        "the checkpoint `{path}` is damaged: its files have other contents than its name says; remove the folder to train it again"
+    )]
+    Changed {
+        /// Its folder.
+        path: PathBuf,
+    },
+}
+
 /// Checkpoints by digest: declared ones where they lie, trained ones in the store.
 pub struct Models {
     folder: PathBuf,
@@ -95,13 +111,19 @@ impl Models {
     }
 
     /// The checkpoint with this digest.
-    pub fn checkpoint(&self, id: &Id) -> Result<Arc<Checkpoint>, flow_model::Error> {
+    ///
+    /// # Errors
+    /// It cannot be loaded, or its files have been changed since they were named by their digest.
+    pub fn checkpoint(&self, id: &Id) -> Result<Arc<Checkpoint>, CheckpointError> {
         let mut state = self.state();
         if let Some(checkpoint) = recall(&mut state.checkpoints, id) {
             return Ok(checkpoint);
         }
         let path = state.declared.get(id).cloned().unwrap_or_else(|| self.path(id));
         let checkpoint = Arc::new(Checkpoint::load(&path)?);
+        if checkpoint.digest() != id.0 {
+            return Err(CheckpointError::Changed { path });
+        }
         remember(&mut state.checkpoints, *id, checkpoint.clone());
         Ok(checkpoint)
     }
@@ -136,6 +158,9 @@ fn publish(fresh: &Path, folder: &Path) -> io::Result<()> {
         File::open(entry?.path())?.sync_all()?;
     }
     File::open(fresh)?.sync_all()?;
+    if folder.exists() && !is_checkpoint(folder) {
+        fs::remove_dir_all(folder)?;
+    }
     if let Err(error) = fs::rename(fresh, folder) {
         fs::remove_dir_all(fresh)?;
         return Checkpoint::load(folder).map(drop).map_err(|_| error);
@@ -179,6 +204,22 @@ mod tests {
         }
         assert!(Models::new(dir.path()).has(&id));
         assert_eq!(Models::new(dir.path()).checkpoint(&id).expect("loads").digest(), id.0);
+    }
+
+    #[test]
+    fn a_changed_checkpoint_is_refused_and_half_a_one_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let id = Models::new(dir.path()).keep(checkpoint()).expect("keeps");
+        let weights = Models::new(dir.path()).path(&id).join("model.safetensors");
+        let mut bytes = fs::read(&weights).expect("reads");
+        let last = bytes.len() - 1;
+        bytes[last] ^= 0x80;
+        fs::write(&weights, bytes).expect("writes");
+        let error = Models::new(dir.path()).checkpoint(&id).expect_err("one bit is another");
+        assert!(matches!(error, CheckpointError::Changed { .. }), "{error}");
+        fs::remove_file(&weights).expect("removes");
+        Models::new(dir.path()).keep(checkpoint()).expect("takes the place of what is left");
+        Models::new(dir.path()).checkpoint(&id).expect("is whole again");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! Ports: `out`, one row per round (record `gate`); `closed`, those that did not pass, after which no round may follow.
 //!
-//! Rejects: none.
+//! Rejects: none. A metric that nothing measures ends the run.
 //!
 //! Cost: linear in the metrics.
 //!
@@ -96,6 +96,9 @@ impl KeyedOp for Gatekeeper {
         items.iter().for_each(|item| out.take(item));
         let values: BTreeMap<Round, f64> =
             items.iter().filter_map(|item| Some((item.row.round, self.value(item)?))).collect();
+        if values.is_empty() {
+            out.fail("no_metric", format!("nothing measures `{}`, by which the gate decides", self.metric));
+        }
         let mut best: Option<f64> = None;
         for (round, value) in values {
             let passed = best.is_none_or(|best| value >= best - self.max_drop);

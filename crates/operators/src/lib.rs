@@ -23,7 +23,7 @@ mod testing;
 mod text;
 
 pub use assemble::{assemble, feeds};
-pub use env::{BuildError, Env, Models};
+pub use env::{BuildError, CheckpointError, Env, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use train::destination;
 pub use write::{Publication, publication};
