@@ -6,9 +6,11 @@ mod tidy;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen | tidy | bench NAME [PROGRAM]
+const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM]
 
-codegen   writes the generated files: schemas/pipeline.schema.json, docs/operators.md
+PROGRAM is flow as it was built, target/release/flow by default.
+
+codegen   writes the generated files with PROGRAM: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
 bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
           and 2 arms), replay (200,000 recorded rows)";
@@ -20,9 +22,10 @@ const GENERATED: [(&str, &[&str]); 2] =
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let faults = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["codegen"] => codegen(),
+        ["codegen"] => codegen(&program()),
+        ["codegen", program] => codegen(Path::new(program)),
         ["tidy"] => tidy::faults(&root()),
-        ["bench", name] => bench(name, &root().join("target/release/flow")),
+        ["bench", name] => bench(name, &program()),
         ["bench", name, program] => bench(name, Path::new(program)),
         _ => vec![USAGE.to_owned()],
     };
@@ -40,17 +43,16 @@ fn bench(name: &str, program: &Path) -> Vec<String> {
     }
 }
 
-fn codegen() -> Vec<String> {
-    GENERATED.iter().filter_map(|(path, arguments)| generate(&root().join(path), arguments).err()).collect()
+fn codegen(program: &Path) -> Vec<String> {
+    GENERATED
+        .iter()
+        .filter_map(|(path, arguments)| generate(program, &root().join(path), arguments).err())
+        .collect()
 }
 
-fn generate(path: &Path, arguments: &[&str]) -> Result<(), String> {
-    let mut command = Command::new(env!("CARGO"));
-    command
-        .args(["run", "--quiet", "--release", "--package", "flow", "--"])
-        .args(arguments)
-        .current_dir(root());
-    let output = command.output().map_err(|error| format!("cannot run cargo: {error}"))?;
+fn generate(program: &Path, path: &Path, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("cannot run {}: {error}", program.display()))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
@@ -58,6 +60,11 @@ fn generate(path: &Path, arguments: &[&str]) -> Result<(), String> {
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(path, output.stdout))
         .map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// The program `flow` as `cargo build --release` leaves it.
+fn program() -> std::path::PathBuf {
+    root().join("target/release/flow")
 }
 
 fn root() -> std::path::PathBuf {

@@ -1,3 +1,5 @@
+//! The memo against a plain map, under damage and kills.
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;

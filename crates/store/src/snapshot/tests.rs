@@ -1,3 +1,5 @@
+//! Publishing under every failure of the file system: readers see a whole snapshot or the one before.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

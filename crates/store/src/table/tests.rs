@@ -1,3 +1,5 @@
+//! Tables written and read back, and files by others or damaged ones.
+
 use std::fs;
 use std::io::Write;
 use std::sync::Arc;
