@@ -329,7 +329,9 @@ fn cross<'scope>(
         Some((Row { round: row.round.max(*round), ..*row }, *model))
     });
     let present = keyed.clone().join_core(known, |_, row, ()| Some(*row));
-    (matched, keyed.as_collection(|_, row| *row).concat(present.negate()))
+    // Consolidated, so that a row whose model comes later in the same tick is never seen without.
+    let unmatched = keyed.as_collection(|_, row| *row).concat(present.negate()).consolidate();
+    (matched, unmatched)
 }
 
 /// The same rows, counted as the input of the stage.

@@ -75,16 +75,17 @@ impl Driver {
         let wanted = self.wanted();
         let differs = |key: &&(usize, Round)| self.fed.get(*key) != wanted.get(*key);
         let first = self.fed.keys().chain(wanted.keys()).filter(differs).map(|(_, round)| *round).min();
-        let Some(round) = first else { return false };
+        // What is known before the first round is fed with it, in one tick.
+        let Some(round) = first.map(|round| round.max(1)) else { return false };
         let stale: Vec<_> =
             self.fed.iter().filter(|((_, r), _)| *r >= round).map(|(k, v)| (*k, *v)).collect();
-        let fresh =
-            wanted.iter().filter(|((_, r), _)| *r == round).map(|(k, v)| (*k, *v)).collect::<Vec<_>>();
         for ((slot, round), digest) in stale {
             self.feed(slot, round, digest, -1);
         }
-        for ((slot, round), digest) in fresh {
-            self.feed(slot, round, digest, 1);
+        for ((slot, r), digest) in wanted {
+            if r <= round && !self.fed.contains_key(&(slot, r)) {
+                self.feed(slot, r, digest, 1);
+            }
         }
         true
     }
