@@ -30,11 +30,14 @@ pub(crate) fn union<'scope>(place: Place, rows: Rows<'scope>) -> Rows<'scope, Em
         .reduce_named(&name, move |row, times: &[(&(), isize)], output| {
             output.push((Emission::Row(0, *row), 1));
             output.push((Emission::Taken(row.body, 1), 1));
-            let surplus = times[0].1 - 1;
-            if surplus > 0 {
+            for time in 2..=times[0].1 {
                 let mut out = Out::new(&place.heap, place.width);
-                out.reject(&Item::load(&place.heap, *row), "duplicate", "the same row comes from two inputs");
-                output.extend(out.rejected().map(|row| (Emission::Rejected(row), surplus)));
+                out.reject(
+                    &Item::load(&place.heap, *row),
+                    "duplicate",
+                    format!("comes for the {time}. time"),
+                );
+                output.extend(out.rejected().map(|row| (Emission::Rejected(row), 1)));
             }
         })
         .map(|(_, emission)| emission)

@@ -76,8 +76,10 @@ fn chain(
     let (mut emitted, mut rejected) = (Multiset::new(), Multiset::new());
     if node.inputs.len() > 1 {
         for (row, count) in rows.iter_mut().filter(|(_, count)| **count > 1) {
-            let duplicate = reject(heap, node, *row, "duplicate", "the same row comes from two inputs");
-            add(&mut rejected, duplicate, *count - 1);
+            for time in 2..=*count {
+                let detail = format!("comes for the {time}. time");
+                add(&mut rejected, reject(heap, node, *row, "duplicate", &detail), 1);
+            }
             *count = 1;
         }
     }
