@@ -29,6 +29,7 @@ use num_traits::Zero;
 use crate::literal::is_rounding;
 use crate::name::{UnknownName, parse_name};
 use crate::normal::{normalise, text_key};
+use crate::options::Options;
 use crate::quantity::Quantity;
 use crate::unit::Unit;
 
@@ -110,9 +111,16 @@ pub struct Verdict {
 
 /// Compares the known answer with a given one. Symmetric in its outcome; time is bounded for any input.
 pub fn compare(gold: &str, answer: &str, how: Compare) -> Verdict {
-    let (outcome, method) = match how {
+    compare_with(gold, answer, &Options::new(how))
+}
+
+/// Compares the known answer with a given one under stated rules. Symmetric in its outcome, but for
+/// [`Decimals::Relative`](crate::Decimals::Relative), which is relative to the known answer; time is bounded
+/// for any input.
+pub fn compare_with(gold: &str, answer: &str, options: &Options) -> Verdict {
+    let (outcome, method) = match options.mode {
         Compare::Exact => (either(gold.trim() == answer.trim()), "characters"),
-        Compare::Math | Compare::Numeric => compare_math(gold, answer, how),
+        Compare::Math | Compare::Numeric => compare_math(gold, answer, options.mode),
     };
     Verdict { outcome, method, witness: witness(gold, answer, outcome) }
 }

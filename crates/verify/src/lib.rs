@@ -26,11 +26,13 @@ mod extract;
 mod literal;
 mod name;
 mod normal;
+mod options;
 mod quantity;
 mod unit;
 
-pub use compare::{Compare, Outcome, Verdict, compare};
+pub use compare::{Compare, Outcome, Verdict, compare, compare_with};
 pub use critique::{Critique, CritiqueError, Judgement, StepJudgement};
 pub use equations::{Label, Step, all_sound, check_steps, first_wrong};
 pub use extract::{Extract, Extracted, extract};
 pub use name::UnknownName;
+pub use options::{Decimals, Options, Order, Percent, Units};

@@ -13,14 +13,14 @@ pub struct UnknownName {
 }
 
 /// The value that stands beside `given` in `table`; `what` and `known` go into the error.
-pub(crate) fn parse_name<T: Copy>(
+pub(crate) fn parse_name<T: Clone>(
     what: &'static str,
     known: &'static [&'static str],
     values: &[T],
     given: &str,
 ) -> Result<T, UnknownName> {
     let position = known.iter().position(|name| *name == given);
-    position.and_then(|i| values.get(i).copied()).ok_or_else(|| UnknownName {
+    position.and_then(|i| values.get(i).cloned()).ok_or_else(|| UnknownName {
         what,
         given: given.to_owned(),
         known,
