@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,19 +27,31 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
 /// Writes the file at `path` so that it is seen whole or not at all, and survives a power cut once this returns.
 /// What a crash left of the last attempt is overwritten; one writer at a time.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    write_through(&format!("{TEMPORARY}{}", name_of(path)), path, bytes)
+    write_whole_by(path, |file| file.write_all(bytes))
+}
+
+/// The same where `content` writes the file piece by piece.
+pub(crate) fn write_whole_by(
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
+    write_through(&format!("{TEMPORARY}{}", name_of(path)), path, content)
 }
 
 /// As [`write_whole`], by any number of writers of the same bytes at a time.
 pub(crate) fn write_shared(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    write_through(&temporary(&name_of(path)), path, bytes)
+    write_through(&temporary(&name_of(path)), path, |file| file.write_all(bytes))
 }
 
-fn write_through(temporary: &str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+fn write_through(
+    temporary: &str,
+    path: &Path,
+    content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
     let folder = folder_of(path);
     let temporary = folder.join(temporary);
     let written =
-        write(&temporary, bytes).and_then(|()| rename(&temporary, path)).and_then(|()| sync(folder));
+        write(&temporary, content).and_then(|()| rename(&temporary, path)).and_then(|()| sync(folder));
     if written.is_err() {
         // The first error is the one to report; what stays behind bears a temporary name.
         let _ = remove_file(&temporary);
@@ -47,9 +59,13 @@ fn write_through(temporary: &str, path: &Path, bytes: &[u8]) -> Result<(), Error
     written
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Error> {
     let file = change("create", path, || File::create(path))?;
-    change("write", path, || (&file).write_all(bytes))?;
+    change("write", path, || {
+        let mut buffer = BufWriter::with_capacity(1 << 20, &file);
+        content(&mut buffer)?;
+        buffer.flush()
+    })?;
     change("sync", path, || file.sync_all())
 }
 

@@ -19,6 +19,6 @@ pub use error::Error;
 pub use guard::is_guarding;
 pub use jsonl::{JsonLines, LineError, read_jsonl};
 pub use lock::RunLock;
-pub use memo::Memo;
+pub use memo::{Answers, Memo, Swept};
 pub use snapshot::{Manifest, Part, Parts, Published, Publisher, Snapshot};
 pub use table::{Cells, Layout, TableReader, encode_part, read_table, write_table};

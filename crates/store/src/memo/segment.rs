@@ -7,7 +7,7 @@
 //! The checksum is over key and payload. The magic lets reading go on after a damaged length.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,21 +46,22 @@ impl Segment {
         Ok(Self { path: path.to_owned(), file, end: AtomicU64::new(0) })
     }
 
-    /// Calls `whole` with the key and the offset of every whole record, in order. Returns how many stretches are no
-    /// records, one cut short by the end of the file not counted.
-    pub(super) fn scan(&self, whole: impl FnMut(Id, u64)) -> Result<u64, Error> {
-        self.try_scan(whole).map_err(Error::io("read the memo segment", &self.path))
+    /// Calls `whole` with the key, the offset and the end of every whole record at or after the offset `from`, in order.
+    /// Returns how many stretches are no records, one cut short by the end of the file not counted.
+    pub(super) fn scan(&self, from: u64, whole: impl FnMut(Id, u64, u64)) -> Result<u64, Error> {
+        self.try_scan(from, whole).map_err(Error::io("read the memo segment", &self.path))
     }
 
-    fn try_scan(&self, mut whole: impl FnMut(Id, u64)) -> io::Result<u64> {
+    fn try_scan(&self, from: u64, mut whole: impl FnMut(Id, u64, u64)) -> io::Result<u64> {
         let n_bytes = self.file.metadata()?.len();
-        let mut reader = BufReader::with_capacity(SCAN_BYTES, At { file: &self.file, offset: 0 });
-        let (mut offset, mut damaged) = (0, 0);
+        let mut reader = BufReader::with_capacity(SCAN_BYTES, At { file: &self.file, offset: from });
+        let (mut offset, mut damaged) = (from, 0);
         while offset < n_bytes {
             let found = record(&mut reader, n_bytes - offset)?;
             if let Found::Whole { key, payload } = found {
-                whole(key, offset);
-                offset += (HEADER_BYTES + payload.len()) as u64;
+                let end = offset + (HEADER_BYTES + payload.len()) as u64;
+                whole(key, offset, end);
+                offset = end;
                 continue;
             }
             let next = self.next_whole(offset + 1, n_bytes)?;
@@ -95,21 +96,49 @@ impl Segment {
 
     /// The payload of the record at `offset`, when it is whole and `key`'s.
     pub(super) fn read(&self, offset: u64, key: &Id) -> Option<Vec<u8>> {
+        self.read_within(offset, key, self.n_bytes())
+    }
+
+    fn read_within(&self, offset: u64, key: &Id, n_bytes: u64) -> Option<Vec<u8>> {
         let mut reader = BufReader::with_capacity(READ_BYTES, At { file: &self.file, offset });
-        match record(&mut reader, self.n_bytes().checked_sub(offset)?) {
+        match record(&mut reader, n_bytes.checked_sub(offset)?) {
             Ok(Found::Whole { key: found, payload }) if found == *key => Some(payload),
             _ => None,
         }
     }
 
+    /// Whether the file has a whole record of `key` from `offset` to `end`.
+    pub(super) fn holds(&self, key: &Id, offset: u64, end: u64) -> bool {
+        let payload = self.read_within(offset, key, end);
+        payload.is_some_and(|payload| offset + (HEADER_BYTES + payload.len()) as u64 == end)
+    }
+
+    /// Size in bytes of the record at `offset`, by its header.
+    pub(super) fn record_bytes(&self, offset: u64) -> Result<u64, Error> {
+        let mut len = [0; 4];
+        let read = self.file.read_exact_at(&mut len, offset + MAGIC.len() as u64);
+        read.map_err(Error::io("read the memo segment", &self.path))?;
+        Ok(HEADER_BYTES as u64 + u64::from(u32::from_le_bytes(len)))
+    }
+
+    /// Copies the record of `key` at `offset` to the end of `to`; false when it is damaged.
+    pub(super) fn copy(&self, key: &Id, offset: u64, to: &mut dyn Write) -> io::Result<bool> {
+        let Some(payload) = self.read(offset, key) else { return Ok(false) };
+        // A payload that was read is not longer than one that was written.
+        to.write_all(&encoded(key, &payload).unwrap_or_default()).map(|()| true)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes a record after the last one and returns its offset. Only the memo's writer calls it, one at a time.
     pub(super) fn append(&self, key: &Id, payload: &[u8]) -> Result<u64, Error> {
         let error = Error::io("write the memo segment", &self.path);
-        let Ok(len) = u32::try_from(payload.len()) else {
+        let Some(bytes) = encoded(key, payload) else {
             return Err(error(io::ErrorKind::FileTooLarge.into()));
         };
-        let (len, checksum) = (len.to_le_bytes(), checksum(key, payload));
-        let bytes = [&MAGIC[..], &len, &key.0, &checksum, payload].concat();
         let offset = self.n_bytes();
         if let Err(source) = self.file.write_all_at(&bytes, offset) {
             // What was written of it is cut off here, or at the next opening.
@@ -118,6 +147,17 @@ impl Segment {
         }
         self.end.store(offset + bytes.len() as u64, Ordering::Release);
         Ok(offset)
+    }
+
+    /// Says that the last whole record known so far ends at `end`; a scan goes on from there.
+    pub(super) fn known_to(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Size of the file in bytes.
+    pub(super) fn file_bytes(&self) -> Result<u64, Error> {
+        let metadata = self.file.metadata().map_err(Error::io("inspect the memo segment", &self.path))?;
+        Ok(metadata.len())
     }
 
     /// Drops what follows the last whole record.
@@ -134,6 +174,12 @@ impl Segment {
     pub(super) fn n_bytes(&self) -> u64 {
         self.end.load(Ordering::Acquire)
     }
+}
+
+/// The record's bytes; none for a payload above 4 GiB.
+fn encoded(key: &Id, payload: &[u8]) -> Option<Vec<u8>> {
+    let len = u32::try_from(payload.len()).ok()?.to_le_bytes();
+    Some([&MAGIC[..], &len, &key.0, &checksum(key, payload), payload].concat())
 }
 
 /// Reads the record that begins here, with `left` bytes to the end of the file.
