@@ -1,6 +1,6 @@
 //! Where a completion states its final answer.
 //!
-//! A [`Rule`] says where to look, [`Strictness`] how clearly the answer must be marked. What is found is a slice of the
+//! An [`Extract`] says where to look, [`Strictness`] how clearly the answer must be marked. What is found is a slice of the
 //! completion (several boxes and escaped JSON texts are written anew); what is not found is a [`NoAnswer`] that says
 //! why, never an empty string. A slice ends before a final period, closing emphasis and special tokens such as
 //! `<|eot_id|>`; signs of money, thousands separators and units stay in it, because
@@ -32,7 +32,7 @@ use crate::name::{UnknownName, parse_name};
 pub use boxed::Boxes;
 pub use json::JsonPath;
 pub use pattern::Pattern;
-pub use rule::{InvalidRule, Rule};
+pub use rule::{Extract, InvalidExtract};
 
 /// How clearly an answer must be marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -65,7 +65,7 @@ impl FromStr for Strictness {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extraction {
     /// The rule; `auto` by default.
-    pub rule: Rule,
+    pub rule: Extract,
     /// How clearly the answer must be marked.
     pub strictness: Strictness,
     /// What several boxes mean.
@@ -96,18 +96,21 @@ pub enum NoAnswer {
     /// `\boxed{` without its brace: the completion was cut off.
     #[error("no answer found: the last box never closes")]
     OpenBox,
+    /// There is a box and nothing in it.
+    #[error("no answer found: the box is empty")]
+    EmptyBox,
     /// The rule of this name found nothing.
     #[error("no answer found by `{0}`")]
     Unstated(&'static str),
 }
 
 /// The final answer of a completion by a rule alone; none when it states none. See [`Extraction::find`].
-pub fn extract(text: &str, rule: Rule) -> Option<Extracted<'_>> {
+pub fn extract(text: &str, rule: Extract) -> Option<Extracted<'_>> {
     Extraction::from(rule).find(text).ok()
 }
 
-impl From<Rule> for Extraction {
-    fn from(rule: Rule) -> Self {
+impl From<Extract> for Extraction {
+    fn from(rule: Extract) -> Self {
         Self { rule, ..Self::default() }
     }
 }
@@ -137,25 +140,25 @@ impl Extraction {
         let name = self.rule.name();
         let slice = |range: Option<Range<usize>>| found(text, range, name).ok_or(NoAnswer::Unstated(name));
         match &self.rule {
-            Rule::Auto => self.auto(text),
-            Rule::Boxed => self.boxed(text),
-            Rule::FinalLine => slice(line::after_hashes(text)),
-            Rule::Tag => slice(line::tagged(text)),
-            Rule::Phrase => slice(phrase::announced(text)),
-            Rule::LastLine => slice(line::last(text)),
-            Rule::LastNumber => slice(number::last_number(text)),
-            Rule::LastExpression => slice(expression::last(text)),
-            Rule::Choice => slice(choice::letter(text, self.strictness)),
-            Rule::Whole => slice(line::whole(text)),
-            Rule::Json(path) => path.find(text).ok_or(NoAnswer::Unstated(name)),
-            Rule::Regex(pattern) => slice(pattern.last(text)),
+            Extract::Auto => self.auto(text),
+            Extract::Boxed => self.boxed(text),
+            Extract::FinalLine => slice(line::after_hashes(text)),
+            Extract::Tag => slice(line::tagged(text)),
+            Extract::Phrase => slice(phrase::announced(text)),
+            Extract::LastLine => slice(line::last(text)),
+            Extract::LastNumber => slice(number::last_number(text)),
+            Extract::LastExpression => slice(expression::last(text)),
+            Extract::Choice => slice(choice::letter(text, self.strictness)),
+            Extract::Whole => slice(line::whole(text)),
+            Extract::Json(path) => path.find(text).ok_or(NoAnswer::Unstated(name)),
+            Extract::Regex(pattern) => slice(pattern.last(text)),
         }
     }
 
     fn boxed<'a>(&self, text: &'a str) -> Result<Extracted<'a>, NoAnswer> {
         match boxed::find(text, self.boxes) {
             Err(NoAnswer::OpenBox) if self.strictness == Strictness::Lenient => {
-                found(text, boxed::open(text), Rule::Boxed.name()).ok_or(NoAnswer::OpenBox)
+                found(text, boxed::open(text), Extract::Boxed.name()).ok_or(NoAnswer::OpenBox)
             }
             found => found,
         }
@@ -168,15 +171,21 @@ impl Extraction {
             Err(NoAnswer::Unstated(_)) => {}
             decided => return decided,
         }
-        let rules: &[Rule] = match self.strictness {
-            Strictness::Strict => &[Rule::FinalLine, Rule::Tag, Rule::Phrase],
-            Strictness::Normal => &[Rule::FinalLine, Rule::Tag, Rule::Phrase, Rule::LastExpression],
-            Strictness::Lenient => {
-                &[Rule::FinalLine, Rule::Tag, Rule::Phrase, Rule::LastExpression, Rule::LastLine]
+        let rules: &[Extract] = match self.strictness {
+            Strictness::Strict => &[Extract::FinalLine, Extract::Tag, Extract::Phrase],
+            Strictness::Normal => {
+                &[Extract::FinalLine, Extract::Tag, Extract::Phrase, Extract::LastExpression]
             }
+            Strictness::Lenient => &[
+                Extract::FinalLine,
+                Extract::Tag,
+                Extract::Phrase,
+                Extract::LastExpression,
+                Extract::LastLine,
+            ],
         };
-        let by = |rule: &Rule| Extraction { rule: rule.clone(), ..*self }.apply(text).ok();
-        rules.iter().find_map(by).ok_or(NoAnswer::Unstated(Rule::Auto.name()))
+        let by = |rule: &Extract| Extraction { rule: rule.clone(), ..*self }.apply(text).ok();
+        rules.iter().find_map(by).ok_or(NoAnswer::Unstated(Extract::Auto.name()))
     }
 }
 

@@ -16,13 +16,14 @@
 //!
 //! let answer = extract("She sells 9 eggs for $2 each.\n#### $18.00", Extract::FinalLine).unwrap();
 //! assert_eq!(answer.text, "$18.00");
-//! assert_eq!(compare("18", answer.text, Compare::Math).outcome, Outcome::Equal);
+//! assert_eq!(compare("18", &answer.text, Compare::Math).outcome, Outcome::Equal);
 //! ```
 
 mod compare;
 mod critique;
 mod equations;
 mod extract;
+mod grade;
 mod literal;
 mod name;
 mod normal;
@@ -33,6 +34,9 @@ mod unit;
 pub use compare::{Compare, Outcome, Verdict, compare, compare_with};
 pub use critique::{Critique, CritiqueError, Judgement, StepJudgement};
 pub use equations::{Label, Step, all_sound, check_steps, first_wrong};
-pub use extract::{Extract, Extracted, extract};
+pub use extract::{
+    Boxes, Extract, Extracted, Extraction, InvalidExtract, JsonPath, NoAnswer, Pattern, Strictness, extract,
+};
+pub use grade::{Graded, Grader, InvalidKey};
 pub use name::UnknownName;
 pub use options::{Decimals, Options, Order, Percent, Units};

@@ -10,7 +10,7 @@ const SOLVERS: &[&str] = &["6b_finetuning", "6b_verification", "175b_finetuning"
 /// What is said of the answer in `completion`; unknown when there is none.
 fn judge(gold: &str, completion: &str) -> Outcome {
     extract(completion, Extract::Auto)
-        .map_or(Outcome::Unknown, |answer| compare(gold, answer.text, Compare::Math).outcome)
+        .map_or(Outcome::Unknown, |answer| compare(gold, &answer.text, Compare::Math).outcome)
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn every_label_of_the_example_solutions_is_met() {
         let gold = extract(field(question, "answer"), Extract::FinalLine).expect("a final line");
         for solver in SOLVERS {
             let solution = field(&solved[*solver], "solution");
-            let outcome = judge(gold.text, solution);
+            let outcome = judge(&gold.text, solution);
             let label = solved[*solver]["is_correct"].as_bool().expect("a label");
             assert_eq!(outcome == Outcome::Equal, label, "{solver}, known answer {}: {solution}", gold.text);
             outcomes[outcome as usize] += 1;

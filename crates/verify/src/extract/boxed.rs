@@ -45,6 +45,9 @@ const CONNECTIVES: &[&str] = &["and", "or", "text", "quad", "qquad", "textbf", "
 /// Most boxes that are read; of more, the last.
 const MAX_BOXES: usize = 64;
 
+/// Most boxes around a box that are taken off.
+const MAX_UNWRAPPED: usize = 4;
+
 /// A box: where it stands and its content.
 #[derive(Clone, Debug)]
 struct Drawn {
@@ -69,7 +72,8 @@ pub(super) fn find(text: &str, boxes: Boxes) -> Result<Extracted<'_>, NoAnswer> 
         }
     }
     match answers.as_slice() {
-        [] => Err(NoAnswer::Unstated(NAME)),
+        [] if drawn.is_empty() => Err(NoAnswer::Unstated(NAME)),
+        [] => Err(NoAnswer::EmptyBox),
         [only] => Ok(Extracted { text: text[only.clone()].into(), range: only.clone(), method: NAME }),
         [first, .., last] => {
             let texts: Vec<&str> = answers.iter().map(|range| &text[range.clone()]).collect();
@@ -108,6 +112,8 @@ fn closed(text: &str) -> Result<Vec<Drawn>, NoAnswer> {
                         drawn.push(Drawn { outer: content.start - len..content.end, content });
                     }
                 }
+                // In texts that were escaped twice, a box follows a backslash.
+                None if command_len(&text[at + 1..]).is_some() => at += 1,
                 None => at += 2,
             },
             b'{' => {
@@ -144,18 +150,19 @@ fn bare_len(text: &str) -> usize {
 
 /// The content of the boxes that have nothing but one box inside: `\boxed{\boxed{3}}`.
 fn unwrapped(text: &str, mut content: Range<usize>) -> Range<usize> {
-    loop {
+    for _ in 0..MAX_UNWRAPPED {
         let inner = &text[content.clone()];
         let start = content.start + inner.len() - inner.trim_start().len();
         let inner = inner.trim();
         let is_box = command_len(inner).filter(|len| inner[*len..].starts_with('{'));
-        let Some(len) = is_box else { return content };
+        let Some(len) = is_box else { break };
         let body = &inner.as_bytes()[len + 1..];
         if super::braces::closing(body) != Some(body.len() - 1) {
-            return content;
+            break;
         }
         content = start + len + 1..start + inner.len() - 1;
     }
+    content
 }
 
 /// The position of the first of the boxes that are one answer with the last.

@@ -122,7 +122,7 @@ fn arguments_len(text: &str, takes_digits: bool) -> usize {
         }
         let Some(inner) = rest.strip_prefix('{') else { break };
         let bounded = &inner.as_bytes()[..inner.len().min(MAX_ARGUMENT_BYTES)];
-        let Some(inner_len) = super::closing_brace(bounded) else { break };
+        let Some(inner_len) = super::braces::closing(bounded) else { break };
         len += inner_len + 2;
     }
     len

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::InvalidRule;
+use super::InvalidExtract;
 
 /// Matches are sought in so many bytes at the end of a text, which bounds what many overlapping matches may cost.
 const MAX_BYTES: usize = 64 * 1024;
@@ -26,14 +26,14 @@ impl Pattern {
 }
 
 impl FromStr for Pattern {
-    type Err = InvalidRule;
+    type Err = InvalidExtract;
 
-    fn from_str(pattern: &str) -> Result<Self, InvalidRule> {
+    fn from_str(pattern: &str) -> Result<Self, InvalidExtract> {
         let regex = regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
         let problem = |error: regex::Error| {
             let text = error.to_string();
             let last = text.lines().last().unwrap_or_default();
-            InvalidRule::Regex {
+            InvalidExtract::Regex {
                 pattern: pattern.to_owned(),
                 problem: last.trim_start_matches("error: ").to_owned(),
             }

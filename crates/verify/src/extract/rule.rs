@@ -8,7 +8,7 @@ use crate::name::{UnknownName, parse_name};
 
 /// The rule that finds the answer.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Rule {
+pub enum Extract {
     /// `auto`: `boxed`, else `final_line`, else `tag`, else `phrase`, else `last_expression`.
     #[default]
     Auto,
@@ -40,7 +40,7 @@ pub enum Rule {
 
 /// A text that names no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRule {
+pub enum InvalidExtract {
     /// There is no rule of this name.
     #[error(transparent)]
     Unknown(#[from] UnknownName),
@@ -57,7 +57,7 @@ pub enum InvalidRule {
     },
 }
 
-impl Rule {
+impl Extract {
     /// Every name; the last two go on after their colon.
     pub const NAMES: &[&str] = &[
         "auto",
@@ -75,43 +75,43 @@ impl Rule {
     ];
 
     /// The rules without arguments, in the order of their names.
-    const PLAIN: &[Rule] = &[
-        Rule::Auto,
-        Rule::Boxed,
-        Rule::FinalLine,
-        Rule::Tag,
-        Rule::Phrase,
-        Rule::LastLine,
-        Rule::LastNumber,
-        Rule::LastExpression,
-        Rule::Choice,
-        Rule::Whole,
+    const PLAIN: &[Extract] = &[
+        Extract::Auto,
+        Extract::Boxed,
+        Extract::FinalLine,
+        Extract::Tag,
+        Extract::Phrase,
+        Extract::LastLine,
+        Extract::LastNumber,
+        Extract::LastExpression,
+        Extract::Choice,
+        Extract::Whole,
     ];
 
     /// The name, without arguments.
     pub fn name(&self) -> &'static str {
         match self {
-            Rule::Json(_) => "json",
-            Rule::Regex(_) => "regex",
+            Extract::Json(_) => "json",
+            Extract::Regex(_) => "regex",
             plain => {
-                let at = Rule::PLAIN.iter().position(|rule| rule == plain);
-                Rule::NAMES[at.expect("every rule without arguments is listed")]
+                let at = Extract::PLAIN.iter().position(|rule| rule == plain);
+                Extract::NAMES[at.expect("every rule without arguments is listed")]
             }
         }
     }
 }
 
-impl FromStr for Rule {
-    type Err = InvalidRule;
+impl FromStr for Extract {
+    type Err = InvalidExtract;
 
-    fn from_str(text: &str) -> Result<Rule, InvalidRule> {
+    fn from_str(text: &str) -> Result<Extract, InvalidExtract> {
         if let Some(path) = text.strip_prefix("json:") {
-            return Ok(Rule::Json(path.parse()?));
+            return Ok(Extract::Json(path.parse()?));
         }
         if let Some(pattern) = text.strip_prefix("regex:") {
-            return Ok(Rule::Regex(pattern.parse()?));
+            return Ok(Extract::Regex(pattern.parse()?));
         }
-        Ok(parse_name("extract", Rule::NAMES, Rule::PLAIN, text)?)
+        Ok(parse_name("extract", Extract::NAMES, Extract::PLAIN, text)?)
     }
 }
 
@@ -121,17 +121,19 @@ mod tests {
 
     #[test]
     fn names_return() {
-        for name in &Rule::NAMES[..Rule::PLAIN.len()] {
-            assert_eq!(name.parse::<Rule>().map(|rule| rule.name()), Ok(*name));
+        for name in &Extract::NAMES[..Extract::PLAIN.len()] {
+            assert_eq!(name.parse::<Extract>().map(|rule| rule.name()), Ok(*name));
         }
-        assert_eq!("json:a.b".parse::<Rule>().map(|rule| rule.name()), Ok("json"));
-        assert_eq!("regex:x".parse::<Rule>().map(|rule| rule.name()), Ok("regex"));
+        assert_eq!("json:a.b".parse::<Extract>().map(|rule| rule.name()), Ok("json"));
+        assert_eq!("regex:x".parse::<Extract>().map(|rule| rule.name()), Ok("regex"));
     }
 
     #[test]
     fn mistakes_name_what_was_expected() {
-        let told = |text: &str| text.parse::<Rule>().expect_err(text).to_string();
-        assert!(told("Boxed").starts_with("unknown extract \"Boxed\", expected one of: auto, boxed, final_line"));
+        let told = |text: &str| text.parse::<Extract>().expect_err(text).to_string();
+        assert!(
+            told("Boxed").starts_with("unknown extract \"Boxed\", expected one of: auto, boxed, final_line")
+        );
         assert!(told("regex:(").starts_with("invalid regex \"(\": "));
         assert_eq!(told("json:a["), "invalid JSON path \"a[\": expected `]`");
     }
