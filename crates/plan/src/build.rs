@@ -37,7 +37,7 @@ pub fn plan(spec: &Spec, catalog: &[&dyn Signature]) -> (Option<Plan>, Vec<Diagn
 /// What each step waits for: the steps whose rows it reads and the steps whose models it uses, as far as known.
 fn needs(draft: &Draft<'_>) -> Needs {
     let of = |step: &crate::draft::StepDraft<'_>| {
-        let rows = step.sources.iter().flatten().map(|source| (source.step, source.span));
+        let rows = step.sources.iter().map(|source| (source.step, source.span));
         let models = step.models.iter().filter_map(|used| match used.model {
             ModelRef::Step(maker) => Some((maker, step.spec.node.at(&used.key)?.span)),
             ModelRef::Declared(_) => None,
@@ -103,7 +103,7 @@ fn step(draft: &Draft<'_>, at: usize, position: &[usize], per_round: bool, diges
         op: step.signature?.name(),
         config: step.config.as_ref()?.real.clone(),
         inputs: step.inlets.iter().map(inlet).collect(),
-        rejected: shape::rejected(&shape, &step.inlets),
+        rejected: shape::rejected(&step.inlets),
         ports: shape.ports,
         models,
         makes_model: shape.makes_model,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow_spec::{Diagnostic, Span, Spec};
+use flow_spec::{Diagnostic, Node, Span, Spec};
 use serde_json::Value as Json;
 
 use crate::{Inlet, ModelUse, Shape, Signature};
@@ -16,16 +16,21 @@ pub(crate) struct Draft<'a> {
     pub(crate) found: Vec<Diagnostic>,
 }
 
-/// One step. What is `None` could not be found out, so checks that need it are skipped.
+/// One step. What could not be found out is `None` or empty, and checks that need it are skipped.
 pub(crate) struct StepDraft<'a> {
     pub(crate) spec: &'a flow_spec::Step,
     pub(crate) signature: Option<&'a dyn Signature>,
-    /// The references of `from`, resolved; `None` when one of them leads nowhere.
-    pub(crate) sources: Option<Vec<Source<'a>>>,
-    /// The operator's own keys with defaults, once they have passed its schema.
+    /// The references of `from` that name a step.
+    pub(crate) sources: Vec<Source<'a>>,
+    /// Whether these are all references: none leads nowhere or has another form.
+    pub(crate) sources_are_whole: bool,
+    /// The operator's own keys, as far as they have passed its schema.
     pub(crate) config: Option<Config>,
+    /// What arrives; empty when that is not known.
     pub(crate) inlets: Vec<Inlet>,
     pub(crate) shape: Option<Shape>,
+    /// Whether the columns of the shape are right; else only its ports and models are.
+    pub(crate) has_columns: bool,
     pub(crate) models: Vec<ModelUse>,
 }
 
@@ -36,12 +41,32 @@ pub(crate) struct Source<'a> {
     pub(crate) span: Span,
 }
 
-/// A step's own keys.
+/// A step's own keys with their defaults.
 pub(crate) struct Config {
     /// What the operator reads.
     pub(crate) real: Json,
     /// The same with secrets as they are written: what the digest covers.
     pub(crate) public: Json,
+    /// The step's map with all keys that are right, for their places.
+    pub(crate) node: Node,
+    /// Keys with a mistake that has been told. Their values here are defaults or placeholders.
+    pub(crate) broken: Vec<String>,
+    /// Whether no broken key decides what columns there are.
+    pub(crate) is_sure: bool,
+}
+
+impl Config {
+    /// Whether the first part of the dotted `path` is a key whose mistake has been told; of the step as a whole, whether
+    /// any has.
+    pub(crate) fn is_broken(&self, path: &str) -> bool {
+        let key = first_key(path);
+        if key.is_empty() { !self.broken.is_empty() } else { self.broken.iter().any(|broken| broken == key) }
+    }
+}
+
+/// The first key of a dotted path.
+pub(crate) fn first_key(path: &str) -> &str {
+    path.split('.').next().unwrap_or_default()
 }
 
 impl<'a> Draft<'a> {
@@ -49,10 +74,12 @@ impl<'a> Draft<'a> {
         let steps = spec.steps.iter().map(|step| StepDraft {
             spec: step,
             signature: None,
-            sources: None,
+            sources: Vec::new(),
+            sources_are_whole: false,
             config: None,
             inlets: Vec::new(),
             shape: None,
+            has_columns: false,
             models: Vec::new(),
         });
         let by_name = spec.steps.iter().enumerate().map(|(at, step)| (step.name.as_str(), at)).collect();

@@ -11,6 +11,7 @@ pub mod codes;
 mod digest;
 mod draft;
 pub mod graph;
+mod keys;
 mod models;
 mod order;
 mod plan;

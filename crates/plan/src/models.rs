@@ -38,8 +38,9 @@ pub(crate) fn uses(draft: &mut Draft<'_>) {
 fn model_at(draft: &mut Draft<'_>, at: usize, key: &str) -> Option<ModelRef> {
     let step = &draft.steps[at];
     let pointer = format!("/{}", key.replace('.', "/"));
-    let name = step.config.as_ref()?.real.pointer(&pointer)?.as_str()?.to_owned();
-    let span = step.spec.node.at(key).map_or(step.spec.name_span, |node| node.span);
+    let config = step.config.as_ref().filter(|config| !config.is_broken(key))?;
+    let name = config.real.pointer(&pointer)?.as_str()?.to_owned();
+    let span = config.node.at(key).map_or(step.spec.name_span, |node| node.span);
     if draft.spec.declares_model(&name) {
         return Some(ModelRef::Declared(name));
     }
@@ -77,8 +78,7 @@ fn unknown_model(draft: &mut Draft<'_>, name: &str, span: Span) {
 /// The names of all models: declared ones, then steps that make one.
 fn models<'a>(draft: &Draft<'a>) -> Vec<&'a str> {
     let makers = draft.steps.iter().filter(|step| step.shape.as_ref().is_some_and(|shape| shape.makes_model));
-    let declared = draft.spec.models.keys().map(String::as_str);
-    declared.chain(makers.map(|step| step.spec.name.as_str())).collect()
+    draft.spec.declared_models().chain(makers.map(|step| step.spec.name.as_str())).collect()
 }
 
 /// Resolves `rounds`; steps keep their positions in the text.

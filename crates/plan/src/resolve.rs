@@ -1,10 +1,10 @@
 //! First stage: each step by itself. Its operator, its keys, and which steps its references name.
 
 use flow_spec::{Diagnostic, Place, Reference, Span, Step, Value, help_with_names, validate};
-use serde_json::Value as Json;
 
-use crate::draft::{Config, Draft, Source};
-use crate::schema::{step_schema, with_defaults};
+use crate::draft::{Draft, Source};
+use crate::keys::{mended, whole};
+use crate::schema::step_schema;
 use crate::{Arity, Signature, codes};
 
 /// Finds the operator of each step and checks its keys by the operator's schema.
@@ -40,20 +40,9 @@ fn check_keys(draft: &mut Draft<'_>, at: usize, signature: &dyn Signature) {
     let schema = step_schema(&own, takes_from);
     let what = format!("step `{}` (`{}`)", step.name, signature.name());
     let mistakes = validate(&step.node, &schema, Place { what: Some(&what), span: step.name_span });
-    if mistakes.is_empty() {
-        let config = |json: Json| with_defaults(without_common_keys(json), &own);
-        let (real, public) = (config(step.node.to_json()), config(step.node.to_public_json()));
-        draft.steps[at].config = Some(Config { real, public });
-    }
+    let config = if mistakes.is_empty() { whole(&step.node, &own) } else { mended(&step.node, &own) };
+    draft.steps[at].config = Some(config);
     mistakes.into_iter().for_each(|mistake| draft.report(mistake));
-}
-
-fn without_common_keys(mut json: Json) -> Json {
-    if let Json::Object(map) = &mut json {
-        map.shift_remove("op");
-        map.shift_remove("from");
-    }
-    json
 }
 
 /// Finds the steps that each `from` names.
@@ -61,10 +50,10 @@ pub(crate) fn references(draft: &mut Draft<'_>) {
     for at in 0..draft.steps.len() {
         let step = draft.steps[at].spec;
         check_arity(draft, at);
-        let sources: Vec<Option<Source<'_>>> =
-            step.from.iter().map(|(reference, span)| find_source(draft, reference, *span)).collect();
-        let whole = step.from_is_whole;
-        draft.steps[at].sources = sources.into_iter().collect::<Option<Vec<_>>>().filter(|_| whole);
+        let sources: Vec<Source<'_>> =
+            step.from.iter().filter_map(|(reference, span)| find_source(draft, reference, *span)).collect();
+        draft.steps[at].sources_are_whole = step.from_is_whole && sources.len() == step.from.len();
+        draft.steps[at].sources = sources;
     }
 }
 
@@ -92,7 +81,7 @@ fn check_arity(draft: &mut Draft<'_>, at: usize) {
             let words = format!("step `{}` has `from`, but `{}` takes no rows", step.name, signature.name());
             draft.report(Diagnostic::new(&codes::UNWANTED_INPUT, from.key_span, words).help("remove `from`"));
         }
-        (Arity::One | Arity::Many, None) => {
+        (Arity::One, None) => {
             let words = format!("step `{}` has no `from`, but `{}` needs rows", step.name, signature.name());
             let help = "add `from: STEP`, naming the step whose rows it takes";
             draft.report(Diagnostic::new(&codes::NO_INPUT, step.name_span, words).help(help));

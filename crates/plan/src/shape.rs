@@ -3,70 +3,62 @@
 use flow_data::{Column, Columns, kind};
 use flow_spec::codes::REPEATED;
 use flow_spec::{Diagnostic, Span, help_with_names};
+use serde_json::Value as Json;
 
-use crate::draft::{Draft, Source};
+use crate::draft::{Draft, Source, first_key};
+use crate::schema::with_defaults;
 use crate::{Arity, Edge, Inlet, Input, Outlet, Problem, Shape, codes};
 
-/// Asks each operator for its shape, in the order of work. A step whose producer has none is passed over.
+/// Asks each operator for its shape, in the order of work and then those in circles or behind them. Where mistakes hide
+/// what arrives, ports and models are found nevertheless.
 pub(crate) fn shapes(draft: &mut Draft<'_>, order: &[usize]) {
-    for at in order.iter().copied() {
-        if let Some(inlets) = inlets(draft, at) {
-            draft.steps[at].inlets = inlets;
-            draft.steps[at].shape = shape(draft, at);
-        }
+    let rest: Vec<usize> = (0..draft.steps.len()).filter(|at| !order.contains(at)).collect();
+    for at in order.iter().copied().chain(rest) {
+        let inlets = inlets(draft, at);
+        draft.steps[at].has_columns = inlets.is_some();
+        draft.steps[at].inlets = inlets.unwrap_or_default();
+        shape(draft, at);
     }
 }
 
-/// The columns of `.rejected`.
-pub(crate) fn rejected(shape: &Shape, inlets: &[Inlet]) -> Columns {
+/// The columns of `.rejected`: those that arrive, followed by the record `reject`.
+pub(crate) fn rejected(inlets: &[Inlet]) -> Columns {
     let reject = kind("reject").columns();
-    match (&shape.rejected, inlets) {
-        (Some(columns), _) => columns.clone(),
-        (None, [only]) => only.columns.extended(reject),
-        (None, _) => reject.clone(),
-    }
+    inlets.first().map_or_else(|| reject.clone(), |inlet| inlet.columns.extended(reject))
 }
 
 /// The streams that arrive, or `None` when something on the way is wrong.
 fn inlets(draft: &mut Draft<'_>, at: usize) -> Option<Vec<Inlet>> {
-    let arity = draft.steps[at].signature?.arity();
-    let sources = draft.steps[at].sources.take()?;
-    let mut known: Option<Vec<Inlet>> = Some(Vec::new());
-    for source in &sources {
-        let inlet = inlet(draft, source);
-        known = known.and_then(|mut known| {
-            known.push(inlet?);
-            Some(known)
-        });
+    if draft.steps[at].signature?.arity() == Arity::None {
+        return Some(Vec::new());
     }
-    let known = known.filter(|known| known.is_empty() == (arity == Arity::None));
-    let inlets = match arity {
-        Arity::One => known.and_then(|parts| {
-            refuse_repeated(draft, &sources, &parts);
-            Some(vec![union(draft, &sources, parts)?])
-        }),
-        Arity::None | Arity::Many => known,
-    };
-    draft.steps[at].sources = Some(sources);
+    let sources = std::mem::take(&mut draft.steps[at].sources);
+    let parts: Vec<Option<Inlet>> = sources.iter().map(|source| inlet(draft, source)).collect();
+    let parts: Option<Vec<Inlet>> = parts.into_iter().collect();
+    let parts = parts.filter(|parts| draft.steps[at].sources_are_whole && !parts.is_empty());
+    let inlets = parts.and_then(|parts| {
+        refuse_repeated(draft, &sources, &parts);
+        Some(vec![union(draft, &sources, parts)?])
+    });
+    draft.steps[at].sources = sources;
     inlets
 }
 
-/// The stream of one reference.
+/// The stream of one reference; `None` when its port does not exist or its columns are not known.
 fn inlet(draft: &mut Draft<'_>, source: &Source<'_>) -> Option<Inlet> {
     let producer = &draft.steps[source.step];
     let shape = producer.shape.as_ref()?;
-    let (outlet, columns) = match source.port {
-        None => (Outlet::Port(0), shape.ports.first()?.columns.clone()),
-        Some(name) => match outlet(shape, name) {
-            Some(outlet @ Outlet::Port(port)) => (outlet, shape.ports[port].columns.clone()),
-            Some(Outlet::Rejected) => (Outlet::Rejected, rejected(shape, &producer.inlets)),
-            None => {
-                unknown_port(draft, source.step, name, source.span);
-                return None;
-            }
-        },
+    let outlet = source.port.map_or(Some(Outlet::Port(0)), |name| outlet(shape, name));
+    let columns = match outlet {
+        Some(Outlet::Port(port)) => shape.ports.get(port)?.columns.clone(),
+        Some(Outlet::Rejected) => rejected(&producer.inlets),
+        None => {
+            unknown_port(draft, source.step, source.port.unwrap_or_default(), source.span);
+            return None;
+        }
     };
-    Some(Inlet { edges: vec![Edge { step: source.step, outlet }], columns })
+    let edges = vec![Edge { step: source.step, outlet: outlet? }];
+    producer.has_columns.then_some(Inlet { edges, columns })
 }
 
 /// The outlet that `name` means.
@@ -154,22 +146,66 @@ fn report_clash(
     draft.report(diagnostic);
 }
 
-/// The operator's word.
-fn shape(draft: &mut Draft<'_>, at: usize) -> Option<Shape> {
+/// Finds the operator's shape and reports its problems.
+fn shape(draft: &mut Draft<'_>, at: usize) {
+    let Some(Word { shape, has_columns, problems }) = word(draft, at) else { return };
+    draft.steps[at].shape = shape;
+    draft.steps[at].has_columns = has_columns;
+    problems.into_iter().for_each(|problem| report(draft, at, problem));
+}
+
+/// What the operator says to its keys and inputs.
+struct Word {
+    /// Despite problems: the shape without the keys that they are about, else the shape for any input.
+    shape: Option<Shape>,
+    has_columns: bool,
+    /// Those that follow from no mistake told before.
+    problems: Vec<Problem>,
+}
+
+fn word(draft: &Draft<'_>, at: usize) -> Option<Word> {
     let step = &draft.steps[at];
-    let signature = step.signature?;
-    let config = step.config.as_ref()?;
+    let (signature, config) = (step.signature?, step.config.as_ref()?);
+    let nothing = Columns::default();
+    let blind = match signature.arity() {
+        Arity::None => Vec::new(),
+        Arity::One => vec![Input::unknown(&nothing)],
+    };
     let names: Vec<String> = step.inlets.iter().map(|inlet| written(draft, inlet)).collect();
-    let inputs: Vec<Input<'_>> = std::iter::zip(&names, &step.inlets)
-        .map(|(reference, inlet)| Input { reference, columns: &inlet.columns })
-        .collect();
-    match signature.shape(&config.real, &inputs) {
-        Ok(shape) => Some(shape),
-        Err(problems) => {
-            problems.into_iter().for_each(|problem| report(draft, at, problem));
-            None
-        }
+    let inputs = std::iter::zip(&names, &step.inlets).map(|(reference, inlet)| Input {
+        reference,
+        columns: &inlet.columns,
+        is_known: true,
+    });
+    let mut inputs: Vec<Input<'_>> = inputs.collect();
+    if !step.has_columns {
+        inputs.clone_from(&blind);
     }
+    let has_columns = step.has_columns && config.is_sure;
+    let mut problems = match signature.shape(&config.real, &inputs) {
+        Ok(shape) => return Some(Word { shape: Some(shape), has_columns, problems: Vec::new() }),
+        Err(problems) => problems,
+    };
+    let (rest, dropped_plain) = without(&config.real, &problems, &signature.config_schema());
+    problems.retain(|problem| {
+        let of_inputs = first_key(&problem.path) == "from" && !step.has_columns;
+        !of_inputs && !config.is_broken(&problem.path)
+    });
+    Some(match signature.shape(&rest, &inputs) {
+        Ok(shape) => Word { shape: Some(shape), has_columns: has_columns && dropped_plain, problems },
+        Err(_) => Word { shape: signature.shape(&rest, &blind).ok(), has_columns: false, problems },
+    })
+}
+
+/// The config with defaults for the keys that `problems` name, and whether all those were numbers or texts.
+fn without(config: &Json, problems: &[Problem], schema: &Json) -> (Json, bool) {
+    let mut rest = config.clone();
+    let mut all_plain = true;
+    for problem in problems {
+        let dropped = rest.as_object_mut().and_then(|keys| keys.shift_remove(first_key(&problem.path)));
+        all_plain &= !dropped.is_some_and(|value| value.is_object() || value.is_array());
+    }
+    (with_defaults(rest, schema), all_plain)
 }
 
 /// The references of a stream as the user would write them.
@@ -189,10 +225,8 @@ fn written(draft: &Draft<'_>, inlet: &Inlet) -> String {
 /// Reports an operator's problem at the key it names; for columns also where the rows come from.
 fn report(draft: &mut Draft<'_>, at: usize, problem: Problem) {
     let step = &draft.steps[at];
-    let span = match problem.path.as_str() {
-        "" => step.spec.name_span,
-        path => step.spec.node.at(path).map_or(step.spec.name_span, |node| node.span),
-    };
+    let node = step.config.as_ref().and_then(|config| config.node.at(&problem.path));
+    let span = node.filter(|_| !problem.path.is_empty()).map_or(step.spec.name_span, |node| node.span);
     let mut diagnostic = Diagnostic::new(problem.code, span, problem.message);
     diagnostic.help = problem.help;
     if [codes::MISSING_COLUMN.id, codes::COLUMN_TYPE.id].contains(&problem.code.id) {

@@ -1,6 +1,6 @@
 //! What an operator says of itself before anything runs: its keys, its inputs, its ports and their columns.
 
-use flow_data::{Column, Columns, Type};
+use flow_data::{Columns, Type};
 use flow_spec::{Code, help_with_names};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -21,7 +21,7 @@ pub trait Signature: Sync {
         1
     }
 
-    /// How many inputs `from` names.
+    /// Whether it takes rows.
     fn arity(&self) -> Arity {
         Arity::One
     }
@@ -30,19 +30,17 @@ pub trait Signature: Sync {
     fn config_schema(&self) -> Json;
 
     /// The ports for these inputs. `config` has passed [`Signature::config_schema`]; there is exactly one input under
-    /// [`Arity::One`], none under [`Arity::None`], at least one under [`Arity::Many`].
+    /// [`Arity::One`], none under [`Arity::None`].
     fn shape(&self, config: &Json, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>>;
 }
 
-/// How many inputs a step has.
+/// Whether rows arrive at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
     /// `from` is not allowed: rows begin here.
     None,
     /// One stream of rows. `from: [a, b]` is the union of both.
     One,
-    /// One stream for each entry of `from`, in that order.
-    Many,
 }
 
 /// Rows that arrive at a step.
@@ -50,30 +48,38 @@ pub enum Arity {
 pub struct Input<'a> {
     /// What the user wrote: `graded.equal`; the parts of a union are joined by ` + `.
     pub reference: &'a str,
-    /// The columns of each row.
+    /// The columns of each row; empty when they are not known.
     pub columns: &'a Columns,
+    /// Whether they are known. They are not behind a mistake that hides what arrives; other mistakes are found even then.
+    pub is_known: bool,
 }
 
-impl<'a> Input<'a> {
-    /// The column `name`; when there is none, the problem to report for the config key `path`.
-    pub fn column(&self, path: &str, name: &str) -> Result<&'a Column, Problem> {
-        self.columns.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.columns.names().collect();
-            Problem {
-                path: path.to_owned(),
-                code: &codes::MISSING_COLUMN,
-                message: format!("`{}` has no column `{name}`", self.reference),
-                help: Some(help_with_names(name, "its columns", &names)),
-            }
+impl Input<'_> {
+    /// Rows of which nothing is known.
+    pub(crate) fn unknown(nothing: &Columns) -> Input<'_> {
+        Input { reference: "", columns: nothing, is_known: false }
+    }
+
+    /// Errs unless there is a column `name`, or none is known: with the problem to report for the config key `path`.
+    pub fn column(&self, path: &str, name: &str) -> Result<(), Problem> {
+        if !self.is_known || self.columns.get(name).is_some() {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.columns.names().collect();
+        Err(Problem {
+            path: path.to_owned(),
+            code: &codes::MISSING_COLUMN,
+            message: format!("`{}` has no column `{name}`", self.reference),
+            help: Some(help_with_names(name, "its columns", &names)),
         })
     }
 
-    /// The column `name`, which must hold one of `kinds`; else the problem to report for the config key `path`.
-    pub fn column_of(&self, path: &str, name: &str, kinds: &[Type]) -> Result<&'a Column, Problem> {
-        let column = self.column(path, name)?;
-        if kinds.contains(&column.kind) {
-            return Ok(column);
-        }
+    /// The same, and the column must hold one of `kinds`.
+    pub fn column_of(&self, path: &str, name: &str, kinds: &[Type]) -> Result<(), Problem> {
+        self.column(path, name)?;
+        let Some(column) = self.columns.get(name).filter(|column| !kinds.contains(&column.kind)) else {
+            return Ok(());
+        };
         let expected: Vec<String> = kinds.iter().map(Type::to_string).collect();
         Err(Problem {
             path: path.to_owned(),
@@ -94,8 +100,6 @@ impl<'a> Input<'a> {
 pub struct Shape {
     /// The ports; the first is the main one, which a bare step name means. Never empty.
     pub ports: Vec<Port>,
-    /// Columns of `.rejected`; `None` means those of the only input (if there is one) followed by the record `reject`.
-    pub rejected: Option<Columns>,
     /// Config keys, dotted (`model`, `models.0`), whose text names a declared model or a step that makes one.
     pub models: Vec<String>,
     /// Whether other steps and `rounds.feed` may name this step where a model is expected.

@@ -75,6 +75,11 @@ impl Diagnostic {
         self
     }
 
+    /// What makes two of them the same: place, code and words.
+    pub fn identity(&self) -> (Span, &'static str, String) {
+        (self.span, self.code, self.message.clone())
+    }
+
     /// Whether it prevents a run.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error

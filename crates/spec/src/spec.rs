@@ -105,9 +105,24 @@ impl Spec {
         self.complete
     }
 
+    /// The names of the models that the text declares, even of those with mistakes.
+    pub fn declared_models(&self) -> impl Iterator<Item = &str> {
+        entries(&self.tree, "models").map(|entry| entry.key.as_str())
+    }
+
     /// Whether the text declares a model of this name, even one with mistakes.
     pub fn declares_model(&self, name: &str) -> bool {
-        entries(&self.tree, "models").any(|entry| entry.key == name)
+        self.declared_models().any(|declared| declared == name)
+    }
+
+    /// The names of the profiles that the text declares.
+    pub fn profiles(&self) -> Vec<String> {
+        entries(&self.tree, "profiles").map(|entry| entry.key.clone()).collect()
+    }
+
+    /// Whether there is a value at a dotted path.
+    pub fn has(&self, path: &str) -> bool {
+        self.tree.at(path).is_some()
     }
 
     /// The place of the value at a dotted path (`rounds.feed.policy`); the start of the text if there is none.

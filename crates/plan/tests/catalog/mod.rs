@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-pub(crate) static CATALOG: &[&dyn Signature] = &[&Read, &Sample, &Verify, &Balance, &Join, &Write, &Train];
+pub(crate) static CATALOG: &[&dyn Signature] = &[&Read, &Sample, &Verify, &Balance, &Write, &Train];
 
 const HEADER: &str = "Look-alike.\n\nPorts: `out`.\nRejects: none.\nCost: none.\n\n```yaml\nop: example\n```";
 
@@ -249,47 +249,6 @@ impl Signature for Balance {
                 Err(vec![Problem::new("at_least", words).with_help("swap them, or drop at_least")])
             }
             _ => Ok(Shape::new(inputs[0].columns.clone())),
-        }
-    }
-}
-
-/// Rows of two inputs side by side.
-struct Join;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct JoinConfig {
-    /// Column that both have.
-    on: String,
-}
-
-impl Signature for Join {
-    fn name(&self) -> &'static str {
-        "join"
-    }
-
-    fn header(&self) -> &'static str {
-        HEADER
-    }
-
-    fn arity(&self) -> Arity {
-        Arity::Many
-    }
-
-    fn config_schema(&self) -> Json {
-        schema_of::<JoinConfig>()
-    }
-
-    fn shape(&self, config: &Json, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        let config: JoinConfig = config_of(config)?;
-        let [left, right] = inputs else {
-            return Err(vec![Problem::new("from", format!("expected two inputs, found {}", inputs.len()))]);
-        };
-        let problems: Vec<Problem> =
-            inputs.iter().filter_map(|input| input.column("on", &config.on).err()).collect();
-        match problems.is_empty() {
-            true => Ok(Shape::new(left.columns.extended(right.columns))),
-            false => Err(problems),
         }
     }
 }
