@@ -138,7 +138,11 @@ fn an_answer_damaged_behind_the_index_is_found_and_healed() {
     for damaged in [1, 0] {
         let memo = Memo::open(dir.path()).unwrap();
         assert!((0..100).all(|n| memo.get(&key(n)) == Some(answer(n))));
-        assert_eq!(memo.answers().damaged(), damaged, "the place is told once more, by the look at all of the log");
+        assert_eq!(
+            memo.answers().damaged(),
+            damaged,
+            "the place is told once more, by the look at all of the log"
+        );
     }
 }
 
