@@ -14,7 +14,8 @@ pub struct Checkpoint {
     pub config: Config,
     /// Its weights by Hugging Face name; exactly those of [`crate::names::expected`].
     pub tensors: BTreeMap<String, Tensor>,
-    /// Its tokenizer; every id is below `config.vocab_size`.
+    /// Its tokenizer. It fits when every id that it can give is below `config.vocab_size`; it may have fewer tokens, since
+    /// embeddings are often padded.
     pub tokenizer: Tokenizer,
 }
 
@@ -31,11 +32,11 @@ impl Checkpoint {
     ) -> Result<Self, Error> {
         config.validate()?;
         check(&config, &tensors)?;
-        match tokenizer.last() {
-            Some((token, id)) if id as usize >= config.vocab_size => {
-                Err(Error::TokenizerTooLarge { token, id, vocab_size: config.vocab_size })
-            }
-            _ => Ok(Self { config, tensors, tokenizer }),
+        // What the tokenizer puts around a text need not be in its own vocabulary.
+        let around = tokenizer.encode("")?.into_iter().map(|id| (format!("#{id}"), id));
+        match tokenizer.last().into_iter().chain(around).find(|(_, id)| *id as usize >= config.vocab_size) {
+            Some((token, id)) => Err(Error::TokenizerTooLarge { token, id, vocab_size: config.vocab_size }),
+            None => Ok(Self { config, tensors, tokenizer }),
         }
     }
 

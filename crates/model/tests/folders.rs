@@ -209,6 +209,36 @@ fn a_tokenizer_with_too_many_tokens_is_refused_naming_both_numbers() {
 }
 
 #[test]
+fn a_tokenizer_with_fewer_tokens_fits_and_one_that_adds_unknown_ids_does_not() {
+    let unused = dense().vocab_size - tokenizer().vocab_size();
+    assert_eq!(unused, 30, "rows of the embedding that the other tests load without complaint");
+    let begin = serde_json::json!({"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [900], "tokens": ["<s>"]}}});
+    let spoil = |dir: &Path| {
+        let path = dir.join("tokenizer.json");
+        let mut json: serde_json::Value = serde_json::from_str(tokenizer().json()).expect("JSON");
+        json["post_processor"] = begin.clone();
+        fs::write(path, json.to_string()).expect("writes");
+    };
+    assert_eq!(
+        refused(spoil),
+        "tokenizer does not fit the model: token `#900` has the id 900, the vocabulary has 300"
+    );
+}
+
+#[test]
+fn ids_of_special_tokens_are_below_the_vocabulary() {
+    for key in ["eos_token_id", "bos_token_id"] {
+        assert_eq!(
+            refused(|dir| edit_config(dir, key, 300.into())),
+            format!("config key `{key}` has the value 300, expected an id below vocab_size, 300")
+        );
+    }
+}
+
+#[test]
 fn shards_and_half_precision_load() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let saved = checkpoint(dense());
