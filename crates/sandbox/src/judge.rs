@@ -12,14 +12,22 @@ const DETAIL_CHARS: usize = 300;
 ///
 /// # Errors
 /// The interpreter did not come as far as the program.
-pub(crate) fn judge(report: &Report, test: &Test<'_>, secret: &str, limits: &Limits) -> Result<Outcome, Error> {
+pub(crate) fn judge(
+    report: &Report,
+    test: &Test<'_>,
+    secret: &str,
+    limits: &Limits,
+) -> Result<Outcome, Error> {
     let Some(record) = report.record.strip_prefix("ready\n") else {
         let ended = match (report.stopped, report.signal) {
             (Some(stopped), _) => format!("{stopped:?} limit"),
             (None, Some(signal)) => format!("signal {signal}"),
             (None, None) => format!("exit status {}", report.exit.unwrap_or_default()),
         };
-        return Err(Error::Broken(format!("the interpreter did not start: {ended}: {}", report.stderr.trim())));
+        return Err(Error::Broken(format!(
+            "the interpreter did not start: {ended}: {}",
+            report.stderr.trim()
+        )));
     };
     let (reason, detail) = verdict(report, record, test, secret, limits);
     Ok(Outcome {
@@ -33,10 +41,18 @@ pub(crate) fn judge(report: &Report, test: &Test<'_>, secret: &str, limits: &Lim
 
 /// A program that passes has passed, whatever it attempted in vain. One that does not is named after what it attempted
 /// first, then after the limit that it met, then after what it said.
-fn verdict(report: &Report, record: &str, test: &Test<'_>, secret: &str, limits: &Limits) -> (Reason, String) {
+fn verdict(
+    report: &Report,
+    record: &str,
+    test: &Test<'_>,
+    secret: &str,
+    limits: &Limits,
+) -> (Reason, String) {
     let ended_well = report.stopped.is_none() && report.exit == Some(0);
     let difference = match test {
-        Test::StdinStdout { output, .. } => difference(output, &report.stdout).map(|words| (Reason::WrongOutput, words)),
+        Test::StdinStdout { output, .. } => {
+            difference(output, &report.stdout).map(|words| (Reason::WrongOutput, words))
+        }
         Test::Asserts(_) if record.lines().any(|line| line.strip_prefix("passed ") == Some(secret)) => None,
         Test::Asserts(_) => Some((Reason::Exited, "it ended before the assertions did".to_owned())),
     };
@@ -62,8 +78,8 @@ fn stopped(report: &Report, limits: &Limits) -> Option<(Reason, String)> {
 
 fn signalled(report: &Report, limits: &Limits) -> Option<(Reason, String)> {
     let signal = Signal::try_from(report.signal?).ok()?;
-    // The kernel ends it at the limit, give or take the tick in which it looks.
-    let out_of_time = report.cpu_ms + 100 >= u64::from(limits.cpu_s) * 1000;
+    // The kernel kills it by ticks, which may run ahead of the time that is reported; no other kill comes so late.
+    let out_of_time = report.cpu_ms * 4 >= u64::from(limits.cpu_s) * 3000;
     Some(match signal {
         Signal::SIGSYS => (Reason::Forbidden, "system call: one that programs may not make".to_owned()),
         Signal::SIGXCPU | Signal::SIGKILL if out_of_time => {
@@ -79,7 +95,7 @@ fn exception(report: &Report, test: &Test<'_>) -> (Reason, String) {
     let status = || format!("exit status {}", report.exit.unwrap_or_default());
     let line = report.stderr.lines().rev().find(|line| !line.trim().is_empty());
     let line = line.map_or_else(status, |line| line.trim().to_owned());
-    let reason = if line.starts_with("MemoryError") {
+    let reason = if line.starts_with("MemoryError") || line.starts_with("OSError: [Errno 12]") {
         Reason::Memory
     } else if QUOTAS.iter().any(|words| line.starts_with(words)) {
         Reason::Quota
@@ -92,8 +108,12 @@ fn exception(report: &Report, test: &Test<'_>) -> (Reason, String) {
 }
 
 /// How exceptions begin that tell of a quota: too many open files, a file too large, no space left, no more threads.
-const QUOTAS: [&str; 4] =
-    ["OSError: [Errno 24]", "OSError: [Errno 27]", "OSError: [Errno 28]", "RuntimeError: can't start new thread"];
+const QUOTAS: [&str; 4] = [
+    "OSError: [Errno 24]",
+    "OSError: [Errno 27]",
+    "OSError: [Errno 28]",
+    "RuntimeError: can't start new thread",
+];
 
 /// The first line in which `found` differs from `expected`, in words.
 fn difference(expected: &str, found: &str) -> Option<String> {
@@ -103,7 +123,9 @@ fn difference(expected: &str, found: &str) -> Option<String> {
         let words = match (expected.next(), found.next()) {
             (None, None) => break,
             (expected, found) if expected == found => continue,
-            (Some(expected), Some(found)) => format!("expected `{}`, found `{}`", short(expected), short(found)),
+            (Some(expected), Some(found)) => {
+                format!("expected `{}`, found `{}`", short(expected), short(found))
+            }
             (Some(expected), None) => format!("expected `{}`, found the end", short(expected)),
             (None, found) => format!("expected the end, found `{}`", short(found.unwrap_or_default())),
         };
@@ -126,7 +148,9 @@ mod tests {
 
     #[test]
     fn blanks_at_the_ends_do_not_count_and_all_else_does() {
-        for (expected, found) in [("5", "5\n"), ("1 2\n3\n", "1 2  \n3\n\n"), ("", "\n"), ("a\n\nb", "a\n\nb\n")] {
+        for (expected, found) in
+            [("5", "5\n"), ("1 2\n3\n", "1 2  \n3\n\n"), ("", "\n"), ("a\n\nb", "a\n\nb\n")]
+        {
             assert_eq!(difference(expected, found), None);
         }
         let told = |expected, found| difference(expected, found).unwrap();

@@ -91,6 +91,9 @@ impl FromStr for Reason {
     type Err = UnknownReason;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|reason| reason.name() == text).ok_or_else(|| UnknownReason(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.name() == text)
+            .ok_or_else(|| UnknownReason(text.to_owned()))
     }
 }

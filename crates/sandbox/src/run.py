@@ -16,20 +16,22 @@ PROCESS = ("os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.spawn", "os
 FILE = ("open", "os.listdir", "os.scandir", "os.chdir", "os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove",
         "os.rename", "os.rmdir", "os.symlink", "os.truncate", "os.utime", "os.setxattr")
 LIMITS = ("resource.setrlimit", "resource.prlimit")
+STACK = 3
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
 def auditor(fd, home):
     """A hook that records each of the first attempts to leave the jail. Everything it needs is in its own cells."""
+    any, ascii, isinstance, len = builtins.any, builtins.ascii, builtins.isinstance, builtins.len
     write, getframe, getcwd = os.write, sys._getframe, os.getcwd
     join, normpath, fsdecode = os.path.join, os.path.normpath, os.fsdecode
-    inside, readable = (home, "/tmp"), ("/python", "/lib")
+    inside, readable = (home, "/tmp"), ("/python", "/lib", "/jail")
     writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
     classes = {event: "network" for event in NETWORK}
     classes.update({event: "process" for event in PROCESS})
     classes.update({event: "file" for event in FILE})
     classes.update({event: "limits" for event in LIMITS})
-    classes["ctypes.dlopen"] = "native code"
+    classes.update({"ctypes.dlopen": "native code", "import": "file"})
     said = []
     busy = []
 
@@ -54,6 +56,8 @@ def auditor(fd, home):
     def is_attempt(kind, event, args):
         if event == "open":
             return outside(args[0], args[2])
+        if event == "import":
+            return outside(args[1], 0)
         if event in ("os.rename", "os.link", "os.symlink"):
             return outside(args[0], writes) or outside(args[1], writes)
         if event in ("os.listdir", "os.scandir", "os.chdir"):
@@ -62,6 +66,8 @@ def auditor(fd, home):
             return outside(args[0], writes)
         if event == "socket.__new__":
             return not called_in("socketpair")
+        if kind == "limits":
+            return STACK not in args
         if kind == "native code":
             return not called_in("<module>", "ctypes/__init__.py")
         return True

@@ -77,7 +77,9 @@ impl Sandbox {
         let outcome = sandbox.run(program, &test, &Limits::default())?;
         match outcome.reason {
             Reason::Passed => Ok(sandbox),
-            reason => Err(Error::Broken(format!("a program that multiplies ended by {reason}: {}", outcome.detail))),
+            reason => {
+                Err(Error::Broken(format!("a program that multiplies ended by {reason}: {}", outcome.detail)))
+            }
         }
     }
 
@@ -136,7 +138,8 @@ impl Sandbox {
         }
         stage.send(&wire::frame(request, stdin)).map_err(Error::host("speak to the jail"))?;
         let rest = stage.rest(deadline)?;
-        serde_json::from_slice(&rest).map_err(|_| Error::Broken("its outer stage ended without a report".to_owned()))
+        serde_json::from_slice(&rest)
+            .map_err(|_| Error::Broken("its outer stage ended without a report".to_owned()))
     }
 }
 

@@ -19,7 +19,8 @@ const REFUSED: u8 = 125;
 /// Runs a stage of a jail when the program was started as one, and returns its exit code; `None` when it was not. To be
 /// called before anything else in `main`, on the only thread.
 pub fn jail_main() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os().skip(1).map(|argument| argument.into_string().unwrap_or_default());
+    let mut arguments =
+        std::env::args_os().skip(1).map(|argument| argument.into_string().unwrap_or_default());
     let stage = arguments.next()?;
     let about = arguments.next().unwrap_or_default();
     match stage.as_str() {

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::{set_no_new_privs, set_pdeathsig};
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid, read, sethostname, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{Gid, Uid, read, setgroups, sethostname, setresgid, setresuid, setsid};
 
 use super::{REFUSED, Refused, attempt, filesystem, resources, root, syscalls};
 use crate::Interpreter;

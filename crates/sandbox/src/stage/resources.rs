@@ -5,8 +5,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::Limits;
 
-/// The stack that a deep recursion may grow to, in bytes. Programs may raise it, up to their memory.
-const STACK_BYTES: u64 = 64 << 20;
+/// The stack, in bytes, of each thread. Programs may raise it for deep recursion, up to their memory.
+const STACK_BYTES: u64 = 8 << 20;
 
 /// Limits this process and the program that it becomes.
 pub(super) fn limit(limits: &Limits) -> Result<()> {

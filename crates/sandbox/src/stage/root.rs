@@ -13,7 +13,7 @@ use crate::Interpreter;
 /// The harness that runs the program.
 pub(super) const RUN: &str = include_str!("../run.py");
 /// Where the program is, and may write.
-pub(super) const WORK: &str = "/work";
+pub(super) const WORK: &str = "/box";
 /// Where the interpreter is: `bin/python3` and `lib/python3.N`.
 pub(super) const PYTHON: &str = "/python";
 /// Its executable.

@@ -38,8 +38,9 @@ fn needed_calls() -> Result<Rules, BackendError> {
     let thread = libc::CLONE_THREAD as u64;
     rules.insert(libc::SYS_clone, vec![only(0, Masked(thread), thread)?]);
     rules.insert(libc::SYS_socketpair, vec![only(0, Equal, libc::AF_UNIX as u64)?]);
-    let asked = [libc::TCGETS, libc::TIOCGWINSZ, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX, libc::FIONCLEX];
-    let asked: Result<_, _> = asked.into_iter().map(|command| only(1, Equal, command as u64)).collect();
+    let asked =
+        [libc::TCGETS, libc::TIOCGWINSZ, libc::FIONREAD, libc::FIONBIO, libc::FIOCLEX, libc::FIONCLEX];
+    let asked: Result<_, _> = asked.into_iter().map(|command| only(1, Equal, command)).collect();
     rules.insert(libc::SYS_ioctl, asked?);
     Ok(rules)
 }

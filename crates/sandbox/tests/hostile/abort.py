@@ -1,0 +1,4 @@
+# Ends as if it had been struck.
+# ends: killed
+import os
+os.abort()

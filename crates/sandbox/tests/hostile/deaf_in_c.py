@@ -1,0 +1,3 @@
+# Computes in one call that no signal handler interrupts.
+# ends: time
+print(len(str(7 ** 10**9)))

@@ -1,0 +1,5 @@
+# Writes a huge file.
+# ends: quota
+with open("big", "wb") as file:
+    while True:
+        file.write(bytes(1 << 20))

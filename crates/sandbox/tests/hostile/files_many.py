@@ -1,0 +1,6 @@
+# Makes files for ever.
+# ends: quota
+n = 0
+while True:
+    open(f"file{n}", "w").close()
+    n += 1

@@ -1,0 +1,5 @@
+# Opens files for ever.
+# ends: quota
+files = []
+while True:
+    files.append(open("/dev/null"))

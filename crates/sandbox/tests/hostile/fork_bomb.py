@@ -1,0 +1,5 @@
+# Forks for ever.
+# ends: forbidden process
+import os
+while True:
+    os.fork()

@@ -1,0 +1,5 @@
+# Forks past the interpreter.
+# ends: forbidden native code
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+print(libc.syscall(57))

@@ -1,0 +1,4 @@
+# Renames the host.
+# ends: forbidden system call
+import socket
+socket.sethostname("owned")

@@ -1,0 +1,6 @@
+# Imports a module of the host.
+# ends: exception
+import os, sys
+sys.path.insert(0, os.path.dirname(input()))
+import canary
+print(canary.SECRET)

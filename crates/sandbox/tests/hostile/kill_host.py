@@ -1,0 +1,5 @@
+# Kills the host by its number.
+# ends: forbidden process
+import os, signal
+input()
+os.kill(int(input()), signal.SIGKILL)

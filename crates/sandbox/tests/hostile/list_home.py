@@ -1,0 +1,4 @@
+# Lists what is in /home and /root.
+# ends: forbidden file
+import os
+print(os.listdir("/root"), os.listdir("/home"))

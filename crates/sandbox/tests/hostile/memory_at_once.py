@@ -1,0 +1,3 @@
+# Takes all memory at once.
+# ends: memory
+print(len("a" * 10**12))

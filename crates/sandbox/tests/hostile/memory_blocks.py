@@ -1,0 +1,5 @@
+# Takes memory in blocks.
+# ends: memory
+blocks = []
+while True:
+    blocks.append(bytearray(1 << 20))

@@ -1,0 +1,3 @@
+# Is no text.
+# ends: exception
+exec("a\0b")

@@ -1,0 +1,4 @@
+# Prints for ever.
+# ends: output
+while True:
+    print("x" * 1000)

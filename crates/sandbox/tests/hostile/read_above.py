@@ -1,0 +1,3 @@
+# Reads above its folder.
+# ends: forbidden file
+print(open("../../../../etc/hostname").read())

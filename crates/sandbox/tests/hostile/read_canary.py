@@ -1,0 +1,3 @@
+# Reads a file of the host.
+# ends: forbidden file
+print(open(input()).read())

@@ -1,0 +1,6 @@
+# Reads a file of the host and hides that it cannot.
+# ends: forbidden file
+try:
+    print(open(input()).read())
+except Exception:
+    print("nothing happened")

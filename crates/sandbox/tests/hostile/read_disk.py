@@ -1,0 +1,3 @@
+# Reads /dev/vda.
+# ends: forbidden file
+print(open("/dev/vda", "rb").read())

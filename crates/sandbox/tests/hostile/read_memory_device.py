@@ -1,0 +1,3 @@
+# Reads /dev/mem.
+# ends: forbidden file
+print(open("/dev/mem", "rb").read())

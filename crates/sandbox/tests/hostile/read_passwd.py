@@ -1,0 +1,3 @@
+# Reads /etc/passwd.
+# ends: forbidden file
+print(open("/etc/passwd", "rb").read())

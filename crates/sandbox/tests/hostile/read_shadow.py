@@ -1,0 +1,3 @@
+# Reads /etc/shadow.
+# ends: forbidden file
+print(open("/etc/shadow", "rb").read())

@@ -1,0 +1,4 @@
+# Becomes root.
+# ends: forbidden system call
+import os
+os.setuid(0)

@@ -1,0 +1,4 @@
+# Sleeps, which takes no processor.
+# ends: time
+import time
+time.sleep(1000)

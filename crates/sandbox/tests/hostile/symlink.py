@@ -1,0 +1,5 @@
+# Reads through a link.
+# ends: forbidden file
+import os
+os.symlink(input(), "link")
+print(open("link").read())

@@ -1,0 +1,4 @@
+# Asks a shell by the C library.
+# ends: forbidden process
+import os
+print(os.system("cat /etc/passwd"))

@@ -1,0 +1,4 @@
+# Opens a terminal for a child.
+# ends: forbidden process
+import pty
+pty.spawn(["/bin/sh"])

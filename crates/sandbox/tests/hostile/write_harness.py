@@ -1,0 +1,3 @@
+# Overwrites the harness.
+# ends: forbidden file
+open("/jail/run.py", "w").write("print('owned')")

@@ -1,0 +1,4 @@
+# Overwrites the interpreter's library.
+# ends: forbidden file
+import os
+open(os.__file__, "a").write("print('owned')")
