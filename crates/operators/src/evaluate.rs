@@ -147,7 +147,7 @@ impl Definition for Evaluate {
         let judge = Judge {
             answer: exam.answer,
             completion: width,
-            extract: config.extract.parse().map_err(|e: flow_verify::UnknownName| invalid(e.to_string()))?,
+            extract: config.extract.parse().map_err(|e: flow_verify::InvalidExtract| invalid(e.to_string()))?,
             compare: config.compare.parse().map_err(|e: flow_verify::UnknownName| invalid(e.to_string()))?,
         };
         let report = Report {
@@ -209,11 +209,11 @@ struct Judge {
 impl RowOp for Judge {
     fn row(&self, item: &Item, out: &mut Out<'_>) {
         let gold = item.text(self.answer).unwrap_or_default();
-        let answer = flow_verify::extract(item.text(self.completion).unwrap_or_default(), self.extract);
+        let answer = flow_verify::extract(item.text(self.completion).unwrap_or_default(), self.extract.clone());
         let correct = answer.as_ref().is_some_and(|answer| {
-            flow_verify::compare(gold, answer.text, self.compare).outcome == Outcome::Equal
+            flow_verify::compare(gold, &answer.text, self.compare).outcome == Outcome::Equal
         });
-        let extracted = answer.map(|answer| answer.text.to_owned());
+        let extracted = answer.map(|answer| answer.text.into_owned());
         out.extend(0, item, vec![extracted.into(), correct.into()]);
     }
 }

@@ -1,7 +1,9 @@
 //! `extract` finds the final answer that a completion states.
 //!
-//! `final_line` takes what follows the last `####`, `boxed` the last `\boxed{..}`, `last_number` the last number;
-//! `auto` tries a box, a final line, "the answer is", then the last number.
+//! `boxed` takes the last `\boxed{..}`, `final_line` what follows the last `####`, `tag` an `<answer>`, `phrase` what
+//! follows "the answer is" and its like, also in Chinese; `last_line`, `last_number`, `last_expression` and `whole` go by
+//! place; `choice` takes the letter of a choice, `json:PATH` a value of JSON, `regex:PATTERN` the last match. `auto` tries
+//! a box, a final line, a tag, a phrase, then the last expression. Reasoning in `<think>` is left out.
 //!
 //! Ports: `out`, the row followed by the column `extracted`.
 //!
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use flow_data::{Column, Columns, Item, Type};
 use flow_dataflow::{Body, Out, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_verify::Extract as Rule;
+use flow_verify::{Extraction, Grader};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -28,9 +30,14 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
+    /// Where a completion states its answer: `auto`, `boxed`, `final_line`, `tag`, `phrase`, `last_line`, `last_number`,
+    /// `last_expression`, `choice`, `whole`, `json:PATH` or `regex:PATTERN`.
     #[serde(default = "crate::defaults::extract")]
     extract: String,
+    /// How clearly an answer must be marked: `strict`, `normal` or `lenient`; `normal` by default.
+    strictness: Option<String>,
+    /// What several boxes mean: `last`, `joined` or `all`; `joined` by default.
+    boxes: Option<String>,
     /// Column that holds the completion.
     #[serde(default = "crate::defaults::completion")]
     completion: String,
@@ -42,11 +49,11 @@ pub(crate) struct Extract;
 impl Definition for Extract {
     const NAME: &'static str = "extract";
     const SOURCE: &'static str = include_str!("extract.rs");
+    const VERSION: u32 = 2;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        let mut problems = Vec::new();
-        problems.extend(config.extract.parse::<Rule>().err().map(|e| Problem::new("extract", e.to_string())));
+        let mut problems = config.extraction().err().unwrap_or_default();
         problems.extend(inputs[0].column_of("completion", &config.completion, &[Type::Text]).err());
         if !problems.is_empty() {
             return Err(problems);
@@ -57,27 +64,41 @@ impl Definition for Extract {
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
-        let rule = config.extract.parse();
+        let invalid = |problems: Vec<Problem>| BuildError::step(&step.step.name, &problems[0].message);
         let extractor = Extractor {
             completion: step.column(&config.completion),
-            rule: rule
-                .map_err(|e: flow_verify::UnknownName| BuildError::step(&step.step.name, e.to_string()))?,
+            extraction: config.extraction().map_err(invalid)?,
         };
         Ok(Body::Chain(vec![Stage::Row(Arc::new(extractor))]))
     }
 }
 
+impl Config {
+    /// The keys as one; all that is wrong with them.
+    fn extraction(&self) -> Result<Extraction, Vec<Problem>> {
+        let mut grader = Grader::default();
+        let keys = [
+            ("extract", Some(&self.extract)),
+            ("strictness", self.strictness.as_ref()),
+            ("boxes", self.boxes.as_ref()),
+        ];
+        let set = keys.into_iter().filter_map(|(key, value)| Some((key, grader.set(key, value?).err()?)));
+        let problems: Vec<Problem> = set.map(|(key, error)| Problem::new(key, error.to_string())).collect();
+        if problems.is_empty() { Ok(grader.extraction) } else { Err(problems) }
+    }
+}
+
 struct Extractor {
     completion: usize,
-    rule: Rule,
+    extraction: Extraction,
 }
 
 impl RowOp for Extractor {
     fn row(&self, item: &Item, out: &mut Out<'_>) {
         let completion = item.text(self.completion).unwrap_or_default();
-        match flow_verify::extract(completion, self.rule) {
-            Some(answer) => out.extend(0, item, vec![answer.text.into()]),
-            None => out.reject(item, "no_answer", "the completion states no answer"),
+        match self.extraction.find(completion) {
+            Ok(answer) => out.extend(0, item, vec![(*answer.text).into()]),
+            Err(missing) => out.reject(item, "no_answer", missing.to_string()),
         }
     }
 }
@@ -108,8 +129,8 @@ mod tests {
     #[test]
     fn mistakes_are_told_together() {
         let found =
-            mistakes(Some(&columns("prompt draw")), "op: extract, extract: last_line, completion: level");
+            mistakes(Some(&columns("prompt draw")), "op: extract, extract: first_line, completion: level");
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found[0].starts_with("`last_line`: unknown extract"), "{found:?}");
+        assert!(found[0].starts_with("`first_line`: unknown extract"), "{found:?}");
     }
 }

@@ -250,7 +250,7 @@ mod tests {
             assert!(flow_verify::all_sound(&steps), "{solution}");
             assert_eq!(steps.len() as i64, row["level"].as_i64().expect("a level") + 1);
             let answer = flow_verify::extract(solution, flow_verify::Extract::FinalLine).expect("an answer");
-            assert_eq!(answer.text, row["answer"]);
+            assert_eq!(row["answer"], *answer.text);
             assert!(
                 row["prompt"].as_str().is_some_and(|prompt| prompt.ends_with(".\n") && prompt.len() < 120)
             );

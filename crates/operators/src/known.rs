@@ -2,12 +2,12 @@
 
 use flow_data::Value;
 use flow_plan::Problem;
-use flow_verify::{Extract, extract};
+use flow_verify::{Extract, InvalidExtract, extract};
 
 use crate::fields::Flaw;
 
 /// Where an input states the known answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Known {
     /// After the last `####`, else in the last `\boxed{..}`, else it is the whole text.
     Marked,
@@ -23,27 +23,28 @@ impl Known {
         match name {
             None => Ok(Known::Marked),
             Some("whole") => Ok(Known::Whole),
-            Some(name) => name.parse().map(Known::By).map_err(|error: flow_verify::UnknownName| {
-                Problem::new("extract", format!("{error}, whole"))
-            }),
+            Some(name) => {
+                let invalid = |error: InvalidExtract| Problem::new("extract", error.to_string());
+                name.parse().map(Known::By).map_err(invalid)
+            }
         }
     }
 
     /// Cuts the answer out of the cells of a record `prompt`. What it is cut from becomes the solution where there is
     /// none. Errs where the rule finds no answer.
-    pub(crate) fn cut(self, cells: &mut [Value]) -> Result<(), Flaw> {
+    pub(crate) fn cut(&self, cells: &mut [Value]) -> Result<(), Flaw> {
         let [_, _, answer, solution, _] = cells else { return Ok(()) };
         let Value::Text(text) = answer.clone() else { return Ok(()) };
         let found = match self {
             Known::Whole => return Ok(()),
             Known::Marked => extract(&text, Extract::FinalLine).or_else(|| extract(&text, Extract::Boxed)),
-            Known::By(rule) => Some(extract(&text, rule).ok_or_else(|| Flaw {
+            Known::By(rule) => Some(extract(&text, rule.clone()).ok_or_else(|| Flaw {
                 reason: "no_answer",
                 detail: "the field of `answer` states no answer".to_owned(),
             })?),
         };
         if let Some(found) = found.filter(|found| found.text.len() < text.len()) {
-            *answer = found.text.into();
+            *answer = (*found.text).into();
             if *solution == Value::Null {
                 *solution = Value::Text(text.clone());
             }
@@ -77,6 +78,6 @@ mod tests {
         assert_eq!(cut(Some("auto"), "It takes 3 bolts\nA: 3").map(|(answer, _)| answer), Some("3".into()));
         assert_eq!(cut(Some("whole"), "#### 18").map(|(answer, _)| answer), Some("#### 18".into()));
         assert_eq!(cut(Some("final_line"), "18"), None);
-        assert!(Known::parse(Some("last_line")).is_err());
+        assert!(Known::parse(Some("first_line")).is_err());
     }
 }

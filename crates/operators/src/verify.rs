@@ -1,17 +1,26 @@
 //! `verify` compares the answer that a completion states with the known one.
 //!
 //! Numbers compare as exact values (`0.50` is `1/2`); what cannot be decided is `unknown`, a verdict of its own. A row
-//! without a known answer is unknown too.
+//! without a known answer is unknown too. `preset` sets the rules as a data set wants them; each other key changes one:
+//!
+//! - `gsm8k`: numbers in running text; the last one where nothing marks the answer.
+//! - `math`: mathematics, mostly in boxes; several boxes side by side are one answer. The same as no preset.
+//! - `aime`: integers; decimals are exact.
+//! - `boxed`: in a box behind the reasoning, and nowhere else.
+//! - `numeric`: the last number, and roundings of the known one are right.
+//! - `choice`: the letter of a choice, or its text where the column `options` has the choices.
+//! - `exact`: the whole completion, by character.
 //!
 //! Ports: `equal`, `different`, `unknown`: each row, followed by the record `verdict`, leaves by one of them. A
-//! completion that states no answer is `different`, by method `no answer`, unless `on_missing: reject`.
+//! completion that states no answer is `different`, by method `no answer`, unless `on_missing: reject`. With
+//! `on_unknown: accept`, unknown rows leave by `equal`; their column `verdict` still says what is known.
 //!
-//! Rejects: `no_answer`, with `on_missing: reject` only.
+//! Rejects: `no_answer`, with `on_missing: reject` only; `unknown`, with `on_unknown: reject` only.
 //!
-//! Cost: linear in the text; about a microsecond a row.
+//! Cost: linear in the text; microseconds a row.
 //!
 //! ```yaml
-//! graded: {op: verify, from: attempts, extract: final_line, compare: math}
+//! graded: {op: verify, from: attempts, preset: gsm8k, on_unknown: reject}
 //! ```
 
 use std::sync::Arc;
@@ -19,7 +28,7 @@ use std::sync::Arc;
 use flow_data::{Item, Type, Value, kind};
 use flow_dataflow::{Body, Out, Port, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_verify::{Compare, Extract, Outcome, UnknownName};
+use flow_verify::{Grader, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +38,28 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
-    #[serde(default = "crate::defaults::extract")]
-    extract: String,
-    /// How answers are compared: `math`, `numeric` or `exact`.
-    #[serde(default = "crate::defaults::compare")]
-    compare: String,
+    /// The data set whose rules hold: `gsm8k`, `math`, `aime`, `boxed`, `numeric`, `choice` or `exact`.
+    preset: Option<String>,
+    /// Where a completion states its answer: `auto`, `boxed`, `final_line`, `tag`, `phrase`, `last_line`, `last_number`,
+    /// `last_expression`, `choice`, `whole`, `json:PATH` or `regex:PATTERN`; `auto` without a preset.
+    extract: Option<String>,
+    /// How clearly an answer must be marked: `strict`, `normal` or `lenient`; `normal` without a preset.
+    strictness: Option<String>,
+    /// What several boxes mean: `last`, `joined` or `all`; `joined` without a preset.
+    boxes: Option<String>,
+    /// How answers are compared: `math`, `numeric` or `exact`; `math` without a preset.
+    compare: Option<String>,
+    /// What `10%` equals: `either` of `0.1` and `10`, the `value` 0.1, or the `sign`'s 10; `either` without a preset.
+    percent: Option<String>,
+    /// When a decimal stands for a value that rounds to it: `exact` (never), `doubt` (it is unknown), `rounded`, `places:N`
+    /// or `relative:N`; `doubt` without a preset.
+    decimals: Option<String>,
+    /// Whether the order of a list without brackets counts: `any` or `listed`; `any` without a preset.
+    order: Option<String>,
+    /// Whether a unit of the known answer must be given: `optional` or `required`; `optional` without a preset.
+    units: Option<String>,
+    /// Column that holds the texts of a row's choices, the first being `A`; none by default.
+    options: Option<String>,
     /// Column that holds the completion.
     #[serde(default = "crate::defaults::completion")]
     completion: String,
@@ -44,6 +69,9 @@ pub(crate) struct Config {
     /// Where a completion goes that states no answer.
     #[serde(default)]
     on_missing: OnMissing,
+    /// Where a row goes that cannot be decided.
+    #[serde(default)]
+    on_unknown: OnUnknown,
 }
 
 /// Where a completion goes that states no answer.
@@ -57,6 +85,19 @@ enum OnMissing {
     Reject,
 }
 
+/// Where a row goes that cannot be decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum OnUnknown {
+    /// To the port `unknown`.
+    #[default]
+    Route,
+    /// To the rejected rows.
+    Reject,
+    /// To the port `equal`.
+    Accept,
+}
+
 /// The ports, in order.
 const PORTS: [Outcome; 3] = [Outcome::Equal, Outcome::Different, Outcome::Unknown];
 
@@ -66,16 +107,16 @@ pub(crate) struct Verify;
 impl Definition for Verify {
     const NAME: &'static str = "verify";
     const SOURCE: &'static str = include_str!("verify.rs");
+    const VERSION: u32 = 2;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        let mut problems = Vec::new();
-        problems
-            .extend(config.extract.parse::<Extract>().err().map(|e| Problem::new("extract", e.to_string())));
-        problems
-            .extend(config.compare.parse::<Compare>().err().map(|e| Problem::new("compare", e.to_string())));
+        let mut problems = config.grader().err().unwrap_or_default();
         for (key, name) in [("completion", &config.completion), ("answer", &config.answer)] {
             problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
+        }
+        if let Some(name) = &config.options {
+            problems.extend(inputs[0].column_of("options", name, &[Type::Texts]).err());
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -85,53 +126,94 @@ impl Definition for Verify {
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
-        let invalid = |error: UnknownName| BuildError::step(&step.step.name, error.to_string());
+        let invalid = |problems: Vec<Problem>| BuildError::step(&step.step.name, &problems[0].message);
         let verifier = Verifier {
+            grader: config.grader().map_err(invalid)?,
             completion: step.column(&config.completion),
             answer: step.column(&config.answer),
-            extract: config.extract.parse().map_err(invalid)?,
-            compare: config.compare.parse().map_err(invalid)?,
+            options: config.options.as_ref().map(|name| step.column(name)),
             on_missing: config.on_missing,
+            on_unknown: config.on_unknown,
         };
         Ok(Body::Chain(vec![Stage::Row(Arc::new(verifier))]))
     }
 }
 
+impl Config {
+    /// The preset with the single keys set; all that is wrong with them.
+    fn grader(&self) -> Result<Grader, Vec<Problem>> {
+        let preset = self.preset.as_deref().map_or(Ok(Grader::default()), Grader::preset);
+        let mut problems: Vec<Problem> = preset
+            .as_ref()
+            .err()
+            .map(|error| Problem::new("preset", error.to_string()))
+            .into_iter()
+            .collect();
+        let mut grader = preset.unwrap_or_default();
+        let keys = [
+            ("extract", &self.extract),
+            ("strictness", &self.strictness),
+            ("boxes", &self.boxes),
+            ("compare", &self.compare),
+            ("percent", &self.percent),
+            ("decimals", &self.decimals),
+            ("order", &self.order),
+            ("units", &self.units),
+        ];
+        for (key, value) in keys.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))) {
+            problems.extend(grader.set(key, value).err().map(|error| Problem::new(key, error.to_string())));
+        }
+        if problems.is_empty() { Ok(grader) } else { Err(problems) }
+    }
+}
+
 struct Verifier {
+    grader: Grader,
     completion: usize,
     answer: usize,
-    extract: Extract,
-    compare: Compare,
+    options: Option<usize>,
     on_missing: OnMissing,
+    on_unknown: OnUnknown,
 }
 
 impl RowOp for Verifier {
     fn row(&self, item: &Item, out: &mut Out<'_>) {
         let completion = item.text(self.completion).unwrap_or_default();
-        let stated = flow_verify::extract(completion, self.extract).map(|answer| answer.text);
-        let mut emit = |outcome: Outcome, method: &str, witness: &str| {
-            let verdict: Vec<Value> =
-                vec![stated.into(), outcome.name().into(), method.into(), witness.into()];
-            out.extend(port(outcome), item, verdict);
-        };
-        match (item.text(self.answer), stated) {
-            (_, None) if self.on_missing == OnMissing::Reject => {
-                out.reject(item, "no_answer", "the completion states no answer");
+        let graded = match self.options.map(|at| item.get(at)) {
+            Some(Value::Texts(choices)) => {
+                let mut grader = self.grader.clone();
+                grader.options.choices = choices.iter().map(|choice| choice.to_string()).collect();
+                grader.grade(item.text(self.answer), completion)
             }
-            (None, _) => emit(Outcome::Unknown, "no known answer", "there is nothing to compare with"),
-            (Some(_), None) => emit(Outcome::Different, "no answer", "the completion states no answer"),
-            (Some(known), Some(stated)) => {
-                let verdict = flow_verify::compare(known, stated, self.compare);
-                emit(verdict.outcome, verdict.method, &verdict.witness);
+            _ => self.grader.grade(item.text(self.answer), completion),
+        };
+        let verdict = graded.verdict;
+        match verdict.outcome {
+            _ if graded.extracted.is_none() && self.on_missing == OnMissing::Reject => {
+                out.reject(item, "no_answer", verdict.witness);
+            }
+            Outcome::Unknown if self.on_unknown == OnUnknown::Reject => {
+                out.reject(item, "unknown", format!("{}: {}", verdict.method, verdict.witness));
+            }
+            outcome => {
+                let extracted = graded.extracted.as_deref();
+                let cells = vec![
+                    extracted.into(),
+                    outcome.name().into(),
+                    verdict.method.into(),
+                    verdict.witness.into(),
+                ];
+                out.extend(port(outcome, self.on_unknown), item, cells);
             }
         }
     }
 }
 
-fn port(outcome: Outcome) -> Port {
+fn port(outcome: Outcome, on_unknown: OnUnknown) -> Port {
     match outcome {
         Outcome::Equal => 0,
         Outcome::Different => 1,
+        Outcome::Unknown if on_unknown == OnUnknown::Accept => 0,
         Outcome::Unknown => 2,
     }
 }
@@ -186,9 +268,51 @@ mod tests {
     }
 
     #[test]
+    fn unknown_rows_go_where_they_are_sent() {
+        for (options, equal, unknown, rejected) in [
+            ("", vec!["0"], vec!["2", "4"], vec![]),
+            (", on_unknown: route", vec!["0"], vec!["2", "4"], vec![]),
+            (", on_unknown: accept", vec!["0", "2", "4"], vec![], vec![]),
+            (", on_unknown: reject", vec!["0"], vec![], vec!["2", "4"]),
+        ] {
+            let ports = verify(&ROWS, options);
+            assert_eq!((ids(&ports, "equal"), ids(&ports, "unknown")), (equal, unknown), "{options}");
+            assert_eq!(ids(&ports, "rejected"), rejected, "{options}");
+            assert_eq!(ids(&ports, "different"), ["1", "3", "5"]);
+        }
+        assert_eq!(verify(&ROWS, ", on_unknown: accept")["equal"][1]["verdict"], "unknown");
+        assert_eq!(verify(&ROWS, ", on_unknown: reject")["rejected"][1]["reason"], "unknown");
+    }
+
+    #[test]
+    fn a_preset_sets_what_single_keys_change() {
+        let row = [(Some("It is 0.333"), Some("1/3"))];
+        for (options, port) in [
+            ("", "unknown"),
+            (", preset: numeric", "equal"),
+            (", preset: boxed", "different"),
+            (", extract: 'regex:is (.*)', compare: exact", "different"),
+        ] {
+            assert_eq!(ids(&verify(&row, options), port), ["0"], "{options}");
+        }
+    }
+
+    #[test]
+    fn choices_are_read_from_a_column() {
+        let rows = [
+            json!({"prompt_id": "0", "completion": "The answer is red.", "answer": "B", "choices": ["blue", "red"]}),
+            json!({"prompt_id": "1", "completion": "The answer is blue.", "answer": "B", "choices": ["blue", "red"]}),
+            json!({"prompt_id": "2", "completion": "(b)", "answer": "B"}),
+        ];
+        let columns = columns("prompt draw choices:list<text>");
+        let ports = run(&columns, &rows, "op: verify, preset: choice, options: choices");
+        assert_eq!((ids(&ports, "equal"), ids(&ports, "different")), (vec!["0", "2"], vec!["1"]));
+    }
+
+    #[test]
     fn ports_are_the_outcomes() {
         for (at, outcome) in PORTS.into_iter().enumerate() {
-            assert_eq!(usize::from(port(outcome)), at);
+            assert_eq!(usize::from(port(outcome, OnUnknown::Route)), at);
         }
     }
 
@@ -198,5 +322,8 @@ mod tests {
             mistakes(Some(&columns("prompt draw")), "op: verify, extract: x, compare: y, answer: anser");
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[2].contains("did you mean `answer`"), "{found:?}");
+        let keys = ", preset: gsm9k, strictness: x, boxes: x, percent: x, decimals: x, order: x, units: x, options: answer";
+        let found = mistakes(Some(&columns("prompt draw")), &format!("op: verify{keys}"));
+        assert_eq!(found.len(), 8, "{found:?}");
     }
 }

@@ -38,6 +38,9 @@ pub struct Graded<'a> {
 /// The method of verdicts on completions that state no answer.
 const NO_ANSWER: &str = "no answer";
 
+/// The method of verdicts on rows without a known answer.
+const NO_KNOWN_ANSWER: &str = "no known answer";
+
 impl Grader {
     /// The names of the presets:
     ///
@@ -57,8 +60,12 @@ impl Grader {
     }
 
     /// What is known of `completion`, given the known answer. A known answer that is marked (in a box, behind `####`, in
-    /// a tag or a phrase) is cut out of the text around it, except under `exact`.
-    pub fn grade<'a>(&self, gold: &str, completion: &'a str) -> Graded<'a> {
+    /// a tag or a phrase) is cut out of the text around it, except under `exact`. Without one, the verdict is unknown.
+    pub fn grade<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, completion: &'a str) -> Graded<'a> {
+        let Some(gold) = gold.into() else {
+            let extracted = self.extraction.find(completion).ok().map(|found| found.text);
+            return Graded { extracted, verdict: nothing_known() };
+        };
         if self.extraction.rule == Extract::Choice {
             return choice::grade(self, gold, completion);
         }
@@ -79,6 +86,11 @@ impl Grader {
         let marked = Extraction { strictness: Strictness::Strict, ..Extraction::default() };
         marked.find(gold).map_or(Cow::Borrowed(gold), |found| found.text)
     }
+}
+
+fn nothing_known() -> Verdict {
+    let witness = "there is nothing to compare with".to_owned();
+    Verdict { outcome: Outcome::Unknown, method: NO_KNOWN_ANSWER, witness }
 }
 
 fn missing_answer(witness: String) -> Graded<'static> {
