@@ -5,42 +5,35 @@
 //!
 //! - **Numbers are exact.** Integers, decimals, `1/2`, `\frac{1}{2}`, `1 1/2`, `2.5e-3`, `3 × 10^5`,
 //!   `1.5 million`, `1,234`, `1 234` are rationals and compare as such, so `0.50` equals `1/2` and
-//!   `0.3333` does not equal `1/3`. `1,22` is not read: it may be a list or a decimal comma.
-//! - **Roundings.** When the shorter decimal, of at least one decimal and three significant digits, is the
-//!   other number rounded to its digits (`0.333` and `1/3`), [`Compare::Math`] says `Unknown`, because a
-//!   rounding is neither the value nor a mistake, and [`Compare::Numeric`] says `Equal`. Integers never
-//!   round: `5` and `5.001` are different.
-//! - **Percent.** `10%` equals `0.1`, which is what the sign means, and also a bare `10`, because known
-//!   answers drop the sign when the question asks for a percentage. Two percentages compare as written.
-//! - **Units.** A unit on one side only is left aside, since known answers are mostly bare. The same unit
-//!   on both sides compares the numbers. Two different units are `Unknown`, also when the numbers agree:
-//!   nothing is converted. A bare number that is off by a factor such as 60 or 100 from one with a unit
-//!   (`0.5` and `50 cents`) is `Unknown` too. Money is a unit.
-//! - **Text.** Answers that are the same after normalisation are equal. Other text is `Unknown`: it may be
-//!   mathematics that is not decided here, and is never evaluated (`16-3`, `2^10`, `x=5`).
-//! - **Bounds.** Answers above 4,096 bytes and numbers above 300 digits are compared as text only.
+//!   `0.3333` does not equal `1/3`.
+//! - **Roundings** follow [`Decimals`](crate::Decimals). By default, when the shorter decimal, of at least one
+//!   decimal and three significant digits, is the other number rounded to its digits (`0.333` and `1/3`),
+//!   the verdict is `Unknown`, because a rounding is neither the value nor a mistake.
+//! - **Percent** follows [`Percent`](crate::Percent): `10%` equals `0.1`, which is what the sign means, and
+//!   by default also a bare `10`. Two percentages compare as written.
+//! - **Units** follow [`Units`](crate::Units). On one side only, a unit is left aside by default. On both
+//!   sides it counts and is converted, exactly, within one kind (`1 m` and `100 cm`, `1 hour` and
+//!   `3600 seconds`). Two counted things, `5 apples` and `5 pears`, are `Unknown`.
+//! - **Mathematics** is decided by [`crate::judge`]: canonical forms, then values with proven errors.
+//! - **Readings.** A list without brackets is a set of answers, in the order of the other side when that is
+//!   a tuple. `x = 3` is `3`; working ends with its result; what stands behind `≈` is left aside. `log` is
+//!   to base ten, but natural of powers of e. Roots of odd index of negative numbers are real.
+//! - **Text.** Answers that are the same after normalisation, case aside for words, are equal. Other text is
+//!   `Unknown`, but for opposites such as `yes` and `no`, and letters of choices.
+//! - **Bounds.** Answers above 4,096 bytes are compared as text only; work is counted and runs out.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use num_rational::BigRational;
-use num_traits::Zero;
-
-use crate::literal::is_rounding;
+use crate::budget::Budget;
+use crate::judge::{Decision, Judge};
 use crate::name::{UnknownName, parse_name};
-use crate::normal::{normalise, text_key};
+use crate::normal::normalise;
 use crate::options::Options;
-use crate::quantity::Quantity;
-use crate::unit::Unit;
+use crate::{parse, quantity, text};
 
 /// Longest answer that is read, in bytes.
 const MAX_BYTES: usize = 4096;
-
-/// Fewest significant digits of a decimal that may be taken for a rounding.
-const MIN_ROUNDED_DIGITS: usize = 3;
-
-/// Factors between common units: cents and dollars, minutes and hours, inches and feet, grams and kilograms.
-const UNIT_RATIOS: &[u32] = &[3, 4, 7, 10, 12, 16, 24, 36, 52, 60, 100, 365, 1000, 3600];
 
 /// Excerpts in a witness are cut after this many characters.
 const WITNESS_CHARS: usize = 48;
@@ -102,10 +95,12 @@ impl Display for Outcome {
 pub struct Verdict {
     /// Equal, different or unknown.
     pub outcome: Outcome,
-    /// The rule that decided, one of a small fixed set: `number`, `percent`, `unit`, `rounding`, `text`,
-    /// `empty`, `length`, `not a number`, `characters`.
+    /// The rule that decided, one of a small fixed set. For numbers: `number`, `percent`, `unit`, `rounding`,
+    /// `base`. For expressions: `same form`, `algebra`, `value`, `algebraic number`, `point`,
+    /// `identity at 12 points`, `infinity`. For the rest: `relation`, `interval`, `tuple`, `set`, `list`,
+    /// `matrix`, `ratio`, `collection`, `choice`, `text`, `characters`, `empty`, `length`, `not a number`.
     pub method: &'static str,
-    /// One sentence for a person: the two values that were compared.
+    /// One sentence for a person: the two answers, and what tells them apart, such as a point and both values.
     pub witness: String,
 }
 
@@ -118,101 +113,69 @@ pub fn compare(gold: &str, answer: &str, how: Compare) -> Verdict {
 /// [`Decimals::Relative`](crate::Decimals::Relative), which is relative to the known answer; time is bounded
 /// for any input.
 pub fn compare_with(gold: &str, answer: &str, options: &Options) -> Verdict {
-    let (outcome, method) = match options.mode {
-        Compare::Exact => (either(gold.trim() == answer.trim()), "characters"),
-        Compare::Math | Compare::Numeric => compare_math(gold, answer, options.mode),
+    let decision = match options.mode {
+        Compare::Exact => Decision::new(either(gold.trim() == answer.trim()), "characters"),
+        Compare::Math | Compare::Numeric => compare_math(gold, answer, options),
     };
-    Verdict { outcome, method, witness: witness(gold, answer, outcome) }
+    Verdict { outcome: decision.outcome, method: decision.method, witness: witness(gold, answer, &decision) }
 }
 
-fn compare_math(gold: &str, answer: &str, how: Compare) -> (Outcome, &'static str) {
+fn compare_math(gold: &str, answer: &str, options: &Options) -> Decision {
     if gold.len().max(answer.len()) > MAX_BYTES {
-        return (if gold == answer { Outcome::Equal } else { Outcome::Unknown }, "length");
+        return Decision::new(if gold == answer { Outcome::Equal } else { Outcome::Unknown }, "length");
     }
     let (gold, answer) = (normalise(gold), normalise(answer));
-    match (Quantity::parse(&gold), Quantity::parse(&answer)) {
-        (Some(a), Some(b)) => compare_quantities(&a, &b, how),
-        _ if how == Compare::Numeric => (Outcome::Unknown, "not a number"),
-        _ if gold.is_empty() || answer.is_empty() => (Outcome::Unknown, "empty"),
-        (None, None) if text_key(&gold) == text_key(&answer) => (Outcome::Equal, "text"),
-        _ => (Outcome::Unknown, "text"),
+    if let Some(decision) = quantity::compare(&gold, &answer, options) {
+        return decision;
     }
+    if options.mode == Compare::Numeric {
+        return Decision::new(Outcome::Unknown, "not a number");
+    }
+    if gold.is_empty() || answer.is_empty() {
+        return Decision::new(Outcome::Unknown, "empty");
+    }
+    text::compare(&gold, &answer, options).unwrap_or_else(|| compare_trees(&gold, &answer, options))
 }
 
-fn compare_quantities(a: &Quantity, b: &Quantity, how: Compare) -> (Outcome, &'static str) {
-    match (&a.unit, &b.unit) {
-        (Unit::Percent, Unit::Bare) => compare_percent(a, b, how),
-        (Unit::Bare, Unit::Percent) => compare_percent(b, a, how),
-        (Unit::Bare, Unit::Named(_)) | (Unit::Named(_), Unit::Bare) => compare_with_unit(a, b, how),
-        (left, right) if left == right => compare_values(a, b, how),
-        _ => (Outcome::Unknown, "unit"),
-    }
-}
-
-fn compare_values(a: &Quantity, b: &Quantity, how: Compare) -> (Outcome, &'static str) {
-    if a.value == b.value {
-        (Outcome::Equal, "number")
-    } else if is_rounded(a, b) || is_rounded(b, a) {
-        (if how == Compare::Numeric { Outcome::Equal } else { Outcome::Unknown }, "rounding")
-    } else {
-        (Outcome::Different, "number")
-    }
-}
-
-/// A percentage against a bare number, which may be its hundredth or a percentage without its sign.
-fn compare_percent(percent: &Quantity, bare: &Quantity, how: Compare) -> (Outcome, &'static str) {
-    let hundredth = Quantity {
-        value: &percent.value / BigRational::from_integer(100.into()),
-        precision: percent.precision.map(|mut precision| {
-            precision.fraction_digits += 2;
-            precision
-        }),
-        unit: Unit::Bare,
+/// Two normalised answers as mathematics, under the reading that makes them equal if one does.
+fn compare_trees(gold: &str, answer: &str, options: &Options) -> Decision {
+    let budget = Budget::new();
+    let judged = |gold: &str, answer: &str, letters_are_units: bool| {
+        let (gold, answer) = (parse::parse(gold, letters_are_units)?, parse::parse(answer, letters_are_units)?);
+        Some(Judge::new(options, &budget).judge(&gold, &answer))
     };
-    let as_written = compare_values(percent, bare, how).0;
-    let as_value = compare_values(&hundredth, bare, how).0;
-    let best = [Outcome::Equal, Outcome::Unknown].into_iter().find(|o| *o == as_written || *o == as_value);
-    (best.unwrap_or(Outcome::Different), "percent")
-}
-
-/// A number with a unit against one without.
-fn compare_with_unit(a: &Quantity, b: &Quantity, how: Compare) -> (Outcome, &'static str) {
-    match compare_values(a, b, how) {
-        (Outcome::Different, _) if may_be_converted(&a.value, &b.value) => (Outcome::Unknown, "unit"),
-        verdict => verdict,
+    let plain = judged(gold, answer, false).unwrap_or_else(|| Decision::new(Outcome::Unknown, "text"));
+    if plain.outcome == Outcome::Equal {
+        return plain;
     }
-}
-
-fn may_be_converted(a: &BigRational, b: &BigRational) -> bool {
-    if a.is_zero() || b.is_zero() {
-        return false;
-    }
-    let (up, down) = (a / b, b / a);
-    [up, down]
-        .iter()
-        .any(|ratio| ratio.is_integer() && UNIT_RATIOS.iter().any(|known| *ratio.numer() == (*known).into()))
-}
-
-/// Whether `a`, a decimal, is `b` rounded to the digits of `a`, of which `b` has more.
-fn is_rounded(a: &Quantity, b: &Quantity) -> bool {
-    let Some(precision) = a.precision else { return false };
-    let is_shorter = b.precision.is_none_or(|other| other.fraction_digits > precision.fraction_digits);
-    let is_decimal = precision.fraction_digits > 0 && precision.significant_digits >= MIN_ROUNDED_DIGITS;
-    is_shorter && is_decimal && is_rounding(&a.value, precision.fraction_digits, &b.value)
+    let with_units = || {
+        let may_have_units = [gold, answer].iter().any(|text| text::ends_in_letter_unit(text));
+        may_have_units.then(|| judged(gold, answer, true)).flatten()
+    };
+    let with_point = || {
+        let (pointed_gold, pointed_answer) = (text::with_point(gold), text::with_point(answer));
+        let is_changed = pointed_gold.is_some() || pointed_answer.is_some();
+        let gold = pointed_gold.as_deref().unwrap_or(gold);
+        let answer = pointed_answer.as_deref().unwrap_or(answer);
+        is_changed.then(|| judged(gold, answer, false)).flatten()
+    };
+    let is_equal = |decision: &Decision| decision.outcome == Outcome::Equal;
+    with_units().filter(is_equal).or_else(|| with_point().filter(is_equal)).unwrap_or(plain)
 }
 
 fn either(equal: bool) -> Outcome {
     if equal { Outcome::Equal } else { Outcome::Different }
 }
 
-fn witness(gold: &str, answer: &str, outcome: Outcome) -> String {
-    let relation = match outcome {
+fn witness(gold: &str, answer: &str, decision: &Decision) -> String {
+    let relation = match decision.outcome {
         Outcome::Equal => "is",
         Outcome::Different => "is not",
         Outcome::Unknown => "may or may not be",
     };
     let (gold, answer) = (excerpt(gold), excerpt(answer));
-    ["`", answer, "` ", relation, " `", gold, "`"].concat()
+    let because = if decision.witness.is_empty() { "" } else { ": " };
+    ["`", answer, "` ", relation, " `", gold, "`", because, &decision.witness].concat()
 }
 
 fn excerpt(text: &str) -> &str {

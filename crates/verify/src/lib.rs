@@ -19,16 +19,28 @@
 //! assert_eq!(compare("18", &answer.text, Compare::Math).outcome, Outcome::Equal);
 //! ```
 
+mod algebra;
+mod ball;
+mod budget;
 mod compare;
+mod complex;
 mod critique;
 mod equations;
+mod evaluate;
+mod exact;
+mod expr;
 mod extract;
 mod grade;
+mod judge;
 mod literal;
 mod name;
 mod normal;
 mod options;
+mod parse;
+mod poly;
 mod quantity;
+mod separation;
+mod text;
 mod unit;
 
 pub use compare::{Compare, Outcome, Verdict, compare, compare_with};

@@ -186,6 +186,8 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
     let len = if letters == 0 { first.len_utf8() } else { letters };
     let (name, after) = after.split_at(len);
     match name {
+        // `\\\\frac`, escaped once too often; a row of a matrix ends where no command follows.
+        "\\" if escapes_command(after) && !out.contains("\\begin") => return after_backslash(rest),
         "$" | "%" | "#" | "&" => out.push_str(name),
         "," | ";" | ":" | " " => out.push(' '),
         "(" | ")" | "[" | "]" => push_delimiter(after, out),
@@ -203,6 +205,16 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
         _ => out.extend(["\\", name]),
     }
     after
+}
+
+/// Whether a letter follows, as the name of a command.
+fn escapes_command(after: &str) -> bool {
+    after.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+/// `rest` without its first backslash.
+fn after_backslash(rest: &str) -> &str {
+    rest.strip_prefix('\\').unwrap_or(rest)
 }
 
 fn unescaped_dollars(text: &str) -> usize {

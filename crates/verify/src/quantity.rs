@@ -1,11 +1,15 @@
 //! A whole answer read as one exact number with its unit.
 
+mod compare;
+
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 
 use crate::literal::{self, Literal, power_of_ten};
 use crate::unit::{self, Unit};
+
+pub(crate) use compare::compare;
 
 /// Words that multiply the number before them, with the power of ten they stand for.
 pub(crate) const MAGNITUDES: &[(&str, i32)] =

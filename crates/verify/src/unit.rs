@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use num_rational::BigRational;
+
 /// What a number counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -24,45 +26,102 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("euro", &["€", "euro", "euros", "eur"]),
     ("pound sterling", &["£", "gbp"]),
     ("yen", &["yen"]),
-    ("yuan", &["yuan"]),
+    ("yuan", &["yuan", "元"]),
     ("rupee", &["₹", "rupee", "rupees"]),
     ("cent", &["¢", "cent", "cents"]),
-    ("millimetre", &["mm", "millimeter", "millimeters", "millimetre", "millimetres"]),
-    ("centimetre", &["cm", "centimeter", "centimeters", "centimetre", "centimetres"]),
-    ("metre", &["meter", "meters", "metre", "metres"]),
-    ("kilometre", &["km", "kilometer", "kilometers", "kilometre", "kilometres"]),
+    ("millimetre", &["mm", "millimeter", "millimeters", "millimetre", "millimetres", "毫米"]),
+    ("centimetre", &["cm", "centimeter", "centimeters", "centimetre", "centimetres", "厘米"]),
+    ("decimetre", &["dm", "decimeter", "decimeters", "分米"]),
+    ("metre", &["meter", "meters", "metre", "metres", "米"]),
+    ("kilometre", &["km", "kilometer", "kilometers", "kilometre", "kilometres", "千米", "公里"]),
     ("inch", &["inch", "inches"]),
     ("foot", &["ft", "foot", "feet"]),
     ("yard", &["yd", "yard", "yards"]),
     ("mile", &["mi", "mile", "miles"]),
     ("milligram", &["mg", "milligram", "milligrams"]),
-    ("gram", &["gram", "grams"]),
-    ("kilogram", &["kg", "kilogram", "kilograms"]),
+    ("gram", &["gram", "grams", "克"]),
+    ("kilogram", &["kg", "kilogram", "kilograms", "千克", "公斤"]),
     ("ounce", &["oz", "ounce", "ounces"]),
     ("pound", &["lb", "lbs", "pound", "pounds"]),
-    ("ton", &["ton", "tons", "tonnes"]),
-    ("millilitre", &["ml", "milliliter", "milliliters"]),
+    ("ton", &["ton", "tons"]),
+    ("tonne", &["tonne", "tonnes", "吨"]),
+    ("millilitre", &["ml", "milliliter", "milliliters", "毫升"]),
     ("litre", &["liter", "liters", "litre", "litres"]),
     ("cup", &["cup", "cups"]),
     ("pint", &["pint", "pints"]),
     ("quart", &["quart", "quarts"]),
     ("gallon", &["gal", "gallon", "gallons"]),
-    ("second", &["sec", "secs", "second", "seconds"]),
-    ("minute", &["min", "mins", "minute", "minutes"]),
-    ("hour", &["hr", "hrs", "hour", "hours"]),
-    ("day", &["day", "days"]),
+    ("second", &["sec", "secs", "second", "seconds", "秒"]),
+    ("minute", &["min", "mins", "minute", "minutes", "分钟"]),
+    ("hour", &["hr", "hrs", "hour", "hours", "小时"]),
+    ("day", &["day", "days", "天"]),
     ("week", &["week", "weeks"]),
     ("month", &["month", "months"]),
     ("year", &["yr", "yrs", "year", "years"]),
     ("mile per hour", &["mph"]),
     ("kilometre per hour", &["kph", "kmh"]),
     ("degree", &["°", "degree", "degrees", "deg"]),
+    ("radian", &["radian", "radians", "rad"]),
     ("man", &["man", "men"]),
     ("egg", &["egg", "eggs"]),
     ("car", &["car", "cars"]),
     ("bag", &["bag", "bags"]),
     ("box", &["box", "boxes"]),
 ];
+
+/// Units that are exact multiples of another: the base unit of their kind, and how many of it.
+const MEASURES: &[(&str, &str, i64, i64)] = &[
+    ("millimetre", "metre", 1, 1000),
+    ("centimetre", "metre", 1, 100),
+    ("decimetre", "metre", 1, 10),
+    ("metre", "metre", 1, 1),
+    ("kilometre", "metre", 1000, 1),
+    ("inch", "metre", 254, 10_000),
+    ("foot", "metre", 3048, 10_000),
+    ("yard", "metre", 9144, 10_000),
+    ("mile", "metre", 1_609_344, 1000),
+    ("milligram", "gram", 1, 1000),
+    ("gram", "gram", 1, 1),
+    ("kilogram", "gram", 1000, 1),
+    ("tonne", "gram", 1_000_000, 1),
+    ("pound", "gram", 45_359_237, 100_000),
+    ("ounce", "gram", 45_359_237, 1_600_000),
+    ("millilitre", "litre", 1, 1000),
+    ("litre", "litre", 1, 1),
+    ("cup", "cup", 1, 1),
+    ("pint", "cup", 2, 1),
+    ("quart", "cup", 4, 1),
+    ("gallon", "cup", 16, 1),
+    ("second", "second", 1, 1),
+    ("minute", "second", 60, 1),
+    ("hour", "second", 3600, 1),
+    ("day", "second", 86_400, 1),
+    ("week", "second", 604_800, 1),
+    ("month", "month", 1, 1),
+    ("year", "month", 12, 1),
+    ("cent", "dollar", 1, 100),
+    ("dollar", "dollar", 1, 1),
+    ("degree", "degree", 1, 1),
+    ("radian", "radian", 1, 1),
+];
+
+/// Units that are quotients of others.
+const QUOTIENTS: &[(&str, &str, &str)] =
+    &[("mile per hour", "mile", "hour"), ("kilometre per hour", "kilometre", "hour")];
+
+/// The base unit of the kind of `name`, and how many of it one is, exactly; none for a counted thing.
+pub(crate) fn measure(name: &str) -> Option<(&'static str, BigRational)> {
+    let (_, base, over, under) = MEASURES.iter().find(|(known, ..)| *known == name)?;
+    Some((base, BigRational::new((*over).into(), (*under).into())))
+}
+
+/// The units that `name` is a product of, each with its power.
+pub(crate) fn parts(name: &str) -> Vec<(&str, i32)> {
+    match QUOTIENTS.iter().find(|(known, ..)| *known == name) {
+        Some((_, over, under)) => vec![(over, 1), (under, -1)],
+        None => vec![(name, 1)],
+    }
+}
 
 /// Words that say something about the number itself, so that it may not be read without them.
 const NOT_UNITS: &[&str] = &[
@@ -248,11 +307,16 @@ fn canonical_word(word: &str, is_first: bool) -> Option<&str> {
     if !is_first && JOINERS.contains(&word) {
         return Some(word);
     }
-    let is_plain_word = word.len() >= 4 && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    (is_plain_word && !says_something_about_the_number(word)).then_some(word)
+    is_plain_word(word).then_some(word)
 }
 
-fn says_something_about_the_number(word: &str) -> bool {
+/// Whether a word of plain text may be a counted thing.
+pub(crate) fn is_plain_word(word: &str) -> bool {
+    let is_plain = word.len() >= 4 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    is_plain && !says_something_about_the_number(word)
+}
+
+pub(crate) fn says_something_about_the_number(word: &str) -> bool {
     NOT_UNITS.contains(&word) || matches!(word, "and" | "or" | "not" | "if" | "is" | "to" | "but" | "i" | "e")
 }
 

@@ -1,0 +1,155 @@
+//! Brackets of every kind, and matrices.
+
+use super::Parser;
+use crate::expr::{Bracket, Expr, Function};
+
+/// Most rows or columns of a matrix that are read.
+const MAX_SIDE: usize = 32;
+
+impl<'a> Parser<'a> {
+    /// `(x)`, `(1, 2)`, `[1, 2)`, `[[1, 2], [3, 4]]`.
+    pub(super) fn bracket(&mut self) -> Option<Expr> {
+        let open = if self.rest.starts_with('(') { Bracket::Round } else { Bracket::Square };
+        let (mut items, close) = self.bracket_items()?;
+        if items.len() == 1 && open == close {
+            let only = items.pop()?;
+            return Some(match only {
+                Expr::Group(..) if open == Bracket::Square => matrix_of_rows(&[only.clone()]).unwrap_or(only),
+                only => only,
+            });
+        }
+        if let Some(matrix) = (open == Bracket::Square).then(|| matrix_of_rows(&items)).flatten() {
+            return Some(matrix);
+        }
+        (items.len() > 1).then_some(Expr::Group(open, items, close))
+    }
+
+    /// The items between two brackets, and the closing one.
+    pub(super) fn bracket_items(&mut self) -> Option<(Vec<Expr>, Bracket)> {
+        self.descend(|parser| {
+            if !parser.take("(") && !parser.take("[") {
+                return None;
+            }
+            let bars = std::mem::take(&mut parser.bars);
+            parser.brackets += 1;
+            let items = parser.items()?;
+            parser.skip_spaces();
+            parser.brackets -= 1;
+            parser.bars = bars;
+            let close = if parser.take(")") {
+                Bracket::Round
+            } else if parser.take("]") {
+                Bracket::Square
+            } else {
+                return None;
+            };
+            Some((items, close))
+        })
+    }
+
+    /// `{x}` groups; `{1, 2}` is a list whose brackets LaTeX would not print.
+    pub(super) fn braces(&mut self) -> Option<Expr> {
+        self.descend(|parser| {
+            parser.take("{");
+            let inside = parser.list()?;
+            parser.skip_spaces();
+            parser.take("}").then_some(inside)
+        })
+    }
+
+    /// `\{1, 2\}`, whose opening bracket is taken.
+    pub(super) fn set(&mut self) -> Option<Expr> {
+        self.descend(|parser| {
+            parser.skip_spaces();
+            if parser.take("\\}") {
+                return Some(Expr::Set(Vec::new()));
+            }
+            parser.brackets += 1;
+            let items = parser.items()?;
+            parser.skip_spaces();
+            parser.brackets -= 1;
+            parser.take("\\}").then_some(Expr::Set(items))
+        })
+    }
+
+    /// What a command applies to: braces, a bracket, or the one sign that LaTeX takes without them.
+    pub(super) fn argument(&mut self) -> Option<Expr> {
+        self.skip_spaces();
+        match self.rest.chars().next()? {
+            '{' => self.braces(),
+            c @ '0'..='9' => {
+                self.rest = &self.rest[1..];
+                Some(Expr::integer(i64::from(c.to_digit(10)?)))
+            }
+            'a'..='z' | 'A'..='Z' => {
+                let is_word = self.rest.starts_with("pi");
+                if is_word { self.primary() } else { self.bare_letter() }
+            }
+            _ => self.primary(),
+        }
+    }
+
+    fn bare_letter(&mut self) -> Option<Expr> {
+        let rest = &self.rest[1..];
+        let letter = Parser { rest: &self.rest[..1], depth: self.depth, ..*self }.letter();
+        self.rest = rest;
+        letter
+    }
+
+    /// The body of `\begin{name}`, whose name is taken.
+    pub(super) fn environment(&mut self, name: &str) -> Option<Expr> {
+        if name == "array" {
+            self.skip_spaces();
+            self.rest = self.rest.strip_prefix('{')?.split_once('}')?.1;
+        }
+        let end = format!("\\end{{{name}}}");
+        let mut rows = vec![Vec::new()];
+        let brackets = std::mem::take(&mut self.brackets);
+        loop {
+            self.skip_matrix_spaces();
+            if self.take(&end) {
+                break;
+            }
+            if self.take("\\\\") {
+                rows.push(Vec::new());
+                continue;
+            }
+            if self.take("&") {
+                continue;
+            }
+            let entry = self.item()?;
+            rows.last_mut()?.push(entry);
+            if rows.len() > MAX_SIDE || rows.last()?.len() > MAX_SIDE {
+                return None;
+            }
+        }
+        self.brackets = brackets;
+        if rows.last().is_some_and(Vec::is_empty) {
+            rows.pop();
+        }
+        let width = rows.first()?.len();
+        if width == 0 || rows.iter().any(|row| row.len() != width) {
+            return None;
+        }
+        let matrix = Expr::Matrix(rows);
+        Some(if matches!(name, "vmatrix" | "Vmatrix") { Expr::call(Function::Det, matrix) } else { matrix })
+    }
+
+    fn skip_matrix_spaces(&mut self) {
+        self.skip_spaces();
+        while self.take_command("hline") {
+            self.skip_spaces();
+        }
+    }
+}
+
+/// Rows of the same length, each in square brackets, as a matrix.
+pub(super) fn matrix_of_rows(rows: &[Expr]) -> Option<Expr> {
+    let cells = rows.iter().map(|row| match row {
+        Expr::Group(Bracket::Square, items, Bracket::Square) => Some(items.clone()),
+        _ => None,
+    });
+    let rows = cells.collect::<Option<Vec<_>>>()?;
+    let width = rows.first()?.len();
+    (rows.len() <= MAX_SIDE && rows.iter().all(|row| row.len() == width)).then_some(Expr::Matrix(rows))
+}
