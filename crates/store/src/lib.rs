@@ -12,6 +12,7 @@ mod guard;
 mod jsonl;
 mod lock;
 mod memo;
+mod shelf;
 mod snapshot;
 mod table;
 
@@ -20,5 +21,6 @@ pub use guard::is_guarding;
 pub use jsonl::{JsonLines, LineError, read_jsonl};
 pub use lock::RunLock;
 pub use memo::{Answers, Memo, Swept};
+pub use shelf::{discard, shelf};
 pub use snapshot::{Manifest, Part, Parts, Published, Publisher, Snapshot};
 pub use table::{Cells, Layout, TableReader, encode_part, read_table, write_table};
