@@ -102,6 +102,7 @@ fn options(row: &Value) -> Options {
             options.decimals = Decimals::Exact;
         }
         "qwen25_math" => options.decimals = Decimals::Rounded,
+        "glm_v" => options.decimals = Decimals::Relative(6),
         _ => {}
     }
     options

@@ -169,7 +169,7 @@ impl<'a> Algebra<'a> {
     pub(crate) fn linear_in(&mut self, name: &str, poly: &Quotient) -> Option<(Quotient, Quotient)> {
         let id = self.generators.iter().position(|known| matches!(known, Generator::Symbol(n) if n == name))?;
         let over = self.without_negative_powers(&poly.over)?;
-        let is_linear = over.least_exponent(id).is_zero() && over.greatest_exponent(id).is_one();
+        let is_linear = !over.least_exponent(id).is_negative() && over.greatest_exponent(id).is_one();
         let mentions = |known: &Generator| self.mentions(known, id);
         let is_inside = (0..self.generators.len())
             .any(|other| other != id && over.contains(other) && mentions(&self.generators[other]));

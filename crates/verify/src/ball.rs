@@ -257,7 +257,7 @@ mod tests {
                 let result = result.expect("a ball");
                 let gap = result.minus(&ball(&exact), 256).expect("a ball");
                 assert_eq!(gap.sign(), None, "{x} and {y}");
-                assert!(gap.is_narrower_than(-50));
+                assert!(gap.is_narrower_than(-30));
             }
         }
     }

@@ -98,6 +98,21 @@ pub(crate) enum Function {
     Transpose,
 }
 
+impl Function {
+    /// The trigonometric function that this one is the inverse of.
+    pub(crate) fn inverse_of(self) -> Option<Function> {
+        Some(match self {
+            Function::Asin => Function::Sin,
+            Function::Acos => Function::Cos,
+            Function::Atan => Function::Tan,
+            Function::Acot => Function::Cot,
+            Function::Asec => Function::Sec,
+            Function::Acsc => Function::Csc,
+            _ => return None,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
     Equal,

@@ -74,7 +74,11 @@ impl<'a> Judge<'a> {
 
     fn compare(&self, a: &Expr, b: &Expr) -> Decision {
         match (a, b) {
+            (a, b) if a == b => Decision::equal("same form"),
             (Expr::Relation(..), Expr::Relation(..)) => self.relations(a, b),
+            (Expr::Relation(sides, _), scalar) | (scalar, Expr::Relation(sides, _)) if scalar.is_scalar() => {
+                self.relation_and_scalar(sides, scalar)
+            }
             (Expr::Matrix(x), Expr::Matrix(y)) => self.matrices(x, y),
             (Expr::Ratio(x), Expr::Ratio(y)) => self.ratios(x, y),
             (Expr::Ratio(x), y) if y.is_scalar() => self.ratio_and_scalar(x, y),

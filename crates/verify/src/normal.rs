@@ -191,9 +191,11 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
         "$" | "%" | "#" | "&" => out.push_str(name),
         "," | ";" | ":" | " " => out.push(' '),
         "(" | ")" | "[" | "]" => push_delimiter(after, out),
-        "!" | "left" | "right" | "displaystyle" => {}
+        // A space after a negative one is not printed: `11,\\! 111`.
+        "!" => return after.trim_start_matches(' '),
+        "left" | "right" | "displaystyle" => {}
         "frac" | "dfrac" | "tfrac" | "cfrac" => out.push_str("\\frac"),
-        "text" | "textrm" | "textnormal" | "mathrm" | "mbox" | "mathit" | "textit"
+        "text" | "textrm" | "textnormal" | "mathrm" | "mbox" | "mathit" | "textit" | "textbf" | "textsf"
             if after.starts_with('{') =>
         {
             out.push_str("\\text");

@@ -26,7 +26,7 @@ const MAX_ITEMS: u32 = 1500;
 ///
 /// `letters_are_units` reads the `m` of `5 m` as a metre.
 pub(crate) fn parse(text: &str, letters_are_units: bool) -> Option<Expr> {
-    let mut parser = Parser { rest: text, depth: 0, items: 0, bars: 0, brackets: 0, letters_are_units };
+    let mut parser = Parser { rest: text, depth: 0, items: 0, bars: 0, brackets: 0, letters_are_units, has_thousands: false };
     let expr = parser.list()?;
     parser.skip_spaces();
     parser.rest.is_empty().then_some(expr)
@@ -42,6 +42,8 @@ struct Parser<'a> {
     /// Round, square and set brackets that are open: inside them a comma separates.
     brackets: u32,
     letters_are_units: bool,
+    /// Whether a comma may be of thousands inside brackets too.
+    has_thousands: bool,
 }
 
 /// Signs of relations, longer spellings before their beginnings.

@@ -21,7 +21,10 @@ pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Dec
     if a == b {
         return Some(Decision::new(Outcome::Equal, "text"));
     }
-    if let (Some(x), Some(y)) = (letter(&a), letter(&b)) {
+    let lettered = |key: &str| letter(key).or_else(|| leading_letter(key));
+    let pair = (lettered(&a), lettered(&b));
+    let is_bare = letter(&a).is_some() || letter(&b).is_some();
+    if let (Some(x), Some(y), true) = (pair.0, pair.1, is_bare) {
         let outcome = if x == y { Outcome::Equal } else { Outcome::Different };
         return Some(Decision::new(outcome, "choice"));
     }
@@ -33,10 +36,18 @@ pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Dec
     let is_opposite = OPPOSITES.iter().any(|words| words.contains(&a.as_str()) && words.contains(&b.as_str()));
     let outcome = match () {
         () if a == b => Outcome::Equal,
-        () if is_opposite => Outcome::Different,
+        () if is_opposite || are_other_words(&a, &b) => Outcome::Different,
         () => Outcome::Unknown,
     };
     Some(Decision::new(outcome, "text"))
+}
+
+/// Whether two answers are single words, and not two forms of one or two ways to agree.
+fn are_other_words(a: &str, b: &str) -> bool {
+    let is_word = |text: &str| text.len() >= 3 && text.chars().all(char::is_alphabetic);
+    let agrees = |text: &str| OPPOSITES.iter().flat_map(|words| words.iter()).any(|word| *word == text);
+    let is_form = a.starts_with(b) || b.starts_with(a);
+    is_word(a) && is_word(b) && !is_form && !(agrees(a) && agrees(b))
 }
 
 /// The verdict by the choices of a question: letters, and the texts they stand for.

@@ -28,8 +28,10 @@ struct Piece {
 impl Judge<'_> {
     /// The verdict on two sets of real numbers; none when one of them is not one that can be worked out.
     pub(super) fn by_intervals(&self, a: &Expr, b: &Expr) -> Option<Decision> {
-        let (a, b) = (self.pieces(a)?, self.pieces(b)?);
-        let (a, b) = (self.merged(a)?, self.merged(b)?);
+        if is_about_others(a, b) {
+            return Some(Decision::different("interval"));
+        }
+        let (a, b) = (self.merged(self.pieces(a)?)?, self.merged(self.pieces(b)?)?);
         if a.len() != b.len() {
             return Some(Decision::different("interval"));
         }
@@ -236,6 +238,12 @@ impl Judge<'_> {
         }
         Some(merged)
     }
+}
+
+/// Whether two descriptions by inequalities are of different unknowns.
+fn is_about_others(a: &Expr, b: &Expr) -> bool {
+    let is_described = |expr: &Expr| expr.any(&|part| matches!(part, Expr::Relation(..)));
+    is_described(a) && is_described(b) && a.symbols() != b.symbols()
 }
 
 /// A name of what is bounded, `f(x)` or `AB`, as one unknown.

@@ -49,6 +49,12 @@ impl Judge<'_> {
         self.by_intervals(a, b).unwrap_or(direct)
     }
 
+    /// A statement is not a value; but it may be working that ends with one.
+    pub(super) fn relation_and_scalar(&self, sides: &[Expr], scalar: &Expr) -> Decision {
+        let is_none = sides.iter().all(|side| self.compare(side, scalar).is_different());
+        if is_none { Decision::different("relation") } else { Decision::unknown("relation") }
+    }
+
     /// Statements of one in any order against those of the other.
     fn all_matched(&self, a: &[Statement], b: &[Statement]) -> Decision {
         let mut left: Vec<&Statement> = b.iter().collect();
@@ -110,15 +116,24 @@ impl Judge<'_> {
         if a.left.is_scalar() && a.right.is_scalar() && b.left.is_scalar() && b.right.is_scalar() {
             return self.zeros(a, b);
         }
-        let straight = || self.all([(&a.left, &b.left), (&a.right, &b.right)].into_iter().map(|(x, y)| self.compare(x, y)), "relation");
-        let backward = || self.all([(&a.left, &b.right), (&a.right, &b.left)].into_iter().map(|(x, y)| self.compare(x, y)), "relation");
-        if a.sign != b.sign {
-            return if a.sign == b.sign.flipped() { backward() } else { Decision::different("relation") };
-        }
-        let first = straight();
-        if first.is_equal() || a.sign.flipped() != a.sign { first } else {
-            let second = backward();
-            if second.is_equal() { second } else { first }
+        self.by_sides(a, b)
+    }
+
+    /// The sides of two relations, in either direction.
+    fn by_sides(&self, a: &Statement, b: &Statement) -> Decision {
+        let both = |x: &Expr, y: &Expr| {
+            let sides = [(&a.left, x), (&a.right, y)];
+            self.all(sides.into_iter().map(|(own, other)| self.compare(own, other)), "relation")
+        };
+        let straight = (a.sign == b.sign).then(|| both(&b.left, &b.right));
+        let backward = || (a.sign == b.sign.flipped()).then(|| both(&b.right, &b.left));
+        match straight {
+            Some(first) if first.is_equal() => first,
+            first => match (first, backward()) {
+                (_, Some(second)) if second.is_equal() => second,
+                (Some(first), _) => first,
+                (None, second) => second.unwrap_or_else(|| Decision::different("relation")),
+            },
         }
     }
 
@@ -135,6 +150,10 @@ impl Judge<'_> {
                 }
                 (false, false) => {}
                 _ => return Decision::different("relation"),
+            }
+            if x.as_rational().is_some() && y.as_rational().is_some() {
+                // Contradictions, which hold nowhere, are the same only side by side.
+                return self.by_sides(a, b);
             }
             if is_equality {
                 if algebra.ratio(x, y).is_some() {
@@ -271,5 +290,20 @@ fn statements(relation: &Expr) -> Option<Vec<Statement>> {
         return None;
     }
     let pairs = sides.windows(2).zip(signs);
-    Some(pairs.map(|(pair, sign)| Statement { left: pair[0].clone(), right: pair[1].clone(), sign: *sign }).collect())
+    Some(pairs.map(|(pair, sign)| statement(&pair[0], &pair[1], *sign)).collect())
+}
+
+/// One relation. `x = \sin^{-1} y` is read as the inverse relation, `\sin x = y`, as in school books.
+fn statement(left: &Expr, right: &Expr, sign: Sign) -> Statement {
+    let inverted = |name: &Expr, value: &Expr| match value {
+        Expr::Call(function, arguments) if sign == Sign::Equal && matches!(name, Expr::Symbol(_)) => {
+            let direct = function.inverse_of()?;
+            Some((Expr::call(direct, name.clone()), arguments.first()?.clone()))
+        }
+        _ => None,
+    };
+    match inverted(left, right).or_else(|| inverted(right, left)) {
+        Some((left, right)) => Statement { left, right, sign },
+        None => Statement { left: left.clone(), right: right.clone(), sign },
+    }
 }

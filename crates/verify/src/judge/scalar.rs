@@ -16,11 +16,12 @@ pub(super) use identity::{is_complex, point};
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
+use num_traits::Zero;
 
 use super::{Decision, Judge};
 use crate::algebra::{Algebra, in_radians};
 use crate::compare::Outcome;
-use crate::expr::{Constant, Expr};
+use crate::expr::{Constant, Expr, Function};
 use crate::options::{Percent, Units};
 use crate::unit;
 
@@ -44,8 +45,22 @@ impl Judge<'_> {
                 let is_infinite = |expr: &Expr| expr.any(&|part| *part == Expr::Constant(Constant::Infinity));
                 (is_infinite(a) || is_infinite(b)).then(|| Decision::unknown("infinity"))
             }
+            (Some(1), None) if self.is_pole(b) => Some(Decision::equal("infinity")),
+            (None, Some(1)) if self.is_pole(a) => Some(Decision::equal("infinity")),
             _ => Some(Decision::different("infinity")),
         }
+    }
+
+    /// Whether `expr` is a trigonometric function at a pole, such as `tan 90°`, which school books call infinite.
+    fn is_pole(&self, expr: &Expr) -> bool {
+        let Expr::Call(function, arguments) = expr else { return false };
+        let under = match function {
+            Function::Tan | Function::Sec => Function::Cos,
+            Function::Cot | Function::Csc => Function::Sin,
+            _ => return false,
+        };
+        let value = Algebra::new(self.budget).convert(&Expr::Call(under, arguments.clone()));
+        value.and_then(|value| value.as_rational()).is_some_and(|value| value.is_zero())
     }
 
     fn both_with_units(&self, a: &Expr, b: &Expr) -> Decision {

@@ -16,7 +16,7 @@ impl Parser<'_> {
         let literal = literal::scan(self.rest)?;
         let grouped = literal.text.contains(',');
         // Inside brackets a comma separates: `(1,234)` is a pair.
-        let text = if grouped && self.brackets > 0 { literal.text.split(',').next()? } else { literal.text };
+        let text = if grouped && self.brackets > 0 && !self.has_thousands { literal.text.split(',').next()? } else { literal.text };
         let literal = if text.len() < literal.text.len() { literal::scan(text)? } else { literal };
         let value = literal.value()?;
         self.rest = &self.rest[literal.text.len()..];

@@ -41,7 +41,7 @@ impl Parser<'_> {
                 product = product.times(unit);
                 (last_integer, last_literal) = (false, false);
             } else if self.starts_factor(last_literal) {
-                let next = self.factor()?;
+                let next = self.implied_factor()?;
                 (last_integer, last_literal) = (false, next.is_literal);
                 product = product.times(next.expr);
             } else {
@@ -68,6 +68,14 @@ impl Parser<'_> {
                 }
             }
         })
+    }
+
+    /// A factor without a sign before it. Since a pair cannot be one, the comma of `2(1,234)` is of thousands.
+    fn implied_factor(&mut self) -> Option<Factor> {
+        let has_thousands = std::mem::replace(&mut self.has_thousands, true);
+        let factor = self.factor();
+        self.has_thousands = has_thousands;
+        factor
     }
 
     fn take_times(&mut self, letter_may_be_sign: bool) -> bool {
@@ -202,8 +210,25 @@ impl Parser<'_> {
         Some(Expr::integer(value))
     }
 
-    /// A unit behind a number or an expression: `\text{ cm}`, `cm`, `miles per hour`, `厘米`.
+    /// A unit behind a number or an expression, with its power and what it is per: `\text{ cm}^2`, `km/h`.
     fn unit(&mut self, spaced: bool) -> Option<Expr> {
+        let mut unit = self.simple_unit(spaced)?;
+        if matches!(unit, Expr::Unit(_)) && self.take("^") {
+            unit = unit.power(self.exponent()?);
+        }
+        let here = self.rest;
+        self.skip_spaces();
+        if self.take_marked("per") {
+            self.skip_spaces();
+            let under = self.simple_unit(true)?;
+            return Some(unit.times(under.power(Expr::integer(-1))));
+        }
+        self.rest = here;
+        Some(unit)
+    }
+
+    /// `\text{ cm}`, `cm`, `miles per hour`, `厘米`.
+    fn simple_unit(&mut self, spaced: bool) -> Option<Expr> {
         if let Some((inside, rest)) = self.marked() {
             let words = inside.trim();
             if matches!(words, "and" | "or") || words.is_empty() {

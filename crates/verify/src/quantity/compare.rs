@@ -23,7 +23,7 @@ pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Dec
         (Unit::Percent, Unit::Bare) | (Unit::Bare, Unit::Percent) => percent(&a, &b, options),
         (Unit::Bare, Unit::Named(name)) | (Unit::Named(name), Unit::Bare) => {
             let is_required = options.units == Units::Required && name != "degree";
-            if is_required { Decision::new(Outcome::Different, "unit") } else { with_unit(&a, &b, options) }
+            if is_required { Decision::new(Outcome::Different, "unit") } else { with_unit(&a, &b, name, options) }
         }
         (Unit::Named(left), Unit::Named(right)) if left != right => converted(&a, left, &b, right, options),
         (left, right) if left == right => values(&a, &b, options),
@@ -72,9 +72,10 @@ fn percent(a: &Quantity, b: &Quantity, options: &Options) -> Decision {
 }
 
 /// A number with a unit against one without.
-fn with_unit(a: &Quantity, b: &Quantity, options: &Options) -> Decision {
+fn with_unit(a: &Quantity, b: &Quantity, name: &str, options: &Options) -> Decision {
     let decision = values(a, b, options);
-    if decision.outcome == Outcome::Different && may_be_converted(&a.value, &b.value) {
+    let is_measure = unit::measure(name).is_some();
+    if decision.outcome == Outcome::Different && is_measure && may_be_converted(&a.value, &b.value) {
         return Decision::new(Outcome::Unknown, "unit");
     }
     decision
