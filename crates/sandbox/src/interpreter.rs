@@ -51,6 +51,11 @@ impl Interpreter {
         serde_json::from_slice(&output.stdout).map_err(|cause| error(cause.to_string()))
     }
 
+    /// The executable, links resolved.
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+
     /// What it calls its version.
     pub fn version(&self) -> &str {
         &self.version

@@ -18,6 +18,13 @@ pub struct Outcome {
     pub peak_bytes: u64,
 }
 
+impl Outcome {
+    /// The outcome of a program that was not started.
+    pub(crate) fn unstarted(reason: Reason, detail: &str) -> Self {
+        Self { reason, detail: detail.to_owned(), cpu_ms: 0, wall_ms: 0, peak_bytes: 0 }
+    }
+}
+
 /// Why a program did not pass a test, or that it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {

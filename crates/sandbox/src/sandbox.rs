@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -93,6 +94,9 @@ impl Sandbox {
     /// # Errors
     /// The jail could not be built or broke down. What the program does wrong is in the outcome.
     pub fn run(&self, code: &str, test: &Test<'_>, limits: &Limits) -> Result<Outcome, Error> {
+        if code.len() as u64 > limits.disk_bytes / 2 {
+            return Ok(Outcome::unstarted(Reason::Quota, "files: the program's own text is too long"));
+        }
         let folder = match self.isolation {
             Isolation::Jail => None,
             Isolation::None => Some(Folder::create().map_err(Error::host("make a folder for the program"))?),
@@ -154,6 +158,8 @@ impl Stage {
             .arg(wire::OUTER)
             .args((isolation == Isolation::None).then_some(wire::BARE))
             .env_clear()
+            // A key pressed to interrupt the host is the host's affair.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
