@@ -5,6 +5,7 @@ mod data;
 mod edits;
 mod files;
 mod models;
+mod programs;
 mod replay;
 mod runs;
 mod verbs;

@@ -35,9 +35,10 @@ pub use exit::Exit;
 /// The operators that pipelines may use.
 type Catalog<'a> = &'a [&'a dyn Operator];
 
-/// Runs the command line of this process with the operators of `catalog`, and returns its exit code.
+/// Runs the command line of this process with the operators of `catalog`, and returns its exit code. To be called before
+/// anything else in `main`: a program that was started to be a jail becomes one here.
 pub fn main_with(catalog: &[&dyn Operator]) -> ExitCode {
-    run_with(catalog, std::env::args_os()).into()
+    flow_sandbox::jail_main().unwrap_or_else(|| run_with(catalog, std::env::args_os()).into())
 }
 
 /// Runs a command line, the program's name first. It is the process's own: it says what there is to say on stdout and

@@ -39,7 +39,7 @@ macro_rules! kinds {
 
 kinds! {
     "checkpoint", "comparison", "critique", "draw", "gate", "metric", "part", "prompt", "provenance", "reject",
-    "rejected", "run", "score", "step", "verdict", "vote",
+    "rejected", "run", "score", "step", "trial", "verdict", "vote",
 }
 
 static PARSED: LazyLock<BTreeMap<&str, Kind>> =

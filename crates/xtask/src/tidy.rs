@@ -3,17 +3,21 @@
 use std::path::{Path, PathBuf};
 
 /// The crates of the workspace that each crate may name in its manifest. Arrows never point back.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("data", &[]),
     ("spec", &[]),
     ("verify", &[]),
+    ("sandbox", &[]),
     ("model", &[]),
     ("plan", &["data", "spec"]),
     ("dataflow", &["data"]),
     ("store", &["data"]),
     ("sampler", &["model"]),
     ("trainer", &["model"]),
-    ("operators", &["data", "spec", "plan", "dataflow", "store", "verify", "model", "sampler", "trainer"]),
+    (
+        "operators",
+        &["data", "spec", "plan", "dataflow", "store", "verify", "sandbox", "model", "sampler", "trainer"],
+    ),
     ("xtask", &["data", "store"]),
 ];
 
