@@ -1,10 +1,11 @@
-//! What a collection carries for each row, and a row together with its record.
+//! What a collection carries for each row, and a row together with the way to its record.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Heap, Id, Record, Value};
+use crate::record::{Base, Record};
+use crate::{Cell, Heap, Id, Value};
 
 /// A round of self-improvement; 0 is before the first, and the round of rows that no round changes.
 pub type Round = u32;
@@ -20,60 +21,115 @@ pub struct Row {
     pub body: Id,
 }
 
-/// A row with its record at hand: what operators see.
+/// A row and a way to its record: what operators see. Cells are fetched from the heap when they are first asked for.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The row.
     pub row: Row,
-    record: Arc<Record>,
+    heap: Heap,
+    record: OnceLock<Arc<Record>>,
 }
 
 impl Item {
     /// A new row; its record is put into `heap`.
     pub fn new(heap: &Heap, round: Round, id: Id, cells: Vec<Value>) -> Self {
-        let record = heap.intern(Record::new(None, cells));
-        Self { row: Row { round, id, body: record.body() }, record }
+        Self::load(heap, Row { round, id, body: heap.intern(None, &cells) })
     }
 
     /// The row with its record from `heap`.
     pub fn load(heap: &Heap, row: Row) -> Self {
-        Self { row, record: heap.get(&row.body) }
+        Self { row, heap: heap.clone(), record: OnceLock::new() }
     }
 
     /// The same row saying more: `cells` follow the present ones.
     #[must_use]
-    pub fn extended(&self, heap: &Heap, cells: Vec<Value>) -> Self {
-        let record = heap.intern(Record::new(Some(self.record.clone()), cells));
-        Self { row: Row { body: record.body(), ..self.row }, record }
+    pub fn extended(&self, heap: &Heap, cells: &[Value]) -> Row {
+        self.continued(heap, self.record().len(), cells)
     }
 
-    /// The cell at `at`; null past the end.
+    /// The same row saying something else from its cell `n_cells` on: `cells` follow as many of the present ones, of which
+    /// there must be as many.
+    #[must_use]
+    pub fn continued(&self, heap: &Heap, n_cells: usize, cells: &[Value]) -> Row {
+        let base = Base { body: self.row.body, n_cells };
+        Row { body: heap.intern(Some(base), cells), ..self.row }
+    }
+
+    /// The cell at `at`, decoded at each call; null past the end.
+    pub fn cell(&self, at: usize) -> Cell<'_> {
+        self.record().cell(&self.heap, at)
+    }
+
+    /// The cell at `at` by itself; null past the end. For those who need this one only: nothing else is fetched.
+    pub fn peek(&self, at: usize) -> Value {
+        match self.record.get() {
+            Some(record) => record.cell(&self.heap, at).to_value(),
+            None => self.heap.cell(self.row.body, at),
+        }
+    }
+
+    /// The cell at `at`, decoded once with all cells of its record; null past the end.
     pub fn get(&self, at: usize) -> &Value {
-        self.record.get(at)
+        self.record().value(&self.heap, at)
     }
 
     /// The text at `at`; `None` when the cell is null or no text.
     pub fn text(&self, at: usize) -> Option<&str> {
-        match self.get(at) {
-            Value::Text(text) => Some(text),
+        match self.cell(at) {
+            Cell::Text(text) => Some(text),
             _ => None,
         }
     }
 
     /// The integer at `at`; `None` when the cell is null or no integer.
     pub fn int(&self, at: usize) -> Option<i64> {
-        match self.get(at) {
-            Value::Int(value) => Some(*value),
+        match self.cell(at) {
+            Cell::Int(value) => Some(value),
             _ => None,
         }
     }
 
     /// The number at `at`, integers widened; `None` when the cell is null or no number.
     pub fn float(&self, at: usize) -> Option<f64> {
-        match self.get(at) {
-            Value::Float(value) => Some(*value),
-            Value::Int(value) => Some(*value as f64),
+        match self.cell(at) {
+            Cell::Float(value) => Some(value),
+            Cell::Int(value) => Some(value as f64),
             _ => None,
         }
+    }
+
+    fn record(&self) -> &Record {
+        self.record.get_or_init(|| Arc::new(self.heap.record(&self.row.body)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extension_keeps_positions_and_changes_the_body() {
+        let heap = Heap::new();
+        let item = Item::new(&heap, 1, Id::default(), vec![1.into(), "a".into()]);
+        let more = [true.into(), Value::Null, 2.5.into()];
+        let longer = Item::load(&heap, item.extended(&heap, &more));
+        assert_eq!([longer.peek(1), longer.peek(4), longer.peek(5)], ["a".into(), 2.5.into(), Value::Null]);
+        assert_eq!((longer.int(0), longer.text(1), longer.float(4)), (Some(1), Some("a"), Some(2.5)));
+        assert_eq!([longer.get(2), longer.get(3), longer.get(5)], [&true.into(), &Value::Null, &Value::Null]);
+        assert_ne!(longer.row.body, item.row.body);
+        assert_eq!(longer.row, item.extended(&heap, &more));
+    }
+
+    #[test]
+    fn a_row_can_go_on_from_its_first_cells() {
+        let heap = Heap::new();
+        let short = Item::new(&heap, 1, Id::default(), vec![1.into()]);
+        let item = Item::load(&heap, short.extended(&heap, &[2.into(), 3.into()]));
+        let other = Item::load(&heap, item.continued(&heap, 2, &["x".into()]));
+        assert_eq!((other.int(0), other.int(1), other.text(2)), (Some(1), Some(2), Some("x")));
+        assert_eq!(other.get(3), &Value::Null);
+        assert_ne!(other.row.body, item.extended(&heap, &["x".into()]).body);
+        let fresh = item.continued(&heap, 0, &["x".into()]);
+        assert_eq!(fresh, Item::new(&heap, 1, Id::default(), vec!["x".into()]).row);
     }
 }

@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Error;
 
 /// Marks names that no reader looks at; what bears one is left over from a crash and may be removed.
 pub(crate) const TEMPORARY: &str = ".tmp-";
+
+/// Files that are synced at a time.
+const SYNCS: usize = 16;
 
 /// A name that no other thread or process uses.
 pub(crate) fn temporary(name: &str) -> String {
@@ -38,9 +41,12 @@ pub(crate) fn write_whole_by(
     write_through(&format!("{TEMPORARY}{}", name_of(path)), path, content)
 }
 
-/// As [`write_whole`], by any number of writers of the same bytes at a time.
-pub(crate) fn write_shared(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    write_through(&temporary(&name_of(path)), path, |file| file.write_all(bytes))
+/// Writes the file at `path` so that it is seen whole or not at all, by any number of writers of the same bytes at a
+/// time. It survives a power cut only once it has been synced.
+pub(crate) fn write_loosely(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = folder_of(path).join(temporary(&name_of(path)));
+    let written = create(&temporary, bytes).and_then(|()| rename(&temporary, path));
+    tidied(written, &temporary)
 }
 
 fn write_through(
@@ -52,9 +58,14 @@ fn write_through(
     let temporary = folder.join(temporary);
     let written =
         write(&temporary, content).and_then(|()| rename(&temporary, path)).and_then(|()| sync(folder));
+    tidied(written, &temporary)
+}
+
+/// The outcome of writing a file, whose temporary name is taken away where that failed.
+fn tidied(written: Result<(), Error>, temporary: &Path) -> Result<(), Error> {
     if written.is_err() {
         // The first error is the one to report; what stays behind bears a temporary name.
-        let _ = remove_file(&temporary);
+        let _ = remove_file(temporary);
     }
     written
 }
@@ -67,6 +78,12 @@ fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) ->
         buffer.flush()
     })?;
     change("sync", path, || file.sync_all())
+}
+
+/// Creates a file at a path that nobody looks at yet, without syncing it.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = change("create", path, || File::create(path))?;
+    change("write", path, || file.write_all(bytes))
 }
 
 /// Moves `from` over `to` in one step.
@@ -94,6 +111,16 @@ pub(crate) fn switch_link(target: &Path, link: &Path) -> Result<(), Error> {
 /// Writes a folder's entries to the disk.
 pub(crate) fn sync(folder: &Path) -> Result<(), Error> {
     change("sync the folder", folder, || File::open(folder)?.sync_all())
+}
+
+/// Writes files and folders to the disk, many at a time: a disk syncs several together about as fast as one.
+pub(crate) fn sync_all(paths: &[PathBuf]) -> Result<(), Error> {
+    let share = paths.len().div_ceil(SYNCS).max(1);
+    std::thread::scope(|threads| {
+        let sync = |share| threads.spawn(move || <[PathBuf]>::iter(share).try_for_each(|path| sync(path)));
+        let syncs: Vec<_> = paths.chunks(share).map(sync).collect();
+        syncs.into_iter().try_for_each(|sync| sync.join().expect("syncing does not panic"))
+    })
 }
 
 /// Removes a file or a symlink.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use crate::Compare;
 use crate::compare::{Outcome, Verdict, compare_with};
-use crate::extract::{Boxes, Extract, Extraction, Strictness};
+use crate::extract::{Boxes, Extract, Extraction, NoAnswer, Strictness};
 use crate::name::{UnknownName, parse_name};
 use crate::options::{Decimals, Options};
 
@@ -62,29 +62,52 @@ impl Grader {
     /// What is known of `completion`, given the known answer. A known answer that is marked (in a box, behind `####`, in
     /// a tag or a phrase) is cut out of the text around it, except under `exact`. Without one, the verdict is unknown.
     pub fn grade<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, completion: &'a str) -> Graded<'a> {
-        let Some(gold) = gold.into() else {
-            let extracted = self.extraction.find(completion).ok().map(|found| found.text);
-            return Graded { extracted, verdict: nothing_known() };
-        };
-        if self.extraction.rule == Extract::Choice {
-            return choice::grade(self, gold, completion);
-        }
-        match self.extraction.find(completion) {
-            Ok(found) => {
-                let verdict = compare_with(&self.known(gold), &found.text, &self.options);
-                Graded { extracted: Some(found.text), verdict }
-            }
-            Err(missing) => missing_answer(missing.to_string()),
+        let found = self.extraction.find(completion);
+        match gold.into() {
+            None => Graded { extracted: found.ok().map(|found| found.text), verdict: nothing_known() },
+            Some(gold) if self.extraction.rule == Extract::Choice => choice::grade(self, gold, completion),
+            Some(gold) => match found {
+                Ok(found) => self.compare(gold, found.text),
+                Err(missing) => missing_answer(missing.to_string()),
+            },
         }
     }
 
-    /// The known answer without the text around it.
-    fn known<'a>(&self, gold: &'a str) -> Cow<'a, str> {
+    /// The same for an answer alone: what is marked in it, else all of it, is compared as it stands.
+    pub fn grade_bare<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, answer: &'a str) -> Graded<'a> {
+        let stated = self.unmarked(answer);
+        match gold.into() {
+            None => Graded { extracted: Some(stated), verdict: nothing_known() },
+            Some(_) if stated.trim().is_empty() => missing_answer(NoAnswer::Empty.to_string()),
+            Some(gold) if self.extraction.rule == Extract::Choice => choice::grade(self, gold, answer),
+            Some(gold) => self.compare(gold, stated),
+        }
+    }
+
+    /// The same where it is not said whether `text` is an answer alone or a completion: as an answer, and where that
+    /// decides nothing, as a completion.
+    pub fn grade_any<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, text: &'a str) -> Graded<'a> {
+        let gold = gold.into();
+        let bare = self.grade_bare(gold, text);
+        if bare.verdict.outcome != Outcome::Unknown || gold.is_none() {
+            return bare;
+        }
+        let graded = self.grade(gold, text);
+        if graded.extracted.is_some() { graded } else { bare }
+    }
+
+    fn compare<'a>(&self, gold: &str, stated: Cow<'a, str>) -> Graded<'a> {
+        let verdict = compare_with(&self.unmarked(gold), &stated, &self.options);
+        Graded { extracted: Some(stated), verdict }
+    }
+
+    /// An answer without the text around it, where it is marked.
+    fn unmarked<'a>(&self, answer: &'a str) -> Cow<'a, str> {
         if self.options.mode == Compare::Exact {
-            return Cow::Borrowed(gold);
+            return Cow::Borrowed(answer);
         }
         let marked = Extraction { strictness: Strictness::Strict, ..Extraction::default() };
-        marked.find(gold).map_or(Cow::Borrowed(gold), |found| found.text)
+        marked.find(answer).map_or(Cow::Borrowed(answer), |found| found.text)
     }
 }
 
@@ -161,6 +184,20 @@ mod tests {
             Grader::PRESETS.iter().filter(|name| Grader::preset(name).is_ok()).count(),
             Grader::PRESETS.len()
         );
+    }
+
+    #[test]
+    fn answers_may_stand_alone() {
+        let grader = Grader::default();
+        let bare = |gold: &str, text: &str| grader.grade_bare(gold, text).verdict.outcome;
+        let any = |gold: &str, text: &str| grader.grade_any(gold, text).verdict.outcome;
+        for (gold, text) in [("x+1", "1+x"), ("1/2", "\\boxed{0.5}"), ("5 cm", "5 cm")] {
+            assert_eq!((bare(gold, text), any(gold, text)), (Outcome::Equal, Outcome::Equal), "{gold} and {text}");
+        }
+        assert_eq!(any("42", "We get 10 + 32 = 42 of them"), Outcome::Equal);
+        assert_ne!(any("2", "x+2"), Outcome::Equal);
+        assert_eq!(bare("2", ""), Outcome::Different);
+        assert_eq!(grader.grade_any(None, "2").verdict.method, "no known answer");
     }
 
     #[test]

@@ -20,17 +20,22 @@ impl Parts {
         Self { folder: dir.join(".parts") }
     }
 
-    /// Keeps a part for publishing and returns its digest. Once this returns, [`Parts::path`] holds these bytes, after a
-    /// power cut too. A part already kept is not written again.
+    /// Keeps a part for publishing and returns its digest. Once this returns, [`Parts::path`] holds these bytes; a power
+    /// cut takes them away unless they were published. A part already kept is not written again.
     pub fn stage(&self, bytes: &[u8]) -> Result<Id, Error> {
-        let digest = Id::of("part", [bytes]);
+        let digest = Self::digest(bytes);
         let path = self.path(&digest);
         let kept = fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64);
         if !kept {
             disk::create_folder(&self.folder)?;
-            disk::write_shared(&path, bytes)?;
+            disk::write_loosely(&path, bytes)?;
         }
         Ok(digest)
+    }
+
+    /// The digest of a part.
+    pub fn digest(bytes: &[u8]) -> Id {
+        Id::of("part", [bytes])
     }
 
     /// Where the part `digest` is read, from when it was staged until it is in no snapshot any more.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use flow_data::Id;
@@ -88,7 +89,7 @@ impl Publisher {
         self.parts.clean()
     }
 
-    /// Makes the snapshot under a temporary name, its manifest last, and gives it its own when it is whole.
+    /// Makes the snapshot under a temporary name, its manifest last, and gives it its own when all of it is on the disk.
     fn build(&self, folder: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
         let temporary = self.snapshots().join(disk::temporary("snapshot"));
         let built = self.fill(&temporary, manifest, bytes).and_then(|()| disk::rename(&temporary, folder));
@@ -101,7 +102,8 @@ impl Publisher {
 
     fn fill(&self, folder: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
         disk::create_folder(folder)?;
-        let mut folders = BTreeSet::new();
+        let mut folders = BTreeSet::from([folder.to_owned()]);
+        let mut unsynced = Vec::new();
         for part in &manifest.parts {
             let link = folder.join(&part.path);
             let above = link.ancestors().skip(1).take_while(|above| above != &folder).map(Path::to_owned);
@@ -110,10 +112,18 @@ impl Publisher {
                     disk::create_folder(&above)?;
                 }
             }
-            disk::hard_link(&self.parts.path(&part.digest), &link)?;
+            let kept = self.parts.path(&part.digest);
+            // A part that no snapshot holds yet has not been synced.
+            if fs::metadata(&kept).is_ok_and(|file| file.nlink() == 1) {
+                unsynced.push(kept.clone());
+            }
+            disk::hard_link(&kept, &link)?;
         }
-        folders.iter().try_for_each(|folder| disk::sync(folder))?;
-        disk::write_whole(&folder.join(manifest::NAME), bytes)
+        let manifest = folder.join(manifest::NAME);
+        disk::create(&manifest, bytes)?;
+        unsynced.push(manifest);
+        unsynced.extend(folders);
+        disk::sync_all(&unsynced)
     }
 
     fn snapshots(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::builder::{Float32Builder, ListBuilder, StringBuilder, StructBuilder};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use arrow_schema::DataType;
-use flow_data::{Column, Columns, Type, Value};
+use flow_data::{Cell, Column, Columns, Floats, Texts, Type};
 
 use super::Cells;
 use super::arrow::{element, message};
@@ -30,11 +30,11 @@ pub(super) fn arrays<R: Cells>(
 }
 
 /// The size of a cell in bytes, roughly.
-pub(super) fn size(cell: &Value) -> usize {
+pub(super) fn size(cell: Cell<'_>) -> usize {
     match cell {
-        Value::Text(text) => text.len(),
-        Value::Texts(texts) => texts.iter().map(|text| text.len() + size_of::<i32>()).sum(),
-        Value::Floats(floats) => size_of_val::<[f32]>(floats),
+        Cell::Text(text) => text.len(),
+        Cell::Texts(texts) => texts.iter().map(|text| text.len() + size_of::<i32>()).sum(),
+        Cell::Floats(floats) => floats.len() * size_of::<f32>(),
         _ => size_of::<i64>(),
     }
 }
@@ -47,7 +47,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn array<'v, I: Iterator<Item = &'v Value>>(&self, cells: impl Fn() -> I) -> Result<ArrayRef, Error> {
+    fn array<'v, I: Iterator<Item = Cell<'v>>>(&self, cells: impl Fn() -> I) -> Result<ArrayRef, Error> {
         Ok(match self.column.kind {
             Type::Bool => Arc::new(BooleanArray::from(self.fit(cells(), bool)?)),
             Type::Int => Arc::new(Int64Array::from(self.fit(cells(), int)?)),
@@ -62,23 +62,23 @@ impl Source<'_> {
     /// What `get` takes out of each cell; the first cell that it takes nothing out of is an error.
     fn fit<'v, T>(
         &self,
-        cells: impl Iterator<Item = &'v Value>,
-        get: impl Fn(&'v Value) -> Option<T>,
+        cells: impl Iterator<Item = Cell<'v>>,
+        get: impl Fn(Cell<'v>) -> Option<T>,
     ) -> Result<Vec<Option<T>>, Error> {
-        let fit = |(n, cell): (usize, &'v Value)| match cell {
-            Value::Null if self.column.nullable => Ok(None),
+        let fit = |(n, cell): (usize, Cell<'v>)| match cell {
+            Cell::Null if self.column.nullable => Ok(None),
             cell if size(cell) > CELL_BYTES => Err(self.misfit(n, cell)),
             cell => get(cell).map(Some).ok_or_else(|| self.misfit(n, cell)),
         };
         cells.enumerate().map(fit).collect()
     }
 
-    fn misfit(&self, n: usize, cell: &Value) -> Error {
+    fn misfit(&self, n: usize, cell: Cell<'_>) -> Error {
         let expected = match self.column.kind {
             _ if self.chat => "list<text> of roles and contents in turn".to_owned(),
             kind => kind.to_string(),
         };
-        let found = match cell.kind() {
+        let found = match cell.to_value().kind() {
             None => "null".to_owned(),
             Some(kind) if size(cell) > CELL_BYTES => format!("{kind} of {} bytes", size(cell)),
             Some(kind) if self.chat && kind == Type::Texts => "an odd number of texts".to_owned(),
@@ -88,63 +88,64 @@ impl Source<'_> {
     }
 }
 
-fn bool(cell: &Value) -> Option<bool> {
-    if let Value::Bool(value) = cell { Some(*value) } else { None }
+fn bool(cell: Cell<'_>) -> Option<bool> {
+    if let Cell::Bool(value) = cell { Some(value) } else { None }
 }
 
-fn int(cell: &Value) -> Option<i64> {
-    if let Value::Int(value) = cell { Some(*value) } else { None }
+fn int(cell: Cell<'_>) -> Option<i64> {
+    if let Cell::Int(value) = cell { Some(value) } else { None }
 }
 
-fn float(cell: &Value) -> Option<f64> {
-    if let Value::Float(value) = cell { Some(*value) } else { None }
+fn float(cell: Cell<'_>) -> Option<f64> {
+    if let Cell::Float(value) = cell { Some(value) } else { None }
 }
 
-fn text(cell: &Value) -> Option<&str> {
-    if let Value::Text(text) = cell { Some(text) } else { None }
+fn text(cell: Cell<'_>) -> Option<&str> {
+    if let Cell::Text(text) = cell { Some(text) } else { None }
 }
 
-fn texts(cell: &Value) -> Option<&[Arc<str>]> {
-    if let Value::Texts(texts) = cell { Some(texts) } else { None }
+fn texts(cell: Cell<'_>) -> Option<Texts<'_>> {
+    if let Cell::Texts(texts) = cell { Some(texts) } else { None }
 }
 
-fn turns(cell: &Value) -> Option<&[Arc<str>]> {
+fn turns(cell: Cell<'_>) -> Option<Texts<'_>> {
     texts(cell).filter(|texts| texts.len() % 2 == 0)
 }
 
-fn floats(cell: &Value) -> Option<&[f32]> {
-    if let Value::Floats(floats) = cell { Some(floats) } else { None }
+fn floats(cell: Cell<'_>) -> Option<Floats<'_>> {
+    if let Cell::Floats(floats) = cell { Some(floats) } else { None }
 }
 
-fn text_lists(lists: Vec<Option<&[Arc<str>]>>) -> ArrayRef {
+fn text_lists(lists: Vec<Option<Texts<'_>>>) -> ArrayRef {
     let mut array = ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8));
     for list in lists {
-        list.iter().copied().flatten().for_each(|text| array.values().append_value(text));
+        list.into_iter().flat_map(Texts::iter).for_each(|text| array.values().append_value(text));
         array.append(list.is_some());
     }
     Arc::new(array.finish())
 }
 
-fn float_lists(lists: Vec<Option<&[f32]>>) -> ArrayRef {
+fn float_lists(lists: Vec<Option<Floats<'_>>>) -> ArrayRef {
     let mut array = ListBuilder::new(Float32Builder::new()).with_field(element(DataType::Float32));
     for list in lists {
-        array.values().append_slice(list.unwrap_or_default());
+        list.into_iter().flat_map(Floats::iter).for_each(|float| array.values().append_value(float));
         array.append(list.is_some());
     }
     Arc::new(array.finish())
 }
 
-fn messages(lists: Vec<Option<&[Arc<str>]>>) -> ArrayRef {
+fn messages(lists: Vec<Option<Texts<'_>>>) -> ArrayRef {
     let fields = message();
     let turns = StructBuilder::from_fields(fields.clone(), lists.len());
     let mut array = ListBuilder::new(turns).with_field(element(DataType::Struct(fields)));
     for list in lists {
-        for turn in list.unwrap_or_default().chunks(2) {
-            for (at, text) in turn.iter().enumerate() {
-                let field = array.values().field_builder::<StringBuilder>(at);
-                field.expect("both fields of a message are Utf8").append_value(text);
+        // The texts are roles and contents in turn, of equal number.
+        for (at, text) in list.into_iter().flat_map(Texts::iter).enumerate() {
+            let field = array.values().field_builder::<StringBuilder>(at % 2);
+            field.expect("both fields of a message are Utf8").append_value(text);
+            if at % 2 == 1 {
+                array.values().append(true);
             }
-            array.values().append(true);
         }
         array.append(list.is_some());
     }

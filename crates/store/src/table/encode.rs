@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use flow_data::{Columns, Type, Value};
+use flow_data::{Cell, Columns, Texts, Type};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -126,14 +126,17 @@ fn leaf(path: &[&str]) -> ColumnPath {
 }
 
 /// Whether the first texts among `cells` repeat at least twice on average.
-fn are_labels<'a>(cells: impl Iterator<Item = &'a Value>) -> bool {
-    let texts = |cell: &'a Value| match cell {
-        Value::Text(text) => std::slice::from_ref(text),
-        Value::Texts(texts) => texts,
-        _ => &[],
-    };
+fn are_labels<'a>(cells: impl Iterator<Item = Cell<'a>>) -> bool {
+    let texts = cells.flat_map(|cell| {
+        let (one, list) = match cell {
+            Cell::Text(text) => (Some(text), None),
+            Cell::Texts(texts) => (None, Some(texts)),
+            _ => (None, None),
+        };
+        one.into_iter().chain(list.into_iter().flat_map(Texts::iter))
+    });
     let mut n_cells = 0;
-    let sample = cells.flat_map(texts).take(SAMPLED_CELLS).inspect(|_| n_cells += 1);
+    let sample = texts.take(SAMPLED_CELLS).inspect(|_| n_cells += 1);
     let n_distinct = sample.collect::<HashSet<_>>().len();
     2 * n_distinct <= n_cells
 }

@@ -10,7 +10,7 @@ mod tests;
 
 use std::path::Path;
 
-use flow_data::{Columns, Item, Record, Value};
+use flow_data::{Cell, Columns, Item, Value};
 
 use crate::{Error, disk};
 
@@ -20,35 +20,29 @@ pub use read::{TableReader, read_table};
 /// A row as its cells: what can be encoded.
 pub trait Cells {
     /// The cell at `at`; null past the end.
-    fn cell(&self, at: usize) -> &Value;
+    fn cell(&self, at: usize) -> Cell<'_>;
 }
 
 impl Cells for [Value] {
-    fn cell(&self, at: usize) -> &Value {
-        self.get(at).unwrap_or(&Value::Null)
+    fn cell(&self, at: usize) -> Cell<'_> {
+        self.get(at).map_or(Cell::Null, Cell::from)
     }
 }
 
 impl Cells for Vec<Value> {
-    fn cell(&self, at: usize) -> &Value {
+    fn cell(&self, at: usize) -> Cell<'_> {
         self.as_slice().cell(at)
     }
 }
 
-impl Cells for Record {
-    fn cell(&self, at: usize) -> &Value {
-        self.get(at)
-    }
-}
-
 impl Cells for Item {
-    fn cell(&self, at: usize) -> &Value {
-        self.get(at)
+    fn cell(&self, at: usize) -> Cell<'_> {
+        self.cell(at)
     }
 }
 
 impl<R: Cells + ?Sized> Cells for &R {
-    fn cell(&self, at: usize) -> &Value {
+    fn cell(&self, at: usize) -> Cell<'_> {
         (**self).cell(at)
     }
 }
