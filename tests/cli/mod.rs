@@ -9,3 +9,4 @@ mod programs;
 mod replay;
 mod runs;
 mod verbs;
+mod verify;

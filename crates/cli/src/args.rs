@@ -31,6 +31,8 @@ pub(crate) enum Verb {
     Schema,
     /// Run the pipeline's own tests, without any model.
     Test(crate::test::Args),
+    /// Audit the answer checker on a file of answers, with or without labels.
+    Verify(crate::verify::Args),
 }
 
 impl Verb {
@@ -40,6 +42,7 @@ impl Verb {
             Verb::Check(args) => args.format == Format::Json,
             Verb::Exec(args) => args.format == Format::Json,
             Verb::Test(args) => args.format == Format::Json,
+            Verb::Verify(args) => args.format == crate::verify::VerdictFormat::Json,
             Verb::Explain(_) | Verb::Graph(_) | Verb::Ops(_) | Verb::Schema => false,
         }
     }

@@ -70,6 +70,24 @@ flow_spec::codes! {
          steps behind them by giving the rows that they would make.",
         wrong "tests: [{step: shards, given: [{completion: '#### 4'}], expect: {out: 1}}]",
         right "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 1}}]";
+    GRADER = "E0631", "an answer checker cannot be set up so",
+        "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
+        wrong "flow verify rows.jsonl --with extract=box",
+        right "flow verify rows.jsonl --with extract=boxed";
+    AUDIT_FILE = "E0632", "a file of answers cannot be read",
+        "`flow verify` reads JSON lines and Parquet. The file does not exist, may not be read, is not whole, or has another \
+         extension.",
+        wrong "flow verify rows.csv",
+        right "flow verify rows.jsonl";
+    AUDIT_ROW = "E0633", "a row of answers is not as it must be",
+        "A row is an object with the fields `gold` and `pred`. `expected` is true or false, `options` the list of a row's \
+         choices or a map of keys of the answer checker. Nothing is written when one row is not so.",
+        wrong "{\"gold\": \"4\", \"answer\": \"4\"}",
+        right "{\"gold\": \"4\", \"pred\": \"4\"}";
+    AUDIT_OUTPUT = "E0634", "verdicts cannot be written",
+        "`--output` names a file that ends in .jsonl or .parquet, in a folder that is there and may be written.",
+        wrong "flow verify rows.jsonl -o /proc/verdicts.jsonl",
+        right "flow verify rows.jsonl -o verdicts.jsonl";
     FAULT = "E0699", "the program failed of a fault of its own",
         "No input should cause this. What was published before is untouched and finished answers are kept.",
         wrong "",

@@ -19,6 +19,7 @@ mod schema;
 mod term;
 mod test;
 mod typed;
+mod verify;
 
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
@@ -72,5 +73,6 @@ fn dispatch(catalog: Catalog<'_>, verb: &Verb, command: &str) -> Result<Exit, Ha
         Verb::Ops(args) => ops::ops(catalog, args),
         Verb::Schema => schema::schema(catalog),
         Verb::Test(args) => test::test(catalog, args),
+        Verb::Verify(args) => verify::verify(args),
     }
 }

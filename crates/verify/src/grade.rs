@@ -192,7 +192,11 @@ mod tests {
         let bare = |gold: &str, text: &str| grader.grade_bare(gold, text).verdict.outcome;
         let any = |gold: &str, text: &str| grader.grade_any(gold, text).verdict.outcome;
         for (gold, text) in [("x+1", "1+x"), ("1/2", "\\boxed{0.5}"), ("5 cm", "5 cm")] {
-            assert_eq!((bare(gold, text), any(gold, text)), (Outcome::Equal, Outcome::Equal), "{gold} and {text}");
+            assert_eq!(
+                (bare(gold, text), any(gold, text)),
+                (Outcome::Equal, Outcome::Equal),
+                "{gold} and {text}"
+            );
         }
         assert_eq!(any("42", "We get 10 + 32 = 42 of them"), Outcome::Equal);
         assert_ne!(any("2", "x+2"), Outcome::Equal);

@@ -1,0 +1,159 @@
+//! One row: what it holds, and the verdict on it.
+
+use flow_verify::{Compare, Graded, Grader, Outcome};
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+/// Keys of other checkers' rows that are the same as one of ours: how many decimals a number is rounded to.
+const PLACES: [&str; 2] = ["precision", "float_rounding"];
+
+/// The verdict on a row, as it is written.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Verdict {
+    /// The row's `id`, else its place.
+    pub(super) id: String,
+    /// The answer that was compared; null when none was found.
+    pub(super) extracted: Option<String>,
+    /// `equal`, `different` or `unknown`.
+    #[serde(serialize_with = "name")]
+    pub(super) verdict: Outcome,
+    /// The rule that decided.
+    pub(super) method: &'static str,
+    /// What decided, for a person.
+    pub(super) witness: String,
+    /// The label, where the row has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expected: Option<bool>,
+}
+
+fn name<S: serde::Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(outcome.name())
+}
+
+impl Verdict {
+    /// Whether the verdict accepts what the label says is right, and nothing else; true without a label.
+    pub(super) fn agrees(&self) -> bool {
+        self.expected.is_none_or(|expected| expected == (self.verdict == Outcome::Equal))
+    }
+}
+
+/// Judges rows by a grader.
+pub(super) struct Judge {
+    grader: Grader,
+    /// Whether `pred` may be the answer alone, without any text around it.
+    may_be_bare: bool,
+}
+
+impl Judge {
+    pub(super) fn new(grader: Grader, may_be_bare: bool) -> Self {
+        Self { grader, may_be_bare }
+    }
+
+    /// The verdict on the row at `place`. Errs with what is wrong with its fields.
+    pub(super) fn judge(&self, place: &str, fields: &Map<String, Json>) -> Result<Verdict, String> {
+        let pred = text(fields, "pred")?;
+        let golds = golds(fields)?;
+        let expected = label(fields)?;
+        let is_bare = text(fields, "kind")?.as_deref() == Some("equiv");
+        let own = self.own(fields)?;
+        let grader = own.as_ref().unwrap_or(&self.grader);
+        let grade = |gold: Option<&str>| {
+            let pred = pred.as_deref().unwrap_or_default();
+            if is_bare {
+                grader.grade_bare(gold, pred)
+            } else if self.may_be_bare {
+                grader.grade_any(gold, pred)
+            } else {
+                grader.grade(gold, pred)
+            }
+        };
+        let graded = golds.iter().map(|gold| grade(Some(gold))).min_by_key(|graded| rank(graded));
+        let Graded { extracted, verdict } = graded.unwrap_or_else(|| grade(None));
+        Ok(Verdict {
+            id: text(fields, "id")?.unwrap_or_else(|| place.to_owned()),
+            extracted: extracted.map(|text| text.into_owned()),
+            verdict: verdict.outcome,
+            method: verdict.method,
+            witness: verdict.witness,
+            expected,
+        })
+    }
+
+    /// The grader of a row that has options of its own.
+    fn own(&self, fields: &Map<String, Json>) -> Result<Option<Grader>, String> {
+        let mut grader = self.grader.clone();
+        match fields.get("options") {
+            None | Some(Json::Null) => return Ok(None),
+            Some(Json::Array(choices)) => grader.options.choices = texts("options", choices)?,
+            Some(Json::Object(keys)) => {
+                for key in Grader::KEYS {
+                    let Some(value) = keys.get(*key) else { continue };
+                    let value = value
+                        .as_str()
+                        .ok_or_else(|| format!("expected text in `options.{key}`, found {value}"))?;
+                    grader.set(key, value).map_err(|error| error.to_string())?;
+                }
+                let places = PLACES.iter().find_map(|key| keys.get(*key)?.as_u64());
+                if let Some(places) = places.filter(|_| grader.options.mode == Compare::Math) {
+                    grader.set("decimals", &format!("places:{places}")).map_err(|error| error.to_string())?;
+                }
+                if let Some(Json::Array(choices)) = keys.get("choices") {
+                    grader.options.choices = texts("options.choices", choices)?;
+                }
+            }
+            Some(other) => return Err(format!("expected a list or a map in `options`, found {other}")),
+        }
+        Ok(Some(grader))
+    }
+}
+
+/// Of several accepted answers, the verdict on the best counts.
+fn rank(graded: &Graded<'_>) -> u8 {
+    match graded.verdict.outcome {
+        Outcome::Equal => 0,
+        Outcome::Unknown => 1,
+        Outcome::Different => 2,
+    }
+}
+
+/// A field that is a text; a number or truth value is one as it is written.
+fn text(fields: &Map<String, Json>, name: &str) -> Result<Option<String>, String> {
+    match fields.get(name) {
+        None if matches!(name, "pred") => Err(format!("there is no field `{name}`")),
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(value @ (Json::Number(_) | Json::Bool(_))) => Ok(Some(value.to_string())),
+        Some(other) => Err(format!("expected text in `{name}`, found {other}")),
+    }
+}
+
+/// The accepted answers; none where nothing is known.
+fn golds(fields: &Map<String, Json>) -> Result<Vec<String>, String> {
+    match fields.get("gold") {
+        None => Err("there is no field `gold`".to_owned()),
+        Some(Json::Array(golds)) => texts("gold", golds),
+        Some(_) => Ok(text(fields, "gold")?.into_iter().collect()),
+    }
+}
+
+fn texts(name: &str, values: &[Json]) -> Result<Vec<String>, String> {
+    let text = |value: &Json| match value {
+        Json::String(text) => Ok(text.clone()),
+        Json::Number(number) => Ok(number.to_string()),
+        other => Err(format!("expected a list of texts in `{name}`, found {other} in it")),
+    };
+    values.iter().map(text).collect()
+}
+
+/// The label of a row.
+fn label(fields: &Map<String, Json>) -> Result<Option<bool>, String> {
+    match fields.get("expected") {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Bool(label)) => Ok(Some(*label)),
+        Some(Json::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
+        Some(Json::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
+        Some(Json::String(text)) if ["true", "equal"].contains(&text.as_str()) => Ok(Some(true)),
+        Some(Json::String(text)) if ["false", "different"].contains(&text.as_str()) => Ok(Some(false)),
+        Some(other) => Err(format!("expected true or false in `expected`, found {other}")),
+    }
+}
