@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow_data::{Id, Item, Row};
+use flow_data::{Id, Item, Round, Row};
 
 use crate::render::{Place, Rows};
 use crate::{Emission, KeyedOp, Out};
@@ -16,7 +16,7 @@ pub(crate) fn render<'scope>(
     let name = place.name().to_owned();
     let (keying, grouping) = ((place.clone(), op.clone()), (place, op));
     rows.map(move |row| (group_key(&keying.0, &*keying.1, row), row))
-        .reduce_named(&name, move |key, rows: &[(&Row, isize)], output| {
+        .reduce_named(&name, move |(_, key), rows: &[(&Row, isize)], output| {
             let input: Vec<(Row, isize)> = rows.iter().map(|(row, count)| (**row, *count)).collect();
             *output = group(&grouping.0, &*grouping.1, *key, &input);
         })
@@ -43,12 +43,10 @@ pub(crate) fn union<'scope>(place: Place, rows: Rows<'scope>) -> Rows<'scope, Em
         .map(|(_, emission)| emission)
 }
 
-fn group_key(place: &Place, op: &dyn KeyedOp, row: Row) -> Id {
-    let key = op.key(&Item::load(&place.heap, row));
-    if op.across_rounds() {
-        return key;
-    }
-    Id::of("group", [row.round.to_le_bytes().as_slice(), &key.0])
+/// What `row` is grouped by: its round, unless groups span rounds, and the operator's key.
+fn group_key(place: &Place, op: &dyn KeyedOp, row: Row) -> (Round, Id) {
+    let round = if op.across_rounds() { 0 } else { row.round };
+    (round, op.key(&Item::load(&place.heap, row)))
 }
 
 fn group(place: &Place, op: &dyn KeyedOp, key: Id, input: &[(Row, isize)]) -> Vec<(Emission, isize)> {

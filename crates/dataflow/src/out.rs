@@ -22,16 +22,26 @@ pub enum Emission {
 pub struct Out<'a> {
     heap: &'a Heap,
     width: usize,
+    feed: Option<&'a mut Feed<'a>>,
     rows: Vec<(Port, Row)>,
     taken: Vec<Row>,
     rejected: Vec<(Row, Row)>,
     failure: Option<Failure>,
 }
 
+/// Takes the rows of a source one by one, `None` for the port of rejected ones.
+pub type Feed<'a> = dyn FnMut(Option<Port>, Row) + 'a;
+
 impl<'a> Out<'a> {
     /// An empty collector. Rejected rows keep the first `width` cells, the step's input columns.
     pub fn new(heap: &'a Heap, width: usize) -> Self {
-        Self { heap, width, rows: Vec::new(), taken: Vec::new(), rejected: Vec::new(), failure: None }
+        let (rows, taken, rejected) = (Vec::new(), Vec::new(), Vec::new());
+        Self { heap, width, feed: None, rows, taken, rejected, failure: None }
+    }
+
+    /// A collector for a source that hands every row on to `feed` and keeps none.
+    pub fn feeding(heap: &'a Heap, width: usize, feed: &'a mut Feed<'a>) -> Self {
+        Self { feed: Some(feed), ..Self::new(heap, width) }
     }
 
     /// The item leaves by `port` as it came.
@@ -43,14 +53,16 @@ impl<'a> Out<'a> {
     /// The item leaves by `port`, `cells` following its own.
     pub fn extend(&mut self, port: Port, item: &Item, cells: Vec<Value>) {
         self.taken.push(item.row);
-        self.rows.push((port, item.extended(self.heap, cells).row));
+        self.rows.push((port, item.extended(self.heap, &cells)));
     }
 
     /// A new row made from `item`: other identity and round, the item's cells followed by `cells`.
     pub fn derive(&mut self, port: Port, item: &Item, round: Round, id: Id, cells: Vec<Value>) {
-        self.taken.push(item.row);
-        let body = item.extended(self.heap, cells).row.body;
-        self.rows.push((port, Row { round, id, body }));
+        if self.feed.is_none() {
+            self.taken.push(item.row);
+        }
+        let body = item.extended(self.heap, &cells).body;
+        self.put(port, Row { round, id, body });
     }
 
     /// The item is used for a row that [`Out::create`] makes of the whole group.
@@ -60,14 +72,19 @@ impl<'a> Out<'a> {
 
     /// A new row with cells of its own.
     pub fn create(&mut self, port: Port, round: Round, id: Id, cells: Vec<Value>) {
-        self.rows.push((port, Item::new(self.heap, round, id, cells).row));
+        self.put(port, Item::new(self.heap, round, id, cells).row);
+    }
+
+    fn put(&mut self, port: Port, row: Row) {
+        match &mut self.feed {
+            Some(feed) => feed(Some(port), row),
+            None => self.rows.push((port, row)),
+        }
     }
 
     /// The item goes no further: `reason` is a stable word, `detail` the particulars.
     pub fn reject(&mut self, item: &Item, reason: &str, detail: impl Into<String>) {
-        let mut cells: Vec<Value> = (0..self.width).map(|at| item.get(at).clone()).collect();
-        cells.extend([reason.into(), detail.into().into()]);
-        let row = Item::new(self.heap, item.row.round, item.row.id, cells).row;
+        let row = item.continued(self.heap, self.width, &[reason.into(), detail.into().into()]);
         self.rejected.push((item.row, row));
     }
 
@@ -76,7 +93,11 @@ impl<'a> Out<'a> {
         let mut cells = vec![Value::Null; self.width];
         cells.extend([reason.into(), detail.into().into()]);
         let id = Id::of("malformed", [place.as_bytes()]);
-        self.rejected.push((Row { round: 0, id, body: id }, Item::new(self.heap, 0, id, cells).row));
+        let row = Item::new(self.heap, 0, id, cells).row;
+        match &mut self.feed {
+            Some(feed) => feed(None, row),
+            None => self.rejected.push((Row { round: 0, id, body: id }, row)),
+        }
     }
 
     /// The run cannot go on, as when a disk is full: nothing is published and the run ends with this failure.

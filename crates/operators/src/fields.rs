@@ -133,19 +133,22 @@ impl Field {
 
     /// The cell of `record`.
     pub(crate) fn read(&self, record: &Record) -> Result<Value, Flaw> {
-        let kind = &self.kind;
-        let name = self.names().find(|name| record.has(name)).unwrap_or(&self.name);
+        let kind = self.kind;
         let missing = |detail| Flaw { reason: "missing_field", detail };
-        match record.cell(name, *kind) {
+        let Some((name, found)) = self.names().find_map(|name| Some((name, record.find(name)?))) else {
+            return match (self.required, self.nullable) {
+                (true, _) => Err(missing(format!("there is no field `{}`", self.name))),
+                (false, false) => Err(missing(format!("field `{}` is empty", self.name))),
+                (false, true) => Ok(Value::Null),
+            };
+        };
+        match found.cell(kind) {
             Err(found) => Err(Flaw {
                 reason: "ill_typed",
                 detail: format!("expected {kind} in `{name}`, found {found}"),
             }),
-            Ok(None) if self.required => Err(missing(format!("there is no field `{name}`"))),
-            Ok(None | Some(Value::Null)) if !self.nullable => {
-                Err(missing(format!("field `{name}` is empty")))
-            }
-            Ok(value) => Ok(value.unwrap_or(Value::Null)),
+            Ok(Value::Null) if !self.nullable => Err(missing(format!("field `{name}` is empty"))),
+            Ok(value) => Ok(value),
         }
     }
 }
@@ -193,7 +196,7 @@ impl<'a> Reading<'a> {
             self.known = record.names();
         }
         for (seen, field) in self.seen.iter_mut().zip(&self.fields) {
-            *seen = *seen || field.names().any(|name| record.has(name));
+            *seen = *seen || !field.required || field.names().any(|name| record.find(name).is_some());
         }
     }
 

@@ -165,22 +165,29 @@ pub(crate) enum Record {
     Table(Arc<Columns>, Vec<Value>),
 }
 
-impl Record {
-    /// The cell `name` as `kind`; `None` when the record has none. In JSON, a dotted name leads into nested objects,
-    /// unless a key is written so. Errs with what was found where the type does not fit.
-    pub(crate) fn cell(&self, name: &str, kind: Type) -> Result<Option<Value>, String> {
-        let value = match self {
-            Record::Json(map) => find(map, name).map(from_json).transpose()?,
-            Record::Table(columns, cells) => columns.index(name).map(|at| cells[at].clone()),
-        };
-        value.map(|value| fit(value, kind)).transpose()
-    }
+/// A cell of a record.
+pub(crate) enum Found<'a> {
+    Json(&'a Json),
+    Value(&'a Value),
+}
 
-    /// Whether the record has a cell of this name.
-    pub(crate) fn has(&self, name: &str) -> bool {
+impl Found<'_> {
+    /// The cell as `kind`. Errs with what was found where the type does not fit.
+    pub(crate) fn cell(self, kind: Type) -> Result<Value, String> {
+        let value = match self {
+            Found::Json(json) => from_json(json)?,
+            Found::Value(value) => value.clone(),
+        };
+        fit(value, kind)
+    }
+}
+
+impl Record {
+    /// What the record has under `name`. In JSON, a dotted name leads into nested objects, unless a key is written so.
+    pub(crate) fn find(&self, name: &str) -> Option<Found<'_>> {
         match self {
-            Record::Json(map) => find(map, name).is_some(),
-            Record::Table(columns, _) => columns.index(name).is_some(),
+            Record::Json(map) => find(map, name).map(Found::Json),
+            Record::Table(columns, cells) => columns.index(name).map(|at| Found::Value(&cells[at])),
         }
     }
 

@@ -1,13 +1,16 @@
 //! Benchmarks that run `flow` and print Markdown for BENCHMARKS.md.
 
+mod incremental;
+mod memo;
 mod replay;
 mod think_prune_train;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
-pub(crate) const NAMES: [&str; 2] = ["think-prune-train", "replay"];
+pub(crate) const NAMES: [&str; 6] = ["think-prune-train", "replay", "verify", "incremental", "incremental --full", "memo"];
 
 /// Where a benchmark runs, and what.
 pub(crate) struct Place {
@@ -22,6 +25,11 @@ pub(crate) fn run(place: &Place, name: &str) -> Result<String, String> {
     match name {
         "think-prune-train" => think_prune_train::tables(place),
         "replay" => replay::table(place),
+        "verify" => verify::tables(place),
+        "incremental" => incremental::tables(place, false),
+        "incremental --full" => incremental::tables(place, true),
+        "memo" => memo::table(place),
+        "memo --open" => memo::opened(place),
         _ => Err(format!("there is no benchmark `{name}`; there are {}", NAMES.join(", "))),
     }
 }

@@ -13,7 +13,9 @@ PROGRAM is flow as it was built, target/release/flow by default.
 codegen   writes the generated files with PROGRAM: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
 bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
-          and 2 arms), replay (200,000 recorded rows)";
+          and 2 arms), replay (200,000 recorded rows), verify (the answer checker
+          beside Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000
+          recorded rows; 10,000,000 with --full)";
 
 /// A generated file and the arguments with which `flow` prints it.
 const GENERATED: [(&str, &[&str]); 2] =
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["codegen"] => codegen(&program()),
         ["codegen", program] => codegen(Path::new(program)),
         ["tidy"] => tidy::faults(&root()),
+        ["bench", name, "--full"] => bench(&format!("{name} --full"), &program()),
         ["bench", name] => bench(name, &program()),
         ["bench", name, program] => bench(name, Path::new(program)),
         _ => vec![USAGE.to_owned()],

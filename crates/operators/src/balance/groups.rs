@@ -26,7 +26,7 @@ impl Groups {
 impl KeyedOp for Groups {
     fn key(&self, item: &Item) -> Id {
         let mut cell = Vec::new();
-        encode(std::slice::from_ref(item.get(self.column)), &mut cell);
+        encode(&[item.peek(self.column)], &mut cell);
         Id::of("group", [cell.as_slice()])
     }
 

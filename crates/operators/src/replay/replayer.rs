@@ -1,8 +1,6 @@
 //! From records to draws.
 
-use std::collections::HashMap;
-
-use flow_data::{Heap, Id, Item, Value};
+use flow_data::{Heap, Id, IdMap, Item, Value};
 use flow_dataflow::{Out, Source, SourceError};
 
 use crate::fields::{Field, Flaw, Reading};
@@ -35,9 +33,19 @@ pub(super) struct Replayer {
 #[derive(Default)]
 struct Replayed {
     /// Completions by prompt.
-    n_draws: HashMap<Id, i64>,
+    n_draws: IdMap<i64>,
     /// Where each draw stands.
-    places: HashMap<Id, u64>,
+    places: IdMap<u64>,
+    /// The prompt of the record before, with its cells as they stood there: records of one prompt often follow each other.
+    last: Option<(Vec<Value>, Prompt)>,
+}
+
+/// The row of a record's prompt: its cells are kept once for all of its draws.
+#[derive(Clone)]
+struct Prompt {
+    item: Item,
+    /// The cell `parent_ids` of its draws.
+    parents: Value,
 }
 
 impl Source for Replayer {
@@ -51,7 +59,7 @@ impl Source for Replayer {
             let record = record.map_err(|detail| Flaw { reason: "malformed", detail });
             let prompt = record.and_then(|record| {
                 reading.note(&record);
-                Ok((self.prompt(heap, &record)?, record))
+                Ok((self.prompt(heap, &record, &mut replayed.last)?, record))
             });
             match prompt {
                 Ok((prompt, record)) => self.draws(&prompt, &record, at, &mut replayed, out)?,
@@ -63,37 +71,49 @@ impl Source for Replayer {
 }
 
 impl Replayer {
-    /// The record's prompt as a row of its own: its cells are kept once for all of its draws.
-    fn prompt(&self, heap: &Heap, record: &Record) -> Result<Item, Flaw> {
-        let cells = self.prompt.iter().map(|field| field.read(record));
-        let mut cells = cells.collect::<Result<Vec<Value>, Flaw>>()?;
+    /// The record's prompt; that of `last` where the cells are the same.
+    fn prompt(
+        &self,
+        heap: &Heap,
+        record: &Record,
+        last: &mut Option<(Vec<Value>, Prompt)>,
+    ) -> Result<Prompt, Flaw> {
+        let stood = self.prompt.iter().map(|field| field.read(record)).collect::<Result<Vec<Value>, Flaw>>()?;
+        if let Some((_, prompt)) = last.as_ref().filter(|(cells, _)| *cells == stood) {
+            return Ok(prompt.clone());
+        }
+        let mut cells = stood.clone();
         self.known.cut(&mut cells)?;
         if cells[0] == Value::Null {
             cells[0] = content_id(&cells[1], 0);
         }
-        Ok(Item::new(heap, 0, prompt_row(&cells[0]), cells))
+        let item = Item::new(heap, 0, prompt_row(&cells[0]), cells);
+        let parents = Value::texts([item.row.id.to_string().as_str()]);
+        let prompt = Prompt { item, parents };
+        *last = Some((stood, prompt.clone()));
+        Ok(prompt)
     }
 
     /// Emits the record's completions; those that cannot be read are rejected one by one.
     fn draws(
         &self,
-        prompt: &Item,
+        prompt: &Prompt,
         record: &Record,
         at: u64,
         replayed: &mut Replayed,
         out: &mut Out<'_>,
     ) -> Result<(), SourceError> {
         for completion in &self.completions {
-            let n_draws = replayed.n_draws.entry(prompt.row.id).or_default();
+            let n_draws = replayed.n_draws.entry(prompt.item.row.id).or_default();
             let index = *n_draws;
             *n_draws += 1;
             match self.draw(record, completion, index) {
                 Ok(draw) => {
-                    let id = draw.id(prompt);
+                    let id = draw.id(&prompt.item);
                     if let Some(first) = replayed.places.insert(id, at) {
                         return Err(self.file.duplicate(&draw.identity(), first, at));
                     }
-                    out.derive(0, prompt, 0, id, draw.cells(prompt));
+                    out.derive(0, &prompt.item, 0, id, draw.cells(prompt));
                 }
                 Err(flaw) => flaw.reject(&format!("{} `{}`", self.file.place(at), completion.text.name), out),
             }
@@ -141,8 +161,8 @@ impl Draw {
     }
 
     /// The cells of the record `draw`, of which little is known, then the further ones.
-    fn cells(self, prompt: &Item) -> Vec<Value> {
-        let parents = Value::texts([prompt.row.id.to_string().as_str()]);
+    fn cells(self, prompt: &Prompt) -> Vec<Value> {
+        let parents = prompt.parents.clone();
         let [finish_reason, n_prompt_tokens, n_tokens, logprobs, seed] = [const { Value::Null }; 5];
         let index = self.sample_index.into();
         let draw = [
