@@ -7,7 +7,7 @@ use serde_json::{Number, Value as Json};
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The cell that `json` says by itself. Errs, saying what was found, where no cell can hold it.
-pub(crate) fn from_json(json: &Json) -> Result<Value, String> {
+pub fn from_json(json: &Json) -> Result<Value, String> {
     Ok(match json {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
@@ -37,7 +37,7 @@ fn from_number(number: &Number) -> Result<Value, String> {
 }
 
 /// The cell as JSON. A float that is no number becomes null.
-pub(crate) fn to_json(value: &Value) -> Json {
+pub fn to_json(value: &Value) -> Json {
     match value {
         Value::Null => Json::Null,
         Value::Bool(value) => (*value).into(),
@@ -53,7 +53,7 @@ pub(crate) fn to_json(value: &Value) -> Json {
 ///
 /// A number fits text as it is written, and a whole number fits either type of number. A text fits an integer when its
 /// last word is one: `5`, `Level 5`.
-pub(crate) fn fit(value: Value, kind: Type) -> Result<Value, String> {
+pub fn fit(value: Value, kind: Type) -> Result<Value, String> {
     match (value, kind) {
         (Value::Int(int), Type::Text) => Ok(int.to_string().into()),
         (Value::Float(float), Type::Text) => Ok(format!("{float:?}").into()),

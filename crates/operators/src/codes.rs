@@ -44,5 +44,9 @@ mod tests {
             assert_ne!(code_of(code.right), Some(code.id));
         }
         assert_eq!(code_of(EXHAUSTED.right), None);
+        let step = |example: &str| {
+            example.replace("steps: {q: {", "").replace("}, s: {op: write, from: q, path: out}}", "")
+        };
+        assert_eq!(crate::testing::mistakes(None, &step(EXHAUSTED.wrong)).len(), 1);
     }
 }

@@ -61,6 +61,7 @@ pub(crate) struct Config {
     #[schemars(range(min = 1))]
     max_tokens: Option<u32>,
     /// Texts that end a critique and are cut from it; by default none.
+    #[schemars(inner(length(min = 1)))]
     stop: Option<Vec<String>>,
     /// Names the critic's random streams; by default the pipeline's seed.
     seed: Option<u64>,

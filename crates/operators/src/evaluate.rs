@@ -75,8 +75,9 @@ pub(crate) struct Config {
     #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
     max_tokens: u32,
-    /// Texts that end a completion and are cut from it.
+    /// Texts, none of them empty, that end a completion and are cut from it.
     #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
     stop: Vec<String>,
     /// Names the random streams and the resamples; by default the pipeline's seed.
     seed: Option<u64>,
@@ -178,7 +179,8 @@ struct Exam {
 impl EffectOp for Exam {
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         item.text(self.prompt_id).ok_or_else(|| ("no_prompt_id", "the problem has no name".to_owned()))?;
-        let prompt = item.text(self.prompt).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
+        let prompt = item.text(self.prompt).filter(|prompt| !prompt.is_empty());
+        let prompt = prompt.ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
         item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
         Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, 0, index)).collect())
     }

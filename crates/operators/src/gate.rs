@@ -159,8 +159,6 @@ mod tests {
     #[test]
     fn mistakes_are_told_together() {
         let found = mistakes(Some(&columns("score")), "op: gate, metric: accuracy, max_drop: 2");
-        assert_eq!(found.len(), 1, "{found:?}");
-        let found = mistakes(Some(&columns("score")), "op: gate, metric: accuracy");
-        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! Ports: `out`, one row per problem: the record `prompt`.
 //!
-//! Rejects: none. Asking for more distinct problems than there are ends the run.
+//! Rejects: none. Asking for more distinct problems than there are is a mistake of the pipeline.
 //!
 //! Cost: a few microseconds a problem.
 //!
@@ -38,7 +38,7 @@ use serde::Deserialize;
 use crate::random::below;
 use crate::read::prompt_row;
 use crate::{BuildError, Definition, Env, StepContext, codes};
-use problem::Problem;
+use problem::{Problem, n_texts};
 
 /// One problem in so many is held out.
 const HELD_OUT_ONE_IN: u64 = 8;
@@ -132,7 +132,8 @@ impl Definition for Generate {
     type Config = Config;
 
     fn shape(config: &Config, _: &[Input<'_>]) -> Result<Shape, Vec<Mistake>> {
-        config.levels.weights().map_err(|mistake| vec![mistake])?;
+        let levels = config.levels.weights().map_err(|mistake| vec![mistake])?;
+        refuse_too_many(config.n, &levels, config.split).map_err(|mistake| vec![mistake])?;
         Ok(Shape::new(kind("prompt").columns().clone()))
     }
 
@@ -142,6 +143,28 @@ impl Definition for Generate {
         let seed = config.seed.unwrap_or(step.plan.seed);
         Ok(Body::Source(Arc::new(Generator { n: config.n, levels, seed, split: config.split })))
     }
+}
+
+/// Errs where a level is asked for clearly more problems than it has. How many of them the split has is known to
+/// within chance: the last few are found out by making them.
+fn refuse_too_many(n: u64, levels: &[(u32, usize)], split: Split) -> Result<(), Mistake> {
+    let total: usize = levels.iter().map(|(_, weight)| weight).sum();
+    let share = match split {
+        Split::Train => 1.0 - 1.0 / HELD_OUT_ONE_IN as f64,
+        Split::HeldOut => 1.0 / HELD_OUT_ONE_IN as f64,
+    };
+    for (level, weight) in levels {
+        let wanted = n as f64 * (*weight as f64 / total as f64);
+        let there_are = share * n_texts(*level, (wanted / share).ceil() as u64) as f64;
+        if wanted > 1.02 * there_are + 1000.0 {
+            let message = format!(
+                "expected at most about {there_are:.0} problems of level {level} in this split, found {wanted:.0} asked for"
+            );
+            let mistake = Mistake { code: &codes::EXHAUSTED, ..Mistake::new("n", message) };
+            return Err(mistake.with_help("ask for fewer problems, or for higher levels, which have more"));
+        }
+    }
+    Ok(())
 }
 
 struct Generator {
@@ -255,6 +278,18 @@ mod tests {
                 row["prompt"].as_str().is_some_and(|prompt| prompt.ends_with(".\n") && prompt.len() < 120)
             );
         }
+    }
+
+    #[test]
+    fn more_problems_than_there_are_is_told_at_once() {
+        let most = "op: generate, n: 100000000, levels: [1, 6]";
+        let found = mistakes(None, most);
+        assert!(found.len() == 1 && found[0].contains("problems of level 1 in this split"), "{found:?}");
+        assert!(mistakes(None, "op: generate, n: 100000000, levels: [6]").is_empty());
+        // So close to all there are that only making them tells.
+        let held_out = "op: generate, n: 160000, levels: [1], split: held_out";
+        assert!(mistakes(None, held_out).is_empty());
+        assert!(!mistakes(None, &held_out.replace("160000", "175000")).is_empty());
     }
 
     #[test]

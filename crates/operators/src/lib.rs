@@ -4,7 +4,7 @@
 //! weakest kind of stage that can do it; then its line in the catalog below.
 
 mod assemble;
-mod cells;
+pub mod cells;
 pub mod codes;
 mod defaults;
 mod drawer;
@@ -25,6 +25,7 @@ mod text;
 pub use assemble::{assemble, feeds};
 pub use env::{BuildError, CheckpointError, Env, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
+pub use text::chain;
 pub use train::destination;
 pub use write::{Publication, publication};
 

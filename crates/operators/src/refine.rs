@@ -61,8 +61,9 @@ pub(crate) struct Config {
     #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
     max_tokens: u32,
-    /// Texts that end a completion and are cut from it.
+    /// Texts, none of them empty, that end a completion and are cut from it.
     #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
     stop: Vec<String>,
     /// Names the random streams; by default the pipeline's seed.
     seed: Option<u64>,

@@ -6,7 +6,7 @@
 //!
 //! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`.
 //!
-//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is empty). A
+//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is null or empty text). A
 //! model whose scores are not finite numbers ends the run.
 //!
 //! Cost: one model call per draw, memoised by model, prompt, settings and stream.
@@ -57,8 +57,9 @@ pub(crate) struct Config {
     #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
     max_tokens: u32,
-    /// Texts that end a completion and are cut from it.
+    /// Texts, none of them empty, that end a completion and are cut from it.
     #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
     stop: Vec<String>,
     /// Names the random streams; by default the pipeline's seed.
     seed: Option<u64>,
@@ -89,9 +90,39 @@ impl Definition for Sample {
         let draws = Draws::new(env, params, config.seed.unwrap_or(step.plan.seed));
         let prompt = step.column(&config.prompt);
         let prompt = move |item: &Item| {
-            item.text(prompt).map(str::to_owned).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))
+            let text = item.text(prompt).filter(|text| !text.is_empty()).map(str::to_owned);
+            text.ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))
         };
         let drawer = Drawer { draws, n: config.n, prompt: Box::new(prompt) };
         Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{columns, mistakes, run_answered};
+
+    #[test]
+    fn an_empty_prompt_is_rejected() {
+        let rows = [json!({"prompt": "1+1="}), json!({"prompt": ""}), json!({"prompt_id": "c"})];
+        let ports = run_answered(&columns("prompt"), &rows, "op: sample, model: critic, n: 2", "2");
+        assert_eq!(ports["out"].len(), 2);
+        let reasons: Vec<_> = ports["rejected"].iter().map(|row| &row["reason"]).collect();
+        assert_eq!(reasons, ["no_prompt", "no_prompt"]);
+    }
+
+    #[test]
+    fn an_empty_stop_text_is_a_mistake_wherever_models_write() {
+        for op in [
+            "sample, model: critic",
+            "evaluate, model: critic",
+            "refine, model: critic, template: x",
+            "critique, by: model, model: critic, template: x",
+        ] {
+            let found = mistakes(Some(&columns("prompt draw")), &format!("op: {op}, stop: [a, \"\"]"));
+            assert!(found.len() == 1 && found[0].contains("text of at least 1 character"), "{op}: {found:?}");
+        }
     }
 }

@@ -1,9 +1,9 @@
-//! Small words shared by operators.
+//! Small words shared by operators and those who run them.
 
 use std::error::Error;
 
 /// An error and all its sources in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -46,7 +46,7 @@ impl Definition for Train {
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        if inputs[0].columns.get("part").is_none() {
+        if inputs[0].column("from", "part").is_err() {
             let problem = Problem::new("from", format!("expected the parts of a `write` step, `{}` has none", inputs[0].reference));
             return Err(vec![problem.with_help("put a `write` step before `train`")]);
         }
