@@ -27,7 +27,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lists = arguments.next().is_some();
     let mut files: Vec<_> = Path::new(&folder).read_dir()?.collect::<Result<Vec<_>, _>>()?;
     files.sort_by_key(std::fs::DirEntry::file_name);
-    println!("{:28} {:>6} {:>7} {:>7} {:>7} {:>8} {:>9}", "suite", "rows", "agree", "accepts", "rejects", "unknown", "us/row");
+    println!(
+        "{:28} {:>6} {:>7} {:>7} {:>7} {:>8} {:>9}",
+        "suite", "rows", "agree", "accepts", "rejects", "unknown", "us/row"
+    );
     for file in files {
         let name = file.file_name().to_string_lossy().into_owned();
         if name.starts_with('_') || !name.ends_with(".jsonl") {
@@ -41,7 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let Tally { rows, agree, false_accepts, false_rejects, unknown, time } = tally;
             let each = time.as_secs_f64() * 1e6 / rows as f64;
             let name = name.trim_end_matches(".jsonl");
-            println!("{name:28} {rows:>6} {agree:>7} {false_accepts:>7} {false_rejects:>7} {unknown:>8} {each:>9.1}");
+            println!(
+                "{name:28} {rows:>6} {agree:>7} {false_accepts:>7} {false_rejects:>7} {unknown:>8} {each:>9.1}"
+            );
         }
     }
     Ok(())
@@ -83,7 +88,10 @@ fn add(tally: &mut Tally, row: &Value, lists: bool) {
         let (id, gold) = (row["id"].as_str().unwrap_or_default(), golds.join(" | "));
         let tail: String = given.chars().rev().take(90).collect::<Vec<_>>().into_iter().rev().collect();
         let micros = time.as_micros();
-        println!("  {id} expected {expected}, {} by {} in {micros} us: {gold:?} and {tail:?}: {}", verdict.outcome, verdict.method, verdict.witness);
+        println!(
+            "  {id} expected {expected}, {} by {} in {micros} us: {gold:?} and {tail:?}: {}",
+            verdict.outcome, verdict.method, verdict.witness
+        );
     }
 }
 

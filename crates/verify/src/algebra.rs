@@ -23,6 +23,9 @@ use crate::poly::{Exponent, Monomial, Poly};
 /// Most terms of a polynomial.
 const MAX_TERMS: usize = 400;
 
+/// Longest coefficients that are multiplied, in bits.
+const MAX_BITS: u64 = 1 << 16;
+
 /// Largest power of a sum that is multiplied out.
 const MAX_POWER: i64 = 60;
 
@@ -121,7 +124,8 @@ impl<'a> Algebra<'a> {
             );
             let least = over.least_exponent(id);
             if has_law && least.is_negative() {
-                over = self.multiply(&over, &Poly::term(Monomial::generator(id, -least), BigRational::one()))?;
+                over =
+                    self.multiply(&over, &Poly::term(Monomial::generator(id, -least), BigRational::one()))?;
             }
         }
         Some(over.is_zero())
@@ -167,7 +171,8 @@ impl<'a> Algebra<'a> {
 
     /// The coefficients of one symbol in a polynomial that is linear in it: `a` and `b` of `a x + b`.
     pub(crate) fn linear_in(&mut self, name: &str, poly: &Quotient) -> Option<(Quotient, Quotient)> {
-        let id = self.generators.iter().position(|known| matches!(known, Generator::Symbol(n) if n == name))?;
+        let id =
+            self.generators.iter().position(|known| matches!(known, Generator::Symbol(n) if n == name))?;
         let over = self.without_negative_powers(&poly.over)?;
         let is_linear = !over.least_exponent(id).is_negative() && over.greatest_exponent(id).is_one();
         let mentions = |known: &Generator| self.mentions(known, id);
@@ -193,14 +198,17 @@ impl<'a> Algebra<'a> {
     /// Whether a generator is made of the one numbered `id`.
     fn mentions(&self, generator: &Generator, id: usize) -> bool {
         let in_poly = |poly: &Poly| {
-            (0..self.generators.len())
-                .any(|other| poly.contains(other) && (other == id || self.mentions(&self.generators[other], id)))
+            (0..self.generators.len()).any(|other| {
+                poly.contains(other) && (other == id || self.mentions(&self.generators[other], id))
+            })
         };
         let in_quotient = |quotient: &Quotient| in_poly(&quotient.over) || in_poly(&quotient.under);
         match generator {
             Generator::Base(poly) => in_poly(poly),
             Generator::Power(a, b) => in_quotient(a) || in_quotient(b),
-            Generator::Call(_, arguments) | Generator::Apply(_, arguments) => arguments.iter().any(in_quotient),
+            Generator::Call(_, arguments) | Generator::Apply(_, arguments) => {
+                arguments.iter().any(in_quotient)
+            }
             _ => false,
         }
     }
@@ -234,15 +242,20 @@ impl<'a> Algebra<'a> {
         if b.is_one() {
             return Some(a.clone());
         }
-        let steps = a.len() as u64 * b.len() as u64 * 8;
-        self.budget.spend(steps * (1 + (a.bits() + b.bits()) / 256))?;
+        let (x, y) = (a.bits(), b.bits());
+        if x + y > MAX_BITS {
+            return None;
+        }
+        // Fractions are brought to lowest terms after every step, which costs most of it.
+        let reduction = if a.is_whole() && b.is_whole() { 0 } else { 30 + (x + y) * 3 / 2 };
+        self.budget.spend(a.len() as u64 * b.len() as u64 * (12 + reduction + (x / 64) * (y / 64) / 16))?;
         let mut product = Poly::default();
         for (left, x) in a.terms() {
             for (right, y) in b.terms() {
                 let monomial = left.times(right)?;
                 match self.reducible(&monomial) {
-                    None => product.add_term(monomial, x * y),
-                    Some(id) => product.add(&self.reduced(monomial, x * y, id)?),
+                    None => product.add_term(monomial, exact::product(x, y)),
+                    Some(id) => product.add(&self.reduced(monomial, exact::product(x, y), id)?),
                 }
                 if product.len() > MAX_TERMS {
                     return None;
@@ -261,7 +274,11 @@ impl<'a> Algebra<'a> {
             Generator::Call(Function::Sin | Function::Abs, _) => *exponent >= Exponent::from(2),
             _ => false,
         };
-        monomial.factors().iter().find(|(id, exponent)| applies(&self.generators[*id], exponent)).map(|(id, _)| *id)
+        monomial
+            .factors()
+            .iter()
+            .find(|(id, exponent)| applies(&self.generators[*id], exponent))
+            .map(|(id, _)| *id)
     }
 
     /// `coefficient * monomial` after the law of the generator `id`, and any further ones.
@@ -341,8 +358,12 @@ impl<'a> Algebra<'a> {
 
     fn same(&mut self, a: &Generator, b: &Generator) -> Option<bool> {
         match (a, b) {
-            (Generator::Call(f, x), Generator::Call(g, y)) if f == g && x.len() == y.len() => self.all_equal(x, y),
-            (Generator::Apply(f, x), Generator::Apply(g, y)) if f == g && x.len() == y.len() => self.all_equal(x, y),
+            (Generator::Call(f, x), Generator::Call(g, y)) if f == g && x.len() == y.len() => {
+                self.all_equal(x, y)
+            }
+            (Generator::Apply(f, x), Generator::Apply(g, y)) if f == g && x.len() == y.len() => {
+                self.all_equal(x, y)
+            }
             (Generator::Power(a, x), Generator::Power(b, y)) => Some(self.equal(a, b)? && self.equal(x, y)?),
             _ => Some(false),
         }

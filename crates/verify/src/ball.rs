@@ -38,7 +38,11 @@ impl Ball {
     /// A rational to `bits` bits.
     pub(crate) fn rational(value: &BigRational, bits: u32) -> Option<Ball> {
         let over = Ball::from(value.numer().clone());
-        if value.denom().is_one() { Some(over) } else { over.divided(&Ball::from(value.denom().clone()), bits) }
+        if value.denom().is_one() {
+            Some(over)
+        } else {
+            over.divided(&Ball::from(value.denom().clone()), bits)
+        }
     }
 
     /// Whether it is zero, exactly.
@@ -98,7 +102,10 @@ impl Ball {
             return Some(Ball { radius: radius.plus(Radius::above(&low.mid, low.exponent)), ..high.clone() });
         }
         if low_top - high_top > i64::from(bits) + 8 && shift > 4 * i64::from(bits) {
-            return Some(Ball { radius: radius.plus(Radius::above(&high.mid, high.exponent)), ..low.clone() });
+            return Some(Ball {
+                radius: radius.plus(Radius::above(&high.mid, high.exponent)),
+                ..low.clone()
+            });
         }
         let shift = u64::try_from(shift).ok().filter(|shift| *shift < 1 << 22)?;
         let mid = (&high.mid << shift) + &low.mid;

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-/// Steps a comparison may take: about as many word operations of arithmetic as take a few milliseconds.
-const STEPS: u64 = 1_500_000;
+/// Steps a comparison may take, of about 20 nanoseconds each: a few milliseconds in all.
+const STEPS: u64 = 300_000;
 
 /// What is left to spend.
 #[derive(Debug)]
@@ -23,9 +23,14 @@ impl Budget {
         left.map(|_| ())
     }
 
-    /// Takes what a product of numbers of `bits` bits costs.
-    pub(crate) fn spend_bits(&self, bits: u64) -> Option<()> {
+    /// Takes what `count` operations on numbers of `bits` bits cost.
+    pub(crate) fn spend_operations(&self, count: u64, bits: u64) -> Option<()> {
         let words = bits / 64 + 1;
-        self.spend(4 + words * words.min(64) / 8)
+        self.spend(count.saturating_mul(5 + words * words / 20))
+    }
+
+    /// Takes what the sum of a series to `bits` bits costs.
+    pub(crate) fn spend_series(&self, bits: u32) -> Option<()> {
+        self.spend_operations(u64::from(bits) / 8, u64::from(bits))
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Point<'a> {
 impl Point<'_> {
     /// The value of `expr` here.
     pub(crate) fn value(&self, expr: &Expr) -> Option<Complex> {
-        self.budget.spend_bits(u64::from(self.bits))?;
+        self.budget.spend_operations(1, u64::from(self.bits))?;
         match expr {
             Expr::Number(number) => Some(Ball::rational(&number.value, self.bits)?.into()),
             Expr::Symbol(name) => self.variable(name),
@@ -47,7 +47,9 @@ impl Point<'_> {
             }
             Expr::Product(factors) => {
                 let start = Complex::from(Ball::integer(1));
-                factors.iter().try_fold(start, |product, factor| product.times(&self.value(factor)?, self.bits))
+                factors
+                    .iter()
+                    .try_fold(start, |product, factor| product.times(&self.value(factor)?, self.bits))
             }
             Expr::Percent(inner) => {
                 self.value(inner)?.times(&Ball::integer(100).into_inverse(self.bits)?, self.bits)
@@ -96,11 +98,13 @@ impl Point<'_> {
         if let Some(exponent) = exponent.as_rational() {
             return self.rational_power(&self.value(base)?, exponent);
         }
+        self.budget.spend_series(self.bits)?;
         if *base == Expr::Constant(Constant::E) {
             return self.value(exponent)?.exp(self.bits);
         }
         let (base, exponent) = (self.value(base)?, self.value(exponent)?);
-        if !self.is_complex && !(base.is_real() && base.re.sign()? == Ordering::Greater && exponent.is_real()) {
+        if !self.is_complex && !(base.is_real() && base.re.sign()? == Ordering::Greater && exponent.is_real())
+        {
             return None;
         }
         exponent.times(&base.ln(self.bits)?, self.bits)?.exp(self.bits)
@@ -118,13 +122,15 @@ impl Point<'_> {
             _ if self.is_complex => return self.principal_power(base, exponent),
             _ => return None,
         };
-        let Some(power) = over.abs().to_u64() else { return None };
-        self.budget.spend_bits(u64::from(self.bits) * 8)?;
+        let power = over.abs().to_u64()?;
+        let squarings = u64::from(u64::BITS - power.leading_zeros());
+        self.budget.spend_operations(squarings * 2, u64::from(self.bits))?;
         let value = root.power(power, self.bits)?;
         if over.is_negative() { value.inverse(self.bits) } else { Some(value) }
     }
 
     fn real_root(&self, base: &Ball, index: i64) -> Option<Complex> {
+        self.budget.spend_operations(8, u64::from(self.bits) * index.unsigned_abs())?;
         let index = u32::try_from(index).ok()?;
         match (base.sign()?, index % 2) {
             (Ordering::Less, 1) => Some(base.negated().root(index, self.bits)?.negated().into()),
@@ -139,7 +145,7 @@ impl Point<'_> {
     }
 
     fn call(&self, function: Function, arguments: &[Expr]) -> Option<Complex> {
-        self.budget.spend_bits(u64::from(self.bits) * 16)?;
+        self.budget.spend_series(self.bits)?;
         match (function, arguments) {
             (Function::Abs, [argument]) => Some(self.value(argument)?.magnitude(self.bits)?.into()),
             (Function::Log, [argument, base]) => {
@@ -181,7 +187,7 @@ impl Point<'_> {
         let (n, k) = (self.value(n)?, self.small_whole(k)?);
         let mut product = Complex::from(Ball::integer(1));
         for i in 0..i64::try_from(k).ok().filter(|k| *k <= 500)? {
-            self.budget.spend_bits(u64::from(self.bits) * 2)?;
+            self.budget.spend_operations(3, u64::from(self.bits))?;
             let factor = n.minus(&Ball::integer(i).into(), self.bits)?;
             let divided = factor.times(&Ball::integer(i + 1).into_inverse(self.bits)?, self.bits)?;
             product = product.times(&divided, self.bits)?;

@@ -20,7 +20,7 @@ pub(crate) fn factorial(n: u64, budget: &Budget) -> Option<BigInt> {
     if n > MAX_FACTORIAL {
         return None;
     }
-    budget.spend(n * (1 + n / 32))?;
+    budget.spend(n * (1 + n / 64) / 8)?;
     let mut product = BigInt::one();
     // Machine words are filled before they meet the large number.
     let mut word = 1_u64;
@@ -45,7 +45,7 @@ pub(crate) fn binomial(n: u64, k: u64, budget: &Budget) -> Option<BigInt> {
     if k > 2000 || n > 1_000_000 {
         return None;
     }
-    budget.spend(k * (1 + k / 16))?;
+    budget.spend(k * (5 + k / 64))?;
     Some((0..k).fold(BigInt::one(), |product, i| product * (n - i) / (i + 1)))
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn power(base: &BigRational, exponent: i64, budget: &Budget) -> Optio
         return None;
     }
     let exponent_32 = u32::try_from(if is_unit { magnitude % 2 } else { magnitude }).ok()?;
-    budget.spend_bits(bits * u64::from(exponent_32))?;
+    budget.spend_operations(2, bits * u64::from(exponent_32))?;
     let power = num_traits::Pow::pow(base, exponent_32);
     Some(if exponent < 0 { power.recip() } else { power })
 }
@@ -71,7 +71,7 @@ pub(crate) fn power(base: &BigRational, exponent: i64, budget: &Budget) -> Optio
 pub(crate) fn prime_factors(n: &BigInt, budget: &Budget) -> Option<Vec<(BigInt, i64)>> {
     let mut factors = Vec::new();
     let mut rest = n.clone();
-    budget.spend_bits(n.bits() * 16)?;
+    budget.spend_operations(MAX_PRIME / 20, n.bits().min(1 << 12))?;
     let trial = if n.bits() > 4096 { 100 } else { MAX_PRIME };
     let mut prime = 2_u64;
     while prime <= trial && rest > BigInt::one() {
@@ -106,6 +106,30 @@ fn perfect_power(n: BigInt) -> (BigInt, i64) {
         }
     }
     (n, 1)
+}
+
+/// The product; without a search for common factors where both are whole.
+pub(crate) fn product(a: &BigRational, b: &BigRational) -> BigRational {
+    if a.is_integer() && b.is_integer() {
+        return BigRational::from_integer(a.numer() * b.numer());
+    }
+    let reduced = |x: &BigInt, y: &BigInt| {
+        let common = if y.is_one() { BigInt::one() } else { greatest_common_divisor(x, y) };
+        if common.is_one() { (x.clone(), y.clone()) } else { (x / &common, y / common) }
+    };
+    let (over, under) = (reduced(a.numer(), b.denom()), reduced(b.numer(), a.denom()));
+    BigRational::new_raw(over.0 * under.0, under.1 * over.1)
+}
+
+/// The sum; without a search for common factors where both are whole.
+pub(crate) fn sum(a: &BigRational, b: &BigRational) -> BigRational {
+    if a.is_integer() && b.is_integer() {
+        return BigRational::from_integer(a.numer() + b.numer());
+    }
+    let over = a.numer() * b.denom() + b.numer() * a.denom();
+    let under = a.denom() * b.denom();
+    let common = greatest_common_divisor(&over, &under);
+    BigRational::new_raw(over / &common, under / common)
 }
 
 /// The greatest common divisor of whole numbers, not negative.

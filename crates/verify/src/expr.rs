@@ -202,7 +202,9 @@ impl Expr {
 
     pub(crate) fn over(self, under: Expr) -> Expr {
         match (&self, &under) {
-            (Expr::Number(a), Expr::Number(b)) if !b.value.is_zero() && a.digits.is_none() && b.digits.is_none() => {
+            (Expr::Number(a), Expr::Number(b))
+                if !b.value.is_zero() && a.digits.is_none() && b.digits.is_none() =>
+            {
                 Expr::rational(&a.value / &b.value)
             }
             _ => self.times(under.power(Expr::integer(-1))),
@@ -230,7 +232,9 @@ impl Expr {
     }
 
     pub(crate) fn as_small_integer(&self) -> Option<i64> {
-        self.as_rational().filter(|value| value.is_integer()).and_then(|value| i64::try_from(value.numer()).ok())
+        self.as_rational()
+            .filter(|value| value.is_integer())
+            .and_then(|value| i64::try_from(value.numer()).ok())
     }
 
     /// The expressions directly inside.
@@ -255,9 +259,13 @@ impl Expr {
 
     /// The same expression with `change` made to every expression directly inside.
     pub(crate) fn map(&self, change: &mut impl FnMut(&Expr) -> Expr) -> Expr {
-        let all = |items: &[Expr], change: &mut dyn FnMut(&Expr) -> Expr| items.iter().map(change).collect::<Vec<_>>();
+        let all = |items: &[Expr], change: &mut dyn FnMut(&Expr) -> Expr| {
+            items.iter().map(change).collect::<Vec<_>>()
+        };
         match self {
-            Expr::Number(_) | Expr::Symbol(_) | Expr::Constant(_) | Expr::Unit(_) | Expr::Reals => self.clone(),
+            Expr::Number(_) | Expr::Symbol(_) | Expr::Constant(_) | Expr::Unit(_) | Expr::Reals => {
+                self.clone()
+            }
             Expr::Sum(items) => Expr::Sum(all(items, change)),
             Expr::Product(items) => Expr::Product(all(items, change)),
             Expr::Power(a, b) => Expr::Power(Box::new(change(a)), Box::new(change(b))),

@@ -26,7 +26,15 @@ const MAX_ITEMS: u32 = 1500;
 ///
 /// `letters_are_units` reads the `m` of `5 m` as a metre.
 pub(crate) fn parse(text: &str, letters_are_units: bool) -> Option<Expr> {
-    let mut parser = Parser { rest: text, depth: 0, items: 0, bars: 0, brackets: 0, letters_are_units, has_thousands: false };
+    let mut parser = Parser {
+        rest: text,
+        depth: 0,
+        items: 0,
+        bars: 0,
+        brackets: 0,
+        letters_are_units,
+        has_thousands: false,
+    };
     let expr = parser.list()?;
     parser.skip_spaces();
     parser.rest.is_empty().then_some(expr)
@@ -110,12 +118,15 @@ impl<'a> Parser<'a> {
             found = Some(Joint::Comma);
         }
         self.skip_spaces();
-        for (word, joint) in [("and", Joint::And), ("or", Joint::Or), ("∧", Joint::And), ("∨", Joint::Or)] {
+        for (word, joint) in [("and", Joint::And), ("or", Joint::Or), ("∧", Joint::And), ("∨", Joint::Or)]
+        {
             if self.take_word(word) || self.take_marked(word) {
                 return Some(joint);
             }
         }
-        for (name, joint) in [("land", Joint::And), ("wedge", Joint::And), ("lor", Joint::Or), ("vee", Joint::Or)] {
+        for (name, joint) in
+            [("land", Joint::And), ("wedge", Joint::And), ("lor", Joint::Or), ("vee", Joint::Or)]
+        {
             if self.take_command(name) {
                 return Some(joint);
             }
@@ -149,7 +160,11 @@ impl<'a> Parser<'a> {
         let mut parts = vec![self.ratio()?];
         loop {
             self.skip_spaces();
-            if self.take("∪") || self.take_command("cup") || self.take_command("bigcup") || self.take_word("U") {
+            if self.take("∪")
+                || self.take_command("cup")
+                || self.take_command("bigcup")
+                || self.take_word("U")
+            {
                 parts.push(self.ratio()?);
             } else if self.take_command("setminus") || self.take_command("backslash") || self.take("∖") {
                 let without = self.ratio()?;

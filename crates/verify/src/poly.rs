@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 use num_rational::{BigRational, Ratio};
 use num_traits::{One, Signed, Zero};
 
-use crate::exact::greatest_common_divisor;
+use crate::exact::{greatest_common_divisor, product, sum};
 
 /// An exponent of a generator.
 pub(crate) type Exponent = Ratio<i64>;
@@ -141,7 +141,8 @@ impl Poly {
                 entry.insert(coefficient);
             }
             std::collections::btree_map::Entry::Occupied(mut entry) => {
-                *entry.get_mut() += coefficient;
+                let sum = sum(entry.get(), &coefficient);
+                *entry.get_mut() = sum;
                 if entry.get().is_zero() {
                     entry.remove();
                 }
@@ -160,7 +161,13 @@ impl Poly {
     }
 
     pub(crate) fn scaled(&self, factor: &BigRational) -> Poly {
-        Poly { terms: self.terms.iter().map(|(monomial, value)| (monomial.clone(), value * factor)).collect() }
+        Poly {
+            terms: self
+                .terms
+                .iter()
+                .map(|(monomial, value)| (monomial.clone(), product(value, factor)))
+                .collect(),
+        }
     }
 
     /// The positive rational whose quotient has whole coefficients without a common divisor.
@@ -178,6 +185,11 @@ impl Poly {
     /// The coefficient of its first term in the order of monomials.
     pub(crate) fn leading(&self) -> Option<&BigRational> {
         self.terms.values().next_back()
+    }
+
+    /// Whether every coefficient is a whole number.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.terms.values().all(BigRational::is_integer)
     }
 
     /// The bits of its longest coefficient.
@@ -205,8 +217,9 @@ impl Poly {
         if self.len() != other.len() || self.is_zero() {
             return None;
         }
-        let factor = other.leading()? / self.leading()?;
-        let is_multiple = self.terms.iter().zip(&other.terms).all(|((a, x), (b, y))| a == b && x * &factor == *y);
+        let factor = product(other.leading()?, &self.leading()?.recip());
+        let is_multiple =
+            self.terms.iter().zip(&other.terms).all(|((a, x), (b, y))| a == b && product(x, &factor) == *y);
         is_multiple.then_some(factor)
     }
 

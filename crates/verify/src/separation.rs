@@ -64,17 +64,20 @@ impl Field<'_> {
                 Some(Sizes { under: inner.under + 7.0, ..inner })
             }
             Expr::Sum(terms) => {
-                let mut sizes = terms.iter().map(|term| self.sizes(term)).collect::<Option<Vec<_>>>()?.into_iter();
+                let mut sizes =
+                    terms.iter().map(|term| self.sizes(term)).collect::<Option<Vec<_>>>()?.into_iter();
                 let first = sizes.next()?;
                 Some(sizes.fold(first, |a, b| Sizes {
                     over: (a.over + b.under).max(a.under + b.over) + 1.0,
                     under: a.under + b.under,
                 }))
             }
-            Expr::Product(factors) => factors.iter().try_fold(Sizes { over: 0.0, under: 0.0 }, |a, factor| {
-                let b = self.sizes(factor)?;
-                Some(Sizes { over: a.over + b.over, under: a.under + b.under })
-            }),
+            Expr::Product(factors) => {
+                factors.iter().try_fold(Sizes { over: 0.0, under: 0.0 }, |a, factor| {
+                    let b = self.sizes(factor)?;
+                    Some(Sizes { over: a.over + b.over, under: a.under + b.under })
+                })
+            }
             Expr::Power(base, exponent) => self.power(base, exponent.as_rational()?),
             Expr::Call(Function::Abs, arguments) => {
                 let [argument] = arguments.as_slice() else { return None };

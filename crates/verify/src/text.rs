@@ -4,13 +4,17 @@ use crate::compare::Outcome;
 use crate::judge::Decision;
 use crate::normal::text_key;
 use crate::options::Options;
+use crate::quantity::Quantity;
+use crate::unit::says_something_about_the_number;
 
 /// Words of which an answer is one or the other.
 const OPPOSITES: &[&[&str]] = &[&["yes", "no"], &["true", "false"], &["odd", "even"]];
 
 /// Words of letters that are mathematics all the same.
-const MATHEMATICAL: &[&str] =
-    &["sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "infinity", "inf", "alpha", "beta", "theta", "gamma", "lambda"];
+const MATHEMATICAL: &[&str] = &[
+    "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "pi", "infinity", "inf", "alpha",
+    "beta", "theta", "gamma", "lambda",
+];
 
 /// The verdict on two normalised answers as text; none when mathematics has to decide.
 pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Decision> {
@@ -18,7 +22,9 @@ pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Dec
         return Some(decision);
     }
     let (a, b) = (text_key(gold), text_key(answer));
-    if a == b {
+    // `1, 200` is not `1,200`, though they differ in a space only.
+    let is_one_number = Quantity::parse(gold).is_some() != Quantity::parse(answer).is_some();
+    if a == b && !is_one_number {
         return Some(Decision::new(Outcome::Equal, "text"));
     }
     let lettered = |key: &str| letter(key).or_else(|| leading_letter(key));
@@ -28,12 +34,13 @@ pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Dec
         let outcome = if x == y { Outcome::Equal } else { Outcome::Different };
         return Some(Decision::new(outcome, "choice"));
     }
-    let in_words = (is_words(&a), is_words(&b));
+    let in_words = (is_words(&a) || is_in_words(gold), is_words(&b) || is_in_words(answer));
     if in_words == (false, false) {
         return None;
     }
     let (a, b) = (a.to_lowercase(), b.to_lowercase());
-    let is_opposite = OPPOSITES.iter().any(|words| words.contains(&a.as_str()) && words.contains(&b.as_str()));
+    let is_opposite =
+        OPPOSITES.iter().any(|words| words.contains(&a.as_str()) && words.contains(&b.as_str()));
     let outcome = match () {
         () if a == b => Outcome::Equal,
         () if is_opposite || are_other_words(&a, &b) => Outcome::Different,
@@ -64,7 +71,8 @@ fn choices(gold: &str, answer: &str, choices: &[String]) -> Option<Decision> {
 fn choice(text: &str, choices: &[String]) -> Option<usize> {
     let key = text_key(text);
     let lower = key.to_lowercase();
-    let by_text = choices.iter().position(|choice| text_key(&crate::normal::normalise(choice)).to_lowercase() == lower);
+    let by_text =
+        choices.iter().position(|choice| text_key(&crate::normal::normalise(choice)).to_lowercase() == lower);
     let by_letter = || {
         let letter = letter(&key).or_else(|| leading_letter(&key))?;
         Some(usize::from(letter.to_ascii_uppercase() as u8 - b'A')).filter(|index| *index < choices.len())
@@ -92,9 +100,28 @@ fn leading_letter(key: &str) -> Option<char> {
 /// Whether a text is words rather than mathematics: letters only, one word of three or more.
 fn is_words(key: &str) -> bool {
     let is_plain = key.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '\'' | '-' | ',' | '.'));
-    let is_mathematical =
-        key.split(' ').any(|word| MATHEMATICAL.iter().any(|known| word.starts_with(known)) && word.len() <= 8);
+    let is_mathematical = key.split(' ').any(|word| is_mathematical(word) && word.len() <= 8);
     is_plain && !is_mathematical && key.split(' ').any(|word| word.chars().count() >= 3)
+}
+
+/// Whether a text is a sentence, or has a word in it that changes what its number says: `3 or more`.
+fn is_in_words(normal: &str) -> bool {
+    let mut words = normal.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() >= 3);
+    is_prose(normal) || words.any(|word| says_something_about_the_number(word) && !is_mathematical(word))
+}
+
+fn is_mathematical(word: &str) -> bool {
+    matches!(word, "and" | "or") || MATHEMATICAL.iter().any(|known| word.starts_with(known))
+}
+
+fn is_prose(normal: &str) -> bool {
+    let is_word = |word: &&str| {
+        let word = word.trim_end_matches([',', '.', ';', ':']);
+        word.len() >= 2
+            && word.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && word.bytes().any(|byte| !byte.is_ascii_uppercase())
+    };
+    normal.split_whitespace().filter(is_word).filter(|word| !is_mathematical(word)).count() >= 3
 }
 
 /// Whether a text is a number and a letter that may be a unit: `5 m`, `3.6 km/h`.
@@ -102,7 +129,7 @@ pub(crate) fn ends_in_letter_unit(text: &str) -> bool {
     let starts_with_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.');
     let mut words = text.split(' ');
     let last = words.next_back().unwrap_or_default();
-    let first = last.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    let first = last.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ','));
     starts_with_number && first.starts_with(|c: char| c.is_ascii_alphabetic()) && first.len() <= 5
 }
 

@@ -69,6 +69,15 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("box", &["box", "boxes"]),
 ];
 
+/// Letters that are units where they can be nothing else.
+const LETTERS: &[(&str, &str)] =
+    &[("m", "metre"), ("g", "gram"), ("s", "second"), ("h", "hour"), ("L", "litre"), ("l", "litre")];
+
+/// The unit that a letter stands for where it can be nothing else, as inside `\text{}`.
+pub(crate) fn of_letter(letter: &str) -> Option<&'static str> {
+    LETTERS.iter().find(|(known, _)| *known == letter).map(|(_, name)| *name)
+}
+
 /// Units that are exact multiples of another: the base unit of their kind, and how many of it.
 const MEASURES: &[(&str, &str, i64, i64)] = &[
     ("millimetre", "metre", 1, 1000),
@@ -277,7 +286,7 @@ fn marked(inner: &str) -> Option<String> {
     if text.is_empty() || !words.all(|word| is_letters(word) && !says_number(word)) {
         return None;
     }
-    let name = known(text).unwrap_or(text);
+    let name = known(text).or_else(|| of_letter(text)).unwrap_or(text);
     match power.trim() {
         "" => Some(name.to_owned()),
         "^2" | "^{2}" | "^3" | "^{3}" => Some(format!("{name}^{}", power.replace(['{', '}', '^', ' '], ""))),

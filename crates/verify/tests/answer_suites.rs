@@ -8,10 +8,21 @@ use serde_json::Value;
 
 /// Rows that a suite calls different and this crate equal, and why this crate stays with it.
 const POLICY: &[(&str, &str)] = &[
+    ("glm_v/0036", "the suite wants the unit that the question asks for"),
+    ("glm_v/0037", "the suite wants the unit that the question asks for"),
+    ("glm_v/0038", "the suite wants the unit that the question asks for"),
+    ("glm_v/0060", "a unit on one side is left aside"),
+    ("hendrycks_math/0001", "a list without brackets is in any order"),
+    ("hendrycks_math/0008", "a list without brackets is in any order"),
     ("math_verify/0031", "the suite refuses an answer on a line of its own"),
     ("math_verify/0032", "the suite refuses an answer on a line of its own"),
+    ("math_verify/0187", "an inequality and its interval are the same set"),
     ("pie_math_validation/1258", "a missing unit is forgiven"),
+    ("pie_math_validation/1262", "a missing unit is forgiven"),
+    ("pie_math_validation/1266", "a missing unit is forgiven"),
     ("pie_math_validation/1270", "a missing unit is forgiven"),
+    ("pie_math_validation/1273", "a missing unit is forgiven"),
+    ("pie_math_validation/1274", "a missing unit is forgiven"),
     ("real_pairs_nemo_math/0022", "a missing unit is forgiven"),
     ("real_pairs_qwen_math/0084", "`10{,}000` is ten thousand; that grader could not read it"),
     ("rllm/0003", "the suite wants a box"),
@@ -47,7 +58,7 @@ fn nothing_is_accepted_that_a_suite_calls_different() {
     }
     assert_eq!(accepted, POLICY.iter().map(|(id, _)| (*id).to_owned()).collect::<Vec<_>>());
     assert!(refused > 3_500, "{refused}");
-    assert!(right > 3_600, "{right}");
+    assert!(right > 4_500, "{right}");
 }
 
 /// The label of a row and what is said of it; none for rows that ask something else.

@@ -193,6 +193,6 @@ fn a_hostile_megabyte_is_read_in_linear_time() {
     }
     for number in ["1e999999999", "1e-999999999", &"9".repeat(4000), "2^999999999", "9^9^9^9^9"] {
         no_function_panics(number, "1");
-        assert_eq!(compare(number, "1", Compare::Math).outcome, Outcome::Unknown);
+        assert_ne!(compare(number, "1", Compare::Math).outcome, Outcome::Equal);
     }
 }

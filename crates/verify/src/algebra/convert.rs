@@ -20,18 +20,14 @@ impl Algebra<'_> {
             Expr::Constant(Constant::Infinity) => None,
             Expr::Constant(constant) => self.generated(Generator::Constant(*constant), Exponent::one()),
             Expr::Unit(name) => self.unit(name),
-            Expr::Sum(terms) => {
-                terms.iter().try_fold(Quotient::integer(0), |sum, term| {
-                    let term = self.convert(term)?;
-                    self.plus(&sum, &term)
-                })
-            }
-            Expr::Product(factors) => {
-                factors.iter().try_fold(Quotient::integer(1), |product, factor| {
-                    let factor = self.convert(factor)?;
-                    self.times(&product, &factor)
-                })
-            }
+            Expr::Sum(terms) => terms.iter().try_fold(Quotient::integer(0), |sum, term| {
+                let term = self.convert(term)?;
+                self.plus(&sum, &term)
+            }),
+            Expr::Product(factors) => factors.iter().try_fold(Quotient::integer(1), |product, factor| {
+                let factor = self.convert(factor)?;
+                self.times(&product, &factor)
+            }),
             Expr::Percent(inner) => {
                 let hundredth = BigRational::new(BigInt::one(), BigInt::from(100));
                 let inner = self.convert(inner)?;
@@ -45,7 +41,8 @@ impl Algebra<'_> {
     }
 
     fn application(&mut self, name: &str, arguments: &[Expr]) -> Option<Quotient> {
-        let arguments = arguments.iter().map(|argument| self.convert(argument)).collect::<Option<Vec<_>>>()?;
+        let arguments =
+            arguments.iter().map(|argument| self.convert(argument)).collect::<Option<Vec<_>>>()?;
         match arguments.as_slice() {
             [argument] if !is_function_name(name) => {
                 let factor = self.generated(Generator::Symbol(name.to_owned()), Exponent::one())?;

@@ -20,7 +20,10 @@ impl Algebra<'_> {
             let [argument] = arguments else { return None };
             return self.rounded(function, argument);
         }
-        let values = arguments.iter().map(|argument| self.convert(&in_radians(argument))).collect::<Option<Vec<_>>>()?;
+        let values = arguments
+            .iter()
+            .map(|argument| self.convert(&in_radians(argument)))
+            .collect::<Option<Vec<_>>>()?;
         match (function, values.as_slice()) {
             (Function::Sin, [x]) => self.sine(x),
             (Function::Cos, [x]) => self.cosine(x),
@@ -59,7 +62,9 @@ impl Algebra<'_> {
                 (Some(n), Some(k)) => Some(integer(exact::binomial(n, k, self.budget)?)),
                 _ => self.generated(Generator::Call(function, values), Exponent::one()),
             },
-            (Function::Max | Function::Min | Function::Gcd | Function::Lcm, _) => self.of_numbers(function, &values),
+            (Function::Max | Function::Min | Function::Gcd | Function::Lcm, _) => {
+                self.of_numbers(function, &values)
+            }
             _ => self.generated(Generator::Call(function, values), Exponent::one()),
         }
     }
@@ -73,7 +78,9 @@ impl Algebra<'_> {
             return Some(inner);
         }
         if x.over.leads_negative() {
-            return Some(self.generated(Generator::Call(Function::Sin, vec![x.negated()]), Exponent::one())?.negated());
+            return Some(
+                self.generated(Generator::Call(Function::Sin, vec![x.negated()]), Exponent::one())?.negated(),
+            );
         }
         self.generated(Generator::Call(Function::Sin, vec![x.clone()]), Exponent::one())
     }
@@ -189,7 +196,9 @@ impl Algebra<'_> {
             }
         }
         if x.over.leads_negative() && function != Function::Acos {
-            return Some(self.generated(Generator::Call(function, vec![x.negated()]), Exponent::one())?.negated());
+            return Some(
+                self.generated(Generator::Call(function, vec![x.negated()]), Exponent::one())?.negated(),
+            );
         }
         self.generated(Generator::Call(function, vec![x.clone()]), Exponent::one())
     }
@@ -216,7 +225,9 @@ impl Algebra<'_> {
             )
         };
         let only_symbol = match monomial.factors() {
-            [(id, exponent)] => matches!(self.generators[*id], Generator::Symbol(_)) && exponent.numer() % 2 != 0,
+            [(id, exponent)] => {
+                matches!(self.generators[*id], Generator::Symbol(_)) && exponent.numer() % 2 != 0
+            }
             _ => false,
         };
         let is_split = monomial.factors().iter().all(|(id, _)| is_known(self, *id)) || only_symbol;
@@ -246,7 +257,8 @@ impl Algebra<'_> {
         for (part, sign) in [(value.numer(), 1), (value.denom(), -1)] {
             for (prime, power) in exact::prime_factors(part, self.budget)? {
                 let inner = integer(prime);
-                let logarithm = self.generated(Generator::Call(Function::Ln, vec![inner]), Exponent::one())?;
+                let logarithm =
+                    self.generated(Generator::Call(Function::Ln, vec![inner]), Exponent::one())?;
                 let part = self.times(&logarithm, &Quotient::integer(power * sign))?;
                 sum = self.plus(&sum, &part)?;
             }

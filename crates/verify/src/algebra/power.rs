@@ -80,7 +80,12 @@ impl Algebra<'_> {
         self.times(&factor, &root)
     }
 
-    fn root_of_term(&mut self, monomial: &Monomial, coefficient: &BigRational, exponent: Exponent) -> Option<Quotient> {
+    fn root_of_term(
+        &mut self,
+        monomial: &Monomial,
+        coefficient: &BigRational,
+        exponent: Exponent,
+    ) -> Option<Quotient> {
         let is_odd = exponent.denom() % 2 != 0;
         let mut result = self.root_of_positive(&coefficient.abs(), exponent)?;
         let mut is_negative = coefficient.is_negative();
@@ -102,7 +107,10 @@ impl Algebra<'_> {
                 let power = self.multiply(&Poly::integer(1), &Poly::term(power, BigRational::one()))?;
                 result = self.times(&result, &Quotient::whole(power))?;
             } else if own.numer() % 2 == 0 && own.is_integer() {
-                let inner = Quotient::whole(Poly::term(Monomial::generator(*id, Exponent::one()), BigRational::one()));
+                let inner = Quotient::whole(Poly::term(
+                    Monomial::generator(*id, Exponent::one()),
+                    BigRational::one(),
+                ));
                 let inner = self.absolute(inner)?;
                 let (absolute, one) = inner.over.single()?;
                 if !one.is_one() {
@@ -136,7 +144,8 @@ impl Algebra<'_> {
         let mut result = Quotient::integer(1);
         for (part, sign) in [(value.numer(), 1), (value.denom(), -1)] {
             for (prime, power) in exact::prime_factors(part, self.budget)? {
-                let root = self.generated(Generator::Whole(prime), exponent * Exponent::from(power * sign))?;
+                let root =
+                    self.generated(Generator::Whole(prime), exponent * Exponent::from(power * sign))?;
                 result = self.times(&result, &root)?;
             }
         }
@@ -145,7 +154,9 @@ impl Algebra<'_> {
 
     fn is_positive(&self, generator: &Generator) -> bool {
         match generator {
-            Generator::Constant(Constant::Pi | Constant::E) | Generator::Whole(_) | Generator::Unit(_) => true,
+            Generator::Constant(Constant::Pi | Constant::E) | Generator::Whole(_) | Generator::Unit(_) => {
+                true
+            }
             Generator::Call(Function::Abs, _) => true,
             Generator::Power(base, _) => base.as_rational().is_some_and(|value| value.is_positive()),
             _ => false,
@@ -161,9 +172,10 @@ impl Algebra<'_> {
             return self.power_of(base, exponent);
         };
         let (monomial, coefficient) = (monomial.clone(), coefficient.clone());
-        let has_even = monomial.factors().iter().any(|(id, own)| {
-            own.numer() % 2 == 0 && !self.is_positive(&self.generators[*id])
-        });
+        let has_even = monomial
+            .factors()
+            .iter()
+            .any(|(id, own)| own.numer() % 2 == 0 && !self.is_positive(&self.generators[*id]));
         if has_even {
             return self.power_of(base, exponent);
         }
@@ -205,7 +217,12 @@ impl Algebra<'_> {
         Some(result)
     }
 
-    fn power_of_term(&mut self, base: &Quotient, monomial: &Monomial, coefficient: &BigRational) -> Option<Quotient> {
+    fn power_of_term(
+        &mut self,
+        base: &Quotient,
+        monomial: &Monomial,
+        coefficient: &BigRational,
+    ) -> Option<Quotient> {
         let e = self.generated(Generator::Constant(Constant::E), Exponent::one())?;
         if *base == e {
             if let Some(value) = self.exponential(monomial, coefficient) {
@@ -218,10 +235,14 @@ impl Algebra<'_> {
 
     /// `e^(c i π)` and `e^(c ln x)`.
     fn exponential(&mut self, monomial: &Monomial, coefficient: &BigRational) -> Option<Quotient> {
-        let is = |algebra: &Self, id: usize, wanted: Constant| algebra.generators[id] == Generator::Constant(wanted);
+        let is = |algebra: &Self, id: usize, wanted: Constant| {
+            algebra.generators[id] == Generator::Constant(wanted)
+        };
         match monomial.factors() {
             [(id, exponent)] if exponent.is_one() => match self.generators[*id].clone() {
-                Generator::Call(Function::Ln, arguments) => self.rational_power(arguments.first()?, coefficient),
+                Generator::Call(Function::Ln, arguments) => {
+                    self.rational_power(arguments.first()?, coefficient)
+                }
                 _ => None,
             },
             [(a, x), (b, y)] if x.is_one() && y.is_one() => {

@@ -78,7 +78,8 @@ pub(crate) fn ln(x: &Ball, bits: u32) -> Option<Ball> {
     let places = bits + EXTRA_BITS + (i64::BITS - top.abs().leading_zeros());
     let one = BigInt::one() << places;
     // Between one half and one, then close to one by square roots.
-    let mut mantissa = Ball { exponent: x.exponent - top, radius: Radius::ZERO, ..x.clone() }.fixed(places)?;
+    let mut mantissa =
+        Ball { exponent: x.exponent - top, radius: Radius::ZERO, ..x.clone() }.fixed(places)?;
     for _ in 0..HALVINGS {
         mantissa = (mantissa << places).sqrt();
     }

@@ -14,21 +14,27 @@ impl Judge<'_> {
             (Expr::Group(open, x, close), Expr::Group(other_open, y, other_close)) => {
                 let is_same = open == other_open && close == other_close;
                 let is_sequence = x.len() != 2 && open == close && other_open == other_close;
-                if is_same || is_sequence { self.ordered(x, y) } else { self.as_sets(a, b, Decision::different("interval")) }
+                if is_same || is_sequence {
+                    self.ordered(x, y)
+                } else {
+                    self.as_sets(a, b, Decision::different("interval"))
+                }
             }
-            (Expr::Matrix(rows), Expr::Group(Bracket::Round | Bracket::Square, y, _)) => match matrix::vector(rows) {
-                Some(x) => self.ordered(&x, y),
-                None => Decision::different("matrix"),
-            },
+            (Expr::Matrix(rows), Expr::Group(Bracket::Round | Bracket::Square, y, _)) => {
+                match matrix::vector(rows) {
+                    Some(x) => self.ordered(&x, y),
+                    None => Decision::different("matrix"),
+                }
+            }
             (Expr::Group(..), Expr::Matrix(_)) => self.collections(b, a),
             (Expr::List(x, _), Expr::List(y, _)) if self.options.order == Order::Listed => self.ordered(x, y),
             (Expr::List(x, _), Expr::List(y, _)) => {
                 let direct = self.unordered(x, y);
                 if direct.is_equal() { direct } else { self.as_sets(a, b, direct) }
             }
-            (Expr::List(x, _), Expr::Set(y)) | (Expr::Set(x), Expr::List(y, _)) | (Expr::Set(x), Expr::Set(y)) => {
-                self.unordered(x, y)
-            }
+            (Expr::List(x, _), Expr::Set(y))
+            | (Expr::Set(x), Expr::List(y, _))
+            | (Expr::Set(x), Expr::Set(y)) => self.unordered(x, y),
             (Expr::List(x, _), Expr::Group(_, y, _)) | (Expr::Group(_, x, _), Expr::List(y, _)) => {
                 let is_of_tuples = |items: &[Expr]| items.iter().any(|item| matches!(item, Expr::Group(..)));
                 if is_of_tuples(x) != is_of_tuples(y) {
@@ -75,7 +81,8 @@ impl Judge<'_> {
             }
             if line.iter().all(|outcome| *outcome == Outcome::Different) {
                 let missing = if i < a.len() { i + 1 } else { i + 1 - a.len() };
-                return Decision::different("set").with(format!("item {missing} of one is not among the other's"));
+                return Decision::different("set")
+                    .with(format!("item {missing} of one is not among the other's"));
             }
             verdict = Outcome::Unknown;
         }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Decision, Judge};
+use super::{Decision, Judge, is_equation};
 use crate::algebra::Algebra;
 use crate::compare::Outcome;
 use crate::expr::{Bracket, Constant, Expr, Function, Joint, Sign};
@@ -32,6 +32,10 @@ impl Judge<'_> {
             return Some(Decision::different("interval"));
         }
         let (a, b) = (self.merged(self.pieces(a)?)?, self.merged(self.pieces(b)?)?);
+        // Conditions that cannot be met together are a mistake rather than a set.
+        if a.is_empty() && b.is_empty() {
+            return None;
+        }
         if a.len() != b.len() {
             return Some(Decision::different("interval"));
         }
@@ -43,7 +47,8 @@ impl Judge<'_> {
         let decision = self.scalars(&a.at, &b.at);
         let is_infinite = a.at.infinity().is_some();
         if decision.outcome != Outcome::Different && a.is_closed != b.is_closed && !is_infinite {
-            return Decision::different("interval").with("an end is open in one and closed in the other".to_owned());
+            return Decision::different("interval")
+                .with("an end is open in one and closed in the other".to_owned());
         }
         decision
     }
@@ -54,7 +59,10 @@ impl Judge<'_> {
             Expr::Reals => Some(vec![everything()]),
             Expr::Group(open, items, close) => match items.as_slice() {
                 [low, high] if low.is_scalar() && high.is_scalar() => {
-                    let end = |at: &Expr, bracket: Bracket| End { at: at.clone(), is_closed: bracket == Bracket::Square };
+                    let end = |at: &Expr, bracket: Bracket| End {
+                        at: at.clone(),
+                        is_closed: bracket == Bracket::Square,
+                    };
                     Some(vec![Piece { low: end(low, *open), high: end(high, *close) }])
                 }
                 _ => None,
@@ -73,12 +81,15 @@ impl Judge<'_> {
             },
             Expr::Relation(sides, signs) => self.solutions(sides, signs),
             Expr::List(items, joint) => {
+                // Equations are answers side by side, not conditions to be met together.
                 let parts = items.iter().map(|item| match item {
+                    Expr::Relation(_, signs) if is_equation(signs) => None,
                     Expr::Relation(..) | Expr::Group(..) => self.pieces(item),
                     _ => None,
                 });
                 let parts = parts.collect::<Option<Vec<_>>>()?;
-                let is_disjunction = *joint == Joint::Or || items.iter().all(|item| matches!(item, Expr::Group(..)));
+                let is_disjunction =
+                    *joint == Joint::Or || items.iter().all(|item| matches!(item, Expr::Group(..)));
                 if is_disjunction {
                     return Some(parts.into_iter().flatten().collect());
                 }
@@ -292,7 +303,9 @@ fn bounded(bound: &Expr, sign: Sign) -> Vec<Piece> {
     let end = |is_closed| End { at: bound.clone(), is_closed };
     match sign {
         Sign::Less | Sign::LessEqual => vec![Piece { low: infinite(-1), high: end(sign == Sign::LessEqual) }],
-        Sign::Greater | Sign::GreaterEqual => vec![Piece { low: end(sign == Sign::GreaterEqual), high: infinite(1) }],
+        Sign::Greater | Sign::GreaterEqual => {
+            vec![Piece { low: end(sign == Sign::GreaterEqual), high: infinite(1) }]
+        }
         Sign::NotEqual => {
             vec![Piece { low: infinite(-1), high: end(false) }, Piece { low: end(false), high: infinite(1) }]
         }

@@ -102,7 +102,11 @@ fn determinant(rows: &Rows) -> Option<Expr> {
     let mut terms = Vec::new();
     for (column, cell) in rows.first()?.iter().enumerate() {
         let without = |row: &Vec<Expr>| -> Vec<Expr> {
-            row.iter().enumerate().filter(|(other, _)| *other != column).map(|(_, cell)| cell.clone()).collect()
+            row.iter()
+                .enumerate()
+                .filter(|(other, _)| *other != column)
+                .map(|(_, cell)| cell.clone())
+                .collect()
         };
         let minor = determinant(&rows[1..].iter().map(without).collect())?;
         let term = cell.clone().times(minor);

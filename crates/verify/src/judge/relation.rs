@@ -60,7 +60,8 @@ impl Judge<'_> {
         let mut left: Vec<&Statement> = b.iter().collect();
         let mut verdict = Decision::equal("relation");
         for statement in a {
-            let decisions: Vec<Decision> = left.iter().map(|other| self.statements(statement, other)).collect();
+            let decisions: Vec<Decision> =
+                left.iter().map(|other| self.statements(statement, other)).collect();
             if let Some(found) = decisions.iter().position(Decision::is_equal) {
                 left.remove(found);
                 continue;
@@ -75,7 +76,9 @@ impl Judge<'_> {
 
     /// Relations between collections: the sides in order.
     fn sides(&self, a: &Expr, b: &Expr) -> Decision {
-        let (Expr::Relation(x, s), Expr::Relation(y, t)) = (a, b) else { return Decision::unknown("relation") };
+        let (Expr::Relation(x, s), Expr::Relation(y, t)) = (a, b) else {
+            return Decision::unknown("relation");
+        };
         if s != t || x.len() != y.len() {
             return Decision::unknown("relation");
         }
@@ -84,7 +87,9 @@ impl Judge<'_> {
 
     /// Statements about numbers: the same sides, in either direction.
     fn chains(&self, a: &Expr, b: &Expr) -> Decision {
-        let (Expr::Relation(x, s), Expr::Relation(y, t)) = (a, b) else { return Decision::unknown("relation") };
+        let (Expr::Relation(x, s), Expr::Relation(y, t)) = (a, b) else {
+            return Decision::unknown("relation");
+        };
         if a.symbols() != b.symbols() || x.len() != y.len() {
             return Decision::different("relation");
         }
@@ -146,7 +151,11 @@ impl Judge<'_> {
             match (x.over.is_zero(), y.over.is_zero()) {
                 (true, true) => {
                     let is_same = a.left.symbols() == b.left.symbols();
-                    return if is_same { Decision::equal("relation") } else { Decision::different("relation") };
+                    return if is_same {
+                        Decision::equal("relation")
+                    } else {
+                        Decision::different("relation")
+                    };
                 }
                 (false, false) => {}
                 _ => return Decision::different("relation"),
@@ -191,7 +200,11 @@ impl Judge<'_> {
             let values = point(&names, index);
             if let (Some(x), Some(y)) = (self.holds(a, &values), self.holds(b, &values)) {
                 if x != y {
-                    let at = values.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
+                    let at = values
+                        .iter()
+                        .map(|(name, value)| format!("{name} = {value}"))
+                        .collect::<Vec<_>>()
+                        .join(", ");
                     return Decision::different("point").with(format!("at {at}: {x} and {y}"));
                 }
             }
@@ -202,7 +215,8 @@ impl Judge<'_> {
     /// Whether a relation holds at a point, where that is sure.
     fn holds(&self, statement: &Statement, values: &[(String, BigRational)]) -> Option<bool> {
         let point = Point { values, computed: None, is_complex: false, bits: BITS, budget: self.budget };
-        let gap = point.value(&statement.left)?.real()?.minus(&point.value(&statement.right)?.real()?, BITS)?;
+        let gap =
+            point.value(&statement.left)?.real()?.minus(&point.value(&statement.right)?.real()?, BITS)?;
         if gap.is_zero() {
             return Some(matches!(statement.sign, Sign::LessEqual | Sign::GreaterEqual));
         }
@@ -214,7 +228,14 @@ impl Judge<'_> {
     }
 
     /// Equations whose forms are not multiples.
-    fn equations(&self, algebra: &mut Algebra<'_>, a: &Statement, b: &Statement, x: &Quotient, y: &Quotient) -> Decision {
+    fn equations(
+        &self,
+        algebra: &mut Algebra<'_>,
+        a: &Statement,
+        b: &Statement,
+        x: &Quotient,
+        y: &Quotient,
+    ) -> Decision {
         let names = names_of(a, b);
         for (form, own, other) in [(x, a, b), (y, b, a)] {
             for name in &names {
@@ -240,11 +261,10 @@ impl Judge<'_> {
         let is_complex = is_complex(&gap) || is_complex(&test);
         for index in 0..TRIES {
             let values = point(names, index);
-            let at = |computed| Point { values: &values, computed, is_complex, bits: BITS, budget: self.budget };
+            let at =
+                |computed| Point { values: &values, computed, is_complex, bits: BITS, budget: self.budget };
             // The zero of a linear function is found from its values at 0 and 1.
-            let value_at = |x: i64| {
-                at(Some((name, Complex::from(Ball::integer(x))))).value(&gap)
-            };
+            let value_at = |x: i64| at(Some((name, Complex::from(Ball::integer(x))))).value(&gap);
             let solved = (|| {
                 let (zero, one) = (value_at(0)?, value_at(1)?);
                 let slope = one.minus(&zero, BITS)?;
@@ -252,9 +272,13 @@ impl Judge<'_> {
                 at(Some((name, solution))).value(&test)
             })();
             if solved.is_some_and(|value| value.is_nonzero()) {
-                let at = values.iter().filter(|(known, _)| known != name).map(|(name, value)| format!("{name} = {value}"));
+                let at = values
+                    .iter()
+                    .filter(|(known, _)| known != name)
+                    .map(|(name, value)| format!("{name} = {value}"));
                 let at = at.collect::<Vec<_>>().join(", ");
-                return Decision::different("point").with(format!("one holds and the other does not at {at}"));
+                return Decision::different("point")
+                    .with(format!("one holds and the other does not at {at}"));
             }
         }
         Decision::unknown("relation")

@@ -68,9 +68,9 @@ impl Judge<'_> {
         if exact.outcome != Outcome::Different {
             return Decision { method: "unit", ..exact };
         }
-        let are_known = [a, b].iter().all(|expr| {
-            !expr.any(&|part| matches!(part, Expr::Unit(name) if !is_measure(name)))
-        });
+        let are_known = [a, b]
+            .iter()
+            .all(|expr| !expr.any(&|part| matches!(part, Expr::Unit(name) if !is_measure(name))));
         if are_known || units_of(a) == units_of(b) {
             return Decision { method: "unit", ..exact };
         }

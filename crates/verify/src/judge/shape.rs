@@ -45,7 +45,8 @@ fn with_signs(expr: &Expr) -> Expr {
 }
 
 fn count_signs(expr: &Expr) -> usize {
-    usize::from(matches!(expr, Expr::PlusMinus(..))) + expr.children().into_iter().map(count_signs).sum::<usize>()
+    usize::from(matches!(expr, Expr::PlusMinus(..)))
+        + expr.children().into_iter().map(count_signs).sum::<usize>()
 }
 
 fn signed(expr: &Expr, upper: bool) -> Expr {
@@ -132,12 +133,16 @@ fn unlabelled(expr: &Expr) -> Expr {
         Expr::Relation(sides, signs) if super::is_equation(signs) && is_label(&sides[0]) => {
             sides.last().cloned().unwrap_or_else(|| expr.clone())
         }
-        Expr::Relation(sides, signs) if super::is_equation(signs) && sides.len() == 2 && is_label(&sides[1]) => {
+        Expr::Relation(sides, signs)
+            if super::is_equation(signs) && sides.len() == 2 && is_label(&sides[1]) =>
+        {
             if matches!(sides[1], Expr::Symbol(_)) { sides[0].clone() } else { expr.clone() }
         }
         Expr::List(items, joint) => match tuples(items) {
             Some(tuples) => Expr::List(tuples, *joint),
-            None => flattened(&items.iter().map(unlabelled).collect::<Vec<_>>(), |items| Expr::List(items, *joint)),
+            None => flattened(&items.iter().map(unlabelled).collect::<Vec<_>>(), |items| {
+                Expr::List(items, *joint)
+            }),
         },
         other => other.clone(),
     }
@@ -155,7 +160,8 @@ fn tuples(items: &[Expr]) -> Option<Vec<Expr>> {
     let parts = parts.collect::<Option<Vec<_>>>()?;
     let first = parts.first()?.0;
     let width = 1 + parts.iter().skip(1).position(|(name, _)| *name == first)?;
-    let is_periodic = parts.len() % width == 0 && parts.iter().enumerate().all(|(i, (name, _))| *name == parts[i % width].0);
+    let is_periodic = parts.len() % width == 0
+        && parts.iter().enumerate().all(|(i, (name, _))| *name == parts[i % width].0);
     if width == 1 || !is_periodic {
         return None;
     }
@@ -169,7 +175,12 @@ fn tuples(items: &[Expr]) -> Option<Vec<Expr>> {
 /// `x = 2 + 3 = 5` as `x = 5`: working ends with its result.
 fn with_short_chains(expr: &Expr) -> Expr {
     match expr {
-        Expr::Relation(sides, signs) if sides.len() > 2 && super::is_equation(signs) && is_label(&sides[0]) => {
+        Expr::Relation(sides, signs)
+            if sides.len() > 2
+                && super::is_equation(signs)
+                && is_label(&sides[0])
+                && sides.last().is_some_and(|last| !is_label(last)) =>
+        {
             let ends = sides.last().map_or_else(Vec::new, |last| vec![sides[0].clone(), last.clone()]);
             Expr::Relation(ends, vec![Sign::Equal])
         }

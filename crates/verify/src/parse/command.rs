@@ -6,10 +6,50 @@ use crate::expr::{Constant, Expr, Function};
 
 /// Commands that end a factor or stand between factors.
 const NOT_FACTORS: &[&str] = &[
-    "le", "leq", "leqslant", "ge", "geq", "geqslant", "lt", "gt", "ne", "neq", "approx", "simeq", "in", "cup",
-    "bigcup", "cap", "setminus", "backslash", "land", "lor", "wedge", "vee", "pm", "mp", "div", "quad", "qquad",
-    "rfloor", "rceil", "rvert", "rVert", "end", "text", "colon", "implies", "Rightarrow", "to", "mid", "ast",
-    "star", "bullet", "cdots", "ldots", "dots",
+    "le",
+    "leq",
+    "leqslant",
+    "ge",
+    "geq",
+    "geqslant",
+    "lt",
+    "gt",
+    "ne",
+    "neq",
+    "approx",
+    "simeq",
+    "in",
+    "cup",
+    "bigcup",
+    "cap",
+    "setminus",
+    "backslash",
+    "land",
+    "lor",
+    "wedge",
+    "vee",
+    "pm",
+    "mp",
+    "div",
+    "quad",
+    "qquad",
+    "rfloor",
+    "rceil",
+    "rvert",
+    "rVert",
+    "end",
+    "text",
+    "colon",
+    "implies",
+    "Rightarrow",
+    "to",
+    "mid",
+    "ast",
+    "star",
+    "bullet",
+    "cdots",
+    "ldots",
+    "dots",
 ];
 
 impl Parser<'_> {
@@ -62,10 +102,9 @@ impl Parser<'_> {
                 self.rest = rest;
                 self.descend(|parser| parser.environment(name.trim_end_matches('*')))
             }
-            "mathbb" | "mathbf" | "boldsymbol" | "bold" | "mathit" | "mathcal" | "mathsf" | "operatorname" | "overline"
-            | "vec" | "hat" | "bar" | "underline" | "overrightarrow" | "boxed" | "fbox" | "textbf" | "mathrm" => {
-                self.decorated(name)
-            }
+            "mathbb" | "mathbf" | "boldsymbol" | "bold" | "mathit" | "mathcal" | "mathsf"
+            | "operatorname" | "overline" | "vec" | "hat" | "bar" | "underline" | "overrightarrow"
+            | "boxed" | "fbox" | "textbf" | "mathrm" => self.decorated(name),
             _ => self.named(name),
         }
     }
@@ -75,7 +114,10 @@ impl Parser<'_> {
         let Some(after) = self.rest.strip_prefix('\\') else { return false };
         let len = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         match len {
-            0 => after.starts_with('{') || after.chars().next().is_some_and(|c| words::greek_letter(c).is_some()),
+            0 => {
+                after.starts_with('{')
+                    || after.chars().next().is_some_and(|c| words::greek_letter(c).is_some())
+            }
             _ => !NOT_FACTORS.contains(&&after[..len]) && !(self.bars > 0 && &after[..len] == "vert"),
         }
     }
@@ -160,7 +202,8 @@ impl Parser<'_> {
             let symbol = self.subscripted(Expr::symbol(letter));
             return Some(symbol);
         }
-        let is_name = !NOT_FACTORS.contains(&name) && !matches!(name, "sum" | "int" | "prod" | "lim" | "left" | "right");
+        let is_name = !NOT_FACTORS.contains(&name)
+            && !matches!(name, "sum" | "int" | "prod" | "lim" | "left" | "right");
         is_name.then(|| self.subscripted(Expr::symbol(name)))
     }
 

@@ -16,7 +16,11 @@ impl Parser<'_> {
         let literal = literal::scan(self.rest)?;
         let grouped = literal.text.contains(',');
         // Inside brackets a comma separates: `(1,234)` is a pair.
-        let text = if grouped && self.brackets > 0 && !self.has_thousands { literal.text.split(',').next()? } else { literal.text };
+        let text = if grouped && self.brackets > 0 && !self.has_thousands {
+            literal.text.split(',').next()?
+        } else {
+            literal.text
+        };
         let literal = if text.len() < literal.text.len() { literal::scan(text)? } else { literal };
         let value = literal.value()?;
         self.rest = &self.rest[literal.text.len()..];
@@ -51,7 +55,9 @@ impl Parser<'_> {
             let fraction = written.split_once('.').map_or(0, |(_, fraction)| fraction.len());
             return Some(value + repetition(period, fraction));
         }
-        let rest = ["...", "…", "\\ldots", "\\dots", "\\cdots"].iter().find_map(|dots| self.rest.strip_prefix(dots))?;
+        let rest = ["...", "…", "\\ldots", "\\dots", "\\cdots"]
+            .iter()
+            .find_map(|dots| self.rest.strip_prefix(dots))?;
         let fraction = written.split_once('.').map_or("", |(_, fraction)| fraction);
         let period = period(fraction)?;
         self.rest = rest;
@@ -98,6 +104,7 @@ fn period(fraction: &str) -> Option<&str> {
             tail.chunks(period).all(|chunk| chunk == &tail[..period])
         }
     };
-    let found = if repeats(1, 3) { Some(1) } else { (2..=MAX_PERIOD.min(len)).find(|period| repeats(*period, 2)) };
+    let found =
+        if repeats(1, 3) { Some(1) } else { (2..=MAX_PERIOD.min(len)).find(|period| repeats(*period, 2)) };
     found.map(|period| &fraction[len - period..])
 }

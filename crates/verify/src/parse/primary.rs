@@ -89,7 +89,8 @@ impl<'a> Parser<'a> {
             self.rest = &self.rest[len..];
             return self.function(named);
         }
-        let hides_function = ["sin", "cos", "tan", "log", "ln", "sqrt", "exp"].iter().any(|name| word.contains(name));
+        let hides_function =
+            ["sin", "cos", "tan", "log", "ln", "sqrt", "exp"].iter().any(|name| word.contains(name));
         let is_name = len >= 4 && word[1..].bytes().all(|byte| byte.is_ascii_lowercase()) && !hides_function;
         if is_name {
             self.rest = &self.rest[len..];
@@ -217,7 +218,8 @@ fn apply(named: Named, base: Option<Expr>, mut arguments: Vec<Expr>) -> Option<E
         Named::Log => {
             let argument = only(arguments)?;
             // The logarithm of a power of e is the natural one, whatever it is called.
-            let is_natural = argument.any(&|expr| *expr == Expr::Constant(Constant::E)) && argument.symbols().is_empty();
+            let is_natural =
+                argument.any(&|expr| *expr == Expr::Constant(Constant::E)) && argument.symbols().is_empty();
             match base {
                 None if is_natural => Some(Expr::call(Function::Ln, argument)),
                 base => Some(Expr::Call(Function::Log, vec![argument, base.unwrap_or(Expr::integer(10))])),
@@ -230,8 +232,12 @@ fn apply(named: Named, base: Option<Expr>, mut arguments: Vec<Expr>) -> Option<E
         Named::Of(function @ (Function::Max | Function::Min | Function::Gcd | Function::Lcm)) => {
             Some(Expr::Call(function, arguments))
         }
-        Named::Of(Function::Binomial) if arguments.len() == 2 => Some(Expr::Call(Function::Binomial, arguments)),
-        Named::Of(Function::Det) => determinant_argument(arguments).map(|rows| Expr::call(Function::Det, rows)),
+        Named::Of(Function::Binomial) if arguments.len() == 2 => {
+            Some(Expr::Call(Function::Binomial, arguments))
+        }
+        Named::Of(Function::Det) => {
+            determinant_argument(arguments).map(|rows| Expr::call(Function::Det, rows))
+        }
         Named::Of(function) => Some(Expr::call(function, only(arguments)?)),
     }
 }
@@ -258,5 +264,7 @@ fn inverse(function: Function) -> Option<Function> {
 
 /// Whether a letter before a bracket names a function by custom, rather than a factor.
 pub(crate) fn is_function_name(name: &str) -> bool {
-    matches!(name.trim_end_matches('\''), "f" | "g" | "h" | "F" | "G" | "H") || name.starts_with("f_") || name.starts_with("g_")
+    matches!(name.trim_end_matches('\''), "f" | "g" | "h" | "F" | "G" | "H")
+        || name.starts_with("f_")
+        || name.starts_with("g_")
 }

@@ -58,10 +58,14 @@ impl Parser<'_> {
             let mut argument = parser.factor()?.expr;
             loop {
                 parser.skip_spaces();
-                let divides = parser.rest.starts_with('/') && !parser.rest[1..].trim_start().starts_with("\\");
+                let divides =
+                    parser.rest.starts_with('/') && !parser.rest[1..].trim_start().starts_with("\\");
                 if divides && parser.take("/") {
                     argument = argument.over(parser.factor()?.expr);
-                } else if parser.starts_factor(true) && !parser.starts_function() && !parser.rest.starts_with('(') {
+                } else if parser.starts_factor(true)
+                    && !parser.starts_function()
+                    && !parser.rest.starts_with('(')
+                {
                     argument = argument.times(parser.factor()?.expr);
                 } else {
                     return Some(if negative { argument.negated() } else { argument });
@@ -247,9 +251,7 @@ impl Parser<'_> {
     fn starts_factor(&self, after_literal: bool) -> bool {
         let Some(c) = self.rest.chars().next() else { return false };
         match c {
-            '0'..='9' | '.' => {
-                !after_literal && literal_follows(self.rest)
-            }
+            '0'..='9' | '.' => !after_literal && literal_follows(self.rest),
             '(' | '[' | '√' | '∛' | '∞' | '⌊' | '⌈' | '{' => true,
             '|' => self.bars == 0,
             '\\' => self.starts_with_factor_command(),
@@ -259,9 +261,7 @@ impl Parser<'_> {
     }
 
     fn is_word(&self, word: &str) -> bool {
-        self.rest
-            .strip_prefix(word)
-            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+        self.rest.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
     }
 
     /// Whether a trigonometric function or a logarithm comes next.

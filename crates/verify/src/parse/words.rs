@@ -94,10 +94,6 @@ const GREEK: &[(&str, &str)] = &[
     ("ell", "ℓ"),
 ];
 
-/// Letters that are units when the reader is told so.
-const LETTER_UNITS: &[(&str, &str)] =
-    &[("m", "metre"), ("g", "gram"), ("s", "second"), ("h", "hour"), ("L", "litre"), ("l", "litre")];
-
 /// The function whose name `text` begins with, and the length of that.
 pub(super) fn function_prefix(text: &str) -> Option<(usize, Named)> {
     FUNCTIONS.iter().find(|(name, _)| text.starts_with(name)).map(|(name, named)| (name.len(), *named))
@@ -166,8 +162,7 @@ fn simple_unit(words: &str) -> Option<Expr> {
 
 /// One name for the spellings of a unit; plurals of unknown ones lose their `s`.
 fn name(words: &str) -> String {
-    let letter = || LETTER_UNITS.iter().find(|(letter, _)| *letter == words).map(|(_, name)| *name);
-    if let Some(name) = letter().or_else(|| unit::known(words)) {
+    if let Some(name) = unit::of_letter(words).or_else(|| unit::known(words)) {
         return name.to_owned();
     }
     let singular = words.strip_suffix('s').filter(|rest| rest.len() > 2 && !rest.ends_with('s'));
@@ -183,7 +178,7 @@ pub(super) fn unit_at_start(rest: &str, spaced: bool, letters: bool) -> Option<(
     if len == 0 || is_function {
         return None;
     }
-    let letter = || LETTER_UNITS.iter().any(|(letter, _)| *letter == word) && letters;
+    let letter = || letters && unit::of_letter(word).is_some();
     let is_phrase = || spaced && unit::is_plain_word(word);
     let is_known = unit::known(word).is_some() && (!is_ascii || word.len() > 1);
     if !(is_known || letter() || is_phrase() || is_unknown_script(word)) {
@@ -196,7 +191,7 @@ pub(super) fn unit_at_start(rest: &str, spaced: bool, letters: bool) -> Option<(
         let under_len = word_len(under);
         let under_word = &under[..under_len];
         let is_unit = unit::known(under_word).is_some()
-            || LETTER_UNITS.iter().any(|(letter, _)| *letter == under_word)
+            || unit::of_letter(under_word).is_some()
             || (divider != "/" && unit::is_plain_word(under_word));
         if is_unit {
             unit = unit.times(Expr::Unit(name(under_word)).power(Expr::integer(-1)));

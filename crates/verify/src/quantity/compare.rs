@@ -23,7 +23,11 @@ pub(crate) fn compare(gold: &str, answer: &str, options: &Options) -> Option<Dec
         (Unit::Percent, Unit::Bare) | (Unit::Bare, Unit::Percent) => percent(&a, &b, options),
         (Unit::Bare, Unit::Named(name)) | (Unit::Named(name), Unit::Bare) => {
             let is_required = options.units == Units::Required && name != "degree";
-            if is_required { Decision::new(Outcome::Different, "unit") } else { with_unit(&a, &b, name, options) }
+            if is_required {
+                Decision::new(Outcome::Different, "unit")
+            } else {
+                with_unit(&a, &b, name, options)
+            }
         }
         (Unit::Named(left), Unit::Named(right)) if left != right => converted(&a, left, &b, right, options),
         (left, right) if left == right => values(&a, &b, options),
@@ -39,8 +43,12 @@ fn values(a: &Quantity, b: &Quantity, options: &Options) -> Decision {
         Decimals::Exact => Outcome::Different,
         Decimals::Doubt if is_rounded(a, b) || is_rounded(b, a) => Outcome::Unknown,
         Decimals::Rounded if is_rounded(a, b) || is_rounded(b, a) => Outcome::Equal,
-        Decimals::Places(places) if has_decimal(a, b) && is_within(&a.value, &b.value, places) => Outcome::Equal,
-        Decimals::Relative(places) if has_decimal(a, b) && is_relatively_within(a, b, places) => Outcome::Equal,
+        Decimals::Places(places) if has_decimal(a, b) && is_within(&a.value, &b.value, places) => {
+            Outcome::Equal
+        }
+        Decimals::Relative(places) if has_decimal(a, b) && is_relatively_within(a, b, places) => {
+            Outcome::Equal
+        }
         _ => Outcome::Different,
     };
     Decision::new(outcome, if outcome == Outcome::Different { "number" } else { "rounding" })
@@ -56,7 +64,11 @@ fn percent(a: &Quantity, b: &Quantity, options: &Options) -> Decision {
             precision.fraction_digits += 2;
             precision
         });
-        Quantity { value: &quantity.value / BigRational::from_integer(100.into()), precision, unit: Unit::Bare }
+        Quantity {
+            value: &quantity.value / BigRational::from_integer(100.into()),
+            precision,
+            unit: Unit::Bare,
+        }
     };
     let as_written = values(a, b, options).outcome;
     let as_value = values(&hundredth(a), &hundredth(b), options).outcome;
@@ -64,7 +76,8 @@ fn percent(a: &Quantity, b: &Quantity, options: &Options) -> Decision {
         Percent::Sign => as_written,
         Percent::Value => as_value,
         Percent::Either => {
-            let best = [Outcome::Equal, Outcome::Unknown].into_iter().find(|o| *o == as_written || *o == as_value);
+            let best =
+                [Outcome::Equal, Outcome::Unknown].into_iter().find(|o| *o == as_written || *o == as_value);
             best.unwrap_or(Outcome::Different)
         }
     };
@@ -120,7 +133,8 @@ fn has_decimal(a: &Quantity, b: &Quantity) -> bool {
 }
 
 fn is_within(a: &BigRational, b: &BigRational, places: u32) -> bool {
-    (a - b).abs() * BigRational::from_integer(power_of_ten(places.min(1000)) * 2) <= BigRational::from_integer(1.into())
+    (a - b).abs() * BigRational::from_integer(power_of_ten(places.min(1000)) * 2)
+        <= BigRational::from_integer(1.into())
 }
 
 fn is_relatively_within(a: &Quantity, b: &Quantity, places: u32) -> bool {

@@ -16,7 +16,7 @@ use crate::judge::{Decision, Judge};
 pub(super) const POINTS: usize = 12;
 
 /// Points that are tried.
-const TRIES: usize = 48;
+const TRIES: usize = 96;
 
 /// Width, as an exponent of two, to which values must agree: thirty digits.
 const WIDTH: i64 = -100;
@@ -42,13 +42,23 @@ impl Judge<'_> {
             }
             if agreeing == POINTS {
                 let is_piecewise = has_pieces(&a) || has_pieces(&b);
-                return if is_piecewise { Decision::unknown("point") } else { Decision::equal("identity at 12 points") };
+                return if is_piecewise {
+                    Decision::unknown("point")
+                } else {
+                    Decision::equal("identity at 12 points")
+                };
             }
         }
         Decision::unknown("point")
     }
 
-    fn at_point(&self, a: &Expr, b: &Expr, values: &[(String, BigRational)], is_complex: bool) -> Option<AtPoint> {
+    fn at_point(
+        &self,
+        a: &Expr,
+        b: &Expr,
+        values: &[(String, BigRational)],
+        is_complex: bool,
+    ) -> Option<AtPoint> {
         for bits in PRECISIONS {
             let point = Point { values, computed: None, is_complex, bits, budget: self.budget };
             let (x, y) = (point.value(a)?, point.value(b)?);
@@ -77,21 +87,23 @@ pub(in crate::judge) fn point(names: &[String], index: usize) -> Vec<(String, Bi
 
 /// A value that depends on the variable and the point, without pattern.
 fn coordinate(variable: usize, index: usize) -> BigRational {
-    let mut seed = (variable as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index as u64 + 1).wrapping_mul(0xd1b5_4a32_d192_ed03);
+    let mut seed = (variable as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (index as u64 + 1).wrapping_mul(0xd1b5_4a32_d192_ed03);
     let mut next = |bound: u64| {
         seed ^= seed >> 29;
         seed = seed.wrapping_mul(0xbf58_476d_1ce4_e5b9);
         seed ^= seed >> 32;
         seed % bound
     };
-    let (over, under) = match index % 4 {
+    let (over, under) = match index / 2 % 4 {
         // Inside the unit interval, a little above one, larger, and whole.
         0 => (1 + next(96), 97),
         1 => (72 + next(200), 71),
         2 => (100 + next(900), 89),
         _ => (2 + next(9), 1),
     };
-    let is_negative = index >= 8 && index % 3 == 2 || index >= 16 && next(2) == 0;
+    // Every other point is of positive numbers, where roots and logarithms have values.
+    let is_negative = index % 2 == 1 && next(2) == 0;
     let value = BigRational::new(BigInt::from(over), BigInt::from(under));
     if is_negative { -value } else { value }
 }
@@ -108,7 +120,15 @@ fn has_pieces(expr: &Expr) -> bool {
     expr.any(&|part| {
         matches!(
             part,
-            Expr::Call(Function::Floor | Function::Ceil | Function::Max | Function::Min | Function::Gcd | Function::Lcm, _)
+            Expr::Call(
+                Function::Floor
+                    | Function::Ceil
+                    | Function::Max
+                    | Function::Min
+                    | Function::Gcd
+                    | Function::Lcm,
+                _
+            )
         )
     })
 }

@@ -34,7 +34,8 @@ impl Judge<'_> {
         let is_near = match self.options.decimals {
             Decimals::Places(places) => {
                 let half = BigRational::new(BigInt::from(1), BigInt::from(2));
-                has_decimal(a, b) && self.is_within(a, b, &(unit_of_place(usize::try_from(places).ok()?)? * half))?
+                has_decimal(a, b)
+                    && self.is_within(a, b, &(unit_of_place(usize::try_from(places).ok()?)? * half))?
             }
             Decimals::Relative(places) => {
                 has_decimal(a, b) && self.is_relatively_within(a, b, usize::try_from(places).ok()?)?
