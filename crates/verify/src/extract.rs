@@ -22,6 +22,7 @@ mod pattern;
 mod phrase;
 mod reasoning;
 mod rule;
+mod word;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -75,8 +76,8 @@ pub struct Extraction {
 /// An answer and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extracted<'a> {
-    /// The answer, never empty: as written, except that several boxes are joined by `, ` and escapes in JSON are
-    /// resolved.
+    /// The answer, never empty: as written, except that several boxes are joined by `, `, escapes in JSON are resolved
+    /// and a number that is a word ("Four eggs") is in digits.
     pub text: Cow<'a, str>,
     /// Its place in the completion, in bytes; that of several boxes reaches from the first to the last.
     pub range: Range<usize>,
@@ -146,8 +147,12 @@ impl Extraction {
             Extract::Tag => slice(line::tagged(text)),
             Extract::Phrase => slice(phrase::announced(text)),
             Extract::LastLine => slice(line::last(text)),
-            Extract::LastNumber => slice(number::last_number(text)),
-            Extract::LastExpression => slice(expression::last(text)),
+            Extract::LastNumber => {
+                slice(number::last_number(text)).or_else(|missing| in_words(text, name).ok_or(missing))
+            }
+            Extract::LastExpression => {
+                slice(expression::last(text)).or_else(|missing| in_words(text, name).ok_or(missing))
+            }
             Extract::Choice => slice(choice::letter(text, self.strictness)),
             Extract::Whole => slice(line::whole(text)),
             Extract::Json(path) => path.find(text).ok_or(NoAnswer::Unstated(name)),
@@ -187,6 +192,12 @@ impl Extraction {
         let by = |rule: &Extract| Extraction { rule: rule.clone(), ..*self }.apply(text).ok();
         rules.iter().find_map(by).ok_or(NoAnswer::Unstated(Extract::Auto.name()))
     }
+}
+
+/// A number that is written as a word, in digits.
+fn in_words(text: &str, method: &'static str) -> Option<Extracted<'static>> {
+    let (value, range) = word::only_number(text)?;
+    Some(Extracted { text: value.to_string().into(), range, method })
 }
 
 fn found<'a>(text: &'a str, range: Option<Range<usize>>, method: &'static str) -> Option<Extracted<'a>> {

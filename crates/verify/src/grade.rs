@@ -84,12 +84,17 @@ impl Grader {
         }
     }
 
-    /// The same where it is not said whether `text` is an answer alone or a completion: as an answer, and where that
-    /// decides nothing, as a completion.
+    /// The same where it is not said whether `text` is an answer alone or a completion. Sentences are completions, unless
+    /// all of them is the known answer; anything else is an answer, unless that decides nothing.
     pub fn grade_any<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, text: &'a str) -> Graded<'a> {
         let gold = gold.into();
         let bare = self.grade_bare(gold, text);
-        if bare.verdict.outcome != Outcome::Unknown || gold.is_none() {
+        let is_decided = match bare.verdict.outcome {
+            Outcome::Equal => true,
+            Outcome::Different => !is_sentence(text),
+            Outcome::Unknown => false,
+        };
+        if is_decided || gold.is_none() {
             return bare;
         }
         let graded = self.grade(gold, text);
@@ -108,6 +113,21 @@ impl Grader {
         }
         let marked = Extraction { strictness: Strictness::Strict, ..Extraction::default() };
         marked.find(answer).map_or(Cow::Borrowed(answer), |found| found.text)
+    }
+}
+
+/// Whether a text reads as a sentence rather than as an answer alone: by its words, fewer of which are needed before the
+/// first number and around formulas.
+fn is_sentence(text: &str) -> bool {
+    const WORDS: usize = 5;
+    let starts_with_word = text.trim_start().starts_with(char::is_alphabetic);
+    let has_formula = ["$", "\\(", "\\["].iter().any(|sign| text.contains(sign));
+    let is_word = |word: &&str| word.len() > 1 && word.chars().all(char::is_alphabetic);
+    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '\\' || c == '_')).filter(is_word);
+    match words.take(WORDS).count() {
+        WORDS => true,
+        n if starts_with_word => n == WORDS - 1 || (n > 0 && has_formula),
+        _ => false,
     }
 }
 
@@ -199,6 +219,11 @@ mod tests {
             );
         }
         assert_eq!(any("42", "We get 10 + 32 = 42 of them"), Outcome::Equal);
+        for text in
+            ["60% of the students enrolled in dance.", "Answer \\( 50 + 10 \\)", "The largest $n$ is 60"]
+        {
+            assert_eq!(any("60", text), Outcome::Equal, "{text}");
+        }
         assert_ne!(any("2", "x+2"), Outcome::Equal);
         assert_eq!(bare("2", ""), Outcome::Different);
         assert_eq!(grader.grade_any(None, "2").verdict.method, "no known answer");

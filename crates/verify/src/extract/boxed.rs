@@ -172,8 +172,17 @@ fn joined_from(text: &str, drawn: &[Drawn]) -> usize {
     last - (0..last).rev().take_while(is_joined).count()
 }
 
+/// `between` without the name of what the next box says, as in `and $y_2 = `, unless there is nothing else.
+fn without_name(between: &str) -> &str {
+    let is_part = |c: char| c.is_alphanumeric() || "_{}'".contains(c);
+    let named = between.trim_end_matches(['$', ' ', '(', '\\']).strip_suffix('=');
+    let rest = named.map(|name| name.trim_end().trim_end_matches(is_part));
+    rest.filter(|rest| rest.contains(char::is_alphanumeric) || rest.contains(',')).unwrap_or(between)
+}
+
 /// Whether two boxes with this between them are one answer: signs and words such as "and", but no relation or operator.
 fn connects(between: &str) -> bool {
+    let between = without_name(between);
     let is_sign = |c: char| c.is_whitespace() || ",;.$\\(){}[]*&~:、，；".contains(c);
     between.len() <= MAX_BETWEEN
         && !between.contains("\n\n")

@@ -23,7 +23,7 @@ pub enum Extract {
     /// `last_line`: the last line that is not empty.
     LastLine,
     /// `last_number`: the last number in the text. A number inside an expression takes the expression with
-    /// it (`x^2`, `5 * 1`), so that no operand is taken for an answer.
+    /// it (`x^2`, `5 * 1`), so that no operand is taken for an answer. In a text without digits, a number that is a word.
     LastNumber,
     /// `last_expression`: the last formula between delimiters (`$..$`, `\(..\)`, `\[..\]`), or the last number if that
     /// comes later.

@@ -71,6 +71,8 @@ fn several_boxes_are_one_answer_or_the_last() {
         ("$\\boxed{k=4} \\quad \\text{and} \\quad \\boxed{n=2}$", "n=2", "k=4, n=2", "k=4, n=2"),
         ("\\boxed{1} was wrong, it is \\boxed{2}", "2", "2", "1, 2"),
         ("\\boxed{1} = \\boxed{2}", "2", "2", "1, 2"),
+        ("$x_1 = \\boxed{1}$ and $x_2 = \\boxed{2}$", "2", "1, 2", "1, 2"),
+        ("\\boxed{1}, so $x = \\boxed{2}$", "2", "2", "1, 2"),
     ];
     for (text, last, joined, all) in cases {
         for (boxes, expected) in [(Boxes::Last, last), (Boxes::Joined, joined), (Boxes::All, all)] {
@@ -83,6 +85,7 @@ fn several_boxes_are_one_answer_or_the_last() {
 #[test]
 fn other_rules() {
     check(Extract::Tag, &[("<answer> 84 </answer>", Some("84")), ("<answer>5", Some("5")), ("5", None)]);
+    check(Extract::LastNumber, &[("Four eggs", Some("4")), ("Two or three", None), ("Four of 5", Some("5"))]);
     check(Extract::LastLine, &[("a\n**b**.\n\n", Some("b")), ("a", Some("a")), (" \n", None)]);
     check(Extract::Whole, &[(" 1,234.\n", Some("1,234")), ("  ", None)]);
     check("json:answer".parse().unwrap(), &[("{\"answer\": 5}", Some("5")), ("5", None)]);
