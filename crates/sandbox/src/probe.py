@@ -41,7 +41,7 @@ def loader(executable):
 
 
 def main():
-    executable = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    executable = os.readlink("/proc/self/exe")
     stdlib = os.path.dirname(os.path.realpath(os.__file__))
     load_modules(os.path.join(stdlib, "lib-dynload"))
     libraries = [path for path in mapped() if not path.startswith(stdlib + "/")]

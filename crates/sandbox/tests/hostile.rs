@@ -16,7 +16,7 @@ const SECRET: &str = "canary-5d1f0c";
 fn limits() -> Limits {
     Limits {
         cpu_s: 1,
-        wall_ms: 4000,
+        wall_ms: 8000,
         memory_bytes: 256 << 20,
         output_bytes: 1 << 16,
         disk_bytes: 4 << 20,
