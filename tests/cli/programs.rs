@@ -44,12 +44,14 @@ fn the_example_passes_its_own_tests() {
 }
 
 #[test]
-fn soft_pruning_asks_for_any_test_and_bare_programs_have_the_same_verdicts() {
+fn soft_pruning_asks_for_any_test_and_without_a_jail_programs_can_do_more() {
     let (pipeline, data) = example();
-    for (change, kept) in [("steps.tested.code.prune=soft", 7), ("steps.tested.code.sandbox=none", 5)] {
+    // One program asks a tool of the machine, which may be there.
+    for (change, kept) in [("steps.tested.code.prune=soft", 8..=8), ("steps.tested.code.sandbox=none", 5..=6)] {
         let bench = Bench::new();
         let ran = bench.flow(&["exec", &pipeline, "-q", "--set", &data, "--set", change]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        assert_eq!(bench.rows("out/code/kept").len(), kept, "{change}");
+        let found = bench.rows("out/code/kept").len();
+        assert!(kept.contains(&found), "{change}: {found}");
     }
 }
