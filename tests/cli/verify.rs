@@ -81,6 +81,18 @@ fn a_preset_searches_completions_and_keys_change_it() {
 }
 
 #[test]
+fn a_row_may_say_where_its_answer_stands() {
+    let bench = Bench::new();
+    let options = r#""options": {"extract": "boxed"}"#;
+    bench.put(
+        "rows.jsonl",
+        format!("{{\"gold\": 4, \"pred\": 4, {options}}}\n{{\"gold\": 4, \"pred\": \"\\\\boxed{{4}}\", {options}}}\n"),
+    );
+    let rows = lines(&bench.flow(&["verify", "rows.jsonl"]).stdout);
+    assert_eq!(verdicts(&rows), [("rows.jsonl:1", "different"), ("rows.jsonl:2", "equal")]);
+}
+
+#[test]
 fn parquet_is_read_and_written() {
     let bench = Bench::new();
     let column = |name: &str, kind| Column::new(name, kind, true, "A column.");

@@ -57,11 +57,13 @@ impl Judge {
         let is_bare = text(fields, "kind")?.as_deref() == Some("equiv");
         let own = self.own(fields)?;
         let grader = own.as_ref().unwrap_or(&self.grader);
+        // A row that says where its answer stands has text around it.
+        let names_rule = fields.get("options").is_some_and(|options| options.get("extract").is_some());
         let grade = |gold: Option<&str>| {
             let pred = pred.as_deref().unwrap_or_default();
             if is_bare {
                 grader.grade_bare(gold, pred)
-            } else if self.may_be_bare {
+            } else if self.may_be_bare && !names_rule {
                 grader.grade_any(gold, pred)
             } else {
                 grader.grade(gold, pred)

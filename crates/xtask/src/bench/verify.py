@@ -1,13 +1,14 @@
 """The answer checker beside Math-Verify on every suite of answers, the same rows in the same run.
 
 usage: verify.py SUITES FLOW OUT. SUITES holds the suites as JSON lines, FLOW is the program, OUT takes the rows, the verdicts and
-the disagreements. Prints Markdown. Each side uses one core; Math-Verify's times leave out its imports and the reading of files, those
-of FLOW include everything.
+the disagreements. Prints Markdown. Each side uses one core, and times are of its processor, so that other work on the machine does
+not count. Math-Verify's leave out its imports and the reading of files, those of FLOW include everything.
 """
 
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -76,22 +77,23 @@ def theirs(row):
 
 
 def judge_by_flow(flow, given, out):
-    """The verdicts of FLOW on one core, and its wall time in seconds."""
+    """The verdicts of FLOW, and the seconds of its process from start to end."""
     (out / "rows.jsonl").write_text("".join(json.dumps(ours(row)) + "\n" for _, row in given))
     command = [flow, "verify", str(out / "rows.jsonl"), "-o", str(out / "ours.jsonl"), "--format", "json"]
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    wall_s = time.perf_counter() - start
-    return [json.loads(line) for line in (out / "ours.jsonl").read_text().splitlines()], wall_s
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [json.loads(line) for line in (out / "ours.jsonl").read_text().splitlines()], cpu_s
 
 
 def judge_by_math_verify(given):
     """Its verdicts, and the seconds of each."""
     accepted, seconds = [], []
     for _, row in given:
-        start = time.perf_counter()
+        start = time.process_time()
         accepted.append(bool(theirs(row)))
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return accepted, seconds
 
 
@@ -122,16 +124,17 @@ def main():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     out.mkdir(parents=True, exist_ok=True)
     given = list(rows(folder))
-    walls = []
+    runs = []
     for _ in range(5):
-        verdicts, wall_s = judge_by_flow(flow, given, out)
-        walls.append(wall_s)
+        verdicts, own_s = judge_by_flow(flow, given, out)
+        runs.append(own_s)
     accepted, seconds = judge_by_math_verify(given)
     table(given, verdicts, accepted, seconds)
-    wall_s, other_s = statistics.median(walls), sum(seconds)
+    own_s, other_s = statistics.median(runs), sum(seconds)
     print(
-        f"\n{len(given)} rows on one core: flow {wall_s:.3f} s (the program from start to end, median of 5), {1e6 * wall_s / len(given):.1f} microseconds a "
-        f"row; Math-Verify {other_s:.1f} s, {1000 * other_s / len(given):.2f} ms a row; ratio {other_s / wall_s:.0f}."
+        f"\n{len(given)} rows on one core, processor time: flow {own_s:.3f} s (the program from start to end, median of 5), "
+        f"{1e6 * own_s / len(given):.1f} microseconds a row; Math-Verify {other_s:.1f} s, {1000 * other_s / len(given):.2f} ms a row; "
+        f"ratio {other_s / own_s:.0f}."
     )
     with (out / "disagreements.jsonl").open("w") as file:
         for (_, row), verdict in zip(given, verdicts, strict=True):
