@@ -47,7 +47,8 @@ fn the_example_passes_its_own_tests() {
 fn soft_pruning_asks_for_any_test_and_without_a_jail_programs_can_do_more() {
     let (pipeline, data) = example();
     // One program asks a tool of the machine, which may be there.
-    for (change, kept) in [("steps.tested.code.prune=soft", 8..=8), ("steps.tested.code.sandbox=none", 5..=6)] {
+    for (change, kept) in [("steps.tested.code.prune=soft", 8..=8), ("steps.tested.code.sandbox=none", 5..=6)]
+    {
         let bench = Bench::new();
         let ran = bench.flow(&["exec", &pipeline, "-q", "--set", &data, "--set", change]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
