@@ -106,6 +106,26 @@ fn a_loop_without_rows_to_train_on_says_so() {
 }
 
 #[test]
+fn a_run_in_which_every_row_is_rejected_says_where_and_why() {
+    let bench = Bench::with(COPY);
+    bench.put("questions.jsonl", "{\"answer\": 1}\nnonsense\n{\"answer\": 2}\n");
+    let ran = bench.exec(&[], 0);
+    ran.says(&["hint: step `questions` rejected all of its 3 rows, 2 as `missing_field`: "]);
+    let report = bench.exec(&["--format", "json"], 0).json();
+    assert_eq!(
+        (&report["dead_ends"][0]["step"], &report["dead_ends"][0]["n"], &report["dead_ends"][1]),
+        (&json!("questions"), &json!(2), &json!(null))
+    );
+}
+
+#[test]
+fn one_is_not_called_many() {
+    let bench = Bench::with(&COPY.replace("path: out/shards", "path: out/shards, parts: 1"));
+    bench.put("questions.jsonl", "{\"prompt\": \"1+1=\"}\n");
+    bench.exec(&[], 0).says(&["1 row in 1 part  ", "conservation holds"]);
+}
+
+#[test]
 fn a_table_that_no_step_fills_any_more_is_removed() {
     let bench = looped();
     bench.exec(&["-q"], 0);
@@ -122,8 +142,8 @@ fn a_budget_that_cannot_be_kept_is_refused_and_one_that_is_spent_stops() {
     let bench = Bench::with(&(COPY.to_owned() + "budget: {tokens: 10}\n"));
     bench.exec(&[], 78).says(&["error[E0612]", "p.yaml:6:18"]);
     let bench = slow();
-    let ran = bench.exec(&["--set", "budget={seconds: 1}"], 4);
-    ran.says(&["stopped by the budget", "flow exec p.yaml --set 'budget={seconds: 1}'`"]);
+    let ran = bench.exec(&["--set", "budget={wall: 1}"], 4);
+    ran.says(&["stopped by the budget", "flow exec p.yaml --set 'budget={wall: 1}'`"]);
 }
 
 /// A run of many seconds.
@@ -169,13 +189,16 @@ fn finished_as_from_scratch(bench: &Bench) {
 
 #[test]
 fn an_interrupted_run_ends_with_130_and_goes_on_from_there() {
-    let bench = slow();
-    let child = begun(&bench);
-    signal(&child, "-INT");
-    let ran = Ran::of(child);
-    assert_eq!(ran.code, 130, "{}", ran.stderr);
-    ran.says(&["stopping; finished answers are kept", "interrupted", "flow exec p.yaml`"]);
-    finished_as_from_scratch(&bench);
+    let stopped = ["-TERM", "-HUP", "-INT"].map(|name| {
+        let bench = slow();
+        let child = begun(&bench);
+        signal(&child, name);
+        let ran = Ran::of(child);
+        assert_eq!(ran.code, 130, "{name}: {}", ran.stderr);
+        ran.says(&["stopping; finished answers are kept", "interrupted", "flow exec p.yaml`"]);
+        bench
+    });
+    finished_as_from_scratch(&stopped[0]);
 }
 
 #[test]
@@ -210,5 +233,6 @@ fn a_killed_run_goes_on_from_there() {
     let child = begun(&bench);
     signal(&child, "-KILL");
     assert_eq!(Ran::of(child).code, -1);
+    bench.flow(&["gc"]).says(&["nothing was removed: the last run of", "has not ended"]);
     finished_as_from_scratch(&bench);
 }

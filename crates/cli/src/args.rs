@@ -6,8 +6,10 @@ use flow_spec::Options;
 /// Language models improve themselves on data that can be checked: YAML in, Parquet and checkpoints out.
 #[derive(Debug, Parser)]
 #[command(name = "flow", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 4 stopped by the budget, 75 store in use, \
-                        78 invalid pipeline, 130 interrupted.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 `plan --detailed-exitcode`: work to do, 4 stopped by the budget, 75 store in use, \
+                        78 invalid pipeline, 130 interrupted."
+)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -19,18 +21,26 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Find every mistake of a pipeline, without running anything.
     Check(crate::check::Args),
+    /// Show what the store holds, and for which pipelines.
+    Du(crate::du::Args),
     /// Run a pipeline; what did not change is not computed again.
     Exec(crate::exec::Args),
     /// Explain the code of a mistake.
     Explain(crate::explain::Args),
+    /// Remove from the store what no pipeline uses any more.
+    Gc(crate::gc::Args),
     /// Draw the steps of a pipeline.
     Graph(crate::graph::Args),
     /// List the operators, or describe one.
     Ops(crate::ops::Args),
+    /// Tell what a run would do and why, before it is paid for.
+    Plan(crate::plan::Args),
     /// Print the JSON Schema of pipelines, for editors.
     Schema,
     /// Run the pipeline's own tests, without any model.
     Test(crate::test::Args),
+    /// Tell why a step would run, or ran last, or where a row comes from.
+    Why(crate::why::Args),
     /// Audit the answer checker on a file of answers, with or without labels.
     Verify(crate::verify::Args),
 }
@@ -40,8 +50,12 @@ impl Verb {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Verb::Check(args) => args.format == Format::Json,
+            Verb::Du(args) => args.format == Format::Json,
             Verb::Exec(args) => args.format == Format::Json,
+            Verb::Gc(args) => args.format == Format::Json,
+            Verb::Plan(args) => args.format == Format::Json,
             Verb::Test(args) => args.format == Format::Json,
+            Verb::Why(args) => args.format == Format::Json,
             Verb::Verify(args) => args.format == crate::verify::VerdictFormat::Json,
             Verb::Explain(_) | Verb::Graph(_) | Verb::Ops(_) | Verb::Schema => false,
         }
@@ -70,6 +84,16 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
+    /// The same with the profile `name`.
+    pub(crate) fn with_profile(&self, name: &str) -> Self {
+        Self { profile: Some(name.to_owned()), ..self.clone() }
+    }
+
+    /// The chosen profile.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
     /// The changes together with this process's environment. Variables that are not UTF-8 cannot be named in YAML.
     pub(crate) fn options(&self) -> Options {
         let pairs = std::env::vars_os();

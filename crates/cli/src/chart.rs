@@ -38,6 +38,11 @@ pub(crate) fn grouped(n: i64) -> String {
     text
 }
 
+/// A count with its noun: `1 row`, `1,200 rows`.
+pub(crate) fn counted(n: i64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +59,6 @@ mod tests {
     fn digits_stand_in_groups_of_three() {
         let told = [0, 999, 1000, -1_234_567].map(grouped);
         assert_eq!(told, ["0", "999", "1,000", "-1,234,567"]);
+        assert_eq!([0, 1, 2000].map(|n| counted(n, "row")), ["0 rows", "1 row", "2,000 rows"]);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn check(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let (mut texts, mut objects) = (Vec::new(), Vec::new());
     let (mut n_errors, mut n_warnings) = (0, 0);
     for file in &args.files {
-        let checked = pipeline::check(catalog, file, &args.overlay)?;
+        let checked = pipeline::check_profiles(catalog, file, &args.overlay)?;
         for diagnostic in &checked.diagnostics {
             let count = if diagnostic.is_error() { &mut n_errors } else { &mut n_warnings };
             *count += 1;

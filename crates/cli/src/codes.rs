@@ -53,14 +53,33 @@ flow_spec::codes! {
         "What a round trains on depends on a later round, so each round would change the one before it.",
         wrong "",
         right "";
-    TOKEN_BUDGET = "E0612", "tokens cannot be counted against a budget yet",
-        "A limit that would not be kept is refused. `budget.seconds` is kept.",
-        wrong "budget: {tokens: 1000}",
-        right "budget: {seconds: 3600}";
+    REFUSED = "E0612", "the run would ask for more than it may",
+        "`--max-calls` and `--on-recompute deny` compare what a run would ask for with what they allow, before anything is \
+         asked. `flow plan` shows the same numbers with their reasons.",
+        wrong "flow exec pipeline.yaml --on-recompute deny",
+        right "flow exec pipeline.yaml --on-recompute allow";
     INTERRUPT = "E0613", "interruptions cannot be handled",
         "The system refused to install a handler for Ctrl-C.",
         wrong "",
         right "";
+    NO_STEP = "E0614", "there is no step of this name",
+        "`--until`, `--from` and `flow why` name a step of the pipeline.",
+        wrong "flow exec pipeline.yaml --until nosuchstep",
+        right "flow exec pipeline.yaml --until graded";
+    BEFORE = "E0615", "a step before `--from` would have to be computed",
+        "`--from STEP` runs STEP and what follows it. What comes before must be known already, so that nothing is asked for it.",
+        wrong "flow exec pipeline.yaml --from graded",
+        right "flow exec pipeline.yaml";
+    NOT_EQUAL = "E0616", "an incremental run differs from a computation from scratch",
+        "`exec --verify-incremental` found rows or published bytes that a computation from scratch over the same answers does \
+         not give. An operator is not a function of its rows, or a published file was changed by somebody else.",
+        wrong "",
+        right "";
+    NO_ROW = "E0617", "there is no row of this identity",
+        "`flow why` looks for a row among all rows that are known without asking a model. `row_id` is a column of every \
+         published file.",
+        wrong "flow why pipeline.yaml 00000000",
+        right "flow why pipeline.yaml 5f3a9c0e";
     TEST_FAILED = "E0621", "a test of the pipeline fails",
         "Other rows left the step by this port than the test expects. The help lists the first of them.",
         wrong "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 0}}]",

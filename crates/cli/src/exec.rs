@@ -2,32 +2,42 @@
 
 mod captures;
 mod checkpoints;
+mod consent;
+mod extent;
 mod interrupt;
 mod models;
 mod outputs;
 mod progress;
+mod proof;
 mod settle;
-mod store;
+pub(crate) mod store;
 mod summary;
 mod tables;
+pub(crate) mod usage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use flow_dataflow::{Driver, Network, Session, SessionError, SourceError};
-use flow_operators::{Env, Models, assemble};
+use flow_dataflow::{Calls, Driver, Network, Session, SessionError, SessionOptions, SourceError};
+use flow_spec::Diagnostic;
 
 use crate::args::{Format, Overlay};
 use crate::halt::Halt;
 use crate::pipeline::{self, Pipeline};
-use crate::{Catalog, Exit, codes, term};
-use captures::Captures;
+use crate::record::Ledger;
+use crate::setup::Setup;
+use crate::{Catalog, Exit, codes, kept, term};
+pub(crate) use captures::Captures;
+use consent::OnRecompute;
+pub(crate) use extent::named;
+pub(crate) use models::declare;
 use outputs::Outputs;
 use settle::{Ending, Run};
-use store::Store;
+pub(crate) use store::Store;
 use summary::Summary;
+use usage::Usage;
 
 /// Arguments of `exec`.
 #[derive(clap::Args, Debug)]
@@ -45,6 +55,24 @@ pub(crate) struct Args {
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     store: PathBuf,
+    /// Run STEP and what it rests on, nothing else.
+    #[arg(long, value_name = "STEP")]
+    until: Option<String>,
+    /// Run STEP and what rests on it. Steps before it may use kept answers only: the run ends where one is missing.
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
+    /// Run so many rounds, whatever the pipeline says.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// What to do where rows that the last run had would be asked for again.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    on_recompute: OnRecompute,
+    /// Refuse a run that would make more than N calls.
+    #[arg(long, value_name = "N")]
+    max_calls: Option<u64>,
+    /// When done, compute everything again from the kept answers in a fresh dataflow, and compare rows and bytes.
+    #[arg(long)]
+    verify_incremental: bool,
     /// No progress and no closing report.
     #[arg(short, long)]
     quiet: bool,
@@ -56,25 +84,36 @@ pub(crate) struct Args {
 /// Runs the pipeline; `command` is how it was asked to.
 pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<Exit, Halt> {
     let started = Instant::now();
-    let pipeline = pipeline::load(catalog, &args.file, &args.overlay)?;
-    refuse_token_budget(&pipeline)?;
+    let pipeline = extent::narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
     let store = Store::open(&args.store, command)?;
-    let models = Arc::new(Models::new(&args.store.join("models")));
-    let digests = models::declare(&pipeline, &models)?;
-    let env = Env { threads: args.threads(), models: models.clone() };
-    let network = assemble(&pipeline.plan, catalog, &env)
-        .map_err(|error| pipeline.halt_at_step(Exit::Invalid, &codes::SETUP, &error.step, error.message))?;
-    let outputs = Outputs::open(&pipeline, &digests, command)?;
-    let captures = Captures::of(&pipeline.plan);
-    let mut driver = start(network, &store, args, &captures, digests)?;
-    driver.load().map_err(|error| source_halt(&error))?;
+    let setup = Setup::of(pipeline, &args.store)?;
+    consent::expect(catalog, &setup, args)?;
+    let ledger = Ledger::open(&setup)?;
+    let (pipeline, models) = (&setup.pipeline, &setup.models);
+    let network = setup.network(catalog, &setup.env(args.threads()), ledger.last.as_ref())?;
+    let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, command)?;
+    let captures = Captures::of(&pipeline.plan, &network);
+    let calls = extent::calls(&pipeline.plan, args)?;
+    let mut driver = start(network, &store, args, calls, &captures, setup.digests.clone())?;
+    driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;
+    kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
 
-    let run = Run { pipeline: &pipeline, outputs: &outputs, captures: &captures, args, started };
-    let ending = run.settle(&mut driver)?;
-    store.finish()?;
+    let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
+    let run = Run { setup: &setup, ledger: &ledger, outputs: &outputs, captures: &captures, args, started };
+    let ending = run.settle(&mut driver);
+    let models_used =
+        captures.rows(driver.session(), "checkpoint").into_iter().map(|(_, item)| item.row.id).collect();
+    usage.end(store.kept(), models_used, matches!(ending, Ok(Ending::Done)))?;
+    let ending = ending?;
+    let warnings = store.finish()?;
     if ending == Ending::Done {
-        checkpoints::copy(&pipeline, driver.session(), &models)?;
-        report(args, &Summary::new(&pipeline, &captures, &outputs, driver.session(), &models, started))?;
+        checkpoints::copy(pipeline, driver.session(), models)?;
+        if args.verify_incremental {
+            proof::prove(catalog, &setup, driver.session(), &outputs, ledger.last.as_ref())?;
+        }
+        let summary =
+            Summary::new(pipeline, &captures, &outputs, driver.session(), models, started, warnings);
+        report(args, &summary)?;
     } else {
         report_stop(args, command, ending)?;
     }
@@ -92,22 +131,40 @@ fn start(
     network: Network,
     store: &Store,
     args: &Args,
+    calls: Calls,
     captures: &Captures,
     digests: Vec<flow_data::Id>,
 ) -> Result<Driver, Halt> {
-    let workers = usize::from(args.workers);
-    let session = Session::start(Arc::new(network), Arc::default(), store.memo(), workers, captures.ports());
+    let options =
+        SessionOptions { workers: usize::from(args.workers), calls, capture: captures.ports().collect() };
+    let session = Session::start(Arc::new(network), Arc::default(), store.memo(), options);
     Ok(Driver::new(session.map_err(|error| session_halt(&error))?, digests))
 }
 
-/// What to tell of a source that cannot be read.
-fn source_halt(error: &SourceError) -> Halt {
-    Halt::with(Exit::Failed, error.code, &error.message, error.help.as_deref())
+/// What to tell of a source that cannot be read, at the key that it is about.
+pub(crate) fn source_halt(pipeline: &Pipeline, step: usize, error: &SourceError) -> Halt {
+    let step = &pipeline.plan.steps[step].name;
+    let key = match error.code {
+        code if code == flow_operators::codes::NO_FIELD.id => "fields",
+        code if code == flow_operators::codes::DUPLICATE.id => "id",
+        code if code == flow_operators::codes::EXHAUSTED.id => "n",
+        _ => "path",
+    };
+    let message = format!("step `{step}`: {}", error.message);
+    let mistake = Diagnostic {
+        code: error.code,
+        ..pipeline.mistake_in_step(&codes::STEP, step, &[key, "path"], message)
+    };
+    Halt::located(Exit::Failed, &[Diagnostic { help: error.help.clone(), ..mistake }], &pipeline.sources)
 }
 
 /// What to tell of a run that failed by itself.
-fn session_halt(error: &SessionError) -> Halt {
+pub(crate) fn session_halt(error: &SessionError) -> Halt {
     match error {
+        SessionError::Failed { failure, .. } if failure.reason == "not_known" => {
+            let help = "run without `--from`, or name an earlier step; `flow plan` shows what is not known";
+            Halt::with(Exit::Failed, codes::BEFORE.id, &error.to_string(), Some(help))
+        }
         SessionError::Failed { .. } => {
             let help = "finished answers are kept; the same command goes on once the cause is gone";
             Halt::with(Exit::Failed, codes::STEP.id, &error.to_string(), Some(help))
@@ -117,15 +174,6 @@ fn session_halt(error: &SessionError) -> Halt {
             Halt::new(Exit::Failed, &codes::FAULT, error.to_string())
         }
     }
-}
-
-fn refuse_token_budget(pipeline: &Pipeline) -> Result<(), Halt> {
-    if pipeline.plan.budget.tokens.is_none() {
-        return Ok(());
-    }
-    let words = "tokens are not counted yet, so this limit could not be kept";
-    let mistake = pipeline.mistake(&codes::TOKEN_BUDGET, "budget.tokens", words);
-    Err(Halt::located(Exit::Invalid, &[mistake.help("use `seconds`")], &pipeline.sources))
 }
 
 /// An early stop has no counts to tell: rows were still on their way.

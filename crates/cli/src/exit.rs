@@ -12,6 +12,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong, or names a pipeline file that cannot be read.
     Usage = 2,
+    /// `plan --detailed-exitcode`: a run would change something.
+    Work = 3,
     /// Stopped by the pipeline's own `budget`; the same command goes on from there.
     Budget = 4,
     /// Another run uses the store (`EX_TEMPFAIL` of sysexits): try later.

@@ -1,11 +1,11 @@
 //! Why a verb ended early: what to tell, and the exit code.
 
-use std::error::Error;
-
 use flow_spec::{Code, Diagnostic, Sources, render, to_json};
 use serde_json::{Value as Json, json};
 
 use crate::{Exit, codes, term};
+
+pub(crate) use flow_operators::chain;
 
 /// An early end. Located mistakes look as `flow check` shows them, others the same without an excerpt.
 #[derive(Debug)]
@@ -61,16 +61,4 @@ impl Halt {
         }
         self.exit
     }
-}
-
-/// An error and all its sources in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -4,22 +4,32 @@
 //! person to stderr. A verb is one file; it returns an [`Exit`], or a [`halt::Halt`] that says why it ended early.
 
 mod args;
+mod changes;
 mod chart;
 mod check;
 pub mod codes;
+mod du;
 mod exec;
 mod exit;
 mod explain;
+mod forecast;
+mod gc;
 mod graph;
 mod halt;
+mod inventory;
+mod kept;
 mod ops;
 mod panic;
 mod pipeline;
+mod plan;
+mod record;
 mod schema;
+mod setup;
 mod term;
 mod test;
 mod typed;
 mod verify;
+mod why;
 
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
@@ -67,12 +77,16 @@ fn run(catalog: Catalog<'_>, cli: &Cli, command: &str) -> Exit {
 fn dispatch(catalog: Catalog<'_>, verb: &Verb, command: &str) -> Result<Exit, Halt> {
     match verb {
         Verb::Check(args) => check::check(catalog, args),
+        Verb::Du(args) => du::du(args),
         Verb::Exec(args) => exec::exec(catalog, args, command),
         Verb::Explain(args) => explain::explain(args),
+        Verb::Gc(args) => gc::gc(args, command),
         Verb::Graph(args) => graph::graph(catalog, args),
         Verb::Ops(args) => ops::ops(catalog, args),
+        Verb::Plan(args) => plan::plan(catalog, args),
         Verb::Schema => schema::schema(catalog),
         Verb::Test(args) => test::test(catalog, args),
         Verb::Verify(args) => verify::verify(args),
+        Verb::Why(args) => why::why(catalog, args),
     }
 }

@@ -1,6 +1,6 @@
 //! From a file name to a checked pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -20,6 +20,8 @@ pub(crate) struct Checked {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The pipeline, if there is no mistake.
     pub(crate) planned: Option<(Spec, Plan)>,
+    /// The profiles that the file declares.
+    profiles: Vec<String>,
 }
 
 /// A pipeline without mistakes.
@@ -34,10 +36,33 @@ pub(crate) struct Pipeline {
 
 /// Checks the pipeline at `path`. Reads that file only.
 pub(crate) fn check(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Checked, Halt> {
-    let reading = flow_spec::read(&path.display().to_string(), &text(path)?, &overlay.options());
+    Ok(check_text(catalog, path, &text(path)?, overlay))
+}
+
+/// The same with every profile that the file declares, unless one is chosen: a mistake that only a profile makes is told
+/// with its name.
+pub(crate) fn check_profiles(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Checked, Halt> {
+    let text = text(path)?;
+    let mut checked = check_text(catalog, path, &text, overlay);
+    let names = if overlay.profile().is_none() { std::mem::take(&mut checked.profiles) } else { Vec::new() };
+    let mut told: BTreeSet<_> = checked.diagnostics.iter().map(Diagnostic::identity).collect();
+    for name in names {
+        let found = check_text(catalog, path, &text, &overlay.with_profile(&name)).diagnostics;
+        for mut diagnostic in found.into_iter().filter(|found| told.insert(found.identity())) {
+            diagnostic.message.push_str(&format!(" (with `--profile {name}`)"));
+            checked.diagnostics.push(diagnostic);
+        }
+    }
+    settle(&mut checked.diagnostics);
+    Ok(checked)
+}
+
+fn check_text(catalog: Catalog<'_>, path: &Path, text: &str, overlay: &Overlay) -> Checked {
+    let reading = flow_spec::read(&path.display().to_string(), text, &overlay.options());
     let (sources, mut diagnostics) = (reading.sources, reading.diagnostics);
-    let mut planned = None;
+    let (mut planned, mut profiles) = (None, Vec::new());
     if let Some(spec) = reading.spec {
+        profiles = spec.profiles();
         let (plan, found) = flow_plan::plan(&spec, &flow_operators::signatures(catalog));
         diagnostics.extend(found);
         if let Some(plan) = plan {
@@ -47,12 +72,12 @@ pub(crate) fn check(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Res
     }
     settle(&mut diagnostics);
     planned = planned.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
-    Ok(Checked { sources, diagnostics, planned })
+    Checked { sources, diagnostics, planned, profiles }
 }
 
 /// The pipeline at `path`, ready to be used; tells its warnings.
 pub(crate) fn load(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Pipeline, Halt> {
-    let Checked { sources, diagnostics, planned } = check(catalog, path, overlay)?;
+    let Checked { sources, diagnostics, planned, .. } = check(catalog, path, overlay)?;
     let Some((spec, plan)) = planned else {
         return Err(Halt::located(Exit::Invalid, &diagnostics, &sources));
     };
@@ -65,6 +90,22 @@ impl Pipeline {
     /// A mistake at the value of a dotted path of the pipeline's text.
     pub(crate) fn mistake(&self, code: &Code, path: &str, message: impl Into<String>) -> Diagnostic {
         let mut diagnostic = Diagnostic::new(code, self.spec.span(path), message);
+        self.spec.redact(&mut diagnostic);
+        diagnostic
+    }
+
+    /// A mistake at the first of `keys` that the step has, else at its name.
+    pub(crate) fn mistake_in_step(
+        &self,
+        code: &Code,
+        step: &str,
+        keys: &[&str],
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        let places = keys.iter().map(|key| format!("steps.{step}.{key}"));
+        let span = places.into_iter().find(|place| self.spec.has(place)).map(|place| self.spec.span(&place));
+        let span = span.unwrap_or_else(|| self.spec.key_span(&format!("steps.{step}")));
+        let mut diagnostic = Diagnostic::new(code, span, message);
         self.spec.redact(&mut diagnostic);
         diagnostic
     }

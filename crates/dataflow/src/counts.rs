@@ -1,8 +1,12 @@
 //! Row accounting: what came into every stage, what left it, what was rejected.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
-use crate::Network;
+use flow_data::{Round, Row};
+
+use crate::{Census, Network};
 
 /// Live counters of a network, shared by all workers. Each is a sum of differences, so exact once a tick has settled.
 #[derive(Debug)]
@@ -11,10 +15,11 @@ pub struct Counts(Vec<NodeCounts>);
 #[derive(Debug)]
 pub(crate) struct NodeCounts {
     pub(crate) stages: Vec<StageCounts>,
-    pub(crate) ports: Vec<AtomicI64>,
-    pub(crate) rejected: AtomicI64,
+    ports: Vec<Mutex<Census>>,
+    rejected: Mutex<Census>,
     pub(crate) calls: AtomicU64,
     pub(crate) reused: AtomicU64,
+    efforts: Mutex<BTreeMap<Round, Effort>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +47,17 @@ pub struct StepCounts {
     pub unaccounted: i64,
 }
 
+/// What the present rows of an effect step rest on, in one round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Requests made.
+    pub requests: i64,
+    /// Requests without an answer that only a forecast leaves so, each key once.
+    pub missing: i64,
+    /// Tokens of the answers.
+    pub tokens: i64,
+}
+
 impl Counts {
     pub(crate) fn new(network: &Network) -> Self {
         Self(network.nodes.iter().map(|node| NodeCounts::new(node.stages(), node.ports)).collect())
@@ -55,22 +71,53 @@ impl Counts {
     pub fn steps(&self) -> Vec<StepCounts> {
         self.0.iter().map(NodeCounts::read).collect()
     }
+
+    /// What the rows of each step's ports are, its rejected rows last, in the network's order.
+    pub(crate) fn censuses(&self) -> Vec<Vec<Census>> {
+        self.0.iter().map(|node| node.outlets().map(|census| lock(census).clone()).collect()).collect()
+    }
+
+    /// What each step's effects took, by round.
+    pub(crate) fn efforts(&self) -> Vec<BTreeMap<Round, Effort>> {
+        self.0.iter().map(|node| lock(&node.efforts).clone()).collect()
+    }
 }
 
 impl NodeCounts {
     fn new(stages: usize, ports: usize) -> Self {
         Self {
             stages: (0..stages).map(|_| StageCounts::default()).collect(),
-            ports: (0..ports).map(|_| AtomicI64::new(0)).collect(),
-            rejected: AtomicI64::new(0),
+            ports: (0..ports).map(|_| Mutex::default()).collect(),
+            rejected: Mutex::default(),
             calls: AtomicU64::new(0),
             reused: AtomicU64::new(0),
+            efforts: Mutex::default(),
         }
     }
 
+    /// Adds what comes out of a port, or of the rejected rows.
+    pub(crate) fn add<'a>(&self, port: Option<crate::Port>, updates: impl Iterator<Item = (&'a Row, isize)>) {
+        let census = port.map_or(&self.rejected, |port| &self.ports[usize::from(port)]);
+        let mut census = lock(census);
+        updates.for_each(|(row, diff)| census.add(row, diff));
+    }
+
+    /// Adds to what the rows of `round` rest on.
+    pub(crate) fn spend(&self, round: Round, requests: i64, missing: i64, tokens: i64) {
+        let mut efforts = lock(&self.efforts);
+        let effort = efforts.entry(round).or_default();
+        effort.requests += requests;
+        effort.missing += missing;
+        effort.tokens += tokens;
+    }
+
+    fn outlets(&self) -> impl Iterator<Item = &Mutex<Census>> {
+        self.ports.iter().chain([&self.rejected])
+    }
+
     fn read(&self) -> StepCounts {
-        let ports: Vec<i64> = self.ports.iter().map(|count| count.load(Relaxed)).collect();
-        let rejected = self.rejected.load(Relaxed);
+        let ports: Vec<i64> = self.ports.iter().map(|census| lock(census).rows()).collect();
+        let rejected = lock(&self.rejected).rows();
         let source = || ports.iter().sum::<i64>() + rejected;
         StepCounts {
             input: self.stages.first().map_or_else(source, |stage| stage.input.load(Relaxed)),
@@ -89,4 +136,8 @@ impl StageCounts {
         let missing = self.input.load(Relaxed) - self.taken.load(Relaxed) - self.rejected.load(Relaxed);
         missing.abs().max(self.lost.load(Relaxed) as i64)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -96,6 +96,21 @@ impl Desk {
                 ready.extend(self.finish(&item, &update, &replies));
                 continue;
             }
+            if self.client.only_counts() {
+                let keys = requests.iter().zip(&replies).filter(|(_, reply)| reply.is_none());
+                let more = self.client.count(keys.map(|(request, _)| request.key), diff);
+                self.place.counts.node(self.place.node).spend(
+                    row.round,
+                    missing as i64 * diff as i64,
+                    more,
+                    0,
+                );
+                let known = replies.iter().take_while(|reply| reply.is_some()).count();
+                if known > 0 && self.op.answers_stand_alone() {
+                    ready.extend(self.finish(&item, &update, &replies[..known]));
+                }
+                continue;
+            }
             for (index, request) in requests.into_iter().enumerate() {
                 if replies[index].is_none() {
                     self.by_key.entry(request.key).or_default().push((self.next, index));
@@ -141,7 +156,12 @@ impl Desk {
             .map(|reply| reply.as_deref().expect("no reply is missing").as_ref().map(Vec::as_slice))
             .collect();
         match answers {
-            Ok(answers) => self.op.rows(item, model, &answers, &mut out),
+            Ok(answers) => {
+                let tokens: u64 = answers.iter().map(|answer| self.op.tokens(answer)).sum();
+                let (requests, tokens) = (diff as i64 * answers.len() as i64, diff as i64 * tokens as i64);
+                self.place.counts.node(self.place.node).spend(row.round, requests, 0, tokens);
+                self.op.rows(item, model, &answers, &mut out);
+            }
             Err(failure) => out.reject(item, failure.reason, failure.detail.clone()),
         }
         self.place.emit(out, row, time, diff)

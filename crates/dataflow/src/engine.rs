@@ -1,6 +1,6 @@
 //! The engine: one thread beside the dataflow that answers the requests of all effects.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,18 @@ pub(crate) type Reply = Arc<Answer>;
 /// Which stage of which step asks.
 pub(crate) type EffectId = (usize, usize);
 
+/// What becomes of requests that the memo cannot answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Calls {
+    /// They are performed.
+    #[default]
+    Make,
+    /// Those of these steps are performed; another step that needs one ends the run.
+    MakeFor(BTreeSet<usize>),
+    /// They are counted, and the rows that need them go no further: a forecast of what a run would do.
+    Count,
+}
+
 /// Takes requests from the workers and hands out replies. Dropping it stops the thread.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
@@ -28,6 +40,7 @@ pub(crate) struct Engine {
 
 struct Shared {
     memo: Arc<dyn Memo>,
+    calls: Calls,
     cancel: AtomicBool,
     state: Mutex<State>,
     wake: Condvar,
@@ -38,6 +51,8 @@ struct State {
     queues: BTreeMap<EffectId, Queue>,
     waiting: HashMap<Id, Vec<Arc<Mailbox>>>,
     failed: HashMap<Id, Reply>,
+    /// The keys counted instead of asked.
+    counted: HashSet<Id>,
     broken: Option<(usize, Failure)>,
     closed: bool,
 }
@@ -60,6 +75,7 @@ struct Batch {
 struct Progress {
     asked: AtomicU64,
     answered: AtomicU64,
+    tokens: AtomicU64,
     /// Parts done of the request under way, and all its parts; 0 of 0 when it has none.
     done: AtomicU64,
     parts: AtomicU64,
@@ -81,6 +97,8 @@ pub struct EffectProgress {
     pub asked: u64,
     /// Requests it has answered.
     pub answered: u64,
+    /// Tokens of its answers, prompts not counted.
+    pub tokens: u64,
     /// For a long request under way: parts done and all its parts, such as optimiser steps.
     pub within: Option<(u64, u64)>,
 }
@@ -110,6 +128,7 @@ impl Mailbox {
 /// What an operator sees while it answers requests.
 pub struct Perform<'a> {
     shared: &'a Shared,
+    op: &'a dyn EffectOp,
     node: usize,
     requests: &'a [Request],
     progress: &'a Progress,
@@ -124,6 +143,9 @@ impl Perform<'_> {
         }
         self.within(0, 0);
         self.progress.answered.fetch_add(1, Relaxed);
+        if let Ok(cells) = &answer {
+            self.progress.tokens.fetch_add(self.op.tokens(cells), Relaxed);
+        }
         self.shared.deliver(self.node, self.requests[index].key, answer);
     }
 
@@ -145,9 +167,10 @@ impl Perform<'_> {
 }
 
 impl Engine {
-    pub(crate) fn start(memo: Arc<dyn Memo>) -> std::io::Result<Self> {
+    pub(crate) fn start(memo: Arc<dyn Memo>, calls: Calls) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             memo,
+            calls,
             cancel: AtomicBool::new(false),
             state: Mutex::default(),
             wake: Condvar::new(),
@@ -179,6 +202,7 @@ impl Engine {
             node: effect.0,
             asked: queue.progress.asked.load(Relaxed),
             answered: queue.progress.answered.load(Relaxed),
+            tokens: queue.progress.tokens.load(Relaxed),
             within: queue.progress.within(),
         };
         state.queues.iter().map(read).collect()
@@ -209,6 +233,20 @@ impl Client {
         lock(&self.0.state).failed.get(key).cloned()
     }
 
+    /// Whether requests are counted instead of asked.
+    pub(crate) fn only_counts(&self) -> bool {
+        self.0.calls == Calls::Count
+    }
+
+    /// Counts keys instead of asking, or takes them back where `diff` is negative; returns how many more are counted now.
+    pub(crate) fn count(&self, keys: impl Iterator<Item = Id>, diff: isize) -> i64 {
+        let mut state = lock(&self.0.state);
+        match diff {
+            0.. => keys.filter(|key| state.counted.insert(*key)).count() as i64,
+            _ => -(keys.filter(|key| state.counted.remove(key)).count() as i64),
+        }
+    }
+
     /// Asks `requests`; replies come to `mailbox`, one for each. A key that is being asked already is not asked again.
     /// Returns how many go to the engine.
     pub(crate) fn ask(
@@ -218,6 +256,10 @@ impl Client {
         requests: Vec<Request>,
         mailbox: &Arc<Mailbox>,
     ) -> usize {
+        if let Some(failure) = self.refusal(effect.0, requests.len()) {
+            self.fail(effect.0, failure);
+            return 0;
+        }
         let mut fresh = 0;
         let mut state = lock(&self.0.state);
         let State { queues, waiting, failed, .. } = &mut *state;
@@ -246,6 +288,17 @@ impl Client {
         fresh
     }
 
+    /// Why `requests` of the step `node` are not performed, when they are not.
+    fn refusal(&self, node: usize, requests: usize) -> Option<Failure> {
+        match &self.0.calls {
+            Calls::MakeFor(steps) if !steps.contains(&node) => Some(fatal(
+                "not_known",
+                &format!("{requests} answers are not kept, and it may not ask for them"),
+            )),
+            _ => None,
+        }
+    }
+
     /// Ends the run by a failure of the step `node`.
     pub(crate) fn fail(&self, node: usize, failure: Failure) {
         self.0.break_off(node, failure);
@@ -256,7 +309,8 @@ impl Shared {
     fn run(&self) {
         while let Some(Batch { node, op, requests, progress }) = self.next_batch() {
             let answered = requests.iter().map(|_| AtomicBool::new(false)).collect();
-            let perform = Perform { shared: self, node, requests: &requests, progress: &progress, answered };
+            let perform =
+                Perform { shared: self, op: &*op, node, requests: &requests, progress: &progress, answered };
             let outcome = catch_unwind(AssertUnwindSafe(|| op.perform(&requests, &perform)));
             if outcome.is_err() {
                 self.break_off(

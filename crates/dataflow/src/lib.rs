@@ -4,9 +4,11 @@
 //! changes, closes a tick, and waits until every collection has settled. Logical time is one totally ordered
 //! counter of ticks; rounds are a field of [`flow_data::Row`], not a time. Nothing here knows an operator by name.
 
+mod census;
 mod counts;
 mod effect;
 mod engine;
+mod forecast;
 mod keyed;
 mod memo;
 mod network;
@@ -16,11 +18,13 @@ mod render;
 mod rounds;
 mod session;
 
-pub use counts::{Counts, StepCounts};
-pub use engine::{EffectProgress, Perform};
+pub use census::{Census, Sample, Turnover};
+pub use counts::{Counts, Effort, StepCounts};
+pub use engine::{Calls, EffectProgress, Perform};
+pub use forecast::Pending;
 pub use memo::{Memo, MemoError, MemoryMemo};
 pub use network::{Body, InputId, ModelSlot, ModelWire, Network, Node, Rounds, Wire};
 pub use op::{Answer, EffectOp, Failure, KeyedOp, Request, RowOp, Source, SourceError, Stage};
-pub use out::{Emission, Out, Port};
+pub use out::{Emission, Feed, Out, Port};
 pub use rounds::Driver;
-pub use session::{Session, SessionError, Watch};
+pub use session::{Session, SessionError, SessionOptions, Watch};

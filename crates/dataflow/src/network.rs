@@ -17,6 +17,15 @@ pub struct Network {
     pub rounds: Rounds,
 }
 
+impl Network {
+    /// Whether the rows of `node` are models that others use.
+    pub(crate) fn makes_model(&self, node: usize) -> bool {
+        let used =
+            |other: &Node| matches!(other.model, Some(ModelWire::Node { node: maker, .. }) if maker == node);
+        self.models.iter().any(|slot| slot.fed_by == Some(node)) || self.nodes.iter().any(used)
+    }
+}
+
 /// One step.
 #[derive(Clone)]
 pub struct Node {
@@ -40,6 +49,16 @@ impl Node {
     /// Whether its input is a union, made by a stage of its own before the others.
     pub(crate) fn is_union(&self) -> bool {
         self.inputs.len() > 1
+    }
+
+    /// Whether one of its groups spans rounds.
+    pub fn spans_rounds(&self) -> bool {
+        match &self.body {
+            Body::Source(_) => false,
+            Body::Chain(stages) => {
+                stages.iter().any(|stage| matches!(stage, Stage::Keyed(op) if op.across_rounds()))
+            }
+        }
     }
 
     /// Number of its stages.
@@ -99,6 +118,8 @@ pub struct ModelSlot {
 pub struct Rounds {
     /// Number of rounds; at least 1 where a model is fed.
     pub count: Round,
+    /// Number of first rounds that are not computed: their rows are fed as [`InputId::Fed`].
+    pub kept: Round,
     /// The step and its port whose rows name rounds after which none may follow.
     pub gate: Option<(usize, Port)>,
 }
@@ -112,4 +133,7 @@ pub enum InputId {
     Rejected(usize),
     /// The digests of a declared model by round.
     Model(usize),
+    /// Rows of a step's port beside those it makes: what finished rounds made, where [`Rounds::kept`] rounds stay as they
+    /// were, and what stands for models that a forecast cannot know.
+    Fed(usize, Port),
 }

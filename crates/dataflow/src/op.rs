@@ -1,5 +1,6 @@
 //! The three kinds of operator, weakest first, and sources. Write a new operator as the weakest that can do it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Value};
@@ -46,6 +47,17 @@ pub trait EffectOp: Send + Sync {
         true
     }
 
+    /// Whether each answer makes rows of its own, in the order of the requests: then a forecast knows the rows of the
+    /// answers that are there before the first that is missing.
+    fn answers_stand_alone(&self) -> bool {
+        false
+    }
+
+    /// How many tokens a model wrote for this answer; 0 where no model writes.
+    fn tokens(&self, _answer: &[Value]) -> u64 {
+        0
+    }
+
     /// Emits the rows made of `item` and the answers to its requests, in the order of the requests. Pure.
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>);
 }
@@ -80,6 +92,11 @@ pub struct Failure {
 
 /// Rows that come from outside the dataflow.
 pub trait Source: Send + Sync {
+    /// The files it reads, as far as they are known before it does: those who watch look at them.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// All rows of the source, through `out`: good rows by `create`, bad ones by `reject_new`.
     fn load(&self, heap: &Heap, out: &mut Out<'_>) -> Result<(), SourceError>;
 }

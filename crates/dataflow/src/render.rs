@@ -47,15 +47,46 @@ pub(crate) type Outlet = (usize, Option<Port>);
 pub(crate) type Multiset = BTreeMap<Row, isize>;
 
 /// Rows of the ports that the host looks at.
-pub(crate) struct Captured(Mutex<BTreeMap<Outlet, Multiset>>);
+pub(crate) struct Captured(Mutex<BTreeMap<Outlet, Pile>>);
+
+/// A multiset as the updates that led to it, made shorter when it has doubled: adding a row costs no search.
+#[derive(Default)]
+struct Pile {
+    updates: Vec<(Row, isize)>,
+    /// Length after it was last made shorter.
+    tidy: usize,
+}
+
+impl Pile {
+    fn add(&mut self, updates: &[(Row, Tick, isize)]) {
+        self.updates.extend(updates.iter().map(|(row, _, diff)| (*row, *diff)));
+        if self.updates.len() > 2 * self.tidy + LOOSE {
+            self.tidy();
+        }
+    }
+
+    fn tidy(&mut self) {
+        differential_dataflow::consolidation::consolidate(&mut self.updates);
+        self.tidy = self.updates.len();
+    }
+
+    fn rows(&mut self) -> Multiset {
+        self.tidy();
+        self.updates.iter().copied().collect()
+    }
+}
+
+/// Updates that a pile may have beside twice its rows.
+const LOOSE: usize = 1 << 10;
 
 impl Captured {
     pub(crate) fn new(ports: impl IntoIterator<Item = Outlet>) -> Self {
-        Self(Mutex::new(ports.into_iter().map(|port| (port, BTreeMap::new())).collect()))
+        Self(Mutex::new(ports.into_iter().map(|port| (port, Pile::default())).collect()))
     }
 
     pub(crate) fn rows(&self, port: Outlet) -> Multiset {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&port).cloned().unwrap_or_default()
+        let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        captured.get_mut(&port).map(Pile::rows).unwrap_or_default()
     }
 
     fn watches(&self, port: Outlet) -> bool {
@@ -64,14 +95,7 @@ impl Captured {
 
     fn add(&self, port: Outlet, updates: &[(Row, Tick, isize)]) {
         let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = captured.entry(port).or_default();
-        for (row, _, diff) in updates {
-            let count = rows.entry(*row).or_default();
-            *count += diff;
-            if *count == 0 {
-                rows.remove(row);
-            }
-        }
+        captured.entry(port).or_default().add(updates);
     }
 }
 
@@ -157,10 +181,7 @@ fn observe(shared: &Shared, node: usize, built: Built<'_>, probe: &Handle<Tick>)
         let counts = shared.counts.clone();
         let captured = shared.captured.watches((node, port)).then(|| shared.captured.clone());
         rows.inspect_batch(move |_, updates| {
-            let sum: isize = updates.iter().map(|(_, _, diff)| diff).sum();
-            let counts = counts.node(node);
-            let counter = port.map_or(&counts.rejected, |port| &counts.ports[usize::from(port)]);
-            counter.fetch_add(sum as i64, Relaxed);
+            counts.node(node).add(port, updates.iter().map(|(row, _, diff)| (row, *diff)));
             if let Some(captured) = &captured {
                 captured.add((node, port), updates);
             }
@@ -191,13 +212,37 @@ impl<'scope> Builder<'scope, '_> {
                 ports: vec![self.input(InputId::Rows(node))],
                 rejected: self.input(InputId::Rejected(node)),
             },
-            Body::Chain(stages) => self.chain(node, stages),
+            Body::Chain(stages) => {
+                let built = self.chain(node, stages);
+                if self.is_fed(node) { self.with_fed(node, built) } else { built }
+            }
         }
+    }
+
+    /// Whether the host feeds rows of a step beside those it makes: rounds that are kept, models that a forecast lacks.
+    fn is_fed(&self, node: usize) -> bool {
+        self.keeps(node) || self.shared.client.only_counts() && self.shared.network.makes_model(node)
+    }
+
+    /// Whether the rows that finished rounds made of a step are fed instead of computed.
+    fn keeps(&self, node: usize) -> bool {
+        let network = &self.shared.network;
+        network.rounds.kept > 0 && network.nodes[node].per_round && !network.nodes[node].spans_rounds()
+    }
+
+    fn with_fed(&mut self, node: usize, built: Built<'scope>) -> Built<'scope> {
+        let fed =
+            |(port, rows): (usize, Rows<'scope>)| rows.concat(self.input(InputId::Fed(node, port as Port)));
+        Built { ports: built.ports.into_iter().enumerate().map(fed).collect(), ..built }
     }
 
     fn chain(&mut self, node: usize, stages: &[Stage]) -> Built<'scope> {
         let description = &self.shared.network.nodes[node];
         let mut rows = self.merged(description);
+        if self.keeps(node) {
+            let kept = self.shared.network.rounds.kept;
+            rows = rows.filter(move |row| row.round == 0 || row.round > kept);
+        }
         let mut rejected = Vec::new();
         let mut emissions = None;
         if description.is_union() {
@@ -224,7 +269,7 @@ impl<'scope> Builder<'scope, '_> {
 
     fn place(&self, node: usize, stage: usize) -> Place {
         Place {
-            heap: self.shared.heap.clone(),
+            heap: self.shared.heap.apart().into(),
             counts: self.shared.counts.clone(),
             network: self.shared.network.clone(),
             client: self.shared.client.clone(),
@@ -290,6 +335,14 @@ impl<'scope> Builder<'scope, '_> {
     ) -> (WithModel<'scope>, Rows<'scope>) {
         let in_rounds = node.inputs.iter().any(|wire| self.shared.network.nodes[wire.node].per_round);
         let (models, per_round) = self.model(wire);
+        let kept = self.shared.network.rounds.kept;
+        if per_round && kept > 0 {
+            // Rows that have a model in no later round than the kept ones have had their turn.
+            let later = models.filter(move |model| model.round > kept);
+            let (matched, _) = cross(rows, later, in_rounds);
+            let nothing = matched.clone().filter(|_| false).map(|(row, _)| row);
+            return (matched.map(|(row, model)| (row, Some(model))), nothing);
+        }
         let (matched, unmatched) = cross(rows, models, in_rounds && per_round);
         (matched.map(|(row, model)| (row, Some(model))), unmatched)
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use flow_data::{Heap, Id, Round, Row};
+use flow_data::{Heap, Id, Item, Round, Row};
 
-use crate::{InputId, Out, Session, SessionError, SourceError, Watch};
+use crate::forecast::unknown_model;
+use crate::{Body, InputId, Network, Out, Pending, Port, Session, SessionError, SourceError, Watch};
 
 /// Feeds sources and models into a session until every round that can run has run.
 pub struct Driver {
@@ -13,12 +14,20 @@ pub struct Driver {
     initial: Vec<Id>,
     /// What has been fed, by slot and round.
     fed: BTreeMap<(usize, Round), Id>,
+    /// The rows of each source, where they will be read again.
+    loaded: Option<BTreeMap<usize, Vec<(InputId, Row)>>>,
 }
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new() }
+        Self { session, initial, fed: BTreeMap::new(), loaded: None }
+    }
+
+    /// A driver that can read its sources again, [`Driver::reload`]. Cost: 64 bytes a source row.
+    #[must_use]
+    pub fn reloading(self) -> Self {
+        Self { loaded: Some(BTreeMap::new()), ..self }
     }
 
     /// The running session.
@@ -26,18 +35,70 @@ impl Driver {
         &self.session
     }
 
-    /// Reads every source and feeds its rows, to be settled by [`Driver::settle`].
-    pub fn load(&mut self) -> Result<(), SourceError> {
+    /// Reads every source and feeds its rows, to be settled by [`Driver::settle`]. On an error, tells the step too.
+    pub fn load(&mut self) -> Result<(), (usize, SourceError)> {
         let network = self.session.network().clone();
-        let heap = self.session.heap().clone();
-        for (node, description) in network.nodes.iter().enumerate() {
-            if let crate::Body::Source(source) = &description.body {
-                for (input, row) in load(&**source, &heap, node, description.width)? {
-                    self.session.update(input, row, 1);
-                }
+        for node in 0..network.nodes.len() {
+            if self.loaded.is_none() {
+                self.stream(&network, node)?;
+                continue;
+            }
+            let Some(rows) = self.read(&network, node)? else { continue };
+            rows.iter().for_each(|(input, row)| self.session.update(*input, *row, 1));
+            if let Some(loaded) = &mut self.loaded {
+                loaded.insert(node, rows);
             }
         }
         Ok(())
+    }
+
+    /// Feeds the rows of a source while it is read: none of them is kept here.
+    fn stream(&mut self, network: &Network, node: usize) -> Result<(), (usize, SourceError)> {
+        let Body::Source(source) = &network.nodes[node].body else { return Ok(()) };
+        let (heap, session) = (self.session.heap().clone(), &mut self.session);
+        let mut feed = |port: Option<Port>, row| {
+            let input = if port.is_some() { InputId::Rows(node) } else { InputId::Rejected(node) };
+            session.stream(input, row);
+        };
+        let mut out = Out::feeding(&heap, network.nodes[node].width, &mut feed);
+        source.load(&heap, &mut out).map_err(|error| (node, error))
+    }
+
+    /// Reads the sources `nodes` again and feeds what differs. Returns how many rows were added and taken away.
+    ///
+    /// On an error nothing is fed. Panics unless the driver is [`Driver::reloading`].
+    pub fn reload(&mut self, nodes: &[usize]) -> Result<(usize, usize), (usize, SourceError)> {
+        let network = self.session.network().clone();
+        let mut read = Vec::new();
+        for node in nodes {
+            read.extend(self.read(&network, *node)?.map(|rows| (*node, rows)));
+        }
+        let (mut added, mut gone) = (0, 0);
+        for (node, rows) in read {
+            let loaded = self.loaded.as_mut().expect("the driver was made to read its sources again");
+            for (input, row, diff) in
+                differences(&loaded.insert(node, rows.clone()).unwrap_or_default(), &rows)
+            {
+                self.session.update(input, row, diff);
+                if diff > 0 { added += 1 } else { gone += 1 }
+            }
+        }
+        Ok((added, gone))
+    }
+
+    fn read(
+        &self,
+        network: &Network,
+        node: usize,
+    ) -> Result<Option<Vec<(InputId, Row)>>, (usize, SourceError)> {
+        let Body::Source(source) = &network.nodes[node].body else { return Ok(None) };
+        let rows = load(&**source, self.session.heap(), node, network.nodes[node].width);
+        rows.map(Some).map_err(|error| (node, error))
+    }
+
+    /// Feeds a row that a finished round made, which stays as it was: see [`crate::Rounds::kept`].
+    pub fn keep(&mut self, node: usize, port: Port, row: Row) {
+        self.session.update(InputId::Fed(node, port), row, 1);
     }
 
     /// Changes a source's row by `diff` with the next tick.
@@ -55,8 +116,9 @@ impl Driver {
         self.feed_next();
         for _ in 0..self.most_ticks() {
             self.session.tick(watch)?;
-            after(&self.session, self.fed.keys().map(|(_, round)| *round).max().unwrap_or(0));
-            if !self.feed_next() {
+            after(&self.session, self.last_round());
+            let unknown = self.feed_unknown_models();
+            if !self.feed_next() && !unknown {
                 return Ok(());
             }
         }
@@ -108,8 +170,11 @@ impl Driver {
                 wanted.insert((slot, 0), self.initial[slot]);
                 continue;
             };
-            wanted.insert((slot, 1), self.initial[slot]);
-            for round in 1..network.rounds.count {
+            let kept = network.rounds.kept;
+            if kept == 0 {
+                wanted.insert((slot, 1), self.initial[slot]);
+            }
+            for round in kept.max(1)..network.rounds.count {
                 match self.trained(trainer, round) {
                     Some(digest) if !self.gated(round) => wanted.insert((slot, round + 1), digest),
                     _ => break,
@@ -119,8 +184,43 @@ impl Driver {
         wanted
     }
 
+    /// What a forecast cannot know; nothing in a session that makes its calls.
+    pub fn pending(&self) -> Pending {
+        Pending::of(self.session.network(), &self.session.efforts(), self.last_round())
+    }
+
+    /// The last round that has a model or was kept.
+    pub fn last_round(&self) -> Round {
+        let fed = self.fed.keys().map(|(_, round)| *round).max().unwrap_or(0);
+        fed.max(self.session.network().rounds.kept)
+    }
+
     fn trained(&self, trainer: usize, round: Round) -> Option<Id> {
         self.session.rows(trainer, Some(0)).keys().find(|row| row.round == round).map(|row| row.id)
+    }
+
+    /// In a forecast, puts what stands for a model in the place of those that only a run would train, or might train anew.
+    /// Returns whether there were any.
+    fn feed_unknown_models(&mut self) -> bool {
+        let network = self.session.network().clone();
+        let pending = self.pending();
+        let makers = (0..network.nodes.len()).filter(|node| network.makes_model(*node));
+        let rounds: Vec<_> =
+            makers.flat_map(|node| pending.rounds(node).map(move |round| (node, round))).collect();
+        let mut any = false;
+        for (node, round) in rounds {
+            let unknown = unknown_model(node, round);
+            let trained = self.session.rows(node, Some(0)).into_keys().filter(|row| row.round == round);
+            let trained: Vec<Row> = trained.collect();
+            if trained.iter().any(|row| row.id == unknown) {
+                continue;
+            }
+            trained.into_iter().for_each(|row| self.session.update(InputId::Fed(node, 0), row, -1));
+            let model = Item::new(self.session.heap(), round, unknown, Vec::new());
+            self.session.update(InputId::Fed(node, 0), model.row, 1);
+            any = true;
+        }
+        any
     }
 
     fn gated(&self, round: Round) -> bool {
@@ -141,4 +241,13 @@ fn load(
     let rows = out.rows().iter().map(|(_, row)| (InputId::Rows(node), *row));
     let rejected = out.rejected().map(|row| (InputId::Rejected(node), row));
     Ok(rows.chain(rejected).collect())
+}
+
+/// What must be fed so that `now` takes the place of `before`.
+fn differences(before: &[(InputId, Row)], now: &[(InputId, Row)]) -> Vec<(InputId, Row, isize)> {
+    let mut changes: BTreeMap<(InputId, Row), isize> = BTreeMap::new();
+    before.iter().for_each(|row| *changes.entry(*row).or_default() -= 1);
+    now.iter().for_each(|row| *changes.entry(*row).or_default() += 1);
+    changes.retain(|_, diff| *diff != 0);
+    changes.into_iter().map(|((input, row), diff)| (input, row, diff)).collect()
 }

@@ -4,21 +4,25 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flow_data::{Heap, Row};
+use flow_data::{Heap, Round, Row};
 use timely::execute::execute;
 use timely::worker::Worker;
 
 use crate::counts::Counts;
-use crate::engine::Engine;
+use crate::engine::{Calls, Engine};
 use crate::render::{Captured, Inputs, Shared, Tick, render};
-use crate::{EffectProgress, Failure, InputId, Memo, Network, Port, StepCounts};
+use crate::{Census, EffectProgress, Effort, Failure, InputId, Memo, Network, Port, StepCounts};
 
 /// How often a waiting host looks up, and a parked worker at the latest.
 const HEARTBEAT: Duration = Duration::from_millis(50);
+
+/// Updates that a worker gets at once, and how many such chunks may wait for it: what streams in is not piled up.
+const CHUNK: usize = 1 << 10;
+const CHUNKS: usize = 8;
 
 /// Called about twenty times a second while a tick settles; breaks to stop the run.
 pub type Watch<'a> = dyn FnMut(&[EffectProgress]) -> ControlFlow<()> + 'a;
@@ -62,10 +66,21 @@ struct Halt {
     lost: AtomicBool,
 }
 
+/// How a session runs.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// What becomes of requests that the memo cannot answer.
+    pub calls: Calls,
+    /// The ports whose rows the host will read, `None` for a step's rejected rows.
+    pub capture: Vec<(usize, Option<Port>)>,
+}
+
 /// A running network. After an error it can only be dropped.
 pub struct Session {
     shared: Shared,
-    workers: Vec<Sender<Command>>,
+    workers: Vec<SyncSender<Command>>,
     settled: Receiver<()>,
     halt: Arc<Halt>,
     buffer: Vec<(InputId, Row, isize)>,
@@ -76,16 +91,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts `workers` (at least one) threads. `capture` names the ports whose rows the host will read, `None` for
-    /// a step's rejected rows.
+    /// Starts the worker threads and the engine.
     pub fn start(
         network: Arc<Network>,
         heap: Arc<Heap>,
         memo: Arc<dyn Memo>,
-        workers: usize,
-        capture: impl IntoIterator<Item = (usize, Option<Port>)>,
+        options: SessionOptions,
     ) -> Result<Self, SessionError> {
-        let engine = Engine::start(memo).map_err(|error| SessionError::Start(error.to_string()))?;
+        let SessionOptions { workers, calls, capture } = options;
+        let engine = Engine::start(memo, calls).map_err(|error| SessionError::Start(error.to_string()))?;
         let shared = Shared {
             counts: Arc::new(Counts::new(&network)),
             captured: Arc::new(Captured::new(capture)),
@@ -94,7 +108,8 @@ impl Session {
             heap,
         };
         let halt = Arc::new(Halt::default());
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers.max(1)).map(|_| channel()).unzip();
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..workers.max(1)).map(|_| sync_channel(CHUNKS)).unzip();
         let (done, settled) = channel();
         let desk = Arc::new(Mutex::new(receivers.into_iter().map(Some).collect::<Vec<_>>()));
         let (for_workers, workers_halt) = (Mutex::new((shared.clone(), done)), halt.clone());
@@ -133,19 +148,35 @@ impl Session {
         self.buffer.push((input, row, diff));
     }
 
+    /// Adds a row to an input with the next tick. Unlike with [`Session::update`], work on it may begin at once, so the
+    /// row must not be taken back within the tick.
+    pub(crate) fn stream(&mut self, input: InputId, row: Row) {
+        self.update(input, row, 1);
+        if self.buffer.len() >= CHUNK * self.workers.len() {
+            // A lost worker is found when the tick is closed.
+            let _ = self.send();
+        }
+    }
+
     /// Closes a tick: applies the updates so far and waits until everything that follows from them has settled.
     pub fn tick(&mut self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
         self.tick += 1;
+        self.send()?;
+        for worker in &self.workers {
+            worker.send(Command::Tick(self.tick)).map_err(|_| SessionError::WorkerLost)?;
+        }
+        self.wait(watch)
+    }
+
+    /// Hands the updates so far to the workers, which begin to work on them.
+    fn send(&mut self) -> Result<(), SessionError> {
         let mut shares = vec![Vec::new(); self.workers.len()];
         for update in self.buffer.drain(..) {
             shares[update.1.id.leading() as usize % self.workers.len()].push(update);
         }
-        for (worker, share) in self.workers.iter().zip(shares) {
-            let sent =
-                worker.send(Command::Update(share)).and_then(|()| worker.send(Command::Tick(self.tick)));
-            sent.map_err(|_| SessionError::WorkerLost)?;
-        }
-        self.wait(watch)
+        let sent =
+            self.workers.iter().zip(shares).try_for_each(|(to, share)| to.send(Command::Update(share)));
+        sent.map_err(|_| SessionError::WorkerLost)
     }
 
     fn wait(&mut self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
@@ -188,6 +219,16 @@ impl Session {
         self.shared.counts.steps()
     }
 
+    /// What the rows of each step's ports are as of the last settled tick, its rejected rows last.
+    pub fn censuses(&self) -> Vec<Vec<Census>> {
+        self.shared.counts.censuses()
+    }
+
+    /// What the rows of each step's effects rest on as of the last settled tick, by round.
+    pub fn efforts(&self) -> Vec<BTreeMap<Round, Effort>> {
+        self.shared.counts.efforts()
+    }
+
     /// The records of this session's rows.
     pub fn heap(&self) -> &Arc<Heap> {
         &self.shared.heap
@@ -212,7 +253,10 @@ fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done
     let (mut inputs, probe) = worker.dataflow(|scope| render(scope, shared));
     while let Ok(command) = commands.recv() {
         match command {
-            Command::Update(updates) => feed(&mut inputs, updates),
+            Command::Update(updates) => {
+                feed(&mut inputs, updates);
+                worker.step();
+            }
             Command::Tick(tick) => {
                 inputs.values_mut().for_each(|input| {
                     input.advance_to(tick);

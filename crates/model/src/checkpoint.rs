@@ -86,6 +86,28 @@ impl Checkpoint {
         digest
     }
 
+    /// Digests of config, weights and tokenizer, each by itself: they tell which of them differs between two models.
+    pub fn part_digests(&self) -> [[u8; 16]; 3] {
+        let digest = |parts: &mut dyn Iterator<Item = Vec<u8>>| {
+            let mut hasher = blake3::Hasher::new();
+            parts.for_each(|part| {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(&part);
+            });
+            let mut digest = [0; 16];
+            hasher.finalize_xof().fill(&mut digest);
+            digest
+        };
+        let tensors = self.tensors.iter();
+        let mut weights =
+            tensors.flat_map(|(name, tensor)| [name.clone().into_bytes(), tensor.to_le_bytes().into()]);
+        [
+            digest(&mut [self.config_text().into_bytes()].into_iter()),
+            digest(&mut weights),
+            digest(&mut [self.tokenizer.json().as_bytes().to_vec()].into_iter()),
+        ]
+    }
+
     /// The tensor of a Hugging Face name.
     ///
     /// # Errors

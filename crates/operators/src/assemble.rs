@@ -18,7 +18,7 @@ pub fn assemble(plan: &Plan, catalog: &[&dyn Operator], env: &Env) -> Result<Net
         slots.keys().map(|name| ModelSlot { name: (*name).to_owned(), fed_by: feeds(plan, name) }).collect();
     let rounds = plan.rounds.as_ref();
     let gate = rounds.and_then(|rounds| rounds.gate).map(|gate| (gate.step, port(gate.port)));
-    let rounds = Rounds { count: rounds.map_or(1, |rounds| rounds.count), gate };
+    let rounds = Rounds { count: rounds.map_or(1, |rounds| rounds.count), kept: 0, gate };
     Ok(Network { nodes, models, rounds })
 }
 

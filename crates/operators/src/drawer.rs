@@ -16,6 +16,14 @@ pub(crate) struct Drawer {
 }
 
 impl EffectOp for Drawer {
+    fn answers_stand_alone(&self) -> bool {
+        true
+    }
+
+    fn tokens(&self, answer: &[Value]) -> u64 {
+        Draw::new(answer).tokens()
+    }
+
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         let prompt = (self.prompt)(item)?;
         Ok((0..self.n).map(|index| self.draws.request(item, &prompt, model, item.row.round, index)).collect())

@@ -146,6 +146,14 @@ impl<'a> Draw<'a> {
         }
     }
 
+    /// How many tokens were drawn.
+    pub(crate) fn tokens(&self) -> u64 {
+        match self.cells.get(3) {
+            Some(Value::Int(tokens)) => u64::try_from(*tokens).unwrap_or_default(),
+            _ => 0,
+        }
+    }
+
     /// The cells of the record kind `draw`: `parent_ids` to `sample_index`.
     pub(crate) fn record(&self, parent: &Id, model: Option<Id>, seed: u64, index: usize) -> Vec<Value> {
         let mut record = vec![Value::texts([parent.to_string().as_str()])];

@@ -20,6 +20,8 @@ pub struct Env {
     pub threads: usize,
     /// Checkpoints by digest.
     pub models: Arc<Models>,
+    /// Whether nothing is written: what would be is only named by its digest.
+    pub dry: bool,
 }
 
 /// A step that cannot be set up.

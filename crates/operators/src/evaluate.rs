@@ -177,6 +177,10 @@ struct Exam {
 }
 
 impl EffectOp for Exam {
+    fn tokens(&self, answer: &[Value]) -> u64 {
+        Draw::new(answer).tokens()
+    }
+
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         item.text(self.prompt_id).ok_or_else(|| ("no_prompt_id", "the problem has no name".to_owned()))?;
         let prompt = item.text(self.prompt).filter(|prompt| !prompt.is_empty());

@@ -50,6 +50,7 @@ catalog! {
     refine::Refine,
     vote::Vote,
     dedup::Dedup,
+    decontaminate::Decontaminate,
     balance::Balance,
     write::Write,
     train::Train,

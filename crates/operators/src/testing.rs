@@ -8,7 +8,7 @@ use std::sync::Arc;
 use flow_data::{Column, Columns, Heap, Id, Item, Type, Value, kind};
 use flow_dataflow::{
     Body, InputId, Memo, MemoError, MemoryMemo, ModelSlot, ModelWire, Network, Node, Out, Port, Rounds,
-    Session, Source, SourceError, Wire,
+    Session, SessionOptions, Source, SourceError, Wire,
 };
 use flow_plan::{Arity, Input, Plan, Problem, Shape, Signature};
 use flow_spec::Options;
@@ -78,8 +78,9 @@ fn run_on(columns: &Columns, rows: &[Json], yaml: &str, memo: Arc<dyn Memo>) -> 
     let plan = plan(Some(columns), yaml).expect("the step has no mistake");
     let heap = Arc::new(Heap::new());
     let outlets = (0..plan.steps[1].ports.len()).map(|port| Some(port as Port)).chain([None]);
-    let captured = outlets.clone().map(|port| (1, port));
-    let mut session = Session::start(network(&plan), heap.clone(), memo, 2, captured).expect("threads start");
+    let capture = outlets.clone().map(|port| (1, port)).collect();
+    let options = SessionOptions { workers: 2, capture, ..SessionOptions::default() };
+    let mut session = Session::start(network(&plan), heap.clone(), memo, options).expect("threads start");
     for (at, row) in rows.iter().enumerate() {
         session.update(InputId::Rows(0), item(&heap, columns, at, row).row, 1);
     }
@@ -133,7 +134,7 @@ fn operator(name: &str) -> &'static dyn Operator {
 }
 
 fn env() -> Env {
-    Env { threads: 1, models: Arc::new(Models::new(Path::new("no models"))) }
+    Env { threads: 1, models: Arc::new(Models::new(Path::new("no models"))), dry: false }
 }
 
 fn item(heap: &Heap, columns: &Columns, at: usize, row: &Json) -> Item {

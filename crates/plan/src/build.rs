@@ -101,6 +101,8 @@ fn step(draft: &Draft<'_>, at: usize, position: &[usize], per_round: bool, diges
     Some(Step {
         name: step.spec.name.clone(),
         op: step.signature?.name(),
+        version: step.signature?.version(),
+        written: step.config.as_ref()?.public.clone(),
         config: step.config.as_ref()?.real.clone(),
         inputs: step.inlets.iter().map(inlet).collect(),
         rejected: shape::rejected(&step.inlets),

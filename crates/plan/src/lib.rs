@@ -19,6 +19,7 @@ mod resolve;
 mod schema;
 mod shape;
 mod signature;
+mod slice;
 mod tests_section;
 
 pub use audit::audit;

@@ -109,7 +109,7 @@ pub(crate) fn rounds(draft: &mut Draft<'_>) -> Option<Rounds> {
             }
         }
     });
-    Some(Rounds { count: rounds.count.get(), feed, gate })
+    Some(Rounds { count: rounds.count.get(), feed, gate, on_change: rounds.on_change })
 }
 
 /// The step and its port of rounds after which none may follow; reported when it has none.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flow_data::{Columns, Id};
-use flow_spec::{Budget, Expect, Model};
+use flow_spec::{Budget, Expect, Model, OnChange};
 use serde_json::Value as Json;
 
 use crate::Port;
@@ -62,6 +62,10 @@ pub struct Step {
     pub name: String,
     /// The operator.
     pub op: &'static str,
+    /// The operator's version: another one means other results.
+    pub version: u32,
+    /// The operator's own keys as they were written, without what the environment put into them.
+    pub written: Json,
     /// The operator's own keys, with the defaults that its schema states. May hold secrets: never print it.
     pub config: Json,
     /// The streams of rows that arrive: none, one, or one for each entry of `from`.
@@ -138,6 +142,8 @@ pub struct Rounds {
     pub feed: Vec<Feed>,
     /// The step whose verdict ends the loop.
     pub gate: Option<Gate>,
+    /// What an edit does to rounds that have finished.
+    pub on_change: OnChange,
 }
 
 /// The step that ends the loop.

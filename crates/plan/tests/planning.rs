@@ -245,3 +245,31 @@ proptest! {
         prop_assert_eq!(plan_made, errors == 0);
     }
 }
+
+#[test]
+fn a_plan_until_a_step_has_what_it_rests_on() {
+    let whole = planned(PIPELINE);
+    let until = |name: &str| {
+        let plan = whole.until(whole.step(name).unwrap());
+        let edges = plan.steps.iter().flat_map(|step| &step.inputs).flat_map(|inlet| &inlet.edges);
+        assert!(edges.map(|edge| edge.step).all(|step| step < plan.steps.len()));
+        (names(&plan).join(" "), plan)
+    };
+    assert_eq!(until("other").0, "questions checked other");
+    let (loops, plan) = until("attempts");
+    assert_eq!(loops, "questions attempts graded chosen learner", "round 2 draws from what round 1 trained");
+    assert_eq!(plan.rounds.unwrap().feed[0].step, 4);
+    assert_eq!(until("lost").0, "questions attempts graded chosen learner lost");
+}
+
+#[test]
+fn what_is_behind_a_step_rests_on_it() {
+    let plan = planned(PIPELINE);
+    let behind = |name: &str| {
+        let steps = plan.behind(plan.step(name).unwrap());
+        steps.into_iter().map(|at| plan.steps[at].name.as_str()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(behind("checked"), BTreeSet::from(["checked", "other"]));
+    assert_eq!(behind("measured"), BTreeSet::from(["measured"]));
+    assert!(behind("learner").contains("attempts"), "the next round draws from it");
+}

@@ -124,6 +124,20 @@ pub struct Rounds {
     pub feed: BTreeMap<String, String>,
     /// Step whose verdict ends the loop.
     pub gate: Option<String>,
+    /// What an edit does to rounds that have finished.
+    #[serde(default)]
+    pub on_change: OnChange,
+}
+
+/// What an edit of prompts, answers or steps does to rounds that have finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// They are computed again as far as the edit reaches.
+    #[default]
+    Recompute,
+    /// They stay as they were, their models and published rows too; the edit enters the next round.
+    Keep,
 }
 
 /// A test of one step: rows in, rows out.
@@ -150,12 +164,15 @@ pub enum Expect {
     Rows(Vec<serde_json::Map<String, Json>>),
 }
 
-/// Limits of a run; without one there is no limit.
+/// Limits of a run, each looked at twenty times a second; without one there is no limit. A run that reaches one stops cleanly
+/// (exit 4), finished answers are kept, and the same command goes on from there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Tokens that models may generate.
+    /// Tokens that models may write. What is answered from the store costs nothing.
     pub tokens: Option<u64>,
-    /// Seconds that the run may take.
-    pub seconds: Option<u64>,
+    /// Requests that may be asked of models and other engines.
+    pub calls: Option<u64>,
+    /// Seconds of wall time that the run may take.
+    pub wall: Option<u64>,
 }

@@ -21,7 +21,7 @@ mod validate;
 
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Severity, settle};
-pub use document::{Budget, Expect, Model, Rounds, Test, document_schema, from_schema};
+pub use document::{Budget, Expect, Model, OnChange, Rounds, Test, document_schema, from_schema};
 pub use env::Environment;
 pub use node::{Entry, Node, Value};
 pub use read::{Options, Reading, read};

@@ -184,6 +184,7 @@ fn read_rounds(node: &Node) -> Rounds {
         count: node.get("count").and_then(read).unwrap_or(NonZeroU32::MIN),
         feed: feed.collect(),
         gate: node.get("gate").and_then(read),
+        on_change: node.get("on_change").and_then(read).unwrap_or_default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one asks for a clean stop, the second one stops at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first one asks for a clean stop, the second one stops at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use flow_data::{Id, Item};
+use flow_data::{Id, Item, Round};
 use flow_dataflow::Session;
 use flow_operators::{Publication, StepContext, publication};
 use flow_plan::{ModelRef, Plan};
@@ -37,7 +37,14 @@ pub(crate) struct Output {
 impl Outputs {
     /// Opens all folders before anything runs, so that one that cannot be written costs no work. The run that `command`
     /// started holds them from now on.
-    pub(crate) fn open(pipeline: &Pipeline, digests: &[Id], command: &str) -> Result<Self, Halt> {
+    ///
+    /// The first `kept` rounds stay as earlier runs left them.
+    pub(crate) fn open(
+        pipeline: &Pipeline,
+        digests: &[Id],
+        kept: Round,
+        command: &str,
+    ) -> Result<Self, Halt> {
         let plan = &pipeline.plan;
         let run_lock = lock(&run_folder(plan), command).map_err(|error| refusal(pipeline, None, &error))?;
         let mut outputs = Vec::new();
@@ -46,7 +53,7 @@ impl Outputs {
             let refused = |error| refusal(pipeline, Some(&step.name), &error);
             let lock = lock(&publication.folder, command).map_err(refused)?;
             let publisher = Publisher::open(&publication.folder).map_err(refused)?;
-            let (per_round, lineage) = (step.per_round, lineage(plan, at, digests));
+            let (per_round, lineage) = (step.per_round, lineage(plan, at, digests, kept));
             outputs.push(Output { step: at, publication, publisher, per_round, lineage, _lock: lock });
         }
         Ok(Self { outputs, _lock: run_lock })
@@ -101,7 +108,7 @@ impl Output {
     }
 
     /// The part that a row of the record `part` describes.
-    fn part(&self, item: &Item) -> Part {
+    pub(crate) fn part(&self, item: &Item) -> Part {
         let count = |at| u64::try_from(item.int(at).unwrap_or_default()).unwrap_or_default();
         let digest = item.row.id;
         let round = if self.per_round { format!("round-{:03}/", item.row.round) } else { String::new() };
@@ -133,20 +140,23 @@ fn rounds(parts: &[Part]) -> BTreeSet<&str> {
 }
 
 /// What the data of a step is made from: all that can be said without clocks and places.
-fn lineage(plan: &Plan, step: usize, digests: &[Id]) -> Map<String, Json> {
+fn lineage(plan: &Plan, step: usize, digests: &[Id], kept: Round) -> Map<String, Json> {
     let mut names = BTreeSet::new();
     models_behind(plan, step, &mut BTreeSet::new(), &mut names);
     let declared = plan.models.keys().map(String::as_str).zip(digests);
     let models: BTreeMap<&str, String> =
         declared.filter(|(name, _)| names.contains(name)).map(|(name, id)| (name, id.to_string())).collect();
     let described = &plan.steps[step];
-    let object = json!({
+    let mut object = json!({
         "pipeline": plan.name,
         "step": described.name,
         "step_digest": described.digest.to_string(),
         "seed": plan.seed,
         "models": models,
     });
+    if kept > 0 && described.per_round {
+        object["kept_rounds"] = kept.into();
+    }
     object.as_object().cloned().unwrap_or_default()
 }
 

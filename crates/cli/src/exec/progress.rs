@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_line_tells_what_has_changed_and_how_fast() {
         let names = ["attempts".to_owned(), "scores".to_owned()];
-        let state = |node, asked, answered| EffectProgress { node, asked, answered, within: None };
+        let state = |node, asked, answered| EffectProgress { node, asked, answered, tokens: 0, within: None };
         let said = [state(0, 40, 10), state(1, 5, 5)];
         let now = [state(0, 40, 30), state(1, 5, 5)];
         let text = line(&names, Duration::from_secs(10), PAUSE, &now, &said);

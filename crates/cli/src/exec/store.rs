@@ -1,25 +1,26 @@
 //! The store of a run: the lock that keeps others out, and the answers of effects.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow_data::{Id, Value};
 use flow_dataflow::MemoError;
-use flow_store::{Error, RunLock};
+use flow_store::{Answers, Error, RunLock};
 
+use crate::chart::counted;
 use crate::halt::{Halt, chain};
-use crate::{Exit, codes, term};
+use crate::{Exit, codes};
 
 /// An open store. Nobody else runs from it until it is dropped.
 pub(crate) struct Store {
-    answers: Arc<Answers>,
+    kept: Arc<Kept>,
     _lock: RunLock,
 }
 
 /// The kept answers, as the dataflow asks for them.
-struct Answers(flow_store::Memo);
+struct Kept(flow_store::Memo);
 
-impl flow_dataflow::Memo for Answers {
+impl flow_dataflow::Memo for Kept {
     fn get(&self, key: &Id) -> Option<Vec<Value>> {
         self.0.get(key)
     }
@@ -29,33 +30,75 @@ impl flow_dataflow::Memo for Answers {
     }
 }
 
+/// The same to look at only.
+struct Seen(flow_store::Answers);
+
+impl flow_dataflow::Memo for Seen {
+    fn get(&self, key: &Id) -> Option<Vec<Value>> {
+        self.0.get(key)
+    }
+
+    fn put(&self, _: Id, _: &[Value]) -> Result<(), MemoError> {
+        Err(MemoError("the store is open to look at only".to_owned()))
+    }
+}
+
 impl Store {
     /// Opens the store in `folder` for the run that `command` started, and makes it where it is missing.
     pub(crate) fn open(folder: &Path, command: &str) -> Result<Self, Halt> {
-        let lock = RunLock::acquire(&folder.join("lock"), command).map_err(|error| halt(&error))?;
-        let memo = flow_store::Memo::open(&folder.join("memo")).map_err(|error| halt(&error))?;
-        Ok(Self { answers: Arc::new(Answers(memo)), _lock: lock })
+        let lock = lock(folder, command)?;
+        let memo = flow_store::Memo::open(&memo_folder(folder)).map_err(|error| halt(&error))?;
+        Ok(Self { kept: Arc::new(Kept(memo)), _lock: lock })
+    }
+
+    /// The answers of the store in `folder`, to look at while others may run from it.
+    pub(crate) fn answers(folder: &Path) -> Result<Arc<dyn flow_dataflow::Memo>, Halt> {
+        Ok(Arc::new(Seen(look(folder)?)))
     }
 
     /// The answers.
     pub(crate) fn memo(&self) -> Arc<dyn flow_dataflow::Memo> {
-        self.answers.clone()
+        self.kept.clone()
     }
 
-    /// Brings the answers to the disk; tells if some were found damaged.
-    pub(crate) fn finish(&self) -> Result<(), Halt> {
-        let memo = &self.answers.0;
-        if memo.damaged() > 0 {
-            term::tell(&format!(
-                "warning: {} damaged places in the store; their answers were asked for again\n",
-                memo.damaged()
-            ));
-        }
-        memo.flush().map_err(|error| halt(&error))
+    /// The answers, for reading.
+    pub(crate) fn kept(&self) -> &Answers {
+        self.kept.0.answers()
+    }
+
+    /// Brings the answers to the disk. Returns what is to be told of the store.
+    pub(crate) fn finish(&self) -> Result<Vec<String>, Halt> {
+        self.kept.0.flush().map_err(|error| halt(&error))?;
+        let n = i64::try_from(self.kept().damaged()).unwrap_or(i64::MAX);
+        let places = counted(n, "damaged place");
+        let warning =
+            format!("{places} in the store: what was kept there is asked for again when it is needed");
+        Ok(if n > 0 { vec![warning] } else { Vec::new() })
     }
 }
 
-fn halt(error: &Error) -> Halt {
+/// Keeps others out of the store in `folder`.
+pub(crate) fn lock(folder: &Path, command: &str) -> Result<RunLock, Halt> {
+    RunLock::acquire(&folder.join("lock"), command).map_err(|error| halt(&error))
+}
+
+/// The answers of the store in `folder`, for reading.
+pub(crate) fn look(folder: &Path) -> Result<Answers, Halt> {
+    Answers::open(&memo_folder(folder)).map_err(|error| halt(&error))
+}
+
+/// Where a store keeps the answers of effects.
+pub(crate) fn memo_folder(folder: &Path) -> PathBuf {
+    folder.join("memo")
+}
+
+/// Where a store keeps the models that were trained.
+pub(crate) fn models_folder(folder: &Path) -> PathBuf {
+    folder.join("models")
+}
+
+/// What to tell of a store that cannot be used.
+pub(crate) fn halt(error: &Error) -> Halt {
     match error {
         Error::Locked { .. } => {
             let help = "wait for it to end, or choose another store with `--store DIR`";

@@ -1,5 +1,6 @@
 //! What a finished run has to say: rows, metrics, training, files, time and memory.
 
+mod dead_ends;
 mod text;
 
 use std::time::Instant;
@@ -14,6 +15,7 @@ use super::captures::Captures;
 use super::outputs::Outputs;
 use super::settle::Ending;
 use crate::pipeline::{Pipeline, run_folder};
+use dead_ends::DeadEnd;
 
 /// The closing report; its JSON form is what `--format json` prints.
 #[derive(Debug, Serialize)]
@@ -32,6 +34,10 @@ pub(crate) struct Summary {
     checkpoints: Vec<Checkpoint>,
     /// Folder of the tables about the run.
     run: String,
+    /// Steps that rejected every row.
+    dead_ends: Vec<DeadEnd>,
+    /// What was met on the way and did no harm.
+    warnings: Vec<String>,
 }
 
 /// Rows through one step.
@@ -121,6 +127,7 @@ impl Summary {
         session: &Session,
         models: &Models,
         started: Instant,
+        warnings: Vec<String>,
     ) -> Self {
         let plan = &pipeline.plan;
         let name = |step: usize| plan.steps[step].name.clone();
@@ -144,8 +151,17 @@ impl Summary {
             checkpoints: checkpoints(plan, captures, session, models),
             outputs: files.collect(),
             run: run_folder(plan).display().to_string(),
+            dead_ends: DeadEnd::all(plan, captures, session),
+            warnings,
             wall_s: started.elapsed().as_secs_f64(),
         }
+    }
+}
+
+impl Rows {
+    /// Whether the step asks models or other slow things.
+    fn asks(&self) -> bool {
+        self.calls + self.reused > 0
     }
 }
 

@@ -24,7 +24,7 @@ const TABLES: [(&str, &str); 5] = [
 
 /// Writes all tables; one whose rows no step makes any more is removed.
 pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<(), Halt> {
-    let plan = &run.pipeline.plan;
+    let plan = &run.pipeline().plan;
     let folder = run_folder(plan);
     let write = |name: &str, columns: &Columns, rows: Vec<Vec<Value>>| {
         let path = folder.join(name).with_extension("parquet");
@@ -61,7 +61,7 @@ fn plan_digest(plan: &Plan) -> Id {
 }
 
 fn run_row(run: &Run<'_>, session: &Session, ending: Ending) -> Vec<Value> {
-    let plan = &run.pipeline.plan;
+    let plan = &run.pipeline().plan;
     let calls: u64 = session.counts().iter().map(|counts| counts.calls).sum();
     vec![
         plan.name.as_str().into(),
@@ -96,7 +96,7 @@ fn step_rows(plan: &Plan, session: &Session) -> Vec<Vec<Value>> {
 }
 
 fn rejected_rows(run: &Run<'_>, session: &Session) -> Vec<Vec<Value>> {
-    let plan = &run.pipeline.plan;
+    let plan = &run.pipeline().plan;
     let row = |(step, item): &(usize, Item)| {
         let step = &plan.steps[*step];
         let cell = |name: &str| step.rejected.index(name).map_or(Value::Null, |at| item.get(at).clone());

@@ -1,6 +1,7 @@
-//! Rows of a test as cells, and cells as the JSON that shows them.
+//! Rows of a test as cells.
 
-use flow_data::{Column, Columns, Type, Value};
+use flow_data::{Column, Columns, Value};
+use flow_operators::cells::{fit, from_json};
 use flow_plan::codes::COLUMN_TYPE;
 use flow_spec::Diagnostic;
 use serde_json::Value as Json;
@@ -33,42 +34,16 @@ pub(super) fn read_all(
     if mistakes.is_empty() { Ok(read) } else { Err(mistakes) }
 }
 
-/// One cell of `column`. A number is taken as text where the column holds text, as `read` does.
+/// One cell of `column`, read as `read` does from a file.
 pub(super) fn read(written: &Json, column: &Column) -> Result<Value, String> {
-    let cell = match (column.kind, written) {
-        (_, Json::Null) => Some(Value::Null),
-        (Type::Bool, Json::Bool(value)) => Some(Value::Bool(*value)),
-        (Type::Int, Json::Number(number)) => number.as_i64().map(Value::Int),
-        (Type::Float, Json::Number(number)) => number.as_f64().map(Value::Float),
-        (Type::Text, Json::String(text)) => Some(text.as_str().into()),
-        (Type::Text, Json::Number(number)) => Some(number.to_string().into()),
-        (Type::Texts, Json::Array(items)) => {
-            items.iter().map(Json::as_str).collect::<Option<Vec<_>>>().map(Value::texts)
-        }
-        (Type::Floats, Json::Array(items)) => {
-            let floats = items.iter().map(|item| item.as_f64().map(|float| float as f32));
-            floats.collect::<Option<_>>().map(Value::Floats)
-        }
-        _ => None,
-    };
-    cell.ok_or_else(|| format!("column `{}` holds {}, not `{written}`", column.name, column.kind))
-}
-
-/// A cell as JSON.
-pub(super) fn shown(value: &Value) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Int(value) => (*value).into(),
-        Value::Float(value) => (*value).into(),
-        Value::Text(text) => text.to_string().into(),
-        Value::Texts(texts) => texts.iter().map(|text| text.to_string()).collect(),
-        Value::Floats(floats) => floats.iter().copied().collect(),
-    }
+    from_json(written)
+        .and_then(|value| fit(value, column.kind))
+        .map_err(|found| format!("column `{}` holds {}, not {found}", column.name, column.kind))
 }
 
 #[cfg(test)]
 mod tests {
+    use flow_data::Type;
     use serde_json::json;
 
     use super::*;
@@ -80,7 +55,7 @@ mod tests {
         assert_eq!(read(Type::Float, json!(4)), Ok(Value::Float(4.0)));
         assert_eq!(read(Type::Texts, json!(["a"])), Ok(Value::texts(["a"])));
         assert_eq!(read(Type::Int, json!(null)), Ok(Value::Null));
-        assert_eq!(read(Type::Int, json!("4")), Err("column `c` holds int, not `\"4\"`".into()));
-        assert_eq!(shown(&Value::Floats([0.5].into())), json!([0.5]));
+        let expected = "column `c` holds int, not a text without a number at its end";
+        assert_eq!(read(Type::Int, json!("four")), Err(expected.into()));
     }
 }

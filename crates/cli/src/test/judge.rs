@@ -1,6 +1,7 @@
 //! What was expected against what left the step.
 
 use flow_data::{Columns, Item, Value};
+use flow_operators::cells::to_json;
 use flow_plan::{Outlet, Step};
 use flow_spec::{Diagnostic, Expect};
 use serde_json::{Map, Value as Json};
@@ -104,8 +105,7 @@ fn listing(columns: &Columns, found: &[Item]) -> String {
         return "no row left by it".to_owned();
     }
     let row = |item: &Item| {
-        let cells =
-            columns.visible().map(|(at, column)| (column.name.to_string(), cells::shown(item.get(at))));
+        let cells = columns.visible().map(|(at, column)| (column.name.to_string(), to_json(item.get(at))));
         let text = Json::Object(cells.filter(|(_, cell)| !cell.is_null()).collect::<Map<_, _>>()).to_string();
         let cut: String = text.chars().take(WIDTH).collect();
         if cut.len() < text.len() { cut + "…" } else { cut }

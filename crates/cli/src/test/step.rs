@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Value, kind};
 use flow_dataflow::{
-    Body, Driver, EffectProgress, MemoryMemo, Network, Node, Out, Port, Session, Source, SourceError, Wire,
+    Body, Driver, EffectProgress, MemoryMemo, Network, Node, Out, Port, Session, SessionOptions, Source,
+    SourceError, Wire,
 };
 use flow_operators::{Env, Models, StepContext};
 use flow_plan::{Outlet, Plan, Step};
@@ -48,11 +49,12 @@ pub(super) fn run(
 ) -> Result<Leaving, String> {
     let network = network(catalog, plan, step, given)?;
     let outlets: Vec<Outlet> = (0..step.ports.len()).map(Outlet::Port).chain([Outlet::Rejected]).collect();
-    let capture = outlets.iter().map(|outlet| (1, port(*outlet)));
+    let capture = outlets.iter().map(|outlet| (1, port(*outlet))).collect();
+    let options = SessionOptions { capture, ..SessionOptions::default() };
     let memo = Arc::new(MemoryMemo::default());
-    let session = Session::start(Arc::new(network), Arc::default(), memo, 1, capture);
+    let session = Session::start(Arc::new(network), Arc::default(), memo, options);
     let mut driver = Driver::new(session.map_err(|error| error.to_string())?, Vec::new());
-    driver.load().map_err(|error| error.to_string())?;
+    driver.load().map_err(|(_, error)| error.to_string())?;
     let mut watch = |_: &[EffectProgress]| match panic::happened() {
         true => ControlFlow::Break(()),
         false => ControlFlow::Continue(()),
@@ -72,7 +74,7 @@ fn network(
     step: &Step,
     given: Vec<Vec<Value>>,
 ) -> Result<Network, String> {
-    let env = Env { threads: 1, models: Arc::new(Models::new(Path::new(""))) };
+    let env = Env { threads: 1, models: Arc::new(Models::new(Path::new(""))), dry: false };
     let operator = catalog.iter().find(|operator| operator.name() == step.op);
     let operator = operator.expect("the plan was made with this catalog");
     let body = operator.body(&StepContext { plan, step }, &env).map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Row};
-use flow_dataflow::{Driver, InputId, MemoryMemo, Network, Port, Session};
+use flow_dataflow::{Driver, InputId, MemoryMemo, Network, Port, Session, SessionOptions};
 use proptest::prelude::*;
 
 use naive::Everything;
@@ -32,7 +32,8 @@ fn start(network: &Arc<Network>, heap: &Arc<Heap>, memo: &Arc<MemoryMemo>, worke
     let ports = network.nodes.iter().enumerate().flat_map(|(node, description)| {
         (0..description.ports as Port).map(Some).chain([None]).map(move |port| (node, port))
     });
-    let session = Session::start(network.clone(), heap.clone(), memo.clone(), workers, ports).unwrap();
+    let options = SessionOptions { workers, capture: ports.collect(), ..SessionOptions::default() };
+    let session = Session::start(network.clone(), heap.clone(), memo.clone(), options).unwrap();
     Driver::new(session, initial(network.models.len()))
 }
 

@@ -40,6 +40,10 @@ impl Critic {
 }
 
 impl EffectOp for Critic {
+    fn tokens(&self, answer: &[Value]) -> u64 {
+        Draw::new(answer).tokens()
+    }
+
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         let prompt = self.template.render(item).map_err(|detail| ("not_rendered", detail))?;
         Ok(vec![self.draws.request(item, &prompt, model, item.row.round, 0)])

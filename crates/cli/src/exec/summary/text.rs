@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Checkpoint, Experts, Metric, Rounds, Rows, Summary, Training};
-use crate::chart::{columns, grouped};
+use super::{Checkpoint, DeadEnd, Experts, Metric, Rounds, Rows, Summary, Training};
+use crate::chart::{columns, counted, grouped};
 
 impl Summary {
     /// Several lines, the last one ended.
@@ -17,8 +17,16 @@ impl Summary {
         let head = ["step", "op", "rows in", "rows out", "rejected", "calls", "reused"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(self.steps.iter().map(row));
-        columns(&rows)
-            + "conservation holds: every row that came in left by a port or was rejected with a reason\n"
+        let mut text = columns(&rows);
+        text.push_str(
+            "conservation holds: every row that came in left by a port or was rejected with a reason\n",
+        );
+        if self.steps.iter().any(Rows::asks) {
+            text.push_str(
+                "calls were answered in this run, reused ones by the store; equal requests are one\n",
+            );
+        }
+        text
     }
 
     /// What was measured and trained, step by step and round by round.
@@ -39,7 +47,8 @@ impl Summary {
             .outputs
             .iter()
             .map(|output| {
-                let size = format!("{} rows in {} parts", grouped(output.rows), output.parts);
+                let size =
+                    format!("{} in {}", counted(output.rows, "row"), counted(output.parts as i64, "part"));
                 vec![output.step.clone(), output.files.clone(), size]
             })
             .collect();
@@ -63,7 +72,14 @@ impl Summary {
         let memory = self
             .peak_memory_bytes
             .map(|bytes| format!(", peak memory {} MiB", grouped((bytes >> 20) as i64)));
-        format!("{} is done: {:.1} s{}\n", self.pipeline, self.wall_s, memory.unwrap_or_default())
+        let warnings: String = self.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+        let ends = self.dead_ends.iter().map(DeadEnd::text).collect::<String>();
+        format!(
+            "{ends}{warnings}{} is done: {:.1} s{}\n",
+            self.pipeline,
+            self.wall_s,
+            memory.unwrap_or_default()
+        )
     }
 }
 
@@ -79,8 +95,8 @@ fn row(step: &Rows) -> Vec<String> {
             several.iter().map(|(name, n)| format!("{name} {}", grouped(*n))).collect::<Vec<_>>().join(", ")
         }
     };
-    let asks = step.calls + step.reused > 0;
-    let asked = |n: u64| if asks { grouped(i64::try_from(n).unwrap_or(i64::MAX)) } else { String::new() };
+    let asked =
+        |n: u64| if step.asks() { grouped(i64::try_from(n).unwrap_or(i64::MAX)) } else { String::new() };
     vec![
         step.step.clone(),
         step.op.to_owned(),
@@ -103,13 +119,13 @@ fn measured(metric: &Metric) -> String {
 }
 
 pub(super) fn trained(training: &Training) -> String {
-    let mut text = format!("{} examples", grouped(training.n_examples));
+    let mut text = counted(training.n_examples, "example");
     for (n, what) in [(training.n_skipped, "skipped"), (training.n_truncated, "truncated")] {
         if n > 0 {
             write!(text, ", {} {what}", grouped(n)).expect("writing to a string cannot fail");
         }
     }
-    write!(text, ", {} steps", grouped(training.n_steps)).expect("writing to a string cannot fail");
+    write!(text, ", {}", counted(training.n_steps, "step")).expect("writing to a string cannot fail");
     if let Some((first, last)) = training.loss {
         write!(text, ", loss {first:.3} to {last:.3}").expect("writing to a string cannot fail");
     }

@@ -1,0 +1,112 @@
+//! What is different from the last run, in words: the reasons of a plan.
+
+use std::collections::BTreeMap;
+
+use flow_plan::{ModelRef, Plan, Step};
+use serde_json::Value as Json;
+
+use crate::record::{ModelRecord, Record, StepRecord, references};
+
+/// What is different for each step of `plan` by itself, its inputs' rows left out. Empty for a first run.
+pub(crate) fn changes(
+    plan: &Plan,
+    models: &BTreeMap<String, ModelRecord>,
+    last: &Record,
+) -> BTreeMap<String, Vec<String>> {
+    let of = |at: usize| {
+        let step = &plan.steps[at];
+        let words = match last.steps.get(&step.name) {
+            None => vec!["the step is new".to_owned()],
+            Some(before) => step_changes(plan, at, before).chain(model_changes(step, models, last)).collect(),
+        };
+        (step.name.clone(), words)
+    };
+    let mut changes: BTreeMap<String, Vec<String>> = (0..plan.steps.len()).map(of).collect();
+    if plan.seed != last.seed {
+        let seed = format!("seed {} to {}", last.seed, plan.seed);
+        changes.values_mut().for_each(|words| words.push(seed.clone()));
+    }
+    changes
+}
+
+fn step_changes(plan: &Plan, at: usize, before: &StepRecord) -> impl Iterator<Item = String> {
+    let step = &plan.steps[at];
+    let mut words = Vec::new();
+    if step.op != before.op {
+        words.push(format!("operator `{}` to `{}`", before.op, step.op));
+        return words.into_iter();
+    }
+    if step.version != before.version {
+        words.push(format!("operator version {} to {}", before.version, step.version));
+    }
+    differences("", &before.config, &step.written, &mut words);
+    let from = references(plan, at);
+    if from != before.from {
+        words.push(format!("from {} to {}", before.from.join(" + "), from.join(" + ")));
+    }
+    words.into_iter()
+}
+
+fn model_changes<'a>(
+    step: &'a Step,
+    models: &'a BTreeMap<String, ModelRecord>,
+    last: &'a Record,
+) -> impl Iterator<Item = String> + 'a {
+    step.models.iter().filter_map(|used| match &used.model {
+        ModelRef::Declared(name) => model_change(name, models.get(name)?, last.models.get(name)?),
+        ModelRef::Step(_) => None,
+    })
+}
+
+fn model_change(name: &str, now: &ModelRecord, before: &ModelRecord) -> Option<String> {
+    let parts = [
+        ("weights", now.weights != before.weights),
+        ("tokenizer", now.tokenizer != before.tokenizer),
+        ("config", now.config != before.config),
+    ];
+    let changed: Vec<&str> = parts.iter().filter(|(_, changed)| *changed).map(|(part, _)| *part).collect();
+    (!changed.is_empty()).then(|| format!("{} of model `{name}` changed", changed.join(" and ")))
+}
+
+/// What differs between two configs, key by key.
+fn differences(path: &str, before: &Json, now: &Json, words: &mut Vec<String>) {
+    let (Json::Object(old), Json::Object(new)) = (before, now) else {
+        if before != now {
+            words.push(format!("{path} {before} to {now}"));
+        }
+        return;
+    };
+    let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    for (key, value) in old {
+        match new.get(key) {
+            Some(other) => differences(&inner(key), value, other, words),
+            None => words.push(format!("{} removed (it was {value})", inner(key))),
+        }
+    }
+    for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
+        words.push(format!("{} added: {value}", inner(key)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn configs_differ_key_by_key() {
+        let mut words = Vec::new();
+        let before = json!({"temperature": 0.8, "n": 4, "moe": {"experts": 4}, "stop": ["a"], "old": 1});
+        let now = json!({"n": 4, "temperature": 0.7, "moe": {"experts": 8}, "stop": ["a", "b"], "new": true});
+        differences("", &before, &now, &mut words);
+        let expected = [
+            "temperature 0.8 to 0.7",
+            "moe.experts 4 to 8",
+            "stop [\"a\"] to [\"a\",\"b\"]",
+            "old removed (it was 1)",
+            "new added: true",
+        ];
+        assert_eq!(words, expected);
+    }
+}

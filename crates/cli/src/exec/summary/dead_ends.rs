@@ -1,0 +1,62 @@
+//! Steps at which every row ends: the likeliest reason why a run makes nothing.
+
+use std::collections::BTreeMap;
+
+use flow_data::Item;
+use flow_dataflow::{Session, StepCounts};
+use flow_plan::{Plan, Step};
+use serde::Serialize;
+
+use super::Captures;
+use crate::chart::counted;
+
+/// A step that rejected every row that came in.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeadEnd {
+    step: String,
+    rows: i64,
+    /// The most frequent reason, how many rows have it, and the particulars of one of them.
+    reason: String,
+    n: i64,
+    detail: String,
+}
+
+impl DeadEnd {
+    /// The dead ends of a settled session.
+    pub(super) fn all(plan: &Plan, captures: &Captures, session: &Session) -> Vec<Self> {
+        let counts = session.counts();
+        let ended = |at: &usize| counts[*at].rejected > 0 && leaving(&counts[*at]) == 0;
+        let steps: Vec<usize> = (0..plan.steps.len()).filter(ended).collect();
+        if steps.is_empty() {
+            return Vec::new();
+        }
+        let rejected = captures.rejected(session);
+        let of = |at: usize| rejected.iter().filter(move |(step, _)| *step == at).map(|(_, item)| item);
+        steps.into_iter().filter_map(|at| Self::new(&plan.steps[at], of(at))).collect()
+    }
+
+    fn new<'a>(step: &Step, rejected: impl Iterator<Item = &'a Item>) -> Option<Self> {
+        let (reason, detail) = (step.rejected.index("reason")?, step.rejected.index("detail")?);
+        let mut reasons: BTreeMap<&str, (i64, &str)> = BTreeMap::new();
+        let mut rows = 0;
+        for item in rejected {
+            let of_reason =
+                reasons.entry(item.text(reason)?).or_insert((0, item.text(detail).unwrap_or_default()));
+            of_reason.0 += 1;
+            rows += 1;
+        }
+        let (reason, (n, detail)) = reasons.into_iter().max_by_key(|(_, (n, _))| *n)?;
+        Some(Self { step: step.name.clone(), rows, reason: reason.to_owned(), n, detail: detail.to_owned() })
+    }
+
+    /// One line.
+    pub(super) fn text(&self) -> String {
+        let Self { step, rows, reason, n, detail } = self;
+        let rows = counted(*rows, "row");
+        format!("hint: step `{step}` rejected all of its {rows}, {n} as `{reason}`: {detail}\n")
+    }
+}
+
+fn leaving(counts: &StepCounts) -> i64 {
+    counts.ports.iter().sum()
+}

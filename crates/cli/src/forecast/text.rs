@@ -1,0 +1,85 @@
+//! A forecast for people.
+
+use std::fmt::Write;
+
+use super::{Forecast, StepForecast, Work};
+use crate::chart::{columns, grouped};
+
+impl Forecast {
+    /// Several lines, the last one ended.
+    pub(crate) fn text(&self) -> String {
+        let head = ["step", "reused", "new", "retracted", "calls", "tokens", "training", "because"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(self.steps.iter().map(row));
+        columns(&rows) + &self.closing()
+    }
+
+    fn closing(&self) -> String {
+        self.kept() + &self.work()
+    }
+
+    fn kept(&self) -> String {
+        match (self.kept_rounds, self.rounds) {
+            (0, _) => String::new(),
+            (kept, all) if kept >= all => {
+                format!(
+                    "all {kept} rounds stay as they are; an edit enters the next one: raise `rounds.count`\n"
+                )
+            }
+            (kept, _) => format!("rounds 1 to {kept} stay as they are; edits enter round {}\n", kept + 1),
+        }
+    }
+
+    fn work(&self) -> String {
+        if !self.is_work() {
+            return format!("{}: nothing to do, everything is as the last run left it\n", self.pipeline);
+        }
+        let mut text = format!("{}: {}", self.pipeline, asked(&self.total));
+        if let Some(tokens) = self.total.tokens {
+            write!(text, ", about {} tokens", count(tokens)).expect("writing to a string cannot fail");
+        }
+        if let Some(steps) = self.total.training_steps {
+            write!(text, ", about {} training steps", count(steps)).expect("writing to a string cannot fail");
+        }
+        if self.recomputed() > 0 {
+            write!(
+                text,
+                "; {} of the calls ask again for rows that the last run had",
+                count(self.recomputed())
+            )
+            .expect("writing to a string cannot fail");
+        }
+        let first = if self.first_run { " (this store knows no earlier run)" } else { "" };
+        text + first + "\n"
+    }
+}
+
+fn row(step: &StepForecast) -> Vec<String> {
+    let about = if step.estimated { "~" } else { "" };
+    let rows = |n: u64| format!("{about}{}", count(n));
+    let more = if step.more { " + more" } else { "" };
+    let calls = match step.work.calls {
+        0 if step.work.exact => String::new(),
+        calls => format!("{}{}", if step.work.exact { "" } else { "~" }, count(calls)),
+    };
+    let some = |n: Option<u64>| n.map(|n| format!("~{}", count(n))).unwrap_or_default();
+    vec![
+        step.step.clone(),
+        rows(step.reused),
+        format!("{}{more}", rows(step.new)),
+        rows(step.retracted),
+        calls,
+        some(step.work.tokens),
+        some(step.work.training_steps),
+        step.because.iter().map(|reason| reason.words.as_str()).collect::<Vec<_>>().join("; "),
+    ]
+}
+
+fn asked(work: &Work) -> String {
+    let about = if work.exact { "" } else { "about " };
+    format!("{about}{} {}", count(work.calls), if work.calls == 1 { "call" } else { "calls" })
+}
+
+fn count(n: u64) -> String {
+    grouped(i64::try_from(n).unwrap_or(i64::MAX))
+}

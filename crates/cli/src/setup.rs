@@ -1,0 +1,74 @@
+//! What every verb that runs a pipeline needs first: the pipeline, its models, the kept answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flow_data::Id;
+use flow_dataflow::{Memo, MemoryMemo, Network};
+use flow_operators::{Env, Models, assemble};
+
+use crate::args::Overlay;
+use crate::exec::{Store, declare};
+use crate::halt::Halt;
+use crate::pipeline::{self, Pipeline};
+use crate::record::Record;
+use crate::{Catalog, Exit, codes, kept};
+
+/// A pipeline with its models loaded.
+pub(crate) struct Setup {
+    /// The pipeline.
+    pub(crate) pipeline: Pipeline,
+    /// Folder of the store.
+    pub(crate) folder: PathBuf,
+    /// Declared and trained models.
+    pub(crate) models: Arc<Models>,
+    /// Digests of the declared models, in the order of their names.
+    pub(crate) digests: Vec<Id>,
+}
+
+impl Setup {
+    /// Checks the pipeline at `file` and loads its models. Trained ones are kept in the store at `folder`.
+    pub(crate) fn new(
+        catalog: Catalog<'_>,
+        file: &Path,
+        overlay: &Overlay,
+        folder: &Path,
+    ) -> Result<Self, Halt> {
+        let pipeline = pipeline::load(catalog, file, overlay)?;
+        Self::of(pipeline, folder)
+    }
+
+    /// Loads the models of a checked pipeline.
+    pub(crate) fn of(pipeline: Pipeline, folder: &Path) -> Result<Self, Halt> {
+        let models = Arc::new(Models::new(&folder.join("models")));
+        let digests = declare(&pipeline, &models)?;
+        Ok(Self { pipeline, folder: folder.to_owned(), models, digests })
+    }
+
+    /// The surroundings of its operators.
+    pub(crate) fn env(&self, threads: usize) -> Env {
+        Env { threads, models: self.models.clone(), dry: false }
+    }
+
+    /// What runs, after the run that `last` tells of.
+    pub(crate) fn network(
+        &self,
+        catalog: Catalog<'_>,
+        env: &Env,
+        last: Option<&Record>,
+    ) -> Result<Network, Halt> {
+        let mut network = assemble(&self.pipeline.plan, catalog, env).map_err(|error| {
+            self.pipeline.halt_at_step(Exit::Invalid, &codes::SETUP, &error.step, error.message)
+        })?;
+        network.rounds.kept = kept::rounds(&self.pipeline.plan, last);
+        Ok(network)
+    }
+
+    /// The kept answers, to look at only; none where there is no store yet.
+    pub(crate) fn memo(&self) -> Result<Arc<dyn Memo>, Halt> {
+        match self.folder.join("memo").exists() {
+            true => Store::answers(&self.folder),
+            false => Ok(Arc::new(MemoryMemo::default())),
+        }
+    }
+}
