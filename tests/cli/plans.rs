@@ -1,0 +1,215 @@
+//! What a run would do, told before it does it: counts, reasons, refusals; and what it leaves alone.
+
+use serde_json::Value as Json;
+
+use super::bench::{Bench, QUESTIONS, tiny};
+use super::edits::looped;
+
+/// The forecast as JSON.
+fn plan(bench: &Bench, args: &[&str]) -> Json {
+    let ran = bench.flow(&[&["plan", "p.yaml", "--format", "json"], args].concat());
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    ran.json()
+}
+
+fn exec(bench: &Bench, args: &[&str]) -> Json {
+    bench.exec(&[&["--format", "json", "-q"], args].concat(), 0).json()
+}
+
+fn step<'a>(report: &'a Json, name: &str) -> &'a Json {
+    report["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap()
+}
+
+/// Calls of every step that makes any.
+fn calls(report: &Json) -> Vec<(String, u64)> {
+    let steps = report["steps"].as_array().unwrap().iter();
+    let calls = steps.map(|step| (step["step"].as_str().unwrap().to_owned(), step["calls"].as_u64().unwrap()));
+    calls.filter(|(_, calls)| *calls > 0).collect()
+}
+
+/// The reasons of a step.
+fn because(report: &Json, name: &str) -> Vec<String> {
+    let reasons = step(report, name)["because"].as_array().unwrap().iter();
+    reasons.map(|words| words.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_plan_foretells_every_call_of_the_rounds_to_come() {
+    let bench = looped();
+    exec(&bench, &["--rounds", "1"]);
+    for rounds in ["2", "3"] {
+        let foretold = plan(&bench, &["--set", &format!("rounds.count={rounds}")]);
+        assert_eq!(foretold["total"]["exact"], true, "{foretold}");
+        let done = exec(&bench, &["--rounds", rounds]);
+        assert_eq!(calls(&foretold), calls(&done));
+    }
+    let nothing = plan(&bench, &[]);
+    assert_eq!((calls(&nothing), nothing["total"]["calls"].as_u64()), (Vec::new(), Some(0)));
+}
+
+#[test]
+fn a_first_plan_counts_what_it_can_and_makes_no_store() {
+    let bench = looped();
+    let foretold = plan(&bench, &[]);
+    assert_eq!(foretold["first_run"], true);
+    assert_eq!(step(&foretold, "attempts")["calls"], 36);
+    assert_eq!(step(&foretold, "learner")["calls"], 3);
+    assert!(!bench.path(".flow/memo").exists() && !bench.path("out/shards").exists());
+}
+
+#[test]
+fn the_exit_code_tells_whether_there_is_work() {
+    let bench = looped();
+    let code = |bench: &Bench| bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]).code;
+    assert_eq!(code(&bench), 3);
+    exec(&bench, &[]);
+    assert_eq!(code(&bench), 0);
+    bench.put("questions.jsonl", QUESTIONS.replace("1+1=", "1+2="));
+    assert_eq!(code(&bench), 3);
+}
+
+#[test]
+fn reasons_name_what_was_changed() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let colder = plan(&bench, &["--set", "steps.attempts.temperature=0.5"]);
+    assert_eq!(because(&colder, "attempts")[0], "temperature 1.0 to 0.5");
+    assert_eq!(because(&colder, "graded"), ["rows of `attempts` change"]);
+    assert_eq!(step(&colder, "attempts")["recomputed"], 36);
+
+    let more = plan(&bench, &["--set", "steps.attempts.n=6"]);
+    assert_eq!(because(&more, "attempts")[0], "n 4 to 6");
+    assert_eq!(step(&more, "attempts")["reused"], 12, "round 1 keeps its draws");
+
+    let line = "{\"prompt_id\": \"d\", \"prompt\": \"3+3=\", \"answer\": \"6\", \"level\": 1}\n";
+    bench.put("questions.jsonl", QUESTIONS.replace("9-4=", "8-4=") + line);
+    assert_eq!(because(&plan(&bench, &[]), "questions"), ["rows: 1 added, 1 changed"]);
+    bench.put("questions.jsonl", QUESTIONS);
+
+    let mut other = tiny();
+    other.tensors.values_mut().for_each(|tensor| tensor.data = tensor.data.iter().map(|x| x * 2.0).collect());
+    other.save(&bench.path("policy")).unwrap();
+    assert_eq!(because(&plan(&bench, &[]), "attempts")[0], "weights of model `policy` changed");
+}
+
+#[test]
+fn what_means_the_same_changes_nothing() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let text = std::fs::read_to_string(bench.path("p.yaml")).unwrap();
+    let same = text
+        .replace("{op: sample, from: questions, model: policy, n: 4, max_tokens: 6}", "{max_tokens: 6, n: 4, model: policy, from: questions, op: sample} # draws")
+        .replace("questions.jsonl", "moved/questions.jsonl");
+    bench.put("moved/questions.jsonl", QUESTIONS);
+    bench.put("elsewhere.yaml", same);
+    let ran = bench.flow(&["plan", "elsewhere.yaml", "--format", "json"]).json();
+    assert_eq!(ran["total"]["calls"], 0);
+    let rows = |what: &str| ran["steps"].as_array().unwrap().iter().map(|step| step[what].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((rows("new"), rows("retracted")), (0, 0));
+}
+
+#[test]
+fn a_run_that_would_ask_too_much_is_refused_with_the_numbers() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let before = bench.published("out/shards");
+    let colder = ["--set", "steps.attempts.temperature=0.5"];
+    let denied = bench.exec(&[&colder[..], &["--on-recompute", "deny"]].concat(), 1);
+    denied.says(&["error[E0612]", "would ask again for rows that the last run had", "temperature 1.0 to 0.5"]);
+    bench.exec(&[&colder[..], &["--on-recompute", "ask"]].concat(), 1).says(&["E0612"]);
+    bench.exec(&[&colder[..], &["--max-calls", "5"]].concat(), 1).says(&["`--max-calls` allows 5"]);
+    assert!(before == bench.published("out/shards"));
+    exec(&bench, &["--on-recompute", "deny", "--max-calls", "0"]);
+}
+
+#[test]
+fn until_a_step_runs_what_it_rests_on_and_leaves_the_rest_published() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let (shards, verdicts) = (bench.published("out/shards"), bench.published("out/verdicts"));
+    let part = exec(&bench, &["--until", "graded", "--rounds", "1", "--set", "steps.attempts.seed=9"]);
+    let steps: Vec<&str> =
+        part["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["questions", "attempts", "graded"]);
+    assert!((shards, verdicts) == (bench.published("out/shards"), bench.published("out/verdicts")));
+    bench.exec(&["--until", "grded"], 2).says(&["error[E0614]", "graded"]);
+}
+
+#[test]
+fn from_a_step_nothing_before_it_is_asked() {
+    let bench = looped();
+    let from = ["--rounds", "1", "--from", "graded"];
+    bench.exec(&from, 1).says(&["error[E0615]", "`attempts`"]);
+    exec(&bench, &["--rounds", "1", "--until", "attempts"]);
+    let rest = exec(&bench, &from);
+    assert_eq!(step(&rest, "learner")["calls"], 1);
+}
+
+#[test]
+fn finished_rounds_stay_as_they_were() {
+    let bench = looped();
+    let keep = ["--set", "rounds.on_change=keep"];
+    exec(&bench, &keep);
+    let before = bench.published("out/shards");
+    bench.put("questions.jsonl", QUESTIONS.replace("2+3=", "2+4="));
+    let same = exec(&bench, &keep);
+    assert_eq!(calls(&same), []);
+    assert!(before == bench.published("out/shards"), "an edit reaches no finished round");
+
+    let fourth = [&keep[..], &["--set", "rounds.count=4", "--verify-incremental"]].concat();
+    let ran = bench.exec(&[&["--format", "json"], &fourth[..]].concat(), 0);
+    ran.says(&["verified: "]);
+    assert_eq!(step(&ran.json(), "attempts")["calls"], 12, "one round is drawn");
+    let after = bench.published("out/shards");
+    let is_old = |path: &std::path::Path| !path.starts_with("round-004") && path.extension().is_some_and(|e| e == "parquet");
+    assert!(before.iter().filter(|(path, _)| is_old(path)).all(|(path, bytes)| after.get(path) == Some(bytes)));
+    assert!(after.keys().any(|path| path.starts_with("round-004")));
+    let manifest: Json = serde_json::from_slice(&after[std::path::Path::new("_manifest.json")]).unwrap();
+    assert_eq!(manifest["lineage"]["kept_rounds"], 3);
+}
+
+#[test]
+fn an_incremental_run_is_proved_and_a_changed_file_is_found() {
+    let bench = looped();
+    exec(&bench, &[]);
+    bench.put("questions.jsonl", QUESTIONS.replace(r#""answer": "2""#, r#""answer": "3""#));
+    bench.exec(&["--verify-incremental"], 0).says(&["verified: 8 steps with ", "equal a computation from scratch (0 calls"]);
+
+    let part = bench.published("out/verdicts").into_keys().find(|path| path.extension().is_some_and(|e| e == "parquet"));
+    let path = bench.path("out/verdicts/current").join(part.unwrap());
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    bench.exec(&["--verify-incremental"], 1).says(&["error[E0616]", "verdicts"]);
+}
+
+#[test]
+fn why_follows_a_step_to_what_was_changed_and_a_row_to_where_it_comes_from() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let why = |args: &[&str]| bench.flow(&[&["why", "p.yaml"], args].concat());
+    let told = why(&["shards", "--set", "steps.attempts.temperature=0.5"]).stdout;
+    assert!(told.contains("attempts: temperature 1.0 to 0.5"), "{told}");
+    let told = why(&["shards"]).stdout;
+    assert!(told.contains("would not change `shards`"), "{told}");
+
+    let row = bench.rows("out/shards").remove(0);
+    let flow_data::Value::Text(id) = &row["row_id"] else { panic!("identities are texts") };
+    let told = why(&[&id[..10]]).stdout;
+    for words in ["attempts.out, round ", "the last run had it", "chosen.out", "completion: ", "verdict: "] {
+        assert!(told.contains(words), "`{words}` is not in:\n{told}");
+    }
+    assert!(why(&["ffffffffffffffff"]).stderr.contains("error[E0617]"));
+    assert_eq!(why(&["nosuchstep"]).code, 2);
+}
+
+#[test]
+fn a_budget_of_calls_stops_cleanly_and_the_rest_follows() {
+    let (bench, whole) = (looped(), looped());
+    exec(&whole, &[]);
+    for limit in ["calls", "tokens"] {
+        bench.exec(&["--set", &format!("budget={{{limit}: 1}}")], 4).says(&["stopped by the budget"]);
+    }
+    exec(&bench, &[]);
+    assert!(bench.published("out/shards") == whole.published("out/shards"));
+}
