@@ -14,6 +14,13 @@ const MAX_INDEX: i64 = 60;
 
 impl Algebra<'_> {
     pub(super) fn power(&mut self, base: &Expr, exponent: &Expr) -> Option<Quotient> {
+        if let Expr::Call(Function::Log, arguments) = exponent {
+            if let [value, own] = arguments.as_slice() {
+                if own == base {
+                    return self.convert(value);
+                }
+            }
+        }
         let exponent = self.convert(exponent)?;
         let base = self.convert(base)?;
         match exponent.as_rational() {

@@ -2,7 +2,7 @@
 
 use super::Parser;
 use super::words;
-use crate::expr::{Expr, Function};
+use crate::expr::{Constant, Expr, Function};
 
 /// A factor just read, and what may follow it directly.
 struct Factor {
@@ -58,8 +58,9 @@ impl Parser<'_> {
             let mut argument = parser.factor()?.expr;
             loop {
                 parser.skip_spaces();
-                let divides =
-                    parser.rest.starts_with('/') && !parser.rest[1..].trim_start().starts_with("\\");
+                // `\cos 2\pi/7` is of an angle; `\sin x/2` is half of a sine.
+                let is_angle = argument.any(&|part| *part == Expr::Constant(Constant::Pi));
+                let divides = is_angle && parser.rest.starts_with('/');
                 if divides && parser.take("/") {
                     argument = argument.over(parser.factor()?.expr);
                 } else if parser.starts_factor(true)
