@@ -18,7 +18,7 @@ struct Tally {
     false_accepts: usize,
     false_rejects: usize,
     unknown: usize,
-    time: Duration,
+    times: Vec<Duration>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,8 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files: Vec<_> = Path::new(&folder).read_dir()?.collect::<Result<Vec<_>, _>>()?;
     files.sort_by_key(std::fs::DirEntry::file_name);
     println!(
-        "{:28} {:>6} {:>7} {:>7} {:>7} {:>8} {:>9}",
-        "suite", "rows", "agree", "accepts", "rejects", "unknown", "us/row"
+        "{:28} {:>6} {:>7} {:>7} {:>7} {:>8} {:>9} {:>8}",
+        "suite", "rows", "agree", "accepts", "rejects", "unknown", "median us", "most us"
     );
     for file in files {
         let name = file.file_name().to_string_lossy().into_owned();
@@ -41,11 +41,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             add(&mut tally, &serde_json::from_str(line)?, lists);
         }
         if tally.rows > 0 {
-            let Tally { rows, agree, false_accepts, false_rejects, unknown, time } = tally;
-            let each = time.as_secs_f64() * 1e6 / rows as f64;
+            let Tally { rows, agree, false_accepts, false_rejects, unknown, mut times } = tally;
+            times.sort();
+            let median = times[times.len() / 2].as_secs_f64() * 1e6;
+            let most = times[times.len() - 1].as_secs_f64() * 1e6;
             let name = name.trim_end_matches(".jsonl");
             println!(
-                "{name:28} {rows:>6} {agree:>7} {false_accepts:>7} {false_rejects:>7} {unknown:>8} {each:>9.1}"
+                "{name:28} {rows:>6} {agree:>7} {false_accepts:>7} {false_rejects:>7} {unknown:>8} {median:>9.1} {most:>8.0}"
             );
         }
     }
@@ -76,7 +78,7 @@ fn add(tally: &mut Tally, row: &Value, lists: bool) {
     let best = |outcome| verdicts.iter().find(|verdict| verdict.outcome == outcome);
     let Some(verdict) = best(Outcome::Equal).or(best(Outcome::Unknown)).or(verdicts.first()) else { return };
     tally.rows += 1;
-    tally.time += time;
+    tally.times.push(time);
     match (expected, verdict.outcome) {
         (true, Outcome::Equal) | (false, Outcome::Different) => tally.agree += 1,
         (false, Outcome::Equal) => tally.false_accepts += 1,

@@ -62,10 +62,10 @@ impl Point<'_> {
     }
 
     fn variable(&self, name: &str) -> Option<Complex> {
-        if let Some((computed, value)) = &self.computed {
-            if *computed == name {
-                return Some(value.clone());
-            }
+        if let Some((computed, value)) = &self.computed
+            && *computed == name
+        {
+            return Some(value.clone());
         }
         let (_, value) = self.values.iter().find(|(known, _)| known == name)?;
         Some(Ball::rational(value, self.bits)?.into())
@@ -103,8 +103,9 @@ impl Point<'_> {
             return self.value(exponent)?.exp(self.bits);
         }
         let (base, exponent) = (self.value(base)?, self.value(exponent)?);
-        if !self.is_complex && !(base.is_real() && base.re.sign()? == Ordering::Greater && exponent.is_real())
-        {
+        let is_positive =
+            || base.is_real() && base.re.sign() == Some(Ordering::Greater) && exponent.is_real();
+        if !self.is_complex && !is_positive() {
             return None;
         }
         exponent.times(&base.ln(self.bits)?, self.bits)?.exp(self.bits)

@@ -75,10 +75,10 @@ pub(crate) fn prime_factors(n: &BigInt, budget: &Budget) -> Option<Vec<(BigInt, 
     let trial = if n.bits() > 4096 { 100 } else { MAX_PRIME };
     let mut prime = 2_u64;
     while prime <= trial && rest > BigInt::one() {
-        if let Some(small) = rest.to_u64() {
-            if prime * prime > small {
-                break;
-            }
+        if let Some(small) = rest.to_u64()
+            && prime * prime > small
+        {
+            break;
         }
         let mut exponent = 0;
         while (&rest % prime).is_zero() {

@@ -7,9 +7,16 @@
 //! - [`check_steps`]: does each written equation hold?
 //! - [`Critique`]: what does a critique say, step by step, and how is one written?
 //!
-//! Numbers are exact rationals throughout; nothing passes through floating point. No function panics, and
-//! each takes time linear in its input with a bounded cost for a number, so a hostile megabyte costs
-//! milliseconds. The crate uses no other crate of the workspace.
+//! Numbers are exact rationals, polynomials over them, or intervals with a proven error: nothing passes
+//! through floating point. No function panics. Reading takes time linear in its input; comparing counts its
+//! work and ends as `unknown` when that runs out, so a hostile megabyte costs milliseconds. The crate uses no
+//! other crate of the workspace.
+//!
+//! A comparison goes through these modules, and most answers are decided before the last: `normal` (one
+//! spelling), `quantity` (plain numbers and units), `text` (words and letters), `parse` (LaTeX and plain
+//! mathematics to an `expr`), `judge` (collections, relations, scalars), `algebra` over `poly` (canonical
+//! forms), `evaluate` over `complex` and `ball` (values with proven errors), `separation` (when an algebraic
+//! number must be zero).
 //!
 //! ```
 //! use flow_verify::{Compare, Extract, Outcome, compare, extract};

@@ -10,6 +10,22 @@ use crate::exact;
 use crate::expr::{Constant, Expr, Function};
 use crate::poly::{Exponent, Monomial, Poly};
 
+/// The cosine of a part of half a turn: a quarter of `a √b + c √d`, the pairs being `(a, b)` and `(c, d)`.
+struct ExactCosine {
+    turn: (i64, i64),
+    parts: [(i64, i64); 2],
+}
+
+const EXACT_COSINES: &[ExactCosine] = &[
+    ExactCosine { turn: (0, 1), parts: [(4, 1), (0, 1)] },
+    ExactCosine { turn: (1, 12), parts: [(1, 6), (1, 2)] },
+    ExactCosine { turn: (1, 6), parts: [(2, 3), (0, 1)] },
+    ExactCosine { turn: (1, 4), parts: [(2, 2), (0, 1)] },
+    ExactCosine { turn: (1, 3), parts: [(2, 1), (0, 1)] },
+    ExactCosine { turn: (5, 12), parts: [(1, 6), (-1, 2)] },
+    ExactCosine { turn: (1, 2), parts: [(0, 1), (0, 1)] },
+];
+
 fn ratio(over: i64, under: i64) -> BigRational {
     BigRational::new(BigInt::from(over), BigInt::from(under))
 }
@@ -111,10 +127,10 @@ impl Algebra<'_> {
     }
 
     fn quotient_of(&mut self, over: Function, under: Function, x: &Quotient) -> Option<Quotient> {
-        if over == Function::Sin {
-            if let Some(inner) = self.argument_of(Function::Atan, x) {
-                return Some(inner);
-            }
+        if over == Function::Sin
+            && let Some(inner) = self.argument_of(Function::Atan, x)
+        {
+            return Some(inner);
         }
         let of = |algebra: &mut Self, function| match function {
             Function::Sin => algebra.sine(x),
@@ -136,21 +152,11 @@ impl Algebra<'_> {
         if is_negative {
             turn = ratio(1, 1) - turn;
         }
-        // Halves of sums of square roots: cos = (a √b + c √d) / 4.
-        let known: &[((i64, i64), [(i64, i64); 2])] = &[
-            ((0, 1), [(4, 1), (0, 1)]),
-            ((1, 12), [(1, 6), (1, 2)]),
-            ((1, 6), [(2, 3), (0, 1)]),
-            ((1, 4), [(2, 2), (0, 1)]),
-            ((1, 3), [(2, 1), (0, 1)]),
-            ((5, 12), [(1, 6), (-1, 2)]),
-            ((1, 2), [(0, 1), (0, 1)]),
-        ];
-        let exact = known.iter().find(|((over, under), _)| ratio(*over, *under) == turn);
+        let exact = EXACT_COSINES.iter().find(|known| ratio(known.turn.0, known.turn.1) == turn);
         let value = match exact {
-            Some((_, parts)) => {
+            Some(known) => {
                 let mut sum = Quotient::integer(0);
-                for (factor, radicand) in parts {
+                for (factor, radicand) in &known.parts {
                     let root = self.rational_power(&Quotient::integer(*radicand), &ratio(1, 2))?;
                     let part = self.times(&root, &Quotient::constant(ratio(*factor, 4)))?;
                     sum = self.plus(&sum, &part)?;

@@ -14,12 +14,11 @@ const MAX_INDEX: i64 = 60;
 
 impl Algebra<'_> {
     pub(super) fn power(&mut self, base: &Expr, exponent: &Expr) -> Option<Quotient> {
-        if let Expr::Call(Function::Log, arguments) = exponent {
-            if let [value, own] = arguments.as_slice() {
-                if own == base {
-                    return self.convert(value);
-                }
-            }
+        if let Expr::Call(Function::Log, arguments) = exponent
+            && let [value, own] = arguments.as_slice()
+            && own == base
+        {
+            return self.convert(value);
         }
         let exponent = self.convert(exponent)?;
         let base = self.convert(base)?;
@@ -231,10 +230,10 @@ impl Algebra<'_> {
         coefficient: &BigRational,
     ) -> Option<Quotient> {
         let e = self.generated(Generator::Constant(Constant::E), Exponent::one())?;
-        if *base == e {
-            if let Some(value) = self.exponential(monomial, coefficient) {
-                return Some(value);
-            }
+        if *base == e
+            && let Some(value) = self.exponential(monomial, coefficient)
+        {
+            return Some(value);
         }
         let unit = Quotient::whole(Poly::term(monomial.clone(), BigRational::one()));
         self.generated(Generator::Power(base.clone(), unit), small_exponent(coefficient)?)

@@ -54,12 +54,12 @@ pub(crate) fn exp(x: &Ball, bits: u32) -> Option<Ball> {
     let (mut sum, mut term) = (one.clone(), one);
     let mut n = 1_u32;
     while !term.is_zero() {
-        term = (term * &rest >> places) / n;
+        term = ((term * &rest) >> places) / n;
         sum += &term;
         n += 1;
     }
     for _ in 0..HALVINGS {
-        sum = &sum * &sum >> places;
+        sum = (&sum * &sum) >> places;
     }
     let turns = turns.to_i64()?;
     let value = Ball { mid: sum, exponent: turns - i64::from(places), radius: Radius::ZERO };
@@ -101,7 +101,7 @@ pub(crate) fn sin_cos(x: &Ball, bits: u32) -> Option<(Ball, Ball)> {
     let fixed = x.fixed(places)?;
     let turns = floor_quotient(&(&fixed + (&quarter >> 1_u32)), &quarter);
     let rest = fixed - &turns * quarter;
-    let square = &rest * &rest >> places;
+    let square = (&rest * &rest) >> places;
     let sine = alternating(rest, &square, places, 2);
     let cosine = alternating(BigInt::one() << places, &square, places, 1);
     let (sine, cosine) = match (turns % 4_i32 + 4_i32).to_i32()? % 4 {
@@ -138,7 +138,7 @@ pub(crate) fn atan(x: &Ball, bits: u32) -> Option<Ball> {
         let hypotenuse = ((&fixed * &fixed) + (&one << places)).sqrt();
         fixed = (fixed << places) / (&one + hypotenuse);
     }
-    let square = &fixed * &fixed >> places;
+    let square = (&fixed * &fixed) >> places;
     let (mut sum, mut power) = (BigInt::zero(), fixed);
     let mut n = 1_u32;
     while !power.is_zero() {
@@ -147,7 +147,7 @@ pub(crate) fn atan(x: &Ball, bits: u32) -> Option<Ball> {
         } else {
             sum -= &power / n;
         }
-        power = power * &square >> places;
+        power = (power * &square) >> places;
         n += 2;
     }
     let value = from_fixed(sum << HALVINGS, places, bits)?;
@@ -160,7 +160,7 @@ fn alternating(first: BigInt, square: &BigInt, places: u32, from: u32) -> BigInt
     let (mut sum, mut term) = (first.clone(), first);
     let mut n = from;
     loop {
-        term = -((term * square >> places) / (n * (n + 1)));
+        term = -(((term * square) >> places) / (n * (n + 1)));
         // A negative term never reaches zero by shifting down.
         if term.bits() <= 1 {
             return sum;
@@ -172,12 +172,12 @@ fn alternating(first: BigInt, square: &BigInt, places: u32, from: u32) -> BigInt
 
 /// The series of the inverse hyperbolic tangent of a small `z`.
 fn atanh(z: &BigInt, places: u32) -> BigInt {
-    let square = z * z >> places;
+    let square = (z * z) >> places;
     let (mut sum, mut power) = (BigInt::zero(), z.clone());
     let mut n = 1_u32;
     while power.bits() > 1 {
         sum += &power / n;
-        power = power * &square >> places;
+        power = (power * &square) >> places;
         n += 2;
     }
     sum

@@ -198,15 +198,15 @@ impl Judge<'_> {
         let names = names_of(a, b);
         for index in 0..TRIES * 2 {
             let values = point(&names, index);
-            if let (Some(x), Some(y)) = (self.holds(a, &values), self.holds(b, &values)) {
-                if x != y {
-                    let at = values
-                        .iter()
-                        .map(|(name, value)| format!("{name} = {value}"))
-                        .collect::<Vec<_>>()
-                        .join(", ");
-                    return Decision::different("point").with(format!("at {at}: {x} and {y}"));
-                }
+            if let (Some(x), Some(y)) = (self.holds(a, &values), self.holds(b, &values))
+                && x != y
+            {
+                let at = values
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {value}"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                return Decision::different("point").with(format!("at {at}: {x} and {y}"));
             }
         }
         Decision::unknown("relation")

@@ -114,16 +114,17 @@ impl Judge<'_> {
     /// A base on one side only may have been left out on the other.
     fn bases(&self, a: &Expr, b: &Expr) -> Decision {
         let decision = self.proven(a, b);
-        if let (Expr::Number(x), Expr::Number(y)) = (a, b) {
-            if x.base != y.base && decision.is_different() {
-                let (base, based, bare) = match (x.base, y.base) {
-                    (Some(base), None) => (base, x, y),
-                    (None, Some(base)) => (base, y, x),
-                    _ => return decision,
-                };
-                if based.value.numer().to_str_radix(base) == bare.value.to_string() {
-                    return Decision::unknown("base");
-                }
+        if let (Expr::Number(x), Expr::Number(y)) = (a, b)
+            && x.base != y.base
+            && decision.is_different()
+        {
+            let (base, based, bare) = match (x.base, y.base) {
+                (Some(base), None) => (base, x, y),
+                (None, Some(base)) => (base, y, x),
+                _ => return decision,
+            };
+            if based.value.numer().to_str_radix(base) == bare.value.to_string() {
+                return Decision::unknown("base");
             }
         }
         decision

@@ -118,7 +118,10 @@ impl Parser<'_> {
                 after.starts_with('{')
                     || after.chars().next().is_some_and(|c| words::greek_letter(c).is_some())
             }
-            _ => !NOT_FACTORS.contains(&&after[..len]) && !(self.bars > 0 && &after[..len] == "vert"),
+            _ => {
+                let (name, may_close) = (&after[..len], self.bars > 0);
+                !NOT_FACTORS.contains(&name) && (name != "vert" || !may_close)
+            }
         }
     }
 

@@ -14,7 +14,9 @@ impl<'a> Parser<'a> {
         if items.len() == 1 && open == close {
             let only = items.pop()?;
             return Some(match only {
-                Expr::Group(..) if open == Bracket::Square => matrix_of_rows(&[only.clone()]).unwrap_or(only),
+                Expr::Group(..) if open == Bracket::Square => {
+                    matrix_of_rows(std::slice::from_ref(&only)).unwrap_or(only)
+                }
                 only => only,
             });
         }

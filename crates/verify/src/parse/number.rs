@@ -25,10 +25,10 @@ impl Parser<'_> {
         let value = literal.value()?;
         self.rest = &self.rest[literal.text.len()..];
         let is_decimal = literal.fraction_digits > 0 && !literal.text.contains(['e', 'E']);
-        if is_decimal || self.rest.starts_with(".\\overline") {
-            if let Some(value) = self.repeating(literal.text, &value) {
-                return Some(Expr::rational(value));
-            }
+        if (is_decimal || self.rest.starts_with(".\\overline"))
+            && let Some(value) = self.repeating(literal.text, &value)
+        {
+            return Some(Expr::rational(value));
         }
         let digits = Digits { fraction: literal.fraction_digits, significant: literal.significant_digits() };
         let digits = is_decimal.then_some(digits);

@@ -188,10 +188,10 @@ impl<'a> Parser<'a> {
             vec![self.function_argument()?]
         };
         let inverts = exponent.as_ref().and_then(Expr::as_small_integer) == Some(-1);
-        if let (true, Named::Of(function)) = (inverts, named) {
-            if let Some(inverse) = inverse(function) {
-                return Some(Expr::Call(inverse, arguments));
-            }
+        if let (true, Named::Of(function)) = (inverts, named)
+            && let Some(inverse) = inverse(function)
+        {
+            return Some(Expr::Call(inverse, arguments));
         }
         let value = apply(named, base, arguments)?;
         Some(match exponent {
