@@ -42,8 +42,8 @@ fn a_missing_file_ends_the_run() {
     let bench = Bench::with(COPY);
     std::fs::remove_file(bench.path("questions.jsonl")).unwrap();
     refused(&bench, &[]).says(&[
-        "error[E0401]",
-        "questions.jsonl",
+        "error[E0401]: step `questions`: ",
+        "p.yaml:4:31",
         "No such file",
         "= help: paths are relative",
     ]);
@@ -54,7 +54,8 @@ fn duplicate_ids_end_the_run() {
     let bench = Bench::with(COPY);
     bench.put("questions.jsonl", format!("{QUESTIONS}{QUESTIONS}"));
     refused(&bench, &[]).says(&[
-        "error[E0403]",
+        "error[E0403]: step `questions`: ",
+        "p.yaml:4:31",
         "\"a\" stands twice",
         "questions.jsonl:1",
         "questions.jsonl:4",
@@ -64,7 +65,7 @@ fn duplicate_ids_end_the_run() {
 #[test]
 fn a_missing_column_ends_the_run_with_a_suggestion() {
     let bench = Bench::with(&COPY.replace("questions.jsonl}", "questions.jsonl, fields: {prompt: promt}}"));
-    refused(&bench, &[]).says(&["error[E0402]", "field `promt`", "did you mean `prompt`?"]);
+    refused(&bench, &[]).says(&["error[E0402]: step `questions`: ", "p.yaml:4:56", "field `promt`", "did you mean `prompt`?"]);
 }
 
 #[test]

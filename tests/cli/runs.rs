@@ -108,7 +108,7 @@ fn a_loop_without_rows_to_train_on_says_so() {
 #[test]
 fn a_run_in_which_every_row_is_rejected_says_where_and_why() {
     let bench = Bench::with(COPY);
-    bench.put("questions.jsonl", "{\"answer\": 1}\nnonsense\n{\"answer\": 2}\n");
+    bench.put("questions.jsonl", "{\"prompt\": null}\nnonsense\n{\"prompt\": null}\n");
     let ran = bench.exec(&[], 0);
     ran.says(&["hint: step `questions` rejected all of its 3 rows, 2 as `missing_field`: "]);
     let report = bench.exec(&["--format", "json"], 0).json();
@@ -122,7 +122,7 @@ fn a_run_in_which_every_row_is_rejected_says_where_and_why() {
 fn one_is_not_called_many() {
     let bench = Bench::with(&COPY.replace("path: out/shards", "path: out/shards, parts: 1"));
     bench.put("questions.jsonl", "{\"prompt\": \"1+1=\"}\n");
-    bench.exec(&[], 0).says(&["1 row in 1 part  ", "conservation holds"]);
+    bench.exec(&[], 0).says(&["1 row in 1 part\n", "conservation holds"]);
 }
 
 #[test]

@@ -187,5 +187,5 @@ fn cells_of_tests_have_the_type_of_their_column() {
     let bench = Bench::with(&TESTED.replace("answer: 5,", "answer: [5],"));
     let ran = bench.flow(&["test", "p.yaml"]);
     assert_eq!(ran.code, 1);
-    ran.says(&["error[E0309]", "column `answer` holds text, not `[5]`"]);
+    ran.says(&["error[E0309]", "column `answer` holds text, not a value of type list<float>"]);
 }

@@ -47,6 +47,9 @@ pub(crate) struct Config {
     pub(crate) real: Json,
     /// The same with secrets as they are written: what the digest covers.
     pub(crate) public: Json,
+    /// Where keys are broken, the same with large values in their place: what an operator says to both does not follow from
+    /// the stand-ins.
+    pub(crate) other: Option<Json>,
     /// The step's map with all keys that are right, for their places.
     pub(crate) node: Node,
     /// Keys with a mistake that has been told. Their values here are defaults or placeholders.

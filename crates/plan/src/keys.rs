@@ -9,7 +9,14 @@ use crate::schema::with_defaults;
 
 /// The keys of a step without mistakes.
 pub(crate) fn whole(node: &Node, own: &Json) -> Config {
-    config(node.clone(), own, Vec::new(), true)
+    Config {
+        real: filled(node.to_json(), own),
+        public: filled(node.to_public_json(), own),
+        other: None,
+        node: node.clone(),
+        broken: Vec::new(),
+        is_sure: true,
+    }
 }
 
 /// The keys of a step with mistakes. A misspelt key stands under the name that was probably meant; a value that is not
@@ -33,17 +40,31 @@ pub(crate) fn mended(node: &Node, own: &Json) -> Config {
         }
         is_sure &= rules.get(key).is_none_or(is_plain);
         broken.push(key.to_owned());
-        let least = rules.get(key).and_then(least);
-        let entry =
-            |value| Entry { key: key.to_owned(), key_span: node.span, value: Node::new(node.span, value) };
-        entries.extend(least.map(entry));
+        entries.extend(stand_in(key, node, rules.get(key), least));
     }
-    config(Node::new(node.span, Value::Map(entries)), own, broken, is_sure)
+    let kept = entries.iter().filter(|entry| !broken.contains(&entry.key)).cloned();
+    let large = broken.iter().filter_map(|key| stand_in(key, node, rules.get(key), most));
+    let other = Node::new(node.span, Value::Map(kept.chain(large).collect()));
+    let node = Node::new(node.span, Value::Map(entries));
+    Config {
+        real: filled(node.to_json(), own),
+        public: filled(node.to_public_json(), own),
+        other: Some(filled(other.to_json(), own)),
+        node,
+        broken,
+        is_sure,
+    }
 }
 
-fn config(node: Node, own: &Json, broken: Vec<String>, is_sure: bool) -> Config {
-    let filled = |json: Json| with_defaults(without_common_keys(json), own);
-    Config { real: filled(node.to_json()), public: filled(node.to_public_json()), node, broken, is_sure }
+/// The operator's own keys with their defaults.
+fn filled(json: Json, own: &Json) -> Json {
+    with_defaults(without_common_keys(json), own)
+}
+
+/// A value in place of a broken one.
+fn stand_in(key: &str, node: &Node, rule: Option<&Json>, value: fn(&Json) -> Option<Value>) -> Option<Entry> {
+    let value = Node::new(node.span, value(rule?)?);
+    Some(Entry { key: key.to_owned(), key_span: node.span, value })
 }
 
 fn without_common_keys(mut json: Json) -> Json {
@@ -89,9 +110,23 @@ fn is_plain(rule: &Json) -> bool {
 
 /// The least value of a number or a text.
 fn least(rule: &Json) -> Option<Value> {
-    match rule.get("type")?.as_str()? {
-        "integer" => Some(Value::Int(rule.get("minimum").and_then(Json::as_i64).unwrap_or(1).into())),
-        "number" => Some(Value::Float(rule.get("minimum").and_then(Json::as_f64).unwrap_or(1.0))),
+    extreme(rule, "minimum", 1)
+}
+
+/// A large value of a number; any text.
+fn most(rule: &Json) -> Option<Value> {
+    extreme(rule, "maximum", 1 << 20)
+}
+
+fn extreme(rule: &Json, bound: &str, otherwise: i32) -> Option<Value> {
+    let names = match rule.get("type")? {
+        Json::Array(names) => names.as_slice(),
+        name => std::slice::from_ref(name),
+    };
+    let bound = rule.get(bound).and_then(Json::as_f64).unwrap_or(otherwise.into());
+    match names.iter().filter_map(Json::as_str).find(|name| *name != "null")? {
+        "integer" => Some(Value::Int(bound as i128)),
+        "number" => Some(Value::Float(bound)),
         "string" => Some(Value::Text(String::new())),
         _ => None,
     }

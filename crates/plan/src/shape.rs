@@ -187,9 +187,11 @@ fn word(draft: &Draft<'_>, at: usize) -> Option<Word> {
         Err(problems) => problems,
     };
     let (rest, dropped_plain) = without(&config.real, &problems, &signature.config_schema());
+    let other = config.other.as_ref().map(|other| signature.shape(other, &inputs).err().unwrap_or_default());
     problems.retain(|problem| {
         let of_inputs = first_key(&problem.path) == "from" && !step.has_columns;
-        !of_inputs && !config.is_broken(&problem.path)
+        let follows = other.as_ref().is_some_and(|other| !other.contains(problem));
+        !of_inputs && !follows && !config.is_broken(&problem.path)
     });
     Some(match signature.shape(&rest, &inputs) {
         Ok(shape) => Word { shape: Some(shape), has_columns: has_columns && dropped_plain, problems },

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
-pub(crate) const NAMES: [&str; 6] = ["think-prune-train", "replay", "verify", "incremental", "incremental --full", "memo"];
+pub(crate) const NAMES: [&str; 6] =
+    ["think-prune-train", "replay", "verify", "incremental", "incremental --full", "memo"];
 
 /// Where a benchmark runs, and what.
 pub(crate) struct Place {
