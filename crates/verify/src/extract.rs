@@ -22,6 +22,7 @@ mod pattern;
 mod phrase;
 mod reasoning;
 mod rule;
+mod sentence;
 mod word;
 
 use std::borrow::Cow;
@@ -34,6 +35,7 @@ pub use boxed::Boxes;
 pub use json::JsonPath;
 pub use pattern::Pattern;
 pub use rule::{Extract, InvalidExtract};
+pub(crate) use sentence::is_sentence;
 
 /// How clearly an answer must be marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -145,7 +147,7 @@ impl Extraction {
             Extract::Boxed => self.boxed(text),
             Extract::FinalLine => slice(line::after_hashes(text)),
             Extract::Tag => slice(line::tagged(text)),
-            Extract::Phrase => slice(phrase::announced(text)),
+            Extract::Phrase => slice(announced(text)),
             Extract::LastLine => slice(line::last(text)),
             Extract::LastNumber => {
                 slice(number::last_number(text)).or_else(|missing| in_words(text, name).ok_or(missing))
@@ -192,6 +194,13 @@ impl Extraction {
         let by = |rule: &Extract| Extraction { rule: rule.clone(), ..*self }.apply(text).ok();
         rules.iter().find_map(by).ok_or(NoAnswer::Unstated(Extract::Auto.name()))
     }
+}
+
+/// What a phrase announces; of a sentence, its last formula or number.
+fn announced(text: &str) -> Option<Range<usize>> {
+    let range = phrase::announced(text)?;
+    let inner = Some(&text[range.clone()]).filter(|stated| is_sentence(stated)).and_then(expression::last);
+    Some(inner.map_or(range.clone(), |inner| range.start + inner.start..range.start + inner.end))
 }
 
 /// A number that is written as a word, in digits.

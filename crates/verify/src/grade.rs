@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use crate::Compare;
 use crate::compare::{Outcome, Verdict, compare_with};
-use crate::extract::{Boxes, Extract, Extraction, NoAnswer, Strictness};
+use crate::extract::{Boxes, Extract, Extraction, NoAnswer, Strictness, is_sentence};
 use crate::name::{UnknownName, parse_name};
 use crate::options::{Decimals, Options};
 
@@ -113,21 +113,6 @@ impl Grader {
         }
         let marked = Extraction { strictness: Strictness::Strict, ..Extraction::default() };
         marked.find(answer).map_or(Cow::Borrowed(answer), |found| found.text)
-    }
-}
-
-/// Whether a text reads as a sentence rather than as an answer alone: by its words, fewer of which are needed before the
-/// first number and around formulas.
-fn is_sentence(text: &str) -> bool {
-    const WORDS: usize = 5;
-    let starts_with_word = text.trim_start().starts_with(char::is_alphabetic);
-    let has_formula = ["$", "\\(", "\\["].iter().any(|sign| text.contains(sign));
-    let is_word = |word: &&str| word.len() > 1 && word.chars().all(char::is_alphabetic);
-    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '\\' || c == '_')).filter(is_word);
-    match words.take(WORDS).count() {
-        WORDS => true,
-        n if starts_with_word => n == WORDS - 1 || (n > 0 && has_formula),
-        _ => false,
     }
 }
 

@@ -99,6 +99,7 @@ fn automatic_order() {
         ("The answer is 5.\n#### 3", Some(("3", "final_line"))),
         ("The answer is 5. <answer>3</answer>", Some(("3", "tag"))),
         ("So the answer is: **$18.50**. It is 7.", Some(("$18.50", "phrase"))),
+        ("Final Answer: The largest $n$ is 34.", Some(("34", "phrase"))),
         ("So $x = 5$ holds", Some(("$x = 5$", "last_expression"))),
         ("In total $1,234.", Some(("$1,234", "last_expression"))),
         ("\\boxed{3", None),
