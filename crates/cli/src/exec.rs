@@ -91,7 +91,8 @@ pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<E
     let ledger = Ledger::open(&setup)?;
     let (pipeline, models) = (&setup.pipeline, &setup.models);
     let network = setup.network(catalog, &setup.env(args.threads()), ledger.last.as_ref())?;
-    let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, command)?;
+    let kept_rounds = network.rounds.kept;
+    let outputs = Outputs::open(pipeline, &setup.digests, kept_rounds, command)?;
     let captures = Captures::of(&pipeline.plan, &network);
     let calls = extent::calls(&pipeline.plan, args)?;
     let mut driver = start(network, &store, args, calls, &captures, setup.digests.clone())?;
@@ -103,7 +104,8 @@ pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<E
     let ending = run.settle(&mut driver);
     let models_used =
         captures.rows(driver.session(), "checkpoint").into_iter().map(|(_, item)| item.row.id).collect();
-    usage.end(store.kept(), models_used, matches!(ending, Ok(Ending::Done)))?;
+    let whole = matches!(ending, Ok(Ending::Done)) && !args.is_narrowed() && kept_rounds == 0;
+    usage.end(store.kept(), models_used, whole)?;
     let ending = ending?;
     let warnings = store.finish()?;
     if ending == Ending::Done {
@@ -121,6 +123,11 @@ pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<E
 }
 
 impl Args {
+    /// Whether less is run than the pipeline says.
+    fn is_narrowed(&self) -> bool {
+        self.until.is_some() || self.from.is_some() || self.rounds.is_some()
+    }
+
     fn threads(&self) -> usize {
         let processors = || available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)

@@ -1,12 +1,13 @@
-//! Development tasks: `cargo xtask codegen | tidy | bench NAME`.
+//! Development tasks: `cargo xtask codegen | tidy | bench NAME | kill`.
 
 mod bench;
+mod kill;
 mod tidy;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM]
+const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | kill [--times N]
 
 PROGRAM is flow as it was built, target/release/flow by default.
 
@@ -15,7 +16,8 @@ tidy      checks what the compiler does not: dependency directions, file headers
 bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
           and 2 arms), replay (200,000 recorded rows), verify (the answer checker
           beside Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000
-          recorded rows; 10,000,000 with --full)";
+          recorded rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
+kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened";
 
 /// A generated file and the arguments with which `flow` prints it.
 const GENERATED: [(&str, &[&str]); 2] =
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         ["bench", name, "--full"] => bench(&format!("{name} --full"), &program()),
         ["bench", name] => bench(name, &program()),
         ["bench", name, program] => bench(name, Path::new(program)),
+        ["kill"] => kill("100"),
+        ["kill", "--times", times] => kill(times),
         _ => vec![USAGE.to_owned()],
     };
     faults.iter().for_each(|fault| say(fault));
@@ -40,6 +44,17 @@ fn bench(name: &str, program: &Path) -> Vec<String> {
     match bench::run(&bench::Place { root: root(), program: program.to_owned() }, name) {
         Ok(tables) => {
             say(&tables);
+            Vec::new()
+        }
+        Err(error) => vec![error],
+    }
+}
+
+fn kill(times: &str) -> Vec<String> {
+    let killed = times.parse().map_err(|_| format!("expected a number of kills, found {times}"));
+    match killed.and_then(|times| kill::kill(&root(), &program(), times)) {
+        Ok(told) => {
+            say(&told);
             Vec::new()
         }
         Err(error) => vec![error],
