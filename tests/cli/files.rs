@@ -7,6 +7,7 @@ use std::process::Command;
 use flow_store::RunLock;
 
 use super::bench::{Bench, COPY};
+use super::runs::{finished_as_from_scratch, slow};
 
 #[test]
 fn a_second_run_on_one_store_is_told_to_wait() {
@@ -79,6 +80,12 @@ impl<'a> SmallDisk<'a> {
         let mounted = mount.args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(path).output();
         mounted.is_ok_and(|output| output.status.success()).then_some(Self(path))
     }
+
+    /// Makes room.
+    fn grow(&self) {
+        let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(self.0).status().unwrap();
+        assert!(grown.success());
+    }
 }
 
 impl Drop for SmallDisk<'_> {
@@ -111,4 +118,17 @@ fn a_full_disk_ends_the_run_and_room_lets_it_go_on() {
     bench.put("questions.jsonl", (0..100).map(line).collect::<String>());
     bench.exec(on_disk, 0);
     assert_eq!(bench.rows("small/shards").len(), 100, "what the failure left behind is no hindrance");
+}
+
+#[test]
+fn a_full_disk_under_the_store_costs_no_answer_that_was_kept() {
+    let bench = slow();
+    let store = bench.path(".flow");
+    let Some(disk) = SmallDisk::mount(&store) else {
+        eprintln!("skipped: no file system may be mounted here");
+        return;
+    };
+    bench.exec(&[], 1).says(&["error[E0608]", "could not keep an answer", "No space left on device"]);
+    disk.grow();
+    finished_as_from_scratch(&bench);
 }

@@ -147,7 +147,7 @@ fn a_budget_that_cannot_be_kept_is_refused_and_one_that_is_spent_stops() {
 }
 
 /// A run of many seconds.
-fn slow() -> Bench {
+pub(crate) fn slow() -> Bench {
     let bench = looped();
     let many = (0..400).map(|n| format!("{{\"prompt\": \"{n}+{n}=\", \"answer\": \"{}\"}}\n", 2 * n));
     bench.put("questions.jsonl", many.collect::<String>());
@@ -174,7 +174,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 /// The bench again with few draws, so that it can be finished: those that are kept must fit in.
-fn finished_as_from_scratch(bench: &Bench) {
+pub(crate) fn finished_as_from_scratch(bench: &Bench) {
     let few = LOOP.replace("n: 4, max_tokens: 6", "n: 2, max_tokens: 48").replace("count: 3", "count: 1");
     bench.put("p.yaml", &few);
     let report = bench.exec(&["--format", "json"], 0).json();

@@ -105,8 +105,10 @@ pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<E
     let models_used =
         captures.rows(driver.session(), "checkpoint").into_iter().map(|(_, item)| item.row.id).collect();
     let whole = matches!(ending, Ok(Ending::Done)) && !args.is_narrowed() && kept_rounds == 0;
-    usage.end(store.kept(), models_used, whole)?;
+    let noted = usage.end(store.kept(), models_used, whole);
+    // The first failure is the one to tell.
     let ending = ending?;
+    noted?;
     let warnings = store.finish()?;
     if ending == Ending::Done {
         checkpoints::copy(pipeline, driver.session(), models)?;
