@@ -31,8 +31,7 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The evaluation sets by name.
-    #[schemars(length(min = 1))]
+    /// The evaluation sets by name; at least one.
     against: BTreeMap<String, Evaluation>,
     /// Columns of a row that are checked.
     #[serde(default = "columns")]
@@ -80,6 +79,9 @@ impl Definition for Decontaminate {
             inputs[0].column_of(&format!("columns.{at}"), name, &[Type::Text]).err()
         };
         let mut problems: Vec<Problem> = columns.filter_map(wrong_column).collect();
+        if config.against.is_empty() {
+            problems.push(Problem::new("against", "expected at least one evaluation set"));
+        }
         for (name, set) in &config.against {
             let wrong = InputFile::new(&set.path, set.format).err();
             problems.extend(wrong.map(|problem| Problem { path: format!("against.{name}.path"), ..problem }));
@@ -262,7 +264,10 @@ mod tests {
         let yaml = "op: decontaminate, against: {a: {path: test.csv}}, columns: [prmpt]";
         let found = mistakes(Some(&columns("prompt")), yaml);
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(mistakes(Some(&columns("prompt")), "op: decontaminate, against: {}, n: 0").len() >= 2);
+        for yaml in ["against: {}", "against: {a: {path: test.jsonl}}, n: 0", "n: 8"] {
+            let found = mistakes(Some(&columns("prompt")), &format!("op: decontaminate, {yaml}"));
+            assert_eq!(found.len(), 1, "{yaml}: {found:?}");
+        }
     }
 
     proptest! {
