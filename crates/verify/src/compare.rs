@@ -126,7 +126,9 @@ fn compare_math(gold: &str, answer: &str, options: &Options) -> Decision {
     }
     let (gold, answer) = (normalise(gold), normalise(answer));
     if let Some(decision) = quantity::compare(&gold, &answer, options) {
-        return decision;
+        let may_be_converted = decision.method == "unit" && decision.outcome == Outcome::Unknown;
+        let converted = may_be_converted.then(|| compare_trees(&gold, &answer, options));
+        return converted.filter(|converted| converted.outcome == Outcome::Equal).unwrap_or(decision);
     }
     if options.mode == Compare::Numeric {
         return Decision::new(Outcome::Unknown, "not a number");

@@ -68,6 +68,7 @@ impl<'a> Judge<'a> {
     /// The known answer against a given one.
     pub(crate) fn judge(&self, gold: &Expr, answer: &Expr) -> Decision {
         let (gold, answer) = (shape::shaped(gold), shape::shaped(answer));
+        let (gold, answer) = (shape::by_name(&gold, &answer), shape::by_name(&answer, &gold));
         let (gold, answer) = shape::without_labels(gold, answer);
         self.compare(&gold, &answer)
     }
@@ -76,6 +77,12 @@ impl<'a> Judge<'a> {
         match (a, b) {
             (a, b) if a == b => Decision::equal("same form"),
             (Expr::Relation(..), Expr::Relation(..)) => self.relations(a, b),
+            (Expr::Relation(..), Expr::List(items, _)) if self.is_solved_by(a, items) => {
+                Decision::equal("relation")
+            }
+            (Expr::List(items, _), Expr::Relation(..)) if self.is_solved_by(b, items) => {
+                Decision::equal("relation")
+            }
             (Expr::Relation(sides, _), scalar) | (scalar, Expr::Relation(sides, _)) if scalar.is_scalar() => {
                 self.relation_and_scalar(sides, scalar)
             }

@@ -201,6 +201,10 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
             out.push_str("\\text");
         }
         "times" | "cdot" => out.push('×'),
+        "langle" => out.push('('),
+        "rangle" => out.push(')'),
+        "lbrace" => out.push_str("\\{"),
+        "rbrace" => out.push_str("\\}"),
         "circ" | "degree" => out.push('°'),
         "pounds" => out.push('£'),
         "euro" => out.push('€'),

@@ -284,7 +284,7 @@ impl<'a> Parser<'a> {
         loop {
             self.rest = self.rest.trim_start();
             let is_spacing = ["quad", "qquad", "displaystyle", "hspace*", "limits"];
-            if !is_spacing.iter().any(|name| self.take_command(name)) && !self.take("$") {
+            if !is_spacing.iter().any(|name| self.take_command(name)) {
                 return self.rest.len() < start;
             }
         }

@@ -49,6 +49,27 @@ impl Judge<'_> {
         self.by_intervals(a, b).unwrap_or(direct)
     }
 
+    /// Whether an equation is a list of equations multiplied: `x^2 = 4` and `x = 2 or x = -2`.
+    pub(super) fn is_solved_by(&self, equation: &Expr, items: &[Expr]) -> bool {
+        let factors = items.iter().map(|item| match item {
+            Expr::Relation(sides, signs) => match (sides.as_slice(), signs.as_slice()) {
+                ([left, right], [Sign::Equal]) if left.is_scalar() && right.is_scalar() => {
+                    Some(left.clone().minus(right.clone()))
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+        let Some(factors) = factors.collect::<Option<Vec<_>>>() else { return false };
+        let product = Statement { left: Expr::Product(factors), right: Expr::integer(0), sign: Sign::Equal };
+        match statements(equation).as_deref() {
+            Some([own]) if own.sign == Sign::Equal && own.left.is_scalar() && own.right.is_scalar() => {
+                own.left.symbols().len() <= 1 && self.zeros(own, &product).is_equal()
+            }
+            _ => false,
+        }
+    }
+
     /// A statement is not a value; but it may be working that ends with one.
     pub(super) fn relation_and_scalar(&self, sides: &[Expr], scalar: &Expr) -> Decision {
         let is_none = sides.iter().all(|side| self.compare(side, scalar).is_different());

@@ -21,6 +21,26 @@ pub(super) fn shaped(expr: &Expr) -> Expr {
     }
 }
 
+/// `(x, y) = (2, 3)` as `x = 2, y = 3`, where the other answer is written in that way.
+pub(super) fn by_name(expr: &Expr, other: &Expr) -> Expr {
+    let is_of_relations = |expr: &Expr| match expr {
+        Expr::List(items, _) => items.iter().all(|item| matches!(item, Expr::Relation(..))),
+        _ => false,
+    };
+    let Expr::Relation(sides, _) = expr else { return expr.clone() };
+    match sides.as_slice() {
+        [Expr::Group(_, names, _), Expr::Group(_, values, _)]
+            if names.len() == values.len() && is_of_relations(other) =>
+        {
+            let equation = |(name, value): (&Expr, &Expr)| {
+                Expr::Relation(vec![name.clone(), value.clone()], vec![Sign::Equal])
+            };
+            Expr::List(names.iter().zip(values).map(equation).collect(), Joint::And)
+        }
+        _ => expr.clone(),
+    }
+}
+
 fn flattened(items: &[Expr], rebuild: impl Fn(Vec<Expr>) -> Expr) -> Expr {
     let mut flat = Vec::new();
     for item in items {

@@ -1,7 +1,7 @@
 //! Brackets of every kind, and matrices.
 
 use super::Parser;
-use crate::expr::{Bracket, Expr, Function};
+use crate::expr::{Bracket, Expr, Function, Joint};
 
 /// Most rows or columns of a matrix that are read.
 const MAX_SIDE: usize = 32;
@@ -128,6 +128,11 @@ impl<'a> Parser<'a> {
         self.brackets = brackets;
         if rows.last().is_some_and(Vec::is_empty) {
             rows.pop();
+        }
+        if matches!(name, "cases" | "aligned" | "align") {
+            // With conditions beside them, the rows are a function in pieces, which is not read.
+            let is_system = rows.iter().all(|row| row.len() == 1);
+            return is_system.then(|| Expr::List(rows.into_iter().flatten().collect(), Joint::And));
         }
         let width = rows.first()?.len();
         if width == 0 || rows.iter().any(|row| row.len() != width) {
