@@ -74,7 +74,10 @@ impl Point<'_> {
     fn constant(&self, constant: Constant) -> Option<Complex> {
         match constant {
             Constant::Pi => Some(elementary::pi(self.bits)?.into()),
-            Constant::E => Some(elementary::exp(&Ball::integer(1), self.bits)?.into()),
+            Constant::E => {
+                self.budget.spend_series(self.bits)?;
+                Some(elementary::exp(&Ball::integer(1), self.bits)?.into())
+            }
             Constant::I => Some(Complex::i()),
             Constant::Infinity => None,
         }

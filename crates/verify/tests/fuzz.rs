@@ -214,9 +214,9 @@ fn any_two_texts_get_a_verdict() {
     let (mut cases, mut slowest, mut outcomes) = (0_u64, (Duration::ZERO, String::new()), [0_u64; 3]);
     while Instant::now() < deadline {
         let ((a, b), options) = strategy.new_tree(&mut runner).expect("a case").current();
-        let started = Instant::now();
+        let started = cpu_time();
         let outcome = compare_with(&a, &b, &options).outcome;
-        let time = started.elapsed();
+        let time = cpu_time().saturating_sub(started);
         if time > slowest.0 {
             slowest = (time, format!("{:.200} and {:.200}", format!("{a:?}"), format!("{b:?}")));
         }
@@ -226,13 +226,20 @@ fn any_two_texts_get_a_verdict() {
         outcomes[outcome as usize] += 1;
     }
     assert!(cases > 100, "{cases}");
-    // A hang guard, not a benchmark: other processes may hold the machine.
-    assert!(slowest.0 < Duration::from_secs(2), "{slowest:?}");
+    // A hang guard, not a benchmark.
+    assert!(slowest.0 < Duration::from_millis(500), "{slowest:?}");
     if let Some(peak) = peak_memory_mib() {
         assert!(peak < 256, "{peak} MiB");
         eprintln!("peak memory {peak} MiB");
     }
     eprintln!("{cases} cases, equal, different, unknown: {outcomes:?}, slowest {slowest:?}");
+}
+
+/// What this thread has run so far, waiting aside; where the system does not say, nothing.
+fn cpu_time() -> Duration {
+    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = schedule.split(' ').next().and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
 
 /// The most memory this process ever held, in MiB; none where the system does not say.
