@@ -65,7 +65,12 @@ fn duplicate_ids_end_the_run() {
 #[test]
 fn a_missing_column_ends_the_run_with_a_suggestion() {
     let bench = Bench::with(&COPY.replace("questions.jsonl}", "questions.jsonl, fields: {prompt: promt}}"));
-    refused(&bench, &[]).says(&["error[E0402]: step `questions`: ", "p.yaml:4:56", "field `promt`", "did you mean `prompt`?"]);
+    refused(&bench, &[]).says(&[
+        "error[E0402]: step `questions`: ",
+        "p.yaml:4:56",
+        "field `promt`",
+        "did you mean `prompt`?",
+    ]);
 }
 
 #[test]

@@ -39,9 +39,13 @@ fn what_no_pipeline_uses_is_removed_and_the_rest_answers_on() {
     let dry = told(&bench, &["gc", "--dry-run"]);
     assert_eq!(&dry["answers"], &unused["n"]);
     let freed = told(&bench, &["gc"]);
-    assert_eq!((&freed["answers"], &freed["models"], &freed["bytes"]), (&dry["answers"], &dry["models"], &dry["bytes"]));
+    assert_eq!(
+        (&freed["answers"], &freed["models"], &freed["bytes"]),
+        (&dry["answers"], &dry["models"], &dry["bytes"])
+    );
     assert_eq!(told(&bench, &["du"])["unused_answers"]["n"], 0);
-    for args in [&["exec", "p.yaml"][..], &["exec", "other.yaml", "--set", "steps.attempts.temperature=0.5"]] {
+    for args in [&["exec", "p.yaml"][..], &["exec", "other.yaml", "--set", "steps.attempts.temperature=0.5"]]
+    {
         assert_eq!(calls(&told(&bench, args)), 0, "{args:?} is answered from the store");
     }
     assert!(published == bench.published("out/shards"));

@@ -109,7 +109,9 @@ pub enum ModelWire {
 pub struct ModelSlot {
     /// Its name in the pipeline.
     pub name: String,
-    /// The step that makes the next round's model; `None` for a model that stays.
+    /// Whether it differs from round to round, so that rows drawn from it belong to rounds.
+    pub per_round: bool,
+    /// The step that makes the next round's model; `None` for a model that stays, or where that step is left out.
     pub fed_by: Option<usize>,
 }
 

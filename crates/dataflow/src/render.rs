@@ -321,8 +321,8 @@ impl<'scope> Builder<'scope, '_> {
     }
 
     fn in_every_round(&self, rows: Rows<'scope>) -> Rows<'scope> {
-        let slot = self.shared.network.models.iter().position(|slot| slot.fed_by.is_some());
-        let slot = slot.expect("rows belong to rounds only where a model is fed");
+        let slot = self.shared.network.models.iter().position(|slot| slot.per_round);
+        let slot = slot.expect("rows belong to rounds only where a model does");
         cross(rows, self.models[slot].clone(), false).0.map(|(row, _)| row)
     }
 
@@ -350,9 +350,7 @@ impl<'scope> Builder<'scope, '_> {
     /// The rows of a model (id = digest), and whether it differs by round.
     fn model(&self, wire: ModelWire) -> (Rows<'scope>, bool) {
         match wire {
-            ModelWire::Slot(slot) => {
-                (self.models[slot].clone(), self.shared.network.models[slot].fed_by.is_some())
-            }
+            ModelWire::Slot(slot) => (self.models[slot].clone(), self.shared.network.models[slot].per_round),
             ModelWire::Node { node, initial } => {
                 let trained = self.built[node].ports[0].clone();
                 let per_round = self.shared.network.nodes[node].per_round;

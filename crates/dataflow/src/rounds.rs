@@ -166,14 +166,13 @@ impl Driver {
         let network = self.session.network();
         let mut wanted = BTreeMap::new();
         for (slot, model) in network.models.iter().enumerate() {
-            let Some(trainer) = model.fed_by else {
-                wanted.insert((slot, 0), self.initial[slot]);
-                continue;
-            };
             let kept = network.rounds.kept;
-            if kept == 0 {
+            if !model.per_round {
+                wanted.insert((slot, 0), self.initial[slot]);
+            } else if kept == 0 {
                 wanted.insert((slot, 1), self.initial[slot]);
             }
+            let Some(trainer) = model.fed_by else { continue };
             for round in kept.max(1)..network.rounds.count {
                 match self.trained(trainer, round) {
                     Some(digest) if !self.gated(round) => wanted.insert((slot, round + 1), digest),

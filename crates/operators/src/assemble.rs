@@ -14,12 +14,17 @@ pub fn assemble(plan: &Plan, catalog: &[&dyn Operator], env: &Env) -> Result<Net
         plan.models.keys().zip(0..).map(|(name, slot)| (name.as_str(), slot)).collect();
     let nodes =
         plan.steps.iter().map(|step| node(plan, step, &slots, catalog, env)).collect::<Result<_, _>>()?;
-    let models =
-        slots.keys().map(|name| ModelSlot { name: (*name).to_owned(), fed_by: feeds(plan, name) }).collect();
+    let models = slots.keys().map(|name| slot(plan, name)).collect();
     let rounds = plan.rounds.as_ref();
     let gate = rounds.and_then(|rounds| rounds.gate).map(|gate| (gate.step, port(gate.port)));
     let rounds = Rounds { count: rounds.map_or(1, |rounds| rounds.count), kept: 0, gate };
     Ok(Network { nodes, models, rounds })
+}
+
+fn slot(plan: &Plan, name: &str) -> ModelSlot {
+    let in_rounds = |rounds: &flow_plan::Rounds| rounds.models.iter().any(|model| model == name);
+    let per_round = plan.rounds.as_ref().is_some_and(in_rounds);
+    ModelSlot { name: name.to_owned(), per_round, fed_by: feeds(plan, name) }
 }
 
 /// The step whose result the declared model `name` becomes in the next round.

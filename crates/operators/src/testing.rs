@@ -125,7 +125,7 @@ fn network(plan: &Plan) -> Arc<Network> {
         node("given", vec![], Body::Source(Arc::new(Nothing)), 1, None),
         node("tested", vec![wire], body, tested.ports.len(), model),
     ];
-    let models = vec![ModelSlot { name: "critic".to_owned(), fed_by: None }];
+    let models = vec![ModelSlot { name: "critic".to_owned(), per_round: false, fed_by: None }];
     Arc::new(Network { nodes, models, rounds: Rounds::default() })
 }
 

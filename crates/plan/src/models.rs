@@ -109,7 +109,8 @@ pub(crate) fn rounds(draft: &mut Draft<'_>) -> Option<Rounds> {
             }
         }
     });
-    Some(Rounds { count: rounds.count.get(), feed, gate, on_change: rounds.on_change })
+    let models = feed.iter().map(|feed| feed.model.clone()).collect();
+    Some(Rounds { count: rounds.count.get(), models, feed, gate, on_change: rounds.on_change })
 }
 
 /// The step and its port of rounds after which none may follow; reported when it has none.

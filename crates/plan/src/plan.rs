@@ -138,6 +138,8 @@ pub enum ModelRef {
 pub struct Rounds {
     /// Number of rounds, at least 1.
     pub count: u32,
+    /// The declared models that the loop replaces. A plan of one round keeps them without the steps that make the next.
+    pub models: Vec<String>,
     /// Which declared model becomes which step's result in the next round, by model name.
     pub feed: Vec<Feed>,
     /// The step whose verdict ends the loop.

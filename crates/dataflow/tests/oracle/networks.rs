@@ -43,8 +43,8 @@ pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
         nodes.push(node(&format!("step{at}"), inputs, body, ports, model, per_round));
     }
     let models = vec![
-        ModelSlot { name: "policy".into(), fed_by: trainer },
-        ModelSlot { name: "critic".into(), fed_by: None },
+        ModelSlot { name: "policy".into(), per_round: trainer.is_some(), fed_by: trainer },
+        ModelSlot { name: "critic".into(), per_round: false, fed_by: None },
     ];
     Network { nodes, models, rounds: Rounds { count: recipe.rounds, gate: None } }
 }
