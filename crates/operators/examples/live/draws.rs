@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const DRAWS: usize = 10;
 /// Rows that a part is to have.
-const PART_ROWS: usize = 4096;
+const PART_ROWS: usize = 1024;
 
 /// Recorded draws in a folder, and the pipelines over them.
 pub(crate) struct Draws {
@@ -76,8 +76,8 @@ fn lines_of(question: usize, error: usize) -> String {
 }
 
 const WORDS: [&str; 16] = [
-    "first", "count", "every", "bag", "then", "take", "them", "together", "which", "makes", "so", "many", "figs",
-    "in", "all", "boxes",
+    "first", "count", "every", "bag", "then", "take", "them", "together", "which", "makes", "so", "many",
+    "figs", "in", "all", "boxes",
 ];
 
 /// Some twenty words that differ from draw to draw.

@@ -88,7 +88,12 @@ impl Live {
     }
 
     /// Edits `n` answers one by one, each to another and back; the milliseconds of each, with those of `after`.
-    fn edits(&mut self, draws: &Draws, n: usize, after: fn(&Self) -> Result<(), Failed>) -> Result<Vec<f64>, Failed> {
+    fn edits(
+        &mut self,
+        draws: &Draws,
+        n: usize,
+        after: fn(&Self) -> Result<(), Failed>,
+    ) -> Result<Vec<f64>, Failed> {
         let mut times = Vec::new();
         for edit in 0..n {
             let question = (edit / 2 * 7919) % draws.questions();

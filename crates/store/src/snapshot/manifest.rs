@@ -87,6 +87,11 @@ impl Manifest {
         Ok(())
     }
 
+    /// The manifest of the snapshot in `folder`.
+    pub(super) fn of(folder: &Path) -> Result<Self, Error> {
+        Self::read(&folder.join(NAME))
+    }
+
     fn read(path: &Path) -> Result<Self, Error> {
         let bytes = fs::read(path).map_err(Error::io("read the manifest", path))?;
         let broken = |source| Error::Manifest { path: path.to_owned(), source };

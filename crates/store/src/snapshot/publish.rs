@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use flow_data::Id;
 
-use super::{CURRENT, Manifest, Parts, SNAPSHOTS, manifest};
+use super::{CURRENT, Manifest, Part, Parts, SNAPSHOTS, manifest};
 use crate::{Error, disk};
 
 /// Publishes the snapshots of one folder. One at a time may be open for a folder: a [`crate::RunLock`]
@@ -69,7 +69,7 @@ impl Publisher {
         let changed = !present || before.as_ref() != Some(&name);
         if changed {
             if !present {
-                self.build(&folder, manifest, &bytes)?;
+                self.build(&folder, manifest, &bytes, before.as_deref())?;
             }
             disk::sync(&self.snapshots())?;
             disk::switch_link(&Path::new(SNAPSHOTS).join(&name), &self.dir.join(CURRENT))?;
@@ -89,10 +89,18 @@ impl Publisher {
         self.parts.clean()
     }
 
-    /// Makes the snapshot under a temporary name, its manifest last, and gives it its own when all of it is on the disk.
-    fn build(&self, folder: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
+    /// Makes the snapshot under a temporary name and gives it its own when all of it is on the disk.
+    fn build(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+        bytes: &[u8],
+        current: Option<&str>,
+    ) -> Result<(), Error> {
         let temporary = self.snapshots().join(disk::temporary("snapshot"));
-        let built = self.fill(&temporary, manifest, bytes).and_then(|()| disk::rename(&temporary, folder));
+        let present = self.recycle(&temporary, manifest, current)?;
+        let built =
+            self.fill(&temporary, manifest, bytes, &present).and_then(|()| disk::rename(&temporary, folder));
         if built.is_err() {
             // The first error is the one to report; what stays behind bears a temporary name.
             let _ = disk::remove_folder(&temporary);
@@ -100,11 +108,49 @@ impl Publisher {
         built
     }
 
-    fn fill(&self, folder: &Path, manifest: &Manifest, bytes: &[u8]) -> Result<(), Error> {
+    /// Lets the snapshot before the current one become `temporary`, without what `manifest` has no more, so that an edit
+    /// costs what it changes. Returns the parts that are there; none where there is no such snapshot.
+    fn recycle(
+        &self,
+        temporary: &Path,
+        manifest: &Manifest,
+        current: Option<&str>,
+    ) -> Result<BTreeSet<Part>, Error> {
+        let names = disk::names(&self.snapshots())?;
+        let older =
+            names.iter().find(|name| Some(name.as_str()) != current && !name.starts_with(disk::TEMPORARY));
+        let older = older.map(|name| self.snapshots().join(name));
+        let Some((older, Ok(held))) = older.map(|older| (older.clone(), Manifest::of(&older))) else {
+            return Ok(BTreeSet::new());
+        };
+        disk::rename(&older, temporary)?;
+        let held: BTreeSet<Part> = held.parts.into_iter().collect();
+        let (mut present, wanted): (_, BTreeSet<&Part>) = (held.clone(), manifest.parts.iter().collect());
+        let gone: Vec<Part> = present.iter().filter(|part| !wanted.contains(part)).cloned().collect();
+        for part in gone {
+            disk::remove_file(&temporary.join(&part.path))?;
+            present.remove(&part);
+        }
+        let folders =
+            |parts: &BTreeSet<Part>| parts.iter().map(|part| folder(&part.path)).collect::<BTreeSet<_>>();
+        for emptied in folders(&held).difference(&folders(&present)).filter(|folder| !folder.is_empty()) {
+            disk::remove_folder(&temporary.join(emptied))?;
+        }
+        Ok(present)
+    }
+
+    /// Links the parts that are not `present`, writes the manifest, and brings all of it to the disk.
+    fn fill(
+        &self,
+        folder: &Path,
+        manifest: &Manifest,
+        bytes: &[u8],
+        present: &BTreeSet<Part>,
+    ) -> Result<(), Error> {
         disk::create_folder(folder)?;
         let mut folders = BTreeSet::from([folder.to_owned()]);
         let mut unsynced = Vec::new();
-        for part in &manifest.parts {
+        for part in manifest.parts.iter().filter(|part| !present.contains(part)) {
             let link = folder.join(&part.path);
             let above = link.ancestors().skip(1).take_while(|above| above != &folder).map(Path::to_owned);
             for above in above {
@@ -143,6 +189,11 @@ impl Publisher {
             let _ = disk::remove_folder(&self.snapshots().join(name));
         }
     }
+}
+
+/// The folder of a path within a snapshot; empty where it lies at the top.
+fn folder(path: &str) -> String {
+    path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
 }
 
 /// Errs when `path` is there and is something else.

@@ -58,6 +58,7 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
             files.insert(name, fs::read_link(&path).unwrap().to_str().unwrap().into());
         } else if path.is_dir() {
             files.extend(tree(&path).into_iter().map(|(below, bytes)| (format!("{name}/{below}"), bytes)));
+            files.insert(format!("{name}/"), Vec::new());
         } else {
             files.insert(name, fs::read(&path).unwrap());
         }
@@ -99,13 +100,13 @@ fn unchanged_parts_are_kept_once_on_disk() {
 fn published_bytes_do_not_depend_on_what_was_published_before() {
     let (edited, fresh) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let publisher = Publisher::open(edited.path()).unwrap();
-    for numbers in [&[5, 6, 7][..], &[1], &[1, 2, 3]] {
+    for numbers in [&[5, 6, 7, 8, 9][..], &[1], &[1, 2], &[3], &[1, 2, 3]] {
         publish(&publisher, numbers).unwrap();
     }
     publish(&Publisher::open(fresh.path()).unwrap(), &[1, 2, 3]).unwrap();
     let current = |dir: &TempDir| tree(&dir.path().join("current").canonicalize().unwrap());
     assert_eq!(current(&edited), current(&fresh));
-    assert_eq!(current(&fresh).len(), 4);
+    assert_eq!(current(&fresh).len(), 6, "three parts in two folders, and the manifest");
 }
 
 #[test]
@@ -114,7 +115,10 @@ fn whatever_fails_readers_see_a_whole_snapshot() {
         let mut outcomes = BTreeMap::new();
         for spared in 0.. {
             let dir = TempDir::new().unwrap();
-            publish(&Publisher::open(dir.path()).unwrap(), &[1, 2, 3]).unwrap();
+            let publisher = Publisher::open(dir.path()).unwrap();
+            publish(&publisher, &[1, 5, 6]).unwrap();
+            publish(&publisher, &[1, 2, 3]).unwrap();
+            drop(publisher);
             let attempt = || publish(&Publisher::open(dir.path())?, &[1, 4]);
             let (published, struck) = strike(fault, spared, attempt);
 
