@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 /// Steps a comparison may take, of about 20 nanoseconds each: a few milliseconds in all.
-const STEPS: u64 = 300_000;
+const STEPS: u64 = 100_000;
 
 /// What is left to spend.
 #[derive(Debug)]
