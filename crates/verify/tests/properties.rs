@@ -1,5 +1,7 @@
 //! What holds for every input: no panic, symmetry, exactness, round trips.
 
+use std::borrow::Cow;
+
 use flow_verify::{
     Compare, Critique, Extract, Judgement, Label, Outcome, StepJudgement, check_steps, compare, extract,
 };
@@ -90,8 +92,11 @@ impl std::fmt::Display for Decimal {
 fn no_function_panics(text: &str, other: &str) {
     for how in EXTRACTS {
         if let Some(found) = extract(text, how) {
-            assert_eq!(&text[found.range], found.text);
             assert!(!found.text.is_empty());
+            // Several boxes are joined into a text of its own.
+            if let Cow::Borrowed(slice) = found.text {
+                assert_eq!(&text[found.range], slice);
+            }
         }
     }
     for how in COMPARES {
