@@ -100,7 +100,7 @@ impl Checkpoint {
         };
         let tensors = self.tensors.iter();
         let mut weights =
-            tensors.flat_map(|(name, tensor)| [name.clone().into_bytes(), tensor.to_le_bytes().into()]);
+            tensors.flat_map(|(name, tensor)| [name.clone().into_bytes(), tensor.to_le_bytes()]);
         [
             digest(&mut [self.config_text().into_bytes()].into_iter()),
             digest(&mut weights),
