@@ -146,7 +146,8 @@ fn start(
 ) -> Result<Driver, Halt> {
     let options =
         SessionOptions { workers: usize::from(args.workers), calls, capture: captures.ports().collect() };
-    let session = Session::start(Arc::new(network), Arc::default(), store.memo(), options);
+    let heap = Arc::new(Store::heap(&args.store)?);
+    let session = Session::start(Arc::new(network), heap, store.memo(), options);
     Ok(Driver::new(session.map_err(|error| session_halt(&error))?, digests))
 }
 

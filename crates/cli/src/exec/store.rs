@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow_data::{Id, Value};
+use flow_data::{Heap, Id, Value};
 use flow_dataflow::MemoError;
 use flow_store::{Answers, Error, RunLock};
 
@@ -59,6 +59,11 @@ impl Store {
     /// The answers.
     pub(crate) fn memo(&self) -> Arc<dyn flow_dataflow::Memo> {
         self.kept.clone()
+    }
+
+    /// An empty heap whose older records go to a file in the store's folder, which goes with it.
+    pub(crate) fn heap(folder: &Path) -> Result<Heap, Halt> {
+        flow_store::scratch_file(folder).map(Heap::spilling).map_err(|error| halt(&error))
     }
 
     /// The answers, for reading.
