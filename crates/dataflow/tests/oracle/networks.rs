@@ -46,7 +46,7 @@ pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
         ModelSlot { name: "policy".into(), per_round: trainer.is_some(), fed_by: trainer },
         ModelSlot { name: "critic".into(), per_round: false, fed_by: None },
     ];
-    Network { nodes, models, rounds: Rounds { count: recipe.rounds, gate: None } }
+    Network { nodes, models, rounds: Rounds { count: recipe.rounds, kept: 0, gate: None } }
 }
 
 fn body(kind: u8, asked: &Asked) -> (Body, usize) {
