@@ -152,7 +152,7 @@ fn plan(yaml: &str) -> Result<Plan, Failed> {
 }
 
 fn network(plan: &Plan) -> Result<Network, Failed> {
-    let env = Env { threads: 1, models: Arc::new(Models::new(Path::new("no models"))) };
+    let env = Env { threads: 1, dry: false, models: Arc::new(Models::new(Path::new("no models"))) };
     assemble(plan, CATALOG, &env).map_err(|error| error.message.into())
 }
 
