@@ -324,7 +324,7 @@ impl Reading<'_> {
         let inputs = self.plan().steps[at].inputs.iter().flat_map(|inlet| &inlet.edges);
         inputs.map(|edge| edge.step).all(|input| {
             let always = !self.plan().steps[input].per_round;
-            !self.pending.contains(input, round) && !(always && self.pending.contains(input, 0))
+            !(self.pending.contains(input, round) || always && self.pending.contains(input, 0))
         })
     }
 

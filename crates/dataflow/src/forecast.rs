@@ -15,8 +15,8 @@ impl Pending {
     pub(crate) fn of(network: &Network, efforts: &[BTreeMap<Round, Effort>], last: Round) -> Self {
         let mut pending = Self::default();
         for round in 0..=last {
-            for node in 0..network.nodes.len() {
-                let missing = efforts[node].get(&round).is_some_and(|effort| effort.missing > 0);
+            for (node, efforts) in efforts.iter().enumerate() {
+                let missing = efforts.get(&round).is_some_and(|effort| effort.missing > 0);
                 if missing || pending.reaches(network, node, round) {
                     pending.0.insert((node, round));
                 }

@@ -7,6 +7,9 @@ use flow_data::{Heap, Id, Item, Round, Row};
 use crate::forecast::unknown_model;
 use crate::{Body, InputId, Network, Out, Pending, Port, Session, SessionError, SourceError, Watch};
 
+/// The rows of a source with the inputs they belong to.
+type SourceRows = Vec<(InputId, Row)>;
+
 /// Feeds sources and models into a session until every round that can run has run.
 pub struct Driver {
     session: Session,
@@ -15,7 +18,7 @@ pub struct Driver {
     /// What has been fed, by slot and round.
     fed: BTreeMap<(usize, Round), Id>,
     /// The rows of each source, where they will be read again.
-    loaded: Option<BTreeMap<usize, Vec<(InputId, Row)>>>,
+    loaded: Option<BTreeMap<usize, SourceRows>>,
 }
 
 impl Driver {
@@ -86,11 +89,7 @@ impl Driver {
         Ok((added, gone))
     }
 
-    fn read(
-        &self,
-        network: &Network,
-        node: usize,
-    ) -> Result<Option<Vec<(InputId, Row)>>, (usize, SourceError)> {
+    fn read(&self, network: &Network, node: usize) -> Result<Option<SourceRows>, (usize, SourceError)> {
         let Body::Source(source) = &network.nodes[node].body else { return Ok(None) };
         let rows = load(&**source, self.session.heap(), node, network.nodes[node].width);
         rows.map(Some).map_err(|error| (node, error))

@@ -161,7 +161,7 @@ fn what_is_used_is_known() {
 
 /// Whether answer `n` is to be kept in the tests of sweeps.
 fn kept(n: u32) -> bool {
-    n % 3 != 0
+    !n.is_multiple_of(3)
 }
 
 fn sweep(dir: &TempDir, dry: bool) -> Result<Swept, Error> {
