@@ -31,11 +31,11 @@ pub(crate) fn kill(root: &Path, program: &Path, times: u64) -> Result<String, St
     let began = Instant::now();
     let whole = undisturbed.outcome(undisturbed.start()?)?;
     let whole_ms = began.elapsed().as_millis() as u64;
-    let (mut kills, mut jobs) = (0, 0);
+    let (mut kills, mut jobs, mut starts) = (0, 0, 0);
     while kills < times && started.elapsed().as_secs() < MOST_S {
         let killed = job("killed");
         killed.clear();
-        kills += killed.through(kills, times, whole_ms, &whole)?;
+        kills += killed.through(times - kills, &mut starts, whole_ms, &whole)?;
         jobs += 1;
     }
     let bytes: usize = whole.published.values().map(Vec::len).sum();
@@ -83,15 +83,17 @@ impl Job {
         child.map_err(|error| format!("cannot run {}: {error}", self.program.display()))
     }
 
-    /// Runs and kills until a run gets through; returns how often it was killed.
-    fn through(&self, before: u64, times: u64, whole_ms: u64, whole: &Outcome) -> Result<u64, String> {
+    /// Runs and kills, at most `times` times, until a run gets through; returns how often it was killed. Every start has a
+    /// moment of its own, within half the time of the whole job, so that most are killed.
+    fn through(&self, times: u64, starts: &mut u64, whole_ms: u64, whole: &Outcome) -> Result<u64, String> {
         let mut kills = 0;
         loop {
             let kept = self.kept()?;
             let mut child = self.start()?;
-            if before + kills < times {
+            *starts += 1;
+            if kills < times {
                 let moment =
-                    Id::of("moment", [(before + kills).to_le_bytes().as_slice()]).leading() % whole_ms.max(1);
+                    Id::of("moment", [starts.to_le_bytes().as_slice()]).leading() % (whole_ms / 2).max(1);
                 std::thread::sleep(Duration::from_millis(moment));
                 // A run that has ended meanwhile is not killed.
                 if child.try_wait().map_err(|error| error.to_string())?.is_none() {
@@ -102,9 +104,7 @@ impl Job {
             }
             let outcome = self.outcome(child)?;
             return match outcome.fault(kept, whole) {
-                Some(fault) => {
-                    Err(format!("after {} kills: {fault}; see {}", before + kills, self.folder.display()))
-                }
+                Some(fault) => Err(format!("after {kills} kills: {fault}; see {}", self.folder.display())),
                 None => Ok(kills),
             };
         }
