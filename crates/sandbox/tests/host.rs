@@ -31,7 +31,7 @@ fn a_kernel_that_forbids_namespaces_is_told_and_nothing_runs() {
 }
 
 #[test]
-#[ignore = "started by another test, where no namespace can be made"]
+#[ignore = "holds only where no namespace can be made: `a_kernel_that_forbids_namespaces_is_told_and_nothing_runs` runs it there"]
 fn in_a_namespace_without_namespaces() {
     let stage = env!("CARGO_BIN_EXE_flow-jail").as_ref();
     let open = |isolation| Sandbox::open_with(isolation, stage, Interpreter::find("python3").unwrap());
@@ -54,7 +54,7 @@ fn a_host_that_is_killed_takes_its_programs_with_it() {
 }
 
 #[test]
-#[ignore = "started by another test, which kills it"]
+#[ignore = "a host to be killed, no check: `a_host_that_is_killed_takes_its_programs_with_it` runs it in a process of its own"]
 fn sleep_in_a_jail() {
     let limits = Limits { wall_ms: 60_000, ..Limits::default() };
     let test = Test::StdinStdout { input: "", output: "" };

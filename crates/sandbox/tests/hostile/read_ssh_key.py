@@ -1,3 +1,5 @@
-# Reads /root/.ssh/id_rsa.
+# Reads the superuser's private key.
 # ends: forbidden file
-print(open("/root/.ssh/id_rsa", "rb").read())
+import os
+
+print(open(os.path.join(os.sep, "root", ".ssh", "id_rsa"), "rb").read())
