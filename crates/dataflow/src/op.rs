@@ -1,6 +1,5 @@
 //! The three kinds of operator, weakest first, and sources. Write a new operator as the weakest that can do it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Value};
@@ -92,11 +91,6 @@ pub struct Failure {
 
 /// Rows that come from outside the dataflow.
 pub trait Source: Send + Sync {
-    /// The files it reads, as far as they are known before it does: those who watch look at them.
-    fn files(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
     /// All rows of the source, through `out`: good rows by `create`, bad ones by `reject_new`.
     fn load(&self, heap: &Heap, out: &mut Out<'_>) -> Result<(), SourceError>;
 }

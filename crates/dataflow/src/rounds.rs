@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use flow_data::{Heap, Id, Item, Round, Row};
+use flow_data::{Id, Item, Round, Row};
 
 use crate::forecast::unknown_model;
 use crate::{Body, InputId, Network, Out, Pending, Port, Session, SessionError, SourceError, Watch};
-
-/// The rows of a source with the inputs they belong to.
-type SourceRows = Vec<(InputId, Row)>;
 
 /// Feeds sources and models into a session until every round that can run has run.
 pub struct Driver {
@@ -17,20 +14,12 @@ pub struct Driver {
     initial: Vec<Id>,
     /// What has been fed, by slot and round.
     fed: BTreeMap<(usize, Round), Id>,
-    /// The rows of each source, where they will be read again.
-    loaded: Option<BTreeMap<usize, SourceRows>>,
 }
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new(), loaded: None }
-    }
-
-    /// A driver that can read its sources again, [`Driver::reload`]. Cost: 64 bytes a source row.
-    #[must_use]
-    pub fn reloading(self) -> Self {
-        Self { loaded: Some(BTreeMap::new()), ..self }
+        Self { session, initial, fed: BTreeMap::new() }
     }
 
     /// The running session.
@@ -42,15 +31,7 @@ impl Driver {
     pub fn load(&mut self) -> Result<(), (usize, SourceError)> {
         let network = self.session.network().clone();
         for node in 0..network.nodes.len() {
-            if self.loaded.is_none() {
-                self.stream(&network, node)?;
-                continue;
-            }
-            let Some(rows) = self.read(&network, node)? else { continue };
-            rows.iter().for_each(|(input, row)| self.session.update(*input, *row, 1));
-            if let Some(loaded) = &mut self.loaded {
-                loaded.insert(node, rows);
-            }
+            self.stream(&network, node)?;
         }
         Ok(())
     }
@@ -65,34 +46,6 @@ impl Driver {
         };
         let mut out = Out::feeding(&heap, network.nodes[node].width, &mut feed);
         source.load(&heap, &mut out).map_err(|error| (node, error))
-    }
-
-    /// Reads the sources `nodes` again and feeds what differs. Returns how many rows were added and taken away.
-    ///
-    /// On an error nothing is fed. Panics unless the driver is [`Driver::reloading`].
-    pub fn reload(&mut self, nodes: &[usize]) -> Result<(usize, usize), (usize, SourceError)> {
-        let network = self.session.network().clone();
-        let mut read = Vec::new();
-        for node in nodes {
-            read.extend(self.read(&network, *node)?.map(|rows| (*node, rows)));
-        }
-        let (mut added, mut gone) = (0, 0);
-        for (node, rows) in read {
-            let loaded = self.loaded.as_mut().expect("the driver was made to read its sources again");
-            for (input, row, diff) in
-                differences(&loaded.insert(node, rows.clone()).unwrap_or_default(), &rows)
-            {
-                self.session.update(input, row, diff);
-                if diff > 0 { added += 1 } else { gone += 1 }
-            }
-        }
-        Ok((added, gone))
-    }
-
-    fn read(&self, network: &Network, node: usize) -> Result<Option<SourceRows>, (usize, SourceError)> {
-        let Body::Source(source) = &network.nodes[node].body else { return Ok(None) };
-        let rows = load(&**source, self.session.heap(), node, network.nodes[node].width);
-        rows.map(Some).map_err(|error| (node, error))
     }
 
     /// Feeds a row that a finished round made, which stays as it was: see [`crate::Rounds::kept`].
@@ -225,27 +178,4 @@ impl Driver {
         let Some((gate, port)) = self.session.network().rounds.gate else { return false };
         self.session.rows(gate, Some(port)).keys().any(|row| row.round <= round)
     }
-}
-
-/// The rows of a source with the inputs they belong to.
-fn load(
-    source: &dyn crate::Source,
-    heap: &Heap,
-    node: usize,
-    width: usize,
-) -> Result<Vec<(InputId, Row)>, SourceError> {
-    let mut out = Out::new(heap, width);
-    source.load(heap, &mut out)?;
-    let rows = out.rows().iter().map(|(_, row)| (InputId::Rows(node), *row));
-    let rejected = out.rejected().map(|row| (InputId::Rejected(node), row));
-    Ok(rows.chain(rejected).collect())
-}
-
-/// What must be fed so that `now` takes the place of `before`.
-fn differences(before: &[(InputId, Row)], now: &[(InputId, Row)]) -> Vec<(InputId, Row, isize)> {
-    let mut changes: BTreeMap<(InputId, Row), isize> = BTreeMap::new();
-    before.iter().for_each(|row| *changes.entry(*row).or_default() -= 1);
-    now.iter().for_each(|row| *changes.entry(*row).or_default() += 1);
-    changes.retain(|_, diff| *diff != 0);
-    changes.into_iter().map(|((input, row), diff)| (input, row, diff)).collect()
 }
