@@ -90,12 +90,17 @@ fn signalled(report: &Report, limits: &Limits) -> Option<(Reason, String)> {
     })
 }
 
+/// How a program's last line begins when there was no memory left; the last one when a thread ended that could not even load
+/// what unwinds it.
+const NO_MEMORY: [&str; 3] =
+    ["MemoryError", "OSError: [Errno 12]", "libgcc_s.so.1 must be installed for pthread_exit to work"];
+
 /// What the last line of a traceback means.
 fn exception(report: &Report, test: &Test<'_>) -> (Reason, String) {
     let status = || format!("exit status {}", report.exit.unwrap_or_default());
     let line = report.stderr.lines().rev().find(|line| !line.trim().is_empty());
     let line = line.map_or_else(status, |line| line.trim().to_owned());
-    let reason = if line.starts_with("MemoryError") || line.starts_with("OSError: [Errno 12]") {
+    let reason = if NO_MEMORY.iter().any(|words| line.starts_with(words)) {
         Reason::Memory
     } else if QUOTAS.iter().any(|words| line.starts_with(words)) {
         Reason::Quota
