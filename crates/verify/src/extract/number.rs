@@ -76,7 +76,8 @@ impl Scanner<'_> {
             return head.len();
         }
         let previous_end = self.last.as_ref().map_or(0, |previous| previous.end.min(head.len()));
-        head[previous_end..].rfind(char::is_whitespace).map_or(previous_end, |i| previous_end + i + 1)
+        let base = head[previous_end..].rsplit(char::is_whitespace).next().unwrap_or_default();
+        head.len() - base.len()
     }
 
     /// Skips a command; one that is mathematics is a number with its arguments.
@@ -206,6 +207,7 @@ mod tests {
             ("needs 5 * 1", "5 * 1"),
             ("A: 10+John's age", "10+John's"),
             ("x^2", "x^2"),
+            ("so\u{a0}x^2", "x^2"),
             ("2x", "2x"),
             ("\\frac{1}{2}", "\\frac{1}{2}"),
             ("about \\sqrt{2}", "\\sqrt{2}"),
