@@ -347,9 +347,15 @@ impl<'a> Algebra<'a> {
 
     /// The number of a generator, a new one when none is equal to it.
     fn generator(&mut self, wanted: Generator) -> Option<usize> {
-        for id in 0..self.generators.len() {
-            if self.generators[id] == wanted || self.same(&self.generators[id].clone(), &wanted)? {
-                return Some(id);
+        self.budget.spend(self.generators.len() as u64 / 4)?;
+        if let Some(id) = self.generators.iter().position(|known| *known == wanted) {
+            return Some(id);
+        }
+        if matches!(wanted, Generator::Call(..) | Generator::Apply(..) | Generator::Power(..)) {
+            for id in 0..self.generators.len() {
+                if self.same(&self.generators[id].clone(), &wanted)? {
+                    return Some(id);
+                }
             }
         }
         self.generators.push(wanted);

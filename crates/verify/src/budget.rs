@@ -23,6 +23,11 @@ impl Budget {
         left.map(|_| ())
     }
 
+    /// Whether nothing is left, so that whatever is asked for will not be known.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left.get() == 0
+    }
+
     /// Takes what `count` operations on numbers of `bits` bits cost.
     pub(crate) fn spend_operations(&self, count: u64, bits: u64) -> Option<()> {
         let words = bits / 64 + 1;

@@ -98,7 +98,7 @@ pub struct Verdict {
     /// The rule that decided, one of a small fixed set. For numbers: `number`, `percent`, `unit`, `rounding`,
     /// `base`. For expressions: `same form`, `algebra`, `value`, `algebraic number`, `point`,
     /// `identity at 12 points`, `infinity`. For the rest: `relation`, `interval`, `tuple`, `set`, `list`,
-    /// `matrix`, `ratio`, `collection`, `choice`, `text`, `characters`, `empty`, `length`, `not a number`.
+    /// `matrix`, `ratio`, `collection`, `choice`, `text`, `characters`, `empty`, `length`, `budget`, `not a number`.
     pub method: &'static str,
     /// One sentence for a person: the two answers, and what tells them apart, such as a point and both values.
     pub witness: String,

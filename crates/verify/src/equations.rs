@@ -11,8 +11,8 @@
 //!
 //! A decimal that stands alone on its side may be rounded: `10/3 = 3.33` holds because 10/3 rounds to it,
 //! `20/3 = 6.66` does not. An integer is exact, unless the sign is `≈`. A percent sign is read as a
-//! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Sides above 64 symbols,
-//! nesting above 16 and values above 1,024 bits are left unchecked.
+//! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Lines above 64 KiB, sides above
+//! 64 symbols, nesting above 16 and values above 1,024 bits are left unchecked.
 
 mod doubt;
 mod evaluate;

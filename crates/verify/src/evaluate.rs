@@ -21,7 +21,7 @@ const MAX_INDEX: i64 = 64;
 
 /// Where an expression is evaluated.
 pub(crate) struct Point<'a> {
-    /// The value of each variable, by name.
+    /// The value of each variable, in the order of their names.
     pub values: &'a [(String, BigRational)],
     /// A value that is not rational, for one more variable.
     pub computed: Option<(&'a str, Complex)>,
@@ -67,8 +67,8 @@ impl Point<'_> {
         {
             return Some(value.clone());
         }
-        let (_, value) = self.values.iter().find(|(known, _)| known == name)?;
-        Some(Ball::rational(value, self.bits)?.into())
+        let at = self.values.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        Some(Ball::rational(&self.values[at].1, self.bits)?.into())
     }
 
     fn constant(&self, constant: Constant) -> Option<Complex> {

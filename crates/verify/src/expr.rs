@@ -289,6 +289,11 @@ impl Expr {
         test(self) || self.children().into_iter().any(|child| child.any(test))
     }
 
+    /// How many expressions it is made of, itself included.
+    pub(crate) fn n_parts(&self) -> usize {
+        1 + self.children().into_iter().map(Expr::n_parts).sum::<usize>()
+    }
+
     /// The names of its variables, sorted, each once.
     pub(crate) fn symbols(&self) -> Vec<String> {
         fn collect(expr: &Expr, names: &mut Vec<String>) {

@@ -101,13 +101,17 @@ fn count_digits(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Bytes of a whole part with exact thousands groups, given the digits before the first separator.
+/// Bytes of a whole part with exact thousands groups, given the digits before the first separator; none where the grouping
+/// is not exact, or too long to have a value: were there no end to the search, it would begin again at each group.
 fn grouped_len(bytes: &[u8], first: usize) -> Option<usize> {
     if !(1..=3).contains(&first) || bytes[0] == b'0' {
         return None;
     }
     let mut len = first;
     while bytes.get(len) == Some(&b',') {
+        if len > MAX_DIGITS * 2 {
+            return None;
+        }
         if count_digits(&bytes[len + 1..bytes.len().min(len + 5)]) != 3 {
             let separates_digits = bytes.get(len + 1).is_some_and(u8::is_ascii_digit);
             return (!separates_digits).then_some(len);

@@ -186,12 +186,53 @@ proptest! {
     }
 }
 
+/// Were the work of a comparison not counted, each of these would take minutes or all memory.
+#[test]
+fn what_grows_is_bounded() {
+    let joined = |n: usize, between: &str, item: &dyn Fn(usize) -> String| {
+        (0..n).map(item).collect::<Vec<_>>().join(between)
+    };
+    let determinant = |inner: String, _| {
+        format!("det([[{inner},1,1,1,1],[1,1,1,1,1],[1,1,1,1,1],[1,1,1,1,1],[1,1,1,1,1]])")
+    };
+    let cases = [
+        ("[[1,1],[1,1]]".repeat(40), "[[1,2],[3,4]]".to_owned()),
+        ((0..7).fold("1".to_owned(), determinant), "3".to_owned()),
+        (joined(600, "<", &|i| format!("x_{i}")) + "<0", joined(600, ">", &|i| format!("x_{i}")) + ">0"),
+        (joined(60, ",", &|i| format!("\\sqrt{{x+{i}}}")), joined(60, ",", &|i| format!("\\sqrt{{y+{i}}}"))),
+        (joined(700, "+", &|i| format!("x_{i}")), joined(700, "+", &|i| format!("x_{}", i + 1))),
+        ("5".to_owned() + &"%".repeat(4000), "5".to_owned()),
+        ("x".to_owned() + &"! ".repeat(1900), "x".to_owned()),
+        ("R".to_owned() + &"∖x".repeat(950), "x".to_owned()),
+    ];
+    for (a, b) in cases {
+        no_function_panics(&a, &b);
+        assert_ne!(compare(&a, &b, Compare::Math).outcome, Outcome::Equal, "{a:.40}");
+    }
+}
+
 /// Were any function quadratic, this would run for hours.
 #[test]
 fn a_hostile_megabyte_is_read_in_linear_time() {
     for piece in [
-        "\\frac{", "2^", "√2", "<<", "#", "1/3=", "1/3+", "a=", "answer ", "\\boxed{", "(", "-", "9", "1,",
+        "\\frac{",
+        "2^",
+        "√2",
+        "<<",
+        "#",
+        "1/3=",
+        "1/3+",
+        "a=",
+        "answer ",
+        "\\boxed{",
+        "(",
+        "-",
+        "9",
+        "1,",
         "1 1/2 ",
+        "111,",
+        "\\",
+        "1 cent+1=3 cents+",
     ] {
         let text = piece.repeat(1_000_000 / piece.len());
         no_function_panics(&text, "1");

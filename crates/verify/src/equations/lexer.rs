@@ -185,8 +185,8 @@ fn word_len(text: &str) -> usize {
 /// Whether the word `x` or `times` stands between two operands; the first may carry a unit.
 fn is_times(word: &str, after: &str, previous: Option<&Token<'_>>) -> bool {
     let follows_operand = previous.is_some_and(|token| token.ends_operand() || token.kind == Kind::Word);
-    let next = after.trim_start().trim_start_matches(['$', '\\']);
+    let begins_operand = |c: char| c.is_ascii_digit() || matches!(c, '(' | '.');
     matches!(word, "x" | "X" | "times")
         && follows_operand
-        && next.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '(' | '.'))
+        && after.trim_start().trim_start_matches(['$', '\\']).starts_with(begins_operand)
 }

@@ -8,6 +8,9 @@ use super::sides::{Side, sides};
 use super::{Label, annotations, without_annotations};
 use crate::literal::is_rounding;
 
+/// Longest line that is read, in bytes: its symbols take a hundred times as much memory.
+const MAX_BYTES: usize = 64 * 1024;
+
 /// Equations in an explanation are cut after this many characters.
 const EXCERPT_CHARS: usize = 120;
 
@@ -20,6 +23,9 @@ enum Finding {
 
 /// The label of `line` and the sentence that explains it.
 pub(super) fn check(line: &str) -> (Label, String) {
+    if line.len() > MAX_BYTES {
+        return (Label::Unchecked, "The line is too long to be read.".to_owned());
+    }
     let plain = without_annotations(line);
     let mut holding = 0_usize;
     for finding in prose(&plain).into_iter().chain(annotations(line).flat_map(findings)) {

@@ -157,7 +157,7 @@ fn unwrapped(text: &str, mut content: Range<usize>) -> Range<usize> {
         let is_box = command_len(inner).filter(|len| inner[*len..].starts_with('{'));
         let Some(len) = is_box else { break };
         let body = &inner.as_bytes()[len + 1..];
-        if super::braces::closing(body) != Some(body.len() - 1) {
+        if super::braces::closing(body).is_none_or(|end| end + 1 < body.len()) {
             break;
         }
         content = start + len + 1..start + inner.len() - 1;

@@ -171,6 +171,7 @@ mod tests {
             ("answer", r#"{"answer": "\\frac{1}{2}"}"#, Some("\\frac{1}{2}")),
             ("answer", r#"{"answer": "\sqrt{2} \u00e9 \"q\""}"#, Some("\\sqrt{2} é \"q\"")),
             ("answer", r#"the set {1, 2 is {"answer": 3}"#, Some("3")),
+            ("answer", r#"{"answer": "\é\"}"}"#, Some("\\é\"}")),
             ("answer", r#"{"answer": null}"#, None),
             ("answer", r#"{"answer": ""}"#, None),
             ("answer", r#"{"answer": 5"#, None),

@@ -6,6 +6,9 @@ use crate::expr::{Expr, Function};
 /// Largest determinant that is worked out.
 const MAX_DETERMINANT: usize = 5;
 
+/// Most parts of an expression that matrices are worked out in: each product of matrices doubles their entries.
+const MAX_PARTS: usize = 2000;
+
 type Rows = Vec<Vec<Expr>>;
 
 impl Judge<'_> {
@@ -31,6 +34,9 @@ pub(super) fn folded(expr: &Expr) -> Expr {
         return expr.clone();
     }
     let expr = expr.map(&mut |child| folded(child));
+    if !is_handy(&expr) {
+        return expr;
+    }
     let result = match &expr {
         Expr::Sum(terms) => fold(terms, |sum, term| match (sum, term) {
             (Expr::Matrix(a), Expr::Matrix(b)) => sum_of(a, b).map(Expr::Matrix),
@@ -54,13 +60,18 @@ pub(super) fn folded(expr: &Expr) -> Expr {
         },
         _ => None,
     };
-    result.unwrap_or(expr)
+    result.filter(is_handy).unwrap_or(expr)
 }
 
-/// All items, from the left; none when two of them do not go together.
+/// All items, from the left; none when two of them do not go together, or grow too long.
 fn fold(items: &[Expr], join: impl Fn(&Expr, &Expr) -> Option<Expr>) -> Option<Expr> {
     let (first, rest) = items.split_first()?;
-    rest.iter().try_fold(first.clone(), |result, item| join(&result, item))
+    rest.iter().try_fold(first.clone(), |result, item| join(&result, item).filter(is_handy))
+}
+
+/// Whether `expr` has few enough parts to be worked with.
+fn is_handy(expr: &Expr) -> bool {
+    expr.n_parts() <= MAX_PARTS
 }
 
 fn sum_of(a: &Rows, b: &Rows) -> Option<Rows> {

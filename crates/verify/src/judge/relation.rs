@@ -11,7 +11,7 @@
 use num_rational::BigRational;
 use num_traits::Signed;
 
-use super::scalar::{is_complex, point};
+use super::scalar::is_complex;
 use super::{Decision, Judge};
 use crate::algebra::{Algebra, Quotient};
 use crate::ball::Ball;
@@ -130,6 +130,9 @@ impl Judge<'_> {
     }
 
     fn statements(&self, a: &Statement, b: &Statement) -> Decision {
+        if self.budget.is_spent() {
+            return Decision::unknown("budget");
+        }
         let is_strict = |sign| matches!(sign, Sign::Less | Sign::Greater);
         let kind = |sign| match sign {
             Sign::Equal | Sign::NotEqual => sign,
@@ -218,7 +221,7 @@ impl Judge<'_> {
     fn inequalities(&self, a: &Statement, b: &Statement) -> Decision {
         let names = names_of(a, b);
         for index in 0..TRIES * 2 {
-            let values = point(&names, index);
+            let Some(values) = self.point(&names, index) else { break };
             if let (Some(x), Some(y)) = (self.holds(a, &values), self.holds(b, &values))
                 && x != y
             {
@@ -281,7 +284,7 @@ impl Judge<'_> {
         let test = other.left.clone().minus(other.right.clone());
         let is_complex = is_complex(&gap) || is_complex(&test);
         for index in 0..TRIES {
-            let values = point(names, index);
+            let Some(values) = self.point(names, index) else { break };
             let at =
                 |computed| Point { values: &values, computed, is_complex, bits: BITS, budget: self.budget };
             // The zero of a linear function is found from its values at 0 and 1.

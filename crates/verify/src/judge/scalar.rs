@@ -12,7 +12,7 @@ mod constant;
 mod identity;
 mod rounding;
 
-pub(super) use identity::{is_complex, point};
+pub(super) use identity::is_complex;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;

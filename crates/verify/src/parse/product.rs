@@ -4,6 +4,9 @@ use super::Parser;
 use super::words;
 use crate::expr::{Constant, Expr, Function};
 
+/// Most signs and powers behind one primary that are read: each is a level of the tree.
+const MAX_POSTFIXES: u32 = 12;
+
 /// A factor just read, and what may follow it directly.
 struct Factor {
     expr: Expr,
@@ -118,11 +121,15 @@ impl Parser<'_> {
             let mut expr = parser.primary()?;
             let is_literal = before.starts_with(|c: char| c.is_ascii_digit() || c == '.');
             let is_integer = is_literal && expr.as_small_integer().is_some();
-            let mut plain = true;
+            let mut n_postfixes = 0;
             while let Some(next) = parser.postfix(&expr)? {
                 expr = next;
-                plain = false;
+                n_postfixes += 1;
+                if n_postfixes > MAX_POSTFIXES {
+                    return None;
+                }
             }
+            let plain = n_postfixes == 0;
             Some(Factor { expr, is_integer: is_integer && plain, is_literal: is_literal && plain })
         })
     }

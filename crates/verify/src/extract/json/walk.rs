@@ -127,13 +127,15 @@ pub(super) fn unescaped(text: &str) -> Cow<'_, str> {
 
 /// The character that an escape stands for, and its bytes behind the backslash.
 fn resolved(escape: &str) -> Option<(char, usize)> {
-    let is_command = escape[escape.len().min(1)..].starts_with(|c: char| c.is_ascii_lowercase());
-    match escape.bytes().next()? {
-        quoted @ (b'"' | b'\\' | b'/') => Some((char::from(quoted), 1)),
-        b'n' if !is_command => Some(('\n', 1)),
-        b't' if !is_command => Some(('\t', 1)),
-        b'r' if !is_command => Some(('\r', 1)),
-        b'u' => {
+    let mut chars = escape.chars();
+    let first = chars.next()?;
+    let is_command = chars.next().is_some_and(|c| c.is_ascii_lowercase());
+    match first {
+        '"' | '\\' | '/' => Some((first, 1)),
+        'n' if !is_command => Some(('\n', 1)),
+        't' if !is_command => Some(('\t', 1)),
+        'r' if !is_command => Some(('\r', 1)),
+        'u' => {
             let code = u32::from_str_radix(escape.get(1..5)?, 16).ok()?;
             char::from_u32(code).map(|c| (c, 5))
         }

@@ -21,6 +21,9 @@ const TRIES: usize = 96;
 /// Width, as an exponent of two, to which values must agree: thirty digits.
 const WIDTH: i64 = -100;
 
+/// What a coordinate of a point costs, in steps.
+const COORDINATE: u64 = 15;
+
 /// Working precisions, in bits: the first is enough for ordinary expressions.
 const PRECISIONS: [u32; 2] = [160, 640];
 
@@ -34,7 +37,7 @@ impl Judge<'_> {
         let is_complex = is_complex(&a) || is_complex(&b);
         let mut agreeing = 0;
         for index in 0..TRIES {
-            let values = point(&names, index);
+            let Some(values) = self.point(&names, index) else { break };
             match self.at_point(&a, &b, &values, is_complex) {
                 Some(AtPoint::Apart(witness)) => return Decision::different("point").with(witness),
                 Some(AtPoint::Together) => agreeing += 1,
@@ -50,6 +53,17 @@ impl Judge<'_> {
             }
         }
         Decision::unknown("point")
+    }
+
+    /// The point of this index: one value for each name, in the order of the names.
+    pub(in crate::judge) fn point(
+        &self,
+        names: &[String],
+        index: usize,
+    ) -> Option<Vec<(String, BigRational)>> {
+        self.budget.spend(1 + names.len() as u64 * COORDINATE)?;
+        let coordinates = names.iter().enumerate();
+        Some(coordinates.map(|(variable, name)| (name.clone(), coordinate(variable, index))).collect())
     }
 
     fn at_point(
@@ -78,11 +92,6 @@ impl Judge<'_> {
 enum AtPoint {
     Apart(String),
     Together,
-}
-
-/// The point of this index: one value for each name.
-pub(in crate::judge) fn point(names: &[String], index: usize) -> Vec<(String, BigRational)> {
-    names.iter().enumerate().map(|(variable, name)| (name.clone(), coordinate(variable, index))).collect()
 }
 
 /// A value that depends on the variable and the point, without pattern.
