@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use flow_data::{Columns, Value};
-use flow_model::{Checkpoint, Config, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Tokenizer};
 use serde_json::Value as Json;
 
 /// Three questions; enough for rows to differ, few enough to read.
@@ -155,9 +155,10 @@ pub(crate) fn tiny() -> Checkpoint {
         rope_theta: 10_000.0,
         max_position_embeddings: 64,
         tie_word_embeddings: true,
-        eos_token_id: tokenizer.id(end),
+        eos_token_ids: tokenizer.id(end).into_iter().collect(),
         bos_token_id: None,
         moe: None,
+        block: Block::default(),
     };
     Checkpoint::init(config, tokenizer, 1).unwrap()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::keys::Keys;
 use crate::weights::{check, load_weights, save_weights};
 use crate::{Config, Error, Tensor, Tokenizer};
 
@@ -23,14 +24,19 @@ impl Checkpoint {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// When the config contradicts itself, a tensor is missing, superfluous or has another shape, or the tokenizer has
-    /// an id beyond the vocabulary.
+    /// When the config contradicts itself or has switches that no family has together, a tensor is missing, superfluous or
+    /// has another shape, or the tokenizer has an id beyond the vocabulary.
     pub fn new(
         config: Config,
         tensors: BTreeMap<String, Tensor>,
         tokenizer: Tokenizer,
     ) -> Result<Self, Error> {
         config.validate()?;
+        let family = config.family().model_type();
+        if Config::from_json(&config.to_json())? != config {
+            let expected = "switches that one family has together".into();
+            return Err(Error::ConfigValue { key: "model_type".into(), found: family.into(), expected });
+        }
         check(&config, &tensors)?;
         // What the tokenizer puts around a text need not be in its own vocabulary.
         let around = tokenizer.encode("")?.into_iter().map(|id| (format!("#{id}"), id));
@@ -45,7 +51,7 @@ impl Checkpoint {
     /// # Errors
     /// A file is missing or damaged, the architecture is not supported, or the parts do not fit together.
     pub fn load(dir: &Path) -> Result<Self, Error> {
-        let config = Config::load(&dir.join("config.json"))?;
+        let config = Config::of_folder(dir)?;
         let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"))?;
         let tensors = load_weights(dir, &config)?;
         Self::new(config, tensors, tokenizer)
@@ -122,14 +128,35 @@ impl Checkpoint {
 }
 
 impl Config {
+    /// Reads a folder's `config.json`, and the tokens that end a text of its `generation_config.json`, where there is one:
+    /// models that chat often name the end of a turn only there.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for either file.
+    pub fn of_folder(dir: &Path) -> Result<Self, Error> {
+        let mut config = Self::load(&dir.join("config.json"))?;
+        let generation = dir.join("generation_config.json");
+        if generation.exists() {
+            for id in Keys::new(&json(&generation)?).tokens("eos_token_id")? {
+                if (id as usize) < config.vocab_size && !config.eos_token_ids.contains(&id) {
+                    config.eos_token_ids.push(id);
+                }
+            }
+        }
+        Ok(config)
+    }
+
     /// Reads a `config.json`.
     ///
     /// # Errors
     /// The file is missing or not JSON, or as [`Config::from_json`].
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        let value =
-            serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.into(), source })?;
-        Self::from_json(&value)
+        Self::from_json(&json(path)?)
     }
+}
+
+/// The value of a JSON file.
+pub(crate) fn json(path: &Path) -> Result<serde_json::Value, Error> {
+    let text = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.into(), source })
 }

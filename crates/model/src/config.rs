@@ -1,9 +1,9 @@
 //! The shape of a model: what `config.json` says, reduced to what the arithmetic needs.
 
-use crate::Error;
+use crate::{Block, Error, Rope, RopeScaling};
 
 /// More layers than any model has; a bound on what a config can make a loader do.
-const MOST_LAYERS: usize = 4096;
+pub(crate) const MOST_LAYERS: usize = 4096;
 
 /// The shape of a decoder. Sizes count elements, not bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub struct Config {
     pub vocab_size: usize,
     /// Width of the residual stream (C).
     pub hidden_size: usize,
-    /// Width of the SwiGLU block; with experts, the width of each routed expert.
+    /// Width of the feed-forward block; with experts, the width of each routed expert.
     pub intermediate_size: usize,
     /// Number of decoder layers (L).
     pub num_hidden_layers: usize,
@@ -26,16 +26,18 @@ pub struct Config {
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
-    /// Longest sequence, in tokens.
+    /// Longest sequence, in tokens, before a dynamic stretching of the positions; see [`Config::context`].
     pub max_position_embeddings: usize,
     /// Whether the output head is the embedding.
     pub tie_word_embeddings: bool,
-    /// Token that ends a text.
-    pub eos_token_id: Option<u32>,
+    /// Tokens that end a text; the first is the one that training writes.
+    pub eos_token_ids: Vec<u32>,
     /// Token that begins a text.
     pub bos_token_id: Option<u32>,
-    /// Experts in place of the dense SwiGLU block, in every layer.
+    /// Experts in place of the dense block, in every layer that [`Block::dense`] does not name.
     pub moe: Option<Moe>,
+    /// What its layers do beyond Llama's.
+    pub block: Block,
 }
 
 /// The mixture-of-experts part of a [`Config`].
@@ -55,32 +57,7 @@ pub struct Moe {
     pub router_z_loss_coef: f64,
 }
 
-/// Which Hugging Face architecture a config is written as; it decides the tensor names of the block after attention.
-///
-/// Mixtral's code always divides the top-k probabilities by their sum and has no shared expert. A mixture that does
-/// either differently is written as Qwen2-MoE (without attention biases), which can express both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// `model_type: llama`, one dense SwiGLU block a layer.
-    Llama,
-    /// `model_type: mixtral`, renormalised top-k, no shared expert.
-    Mixtral,
-    /// `model_type: qwen2_moe`, everything else with experts.
-    Qwen2Moe,
-}
-
 impl Config {
-    /// The architecture this config is stored as.
-    pub fn family(&self) -> Family {
-        match &self.moe {
-            None => Family::Llama,
-            Some(moe) if moe.norm_topk_prob && moe.shared_expert_intermediate_size.is_none() => {
-                Family::Mixtral
-            }
-            Some(_) => Family::Qwen2Moe,
-        }
-    }
-
     /// Width of all query heads together.
     pub fn query_size(&self) -> usize {
         self.num_attention_heads * self.head_dim
@@ -89,6 +66,29 @@ impl Config {
     /// Width of all key heads together, and of all value heads.
     pub fn key_value_size(&self) -> usize {
         self.num_key_value_heads * self.head_dim
+    }
+
+    /// Positions a sequence may have. Dynamic stretching goes `factor` times beyond `max_position_embeddings`.
+    pub fn context(&self) -> usize {
+        match self.block.rope_scaling {
+            RopeScaling::Dynamic { factor, original } => (original as f64 * factor) as usize,
+            _ => self.max_position_embeddings,
+        }
+    }
+
+    /// Rotary positions of layers without a window of their own kind.
+    pub fn rope(&self) -> Rope {
+        Rope { theta: self.rope_theta, scaling: self.block.rope_scaling }
+    }
+
+    /// The experts of layer `i`, if it has any.
+    pub fn moe_of(&self, i: usize) -> Option<&Moe> {
+        self.moe.as_ref().filter(|_| !self.block.dense.as_ref().is_some_and(|dense| dense.layers[i]))
+    }
+
+    /// Width of the dense feed-forward block of layers without experts.
+    pub fn dense_size(&self) -> usize {
+        self.block.dense.as_ref().map_or(self.intermediate_size, |dense| dense.intermediate_size)
     }
 
     /// Number of stored parameters; a tied head counts once.
@@ -126,11 +126,12 @@ impl Config {
         require(even, "head_dim", self.head_dim, "a positive even number")?;
         require(self.rms_norm_eps >= 0.0, "rms_norm_eps", self.rms_norm_eps, "zero or more")?;
         require(self.rope_theta > 0.0, "rope_theta", self.rope_theta, "more than zero")?;
-        for (key, id) in [("eos_token_id", self.eos_token_id), ("bos_token_id", self.bos_token_id)] {
-            let fits = id.is_none_or(|id| (id as usize) < self.vocab_size);
+        let (eos, bos) = (self.eos_token_ids.iter(), self.bos_token_id.iter());
+        for (key, &id) in eos.map(|id| ("eos_token_id", id)).chain(bos.map(|id| ("bos_token_id", id))) {
             let expected = format!("an id below vocab_size, {}", self.vocab_size);
-            require(fits, key, id.unwrap_or_default(), expected)?;
+            require((id as usize) < self.vocab_size, key, id, expected)?;
         }
+        self.block.validate(layers)?;
         self.moe.as_ref().map_or(Ok(()), Moe::validate)
     }
 }

@@ -1,49 +1,78 @@
 //! `config.json`: from Hugging Face's keys to a [`Config`] and back.
 //!
-//! A key that would change the arithmetic and is not supported is an error, never ignored. More families (biases,
-//! scaled rotary positions, sliding windows) extend [`SUPPORTED`] and [`reject_unsupported`].
+//! A key that would change the arithmetic and is not supported is an error, never ignored. What differs between families
+//! stands in the table of `family`.
 
 use serde_json::{Value, json};
 
-use crate::{Config, Error, Family, Moe};
+use crate::block::{Activation, Block, Dense, Sliding};
+use crate::config::MOST_LAYERS;
+use crate::family::{AttentionBias, Experts, Traits, Windows};
+use crate::keys::Keys;
+use crate::{Config, Error, Family, Moe, rope_json};
 
-const SUPPORTED: [&str; 4] = ["llama", "mistral", "mixtral", "qwen2_moe"];
+/// `hidden_act` and what it means; the first name of each is the one written.
+const ACTIVATIONS: [(&str, Activation); 5] = [
+    ("silu", Activation::Silu),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu", Activation::Gelu),
+    ("swish", Activation::Silu),
+    ("gelu_new", Activation::GeluTanh),
+];
+
+/// `layer_types` of a layer with a window and of one without.
+const LAYER_TYPES: [&str; 2] = ["sliding_attention", "full_attention"];
 
 impl Config {
-    /// Reads the value of a `config.json`.
+    /// Reads the value of a `config.json`, of `transformers` 4 or 5. Token ids beyond the vocabulary, which can never be
+    /// drawn, are dropped.
     ///
     /// # Errors
     /// An unknown architecture, a missing key, a value of the wrong type, or a feature not supported; each names the key.
     pub fn from_json(value: &Value) -> Result<Self, Error> {
-        let keys = Keys(value);
-        let model_type = keys.text("model_type")?;
-        if !SUPPORTED.contains(&model_type.as_str()) {
-            return Err(Error::Architecture { found: model_type, supported: SUPPORTED.join(", ") });
-        }
-        reject_unsupported(&keys, &model_type)?;
-        let hidden_size = keys.size("hidden_size")?;
-        let num_attention_heads = keys.size("num_attention_heads")?;
-        let moe = match model_type.as_str() {
-            "mixtral" => Some(mixtral(&keys)?),
-            "qwen2_moe" => Some(qwen2_moe(&keys)?),
-            _ => None,
+        let keys = Keys::new(value);
+        let model_type = keys.required("model_type", Keys::text)?;
+        let Some(traits) = Family::of_model_type(model_type) else {
+            return Err(Error::Architecture { found: model_type.into(), supported: Family::model_types() });
         };
-        let width_key = if model_type == "qwen2_moe" { "moe_intermediate_size" } else { "intermediate_size" };
+        reject_unsupported(&keys, traits)?;
+        let vocab_size = keys.required("vocab_size", Keys::size)?;
+        let hidden_size = keys.required("hidden_size", Keys::size)?;
+        let layers = keys.required("num_hidden_layers", Keys::size)?;
+        let heads = keys.required("num_attention_heads", Keys::size)?;
+        let moe = moe(&keys, traits)?;
+        let width_key = match traits.experts {
+            Experts::Qwen { .. } => "moe_intermediate_size",
+            _ => "intermediate_size",
+        };
+        let (rope, local) = rope_json::read(&keys, traits)?;
+        let head_dim = keys.size("head_dim")?.or(traits.head_dim).unwrap_or(hidden_size / heads.max(1));
+        let tokens = |key| {
+            let ids = keys.tokens(key)?;
+            Ok::<_, Error>(ids.into_iter().filter(|id| (*id as usize) < vocab_size).collect::<Vec<u32>>())
+        };
+        // A number of layers beyond all reason is told by `validate`, not allocated.
+        let mut block = block(&keys, traits, layers.min(MOST_LAYERS))?;
+        block.rope_scaling = rope.scaling;
+        if let Some(sliding) = &mut block.sliding {
+            sliding.rope = local;
+        }
         let config = Self {
-            vocab_size: keys.size("vocab_size")?,
+            vocab_size,
             hidden_size,
-            intermediate_size: keys.size(width_key)?,
-            num_hidden_layers: keys.size("num_hidden_layers")?,
-            num_attention_heads,
-            num_key_value_heads: keys.optional_size("num_key_value_heads")?.unwrap_or(num_attention_heads),
-            head_dim: keys.optional_size("head_dim")?.unwrap_or(hidden_size / num_attention_heads.max(1)),
-            rms_norm_eps: keys.number("rms_norm_eps")?,
-            rope_theta: rope_theta(&keys)?,
-            max_position_embeddings: keys.size("max_position_embeddings")?,
-            tie_word_embeddings: keys.flag("tie_word_embeddings", false)?,
-            eos_token_id: keys.token("eos_token_id")?,
-            bos_token_id: keys.token("bos_token_id")?,
+            intermediate_size: keys.required(width_key, Keys::size)?,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            num_key_value_heads: keys.size("num_key_value_heads")?.unwrap_or(heads),
+            head_dim,
+            rms_norm_eps: keys.number("rms_norm_eps")?.unwrap_or(traits.rms_norm_eps),
+            rope_theta: rope.theta,
+            max_position_embeddings: keys.required("max_position_embeddings", Keys::size)?,
+            tie_word_embeddings: keys.flag("tie_word_embeddings", traits.gemma)?,
+            eos_token_ids: tokens("eos_token_id")?,
+            bos_token_id: tokens("bos_token_id")?.first().copied(),
             moe,
+            block,
         };
         config.validate()?;
         Ok(config)
@@ -51,24 +80,25 @@ impl Config {
 
     /// The value to write as `config.json`; loads in `transformers` and in [`Config::from_json`].
     pub fn to_json(&self) -> Value {
-        let (architecture, model_type) = match self.family() {
-            Family::Llama => ("LlamaForCausalLM", "llama"),
-            Family::Mixtral => ("MixtralForCausalLM", "mixtral"),
-            Family::Qwen2Moe => ("Qwen2MoeForCausalLM", "qwen2_moe"),
-        };
+        let traits = self.family().traits();
+        let block = &self.block;
         let mut keys = json!({
-            "architectures": [architecture],
-            "model_type": model_type,
-            "attention_bias": false,
+            "architectures": [traits.architecture],
+            "model_type": traits.model_type,
+            "attention_bias": block.output_bias,
             "bos_token_id": self.bos_token_id,
             "dtype": "float32",
-            "eos_token_id": self.eos_token_id,
+            "eos_token_id": match self.eos_token_ids[..] {
+                [] => Value::Null,
+                [id] => id.into(),
+                _ => json!(self.eos_token_ids),
+            },
             "head_dim": self.head_dim,
-            "hidden_act": "silu",
+            "hidden_act": activation_name(block.activation),
             "hidden_size": self.hidden_size,
-            "intermediate_size": self.intermediate_size,
+            "intermediate_size": block.dense.as_ref().map_or(self.intermediate_size, |dense| dense.intermediate_size),
             "max_position_embeddings": self.max_position_embeddings,
-            "mlp_bias": false,
+            "mlp_bias": block.mlp_bias,
             "num_attention_heads": self.num_attention_heads,
             "num_hidden_layers": self.num_hidden_layers,
             "num_key_value_heads": self.num_key_value_heads,
@@ -78,177 +108,215 @@ impl Config {
             "torch_dtype": "float32",
             "vocab_size": self.vocab_size,
         });
-        if let Some(moe) = &self.moe {
-            let more = match self.family() {
-                Family::Qwen2Moe => qwen2_moe_keys(self.intermediate_size, moe),
-                _ => mixtral_keys(moe),
-            };
-            for (key, value) in more {
-                keys[key] = value;
-            }
+        let moe = self.moe.iter().flat_map(|moe| moe_keys(self, moe, traits));
+        let local = block.sliding.as_ref().and_then(|sliding| sliding.rope.as_ref());
+        let more = moe.chain(rope_json::write(&self.rope(), local)).chain(block_keys(block, traits));
+        for (key, value) in more.collect::<Vec<_>>() {
+            keys[key] = value;
         }
         keys
     }
 }
 
-fn mixtral(keys: &Keys) -> Result<Moe, Error> {
-    Ok(Moe {
-        num_experts: keys.size("num_local_experts")?,
-        experts_per_token: keys.size("num_experts_per_tok")?,
-        norm_topk_prob: true,
-        shared_expert_intermediate_size: None,
-        router_aux_loss_coef: keys.optional_number("router_aux_loss_coef")?.unwrap_or(0.001),
-        router_z_loss_coef: keys.optional_number("router_z_loss_coef")?.unwrap_or(0.0),
+fn activation_name(activation: Activation) -> &'static str {
+    let named = ACTIVATIONS.iter().find(|(_, other)| *other == activation);
+    named.map_or("silu", |(name, _)| name)
+}
+
+/// All switches but the rotary ones.
+fn block(keys: &Keys, traits: &Traits, layers: usize) -> Result<Block, Error> {
+    let output_bias = traits.attention_bias == AttentionBias::All && keys.flag("attention_bias", false)?;
+    let qkv_bias = match traits.attention_bias {
+        AttentionBias::Never => false,
+        AttentionBias::All => output_bias,
+        AttentionBias::Qkv => true,
+        AttentionBias::QkvKey => keys.flag("qkv_bias", true)?,
+    };
+    let gemma = |key| if traits.gemma { keys.number(key) } else { Ok(None) };
+    Ok(Block {
+        activation: activation(keys, traits)?,
+        qkv_bias,
+        output_bias,
+        mlp_bias: traits.family == Family::Llama && keys.flag("mlp_bias", false)?,
+        qk_norm: traits.qk_norm,
+        clip_qkv: if traits.experts == Experts::Olmoe { keys.number("clip_qkv")? } else { None },
+        gemma_norms: traits.gemma,
+        query_pre_attn_scalar: gemma("query_pre_attn_scalar")?.or(traits.gemma.then_some(256.0)),
+        attn_logit_softcapping: gemma("attn_logit_softcapping")?,
+        final_logit_softcapping: gemma("final_logit_softcapping")?,
+        rope_scaling: Default::default(),
+        sliding: sliding(keys, traits, layers)?,
+        dense: dense(keys, traits, layers)?,
     })
 }
 
-fn qwen2_moe(keys: &Keys) -> Result<Moe, Error> {
-    let shared = keys.optional_size("shared_expert_intermediate_size")?;
-    Ok(Moe {
-        num_experts: keys.size("num_experts")?,
-        experts_per_token: keys.size("num_experts_per_tok")?,
-        norm_topk_prob: keys.flag("norm_topk_prob", false)?,
+fn activation(keys: &Keys, traits: &Traits) -> Result<Activation, Error> {
+    // Gemma's older files hold a misleading `hidden_act` beside the key that counts.
+    let (key, default) =
+        if traits.gemma { ("hidden_activation", "gelu_pytorch_tanh") } else { ("hidden_act", "silu") };
+    let name = keys.text(key)?.unwrap_or(default);
+    match ACTIVATIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, activation)) => Ok(*activation),
+        None => Err(keys.bad(key, &json!(name), &ACTIVATIONS.map(|(name, _)| name).join(", "))),
+    }
+}
+
+fn sliding(keys: &Keys, traits: &Traits, layers: usize) -> Result<Option<Sliding>, Error> {
+    let default = match traits.windows {
+        Windows::Never => return Ok(None),
+        Windows::Flagged | Windows::FlaggedUpper if !keys.flag("use_sliding_window", false)? => {
+            return Ok(None);
+        }
+        Windows::Always(window) => window,
+        _ => Some(4096),
+    };
+    let window = keys.size("sliding_window")?.or(default.filter(|_| !keys.names("sliding_window")));
+    let Some(window) = window else { return Ok(None) };
+    let default: Vec<bool> = match traits.windows {
+        Windows::FlaggedUpper => {
+            let first = keys.size("max_window_layers")?.unwrap_or(28);
+            (0..layers).map(|i| i >= first).collect()
+        }
+        Windows::AllButEvery(default) => {
+            let older = keys.size("_sliding_window_pattern")?;
+            let every = keys.size("sliding_window_pattern")?.or(older).unwrap_or(default).max(1);
+            (0..layers).map(|i| !(i + 1).is_multiple_of(every)).collect()
+        }
+        _ => vec![true; layers],
+    };
+    let named = match traits.windows {
+        Windows::Always(_) | Windows::Flagged => None,
+        _ => layer_types(keys)?,
+    };
+    let layers = named.unwrap_or(default);
+    // A window as long as the longest sequence masks nothing.
+    let masks = window < keys.required("max_position_embeddings", Keys::size)? && layers.contains(&true);
+    Ok((masks || traits.gemma).then_some(Sliding { window, layers, rope: None }))
+}
+
+fn layer_types(keys: &Keys) -> Result<Option<Vec<bool>>, Error> {
+    let Some(types) = keys.list("layer_types")? else { return Ok(None) };
+    let sliding = |value: &Value| {
+        let at = LAYER_TYPES.iter().position(|name| value == name);
+        at.map(|at| at == 0).ok_or_else(|| keys.bad("layer_types", value, &LAYER_TYPES.join(" or ")))
+    };
+    types.iter().map(sliding).collect::<Result<_, _>>().map(Some)
+}
+
+/// Layers of a model with experts that have none.
+fn dense(keys: &Keys, traits: &Traits, layers: usize) -> Result<Option<Dense>, Error> {
+    let Experts::Qwen { .. } = traits.experts else { return Ok(None) };
+    let step = keys.size("decoder_sparse_step")?.unwrap_or(1);
+    if step == 0 {
+        return Err(keys.bad("decoder_sparse_step", &json!(0), "at least 1"));
+    }
+    let no_layers = Vec::new();
+    let named = keys.list("mlp_only_layers")?.unwrap_or(&no_layers);
+    let is_dense =
+        |i: usize| !(i + 1).is_multiple_of(step) || named.iter().any(|at| at.as_u64() == Some(i as u64));
+    let layers: Vec<bool> = (0..layers).map(is_dense).collect();
+    if !layers.contains(&true) {
+        return Ok(None);
+    }
+    Ok(Some(Dense { layers, intermediate_size: keys.required("intermediate_size", Keys::size)? }))
+}
+
+fn moe(keys: &Keys, traits: &Traits) -> Result<Option<Moe>, Error> {
+    let shared = |key| Ok::<_, Error>(keys.size(key)?.unwrap_or(5632));
+    let shared = match traits.experts {
+        Experts::None => return Ok(None),
+        Experts::Qwen { shared: true } => Some(shared("shared_expert_intermediate_size")?),
+        _ => None,
+    };
+    // One key is the other's alias, and either is written.
+    let count = if keys.has("num_experts") { "num_experts" } else { "num_local_experts" };
+    Ok(Some(Moe {
+        num_experts: keys.required(count, Keys::size)?,
+        experts_per_token: keys.required("num_experts_per_tok", Keys::size)?,
+        norm_topk_prob: traits.experts == Experts::Mixtral || keys.flag("norm_topk_prob", false)?,
         shared_expert_intermediate_size: shared.filter(|&size| size > 0),
-        router_aux_loss_coef: keys.optional_number("router_aux_loss_coef")?.unwrap_or(0.001),
-        router_z_loss_coef: keys.optional_number("router_z_loss_coef")?.unwrap_or(0.0),
-    })
+        router_aux_loss_coef: keys.number("router_aux_loss_coef")?.unwrap_or(0.001),
+        router_z_loss_coef: keys.number("router_z_loss_coef")?.unwrap_or(0.0),
+    }))
 }
 
-fn mixtral_keys(moe: &Moe) -> Vec<(&'static str, Value)> {
-    vec![
-        ("num_local_experts", moe.num_experts.into()),
-        ("num_experts_per_tok", moe.experts_per_token.into()),
-        ("router_aux_loss_coef", moe.router_aux_loss_coef.into()),
-        ("router_jitter_noise", 0.0.into()),
-        ("router_z_loss_coef", moe.router_z_loss_coef.into()),
-        ("sliding_window", Value::Null),
-    ]
-}
-
-fn qwen2_moe_keys(width: usize, moe: &Moe) -> Vec<(&'static str, Value)> {
-    vec![
+fn moe_keys(config: &Config, moe: &Moe, traits: &Traits) -> Vec<(&'static str, Value)> {
+    if traits.experts == Experts::Mixtral {
+        return vec![
+            ("num_local_experts", moe.num_experts.into()),
+            ("num_experts_per_tok", moe.experts_per_token.into()),
+            ("router_aux_loss_coef", moe.router_aux_loss_coef.into()),
+            ("router_jitter_noise", 0.0.into()),
+            ("router_z_loss_coef", moe.router_z_loss_coef.into()),
+            ("sliding_window", Value::Null),
+        ];
+    }
+    let mut keys: Vec<(&'static str, Value)> = vec![
         ("num_experts", moe.num_experts.into()),
         ("num_experts_per_tok", moe.experts_per_token.into()),
         ("norm_topk_prob", moe.norm_topk_prob.into()),
-        ("moe_intermediate_size", width.into()),
-        ("shared_expert_intermediate_size", moe.shared_expert_intermediate_size.unwrap_or(0).into()),
-        ("decoder_sparse_step", 1.into()),
-        ("mlp_only_layers", json!([])),
-        ("qkv_bias", false.into()),
-        ("router_aux_loss_coef", moe.router_aux_loss_coef.into()),
-        ("router_z_loss_coef", moe.router_z_loss_coef.into()),
-        ("use_sliding_window", false.into()),
-    ]
-}
-
-/// Newer files hold the rotary base under `rope_parameters`, older ones at the top; absent it is 10000.
-fn rope_theta(keys: &Keys) -> Result<f64, Error> {
-    let nested = keys.0.get("rope_parameters").unwrap_or(&Value::Null);
-    let nested = Keys(nested).optional_number("rope_theta")?;
-    Ok(nested.or(keys.optional_number("rope_theta")?).unwrap_or(10_000.0))
-}
-
-fn reject_unsupported(keys: &Keys, model_type: &str) -> Result<(), Error> {
-    keys.only("hidden_act", &json!("silu"))?;
-    keys.only("attention_bias", &json!(false))?;
-    keys.only("mlp_bias", &json!(false))?;
-    keys.only("rope_scaling", &Value::Null)?;
-    let rope = Keys(keys.0.get("rope_parameters").unwrap_or(&Value::Null));
-    rope.only("rope_type", &json!("default"))?;
-    rope.only("partial_rotary_factor", &json!(1.0))?;
-    match model_type {
-        "mistral" | "mixtral" => reject_sliding_window(keys),
-        "qwen2_moe" => {
-            if !keys.has("qkv_bias") {
-                return Err(bad("qkv_bias", &json!(true), "false (the default, true, is not supported)"));
-            }
-            keys.only("qkv_bias", &json!(false))?;
-            keys.only("use_sliding_window", &json!(false))?;
-            keys.only("decoder_sparse_step", &json!(1))?;
-            keys.only("mlp_only_layers", &json!([]))
+    ];
+    if let Experts::Qwen { shared } = traits.experts {
+        let dense = config.block.dense.as_ref().map_or(&[][..], |dense| &dense.layers);
+        let dense: Vec<usize> = (0..dense.len()).filter(|i| dense[*i]).collect();
+        keys.push(("moe_intermediate_size", config.intermediate_size.into()));
+        if shared {
+            let width = moe.shared_expert_intermediate_size.unwrap_or(0);
+            keys.push(("shared_expert_intermediate_size", width.into()));
         }
-        _ => Ok(()),
-    }
-}
-
-/// A window as long as the longest sequence masks nothing.
-fn reject_sliding_window(keys: &Keys) -> Result<(), Error> {
-    let positions = keys.size("max_position_embeddings")?;
-    match keys.optional_size("sliding_window")? {
-        Some(window) if window < positions => {
-            Err(bad("sliding_window", &json!(window), "null, or max_position_embeddings and more"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Typed access to the keys of one JSON object.
-struct Keys<'a>(&'a Value);
-
-impl Keys<'_> {
-    fn has(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|value| !value.is_null())
-    }
-
-    fn typed<T>(
-        &self,
-        key: &str,
-        expected: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => read(value).map(Some).ok_or_else(|| bad(key, value, expected)),
+        keys.push(("decoder_sparse_step", 1.into()));
+        keys.push(("mlp_only_layers", json!(dense)));
+        if traits.attention_bias == AttentionBias::QkvKey {
+            keys.push(("qkv_bias", config.block.qkv_bias.into()));
         }
     }
-
-    fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, Error> {
-        value.ok_or_else(|| Error::ConfigMissing { key: key.into() })
+    keys.push(("router_aux_loss_coef", moe.router_aux_loss_coef.into()));
+    keys.push(("router_z_loss_coef", moe.router_z_loss_coef.into()));
+    if traits.windows != Windows::Never {
+        keys.push(("use_sliding_window", false.into()));
     }
-
-    fn text(&self, key: &str) -> Result<String, Error> {
-        let text = self.typed(key, "text", |value| value.as_str().map(str::to_owned))?;
-        self.required(key, text)
-    }
-
-    fn optional_size(&self, key: &str) -> Result<Option<usize>, Error> {
-        self.typed(key, "a whole number", |value| usize::try_from(value.as_u64()?).ok())
-    }
-
-    fn size(&self, key: &str) -> Result<usize, Error> {
-        self.required(key, self.optional_size(key)?)
-    }
-
-    fn optional_number(&self, key: &str) -> Result<Option<f64>, Error> {
-        self.typed(key, "a number", Value::as_f64)
-    }
-
-    fn number(&self, key: &str) -> Result<f64, Error> {
-        self.required(key, self.optional_number(key)?)
-    }
-
-    fn flag(&self, key: &str, default: bool) -> Result<bool, Error> {
-        Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(default))
-    }
-
-    /// One token id; a list of exactly one id is read as that id.
-    fn token(&self, key: &str) -> Result<Option<u32>, Error> {
-        self.typed(key, "one token id", |value| {
-            let id = value.as_array().filter(|ids| ids.len() == 1).map_or(value, |ids| &ids[0]);
-            u32::try_from(id.as_u64()?).ok()
-        })
-    }
-
-    /// The key is absent, null, or has the one supported value.
-    fn only(&self, key: &str, supported: &Value) -> Result<(), Error> {
-        match self.0.get(key) {
-            None | Some(Value::Null) => Ok(()),
-            Some(value) if value == supported => Ok(()),
-            Some(value) => Err(bad(key, value, &supported.to_string())),
-        }
-    }
+    keys
 }
 
-fn bad(key: &str, found: &Value, expected: &str) -> Error {
-    Error::ConfigValue { key: key.into(), found: found.to_string(), expected: expected.into() }
+/// Keys of switches that only some families have.
+fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
+    let mut keys: Vec<(&'static str, Value)> = Vec::new();
+    if traits.gemma {
+        keys.push(("hidden_activation", activation_name(block.activation).into()));
+        keys.push(("query_pre_attn_scalar", block.query_pre_attn_scalar.into()));
+        keys.push(("attn_logit_softcapping", block.attn_logit_softcapping.into()));
+        keys.push(("final_logit_softcapping", block.final_logit_softcapping.into()));
+        keys.push(("sliding_window", Value::Null));
+    }
+    if traits.experts == Experts::Olmoe {
+        keys.push(("clip_qkv", block.clip_qkv.into()));
+    }
+    if let Some(sliding) = &block.sliding {
+        keys.push(("sliding_window", sliding.window.into()));
+        if matches!(traits.windows, Windows::Flagged | Windows::FlaggedUpper) {
+            keys.push(("use_sliding_window", true.into()));
+        }
+        if !matches!(traits.windows, Windows::Always(_)) {
+            let names = sliding.layers.iter().map(|sliding| LAYER_TYPES[usize::from(!sliding)]);
+            keys.push(("layer_types", names.collect()));
+        }
+    }
+    keys
+}
+
+fn reject_unsupported(keys: &Keys, traits: &Traits) -> Result<(), Error> {
+    keys.only("partial_rotary_factor", &json!(1.0))?;
+    if traits.gemma {
+        keys.only("use_bidirectional_attention", &json!(false))?;
+    }
+    if traits.family == Family::Gemma3 {
+        keys.only("attn_logit_softcapping", &Value::Null)?;
+    }
+    if traits.attention_bias != AttentionBias::All {
+        keys.only("attention_bias", &json!(false))?;
+    }
+    match traits.family {
+        Family::Llama => Ok(()),
+        _ => keys.only("mlp_bias", &json!(false)),
+    }
 }

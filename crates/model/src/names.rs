@@ -1,6 +1,6 @@
 //! Hugging Face tensor names, in one place; shapes are (out, in), row-major, as PyTorch stores a linear layer.
 
-use crate::{Config, Family};
+use crate::{Config, Family, Moe, QkNorm};
 
 /// Token embedding, (V, C).
 pub const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -9,7 +9,7 @@ pub const FINAL_NORM: &str = "model.norm.weight";
 /// Output head, (V, C); absent when tied to [`EMBEDDING`].
 pub const HEAD: &str = "lm_head.weight";
 
-/// The three matrices of one SwiGLU block: `down(silu(gate(x)) * up(x))`.
+/// The three matrices of one gated block: `down(activation(gate(x)) * up(x))`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swiglu {
     /// (intermediate, C).
@@ -20,7 +20,8 @@ pub struct Swiglu {
     pub down: String,
 }
 
-/// The tensors of one decoder layer.
+/// The tensors of one decoder layer. Those in an [`Option`] stand there when the config's switches call for them; the bias of
+/// a matrix has its name with `.bias` in place of `.weight`, see [`bias`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// Scale of the RMSNorm before attention, (C).
@@ -33,10 +34,16 @@ pub struct Layer {
     pub value: String,
     /// Output projection, (C, H·head_dim).
     pub output: String,
+    /// Scales of the RMSNorms of queries and of keys, (head_dim) each, or as long as the projections.
+    pub qk_norms: Option<[String; 2]>,
+    /// Scale of the RMSNorm of what attention gives, (C).
+    pub attention_post_norm: Option<String>,
     /// Scale of the RMSNorm before the feed-forward block, (C).
     pub feed_forward_norm: String,
     /// What follows attention.
     pub feed_forward: FeedForward,
+    /// Scale of the RMSNorm of what the feed-forward block gives, (C).
+    pub feed_forward_post_norm: Option<String>,
 }
 
 /// The block after attention.
@@ -58,28 +65,38 @@ pub enum FeedForward {
 /// The names of layer `i`, counted from 0.
 pub fn layer(config: &Config, i: usize) -> Layer {
     let at = |name: &str| format!("model.layers.{i}.{name}.weight");
+    let gemma = config.block.gemma_norms;
+    let before = if gemma { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
     Layer {
         attention_norm: at("input_layernorm"),
         query: at("self_attn.q_proj"),
         key: at("self_attn.k_proj"),
         value: at("self_attn.v_proj"),
         output: at("self_attn.o_proj"),
-        feed_forward_norm: at("post_attention_layernorm"),
-        feed_forward: feed_forward(config, at),
+        qk_norms: config.block.qk_norm.map(|_| [at("self_attn.q_norm"), at("self_attn.k_norm")]),
+        attention_post_norm: gemma.then(|| at("post_attention_layernorm")),
+        feed_forward_norm: at(before),
+        feed_forward: feed_forward(config, config.moe_of(i), at),
+        feed_forward_post_norm: gemma.then(|| at("post_feedforward_layernorm")),
     }
 }
 
-fn feed_forward(config: &Config, at: impl Fn(&str) -> String) -> FeedForward {
+/// The name of the bias that belongs to the matrix `weight`; as long as the matrix has rows.
+pub fn bias(weight: &str) -> String {
+    format!("{}.bias", weight.strip_suffix(".weight").unwrap_or(weight))
+}
+
+fn feed_forward(config: &Config, moe: Option<&Moe>, at: impl Fn(&str) -> String) -> FeedForward {
     let block = |prefix: &str, [gate, up, down]: [&str; 3]| Swiglu {
         gate: at(&format!("{prefix}.{gate}")),
         up: at(&format!("{prefix}.{up}")),
         down: at(&format!("{prefix}.{down}")),
     };
     let llama = ["gate_proj", "up_proj", "down_proj"];
-    let Some(moe) = &config.moe else { return FeedForward::Dense(block("mlp", llama)) };
+    let Some(moe) = moe else { return FeedForward::Dense(block("mlp", llama)) };
     let (root, parts) = match config.family() {
         Family::Mixtral => ("block_sparse_moe", ["w1", "w3", "w2"]),
-        Family::Llama | Family::Qwen2Moe => ("mlp", llama),
+        _ => ("mlp", llama),
     };
     let shared = moe.shared_expert_intermediate_size;
     FeedForward::Moe {
@@ -92,19 +109,13 @@ fn feed_forward(config: &Config, at: impl Fn(&str) -> String) -> FeedForward {
 /// Every tensor a checkpoint of this config holds, with its shape, from the embedding to the head.
 pub fn expected(config: &Config) -> Vec<(String, Vec<usize>)> {
     let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-    let (query, key_value) = (config.query_size(), config.key_value_size());
     let mut tensors = vec![(EMBEDDING.to_owned(), vec![vocab, hidden])];
     for i in 0..config.num_hidden_layers {
         let names = layer(config, i);
-        tensors.extend([
-            (names.attention_norm, vec![hidden]),
-            (names.query, vec![query, hidden]),
-            (names.key, vec![key_value, hidden]),
-            (names.value, vec![key_value, hidden]),
-            (names.output, vec![hidden, query]),
-            (names.feed_forward_norm, vec![hidden]),
-        ]);
+        push_attention(config, &names, &mut tensors);
+        tensors.push((names.feed_forward_norm, vec![hidden]));
         push_feed_forward(config, names.feed_forward, &mut tensors);
+        tensors.extend(names.feed_forward_post_norm.map(|name| (name, vec![hidden])));
     }
     tensors.push((FINAL_NORM.to_owned(), vec![hidden]));
     if !config.tie_word_embeddings {
@@ -113,21 +124,49 @@ pub fn expected(config: &Config) -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
+fn push_attention(config: &Config, names: &Layer, tensors: &mut Vec<(String, Vec<usize>)>) {
+    let (hidden, block) = (config.hidden_size, &config.block);
+    let (query, key_value) = (config.query_size(), config.key_value_size());
+    tensors.push((names.attention_norm.clone(), vec![hidden]));
+    let projections = [
+        (&names.query, query, hidden, block.qkv_bias),
+        (&names.key, key_value, hidden, block.qkv_bias),
+        (&names.value, key_value, hidden, block.qkv_bias),
+        (&names.output, hidden, query, block.output_bias),
+    ];
+    for (name, outputs, inputs, biased) in projections {
+        tensors.push((name.clone(), vec![outputs, inputs]));
+        tensors.extend(biased.then(|| (bias(name), vec![outputs])));
+    }
+    if let Some([query_norm, key_norm]) = &names.qk_norms {
+        let [query, key] = match block.qk_norm {
+            Some(QkNorm::Whole) => [query, key_value],
+            _ => [config.head_dim; 2],
+        };
+        tensors.push((query_norm.clone(), vec![query]));
+        tensors.push((key_norm.clone(), vec![key]));
+    }
+    tensors.extend(names.attention_post_norm.clone().map(|name| (name, vec![hidden])));
+}
+
 fn push_feed_forward(config: &Config, names: FeedForward, tensors: &mut Vec<(String, Vec<usize>)>) {
     let hidden = config.hidden_size;
-    let mut push = |names: Swiglu, width: usize| {
-        tensors.push((names.gate, vec![width, hidden]));
-        tensors.push((names.up, vec![width, hidden]));
-        tensors.push((names.down, vec![hidden, width]));
+    let mut push = |names: Swiglu, width: usize, biased: bool| {
+        for (name, outputs, inputs) in
+            [(names.gate, width, hidden), (names.up, width, hidden), (names.down, hidden, width)]
+        {
+            tensors.extend(biased.then(|| (bias(&name), vec![outputs])));
+            tensors.push((name, vec![outputs, inputs]));
+        }
     };
     match names {
-        FeedForward::Dense(names) => push(names, config.intermediate_size),
+        FeedForward::Dense(names) => push(names, config.dense_size(), config.block.mlp_bias),
         FeedForward::Moe { router, experts, shared } => {
             let num_experts = experts.len();
             let shared_width = config.moe.as_ref().and_then(|moe| moe.shared_expert_intermediate_size);
-            experts.into_iter().for_each(|names| push(names, config.intermediate_size));
+            experts.into_iter().for_each(|names| push(names, config.intermediate_size, false));
             let gate = shared.zip(shared_width).map(|((names, gate), width)| {
-                push(names, width);
+                push(names, width, false);
                 gate
             });
             tensors.extend(gate.map(|gate| (gate, vec![1, hidden])));

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use flow_model::{Checkpoint, Config, Moe, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Moe, Tokenizer};
 use flow_sampler::{Engine, Params, Prompt, Request};
 
 const PROMPTS: u32 = 256;
@@ -87,8 +87,9 @@ fn config(hidden_size: usize, intermediate_size: usize, vocab_size: usize, moe: 
         rope_theta: 10_000.0,
         max_position_embeddings: 512,
         tie_word_embeddings: true,
-        eos_token_id: None,
+        eos_token_ids: Vec::new(),
         bos_token_id: None,
         moe,
+        block: Block::default(),
     }
 }

@@ -1,9 +1,12 @@
 //! Causal attention of each row over the cached positions of its own sequence.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 use crate::cache::{BLOCK, Cache, Heads};
 use crate::forward::Row;
+use crate::layers::rms_norm_parts;
 use crate::matmul::padded;
 use crate::rotary::Rotary;
 use crate::simd::{Kernel, LANES, Lanes, Unit, run};
@@ -16,6 +19,31 @@ const PHASES: usize = 8;
 pub(crate) struct Shape {
     pub(crate) query_heads: usize,
     pub(crate) heads: Heads,
+    /// What scores are multiplied by.
+    pub(crate) scale: f32,
+    /// What scores are then bent to stay below.
+    pub(crate) cap: Option<f32>,
+    /// What queries, keys and values are held below.
+    pub(crate) clip: Option<f32>,
+}
+
+/// What layers differ in.
+pub(crate) struct Sight {
+    /// Which layer of the cache is its own.
+    pub(crate) layer: usize,
+    /// Which of the model's rotary positions turn it.
+    pub(crate) rotary: usize,
+    /// Positions a row sees, its own included.
+    pub(crate) window: usize,
+    /// RMSNorms of queries and keys, whose parts are as long as their scale.
+    pub(crate) norms: Option<QkNorms>,
+}
+
+/// RMSNorms of queries and keys.
+pub(crate) struct QkNorms {
+    pub(crate) query: Vec<f32>,
+    pub(crate) key: Vec<f32>,
+    pub(crate) eps: f32,
 }
 
 impl Shape {
@@ -44,28 +72,36 @@ impl Shape {
     }
 }
 
-/// Rotates queries and keys of all `rows` of `fused` and stores keys and values in the cache.
+/// Norms and rotates queries and keys of all `rows` of `fused` and stores keys and values in the cache.
 pub(crate) fn place(
     shape: Shape,
+    sight: &Sight,
     rotary: &Rotary,
     rows: &[Row],
-    layer: usize,
     fused: &mut [f32],
     cache: &mut Cache,
 ) {
     for (row, fused) in rows.iter().zip(fused.chunks_exact_mut(shape.fused_len())) {
         let (query, key, value) = shape.split(fused);
-        rotary.rotate(row.position, query);
-        rotary.rotate(row.position, key);
-        cache.write(layer, row.sequence, row.position, key, value);
+        if let Some(QkNorms { query: query_scale, key: key_scale, eps }) = &sight.norms {
+            rms_norm_parts(query, query_scale, *eps);
+            rms_norm_parts(key, key_scale, *eps);
+        }
+        if let Some(clip) = shape.clip {
+            let all = query.iter_mut().chain(&mut *key).chain(&mut *value);
+            all.for_each(|x| *x = x.clamp(-clip, clip));
+        }
+        rotary.rotate(row.position, row.span, query);
+        rotary.rotate(row.position, row.span, key);
+        cache.write(sight.layer, row.sequence, row.position, key, value);
     }
 }
 
-/// Attends: each row to positions 0 to its own. `scores` is scratch.
+/// Attends: each row to its own position and those before it, as far as the window reaches. `scores` is scratch.
 pub(crate) fn attend(
     shape: Shape,
+    sight: &Sight,
     rows: &[Row],
-    layer: usize,
     fused: &[f32],
     cache: &Cache,
     scores: &mut Vec<[f32; LANES]>,
@@ -73,12 +109,13 @@ pub(crate) fn attend(
 ) {
     let longest = rows.iter().map(|row| row.position + 1).max().unwrap_or(0);
     scores.resize(longest.div_ceil(BLOCK).max(scores.len()), [0.0; LANES]);
-    let (blocks, tables) = cache.layer(layer);
-    run(Attend { shape, rows, fused, blocks, tables, scores, out });
+    let (blocks, tables) = cache.layer(sight.layer);
+    run(Attend { shape, window: sight.window, rows, fused, blocks, tables, scores, out });
 }
 
 struct Attend<'a> {
     shape: Shape,
+    window: usize,
     rows: &'a [Row],
     fused: &'a [f32],
     blocks: &'a [f32],
@@ -92,20 +129,22 @@ impl Kernel for Attend<'_> {
 
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
-        let Self { shape, rows, fused, blocks, tables, scores, out } = self;
+        let Self { shape, window, rows, fused, blocks, tables, scores, out } = self;
         let Heads { key_value_heads, head_dim } = shape.heads;
         let group = shape.query_heads / key_value_heads;
-        let scale = 1.0 / (head_dim as f32).sqrt();
         let fused = fused.chunks_exact(shape.fused_len());
         for ((row, fused), out) in rows.iter().zip(fused).zip(out.chunks_exact_mut(shape.output_len())) {
-            let positions = row.position + 1;
-            let table = &tables[row.sequence][..positions.div_ceil(BLOCK)];
+            // Blocks wholly before the window are left out; positions count from the first block that is not.
+            let hidden = (row.position + 1).saturating_sub(window);
+            let before = hidden / BLOCK;
+            let seen = hidden % BLOCK..row.position + 1 - before * BLOCK;
+            let table = &tables[row.sequence][before..(row.position + 1).div_ceil(BLOCK)];
             let scores = &mut scores[..table.len()];
             let heads = fused.chunks_exact(head_dim).zip(out.chunks_exact_mut(head_dim));
             for (h, (query, out)) in heads.take(shape.query_heads).enumerate() {
                 let head = Head { heads: shape.heads, index: h / group, blocks, table };
-                let total = weigh(unit, head, query, scale, positions, scores);
-                average(unit, head, positions, scores, 1.0 / total, out);
+                let total = weigh(unit, head, query, shape, &seen, scores);
+                average(unit, head, seen.end, scores, 1.0 / total, out);
             }
         }
     }
@@ -138,22 +177,30 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Fills `scores` with `exp(score - largest score)` of each position, zeros beyond the last; returns their sum.
+/// Fills `scores` with `exp(score - largest score)` of each position that is `seen`, zeros elsewhere; returns their sum.
 #[inline(always)]
 fn weigh<S: Simd, const V: usize>(
     unit: Unit<S, V>,
     head: Head<'_>,
     query: &[f32],
-    scale: f32,
-    positions: usize,
+    shape: Shape,
+    seen: &Range<usize>,
     scores: &mut [[f32; LANES]],
 ) -> f32 {
-    let scale = unit.splat(scale);
+    let scale = unit.splat(shape.scale);
     for (to, &block) in scores.iter_mut().zip(head.table) {
         unit.store(unit.mul(dot(unit, query, head.keys(block)), scale), to);
     }
+    if let Some(cap) = shape.cap {
+        for s in scores.iter_mut() {
+            unit.store(unit.soft_cap(unit.load(s), cap), s);
+        }
+    }
     if let Some(last) = scores.last_mut() {
-        last[(positions - 1) % BLOCK + 1..].fill(f32::MIN);
+        last[(seen.end - 1) % BLOCK + 1..].fill(f32::MIN);
+    }
+    if let Some(first) = scores.first_mut() {
+        first[..seen.start].fill(f32::MIN);
     }
     let mut top = unit.splat(f32::MIN);
     for s in scores.iter() {

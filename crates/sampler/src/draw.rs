@@ -59,7 +59,7 @@ impl<'a> Draw<'a> {
     /// The completion, if its last `token` ends it.
     fn end(&mut self, engine: &Engine, token: u32) -> Result<Option<Completion>, Error> {
         let (decoder, params) = (&engine.decoder, &self.request.params);
-        if engine.end_of_text == Some(token) {
+        if engine.ends.contains(&token) {
             let before = &self.tokens[..self.tokens.len() - 1];
             let text = decoder.text(self.last_prompt_token, before)?;
             return Ok(Some(self.complete(text, FinishReason::Stop)));

@@ -33,7 +33,8 @@ pub type Sink<'a> = dyn Fn(usize, Result<Completion, Error>) + Sync + 'a;
 pub struct Engine {
     pub(crate) weights: Weights,
     pub(crate) decoder: Decoder,
-    pub(crate) end_of_text: Option<u32>,
+    /// Tokens that end a completion.
+    pub(crate) ends: Vec<u32>,
 }
 
 impl Engine {
@@ -44,7 +45,7 @@ impl Engine {
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
         let weights = Weights::new(checkpoint)?;
         let decoder = Decoder::new(checkpoint.tokenizer.clone(), weights.vocab);
-        Ok(Self { weights, decoder, end_of_text: checkpoint.config.eos_token_id })
+        Ok(Self { weights, decoder, ends: checkpoint.config.eos_token_ids.clone() })
     }
 
     /// Positions the model has: a prompt and its completion fit in together.
@@ -81,7 +82,8 @@ impl Engine {
         self.check(tokens, self.context())?;
         let mut forward = Forward::new(&self.weights);
         let sequence = forward.cache.open();
-        let row = |(position, &token)| Row { sequence, position, token, wanted: true };
+        let span = tokens.len();
+        let row = |(position, &token)| Row { sequence, position, token, span, wanted: true };
         let rows: Vec<Row> = tokens.iter().enumerate().map(row).collect();
         let mut logits = Vec::with_capacity(tokens.len() * self.weights.vocab);
         for rows in rows.chunks(SCORE_ROWS) {

@@ -1,9 +1,9 @@
-//! The SwiGLU block as a whole, and the buffers passes write to.
+//! The gated block as a whole, and the buffers passes write to.
 
-use crate::layers::swiglu;
-use crate::weights::Swiglu;
+use crate::layers::gate;
+use crate::weights::Gated;
 
-/// Buffers of a SwiGLU block; they grow to the most rows seen and are reused.
+/// Buffers of a gated block; they grow to the most rows seen and are reused.
 #[derive(Default)]
 pub(crate) struct Inner {
     gate_up: Vec<f32>,
@@ -12,20 +12,20 @@ pub(crate) struct Inner {
 
 impl Inner {
     /// `out = block(x)` for `rows` rows.
-    pub(crate) fn feed(&mut self, block: &Swiglu, rows: usize, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn feed(&mut self, block: &Gated, rows: usize, x: &[f32], out: &mut [f32]) {
         block.down.multiply(rows, self.activate(block, rows, x), out);
     }
 
     /// `out += block(x)` for `rows` rows.
-    pub(crate) fn feed_add(&mut self, block: &Swiglu, rows: usize, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn feed_add(&mut self, block: &Gated, rows: usize, x: &[f32], out: &mut [f32]) {
         block.down.multiply_add(rows, self.activate(block, rows, x), out);
     }
 
-    fn activate(&mut self, block: &Swiglu, rows: usize, x: &[f32]) -> &[f32] {
+    fn activate(&mut self, block: &Gated, rows: usize, x: &[f32]) -> &[f32] {
         let gate_up = grown(&mut self.gate_up, rows * 2 * block.inner());
         block.gate_up.multiply(rows, x, gate_up);
         let active = grown(&mut self.active, rows * block.inner());
-        swiglu(gate_up, block.inner(), active);
+        gate(block.activation, gate_up, block.inner(), active);
         active
     }
 }

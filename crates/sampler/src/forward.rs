@@ -6,7 +6,7 @@
 use crate::attention::{attend, place};
 use crate::cache::{Cache, Sequence};
 use crate::feed_forward::{Inner, grown};
-use crate::layers::rms_norm;
+use crate::layers::{add, rms_norm, soft_cap};
 use crate::matmul::padded;
 use crate::moe::Mixture;
 use crate::simd::LANES;
@@ -19,6 +19,8 @@ pub(crate) struct Row {
     /// Position of the token in its sequence.
     pub(crate) position: usize,
     pub(crate) token: u32,
+    /// Positions of the sequence as it is read: of the whole prompt for its tokens, up to itself for a drawn token.
+    pub(crate) span: usize,
     /// Whether the scores of the next token are wanted.
     pub(crate) wanted: bool,
 }
@@ -29,6 +31,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) cache: Cache,
     residual: Vec<f32>,
     normed: Vec<f32>,
+    post: Vec<f32>,
     fused: Vec<f32>,
     attended: Vec<f32>,
     attention_scores: Vec<[f32; LANES]>,
@@ -44,6 +47,7 @@ impl<'a> Forward<'a> {
             cache: Cache::new(weights.layers.len(), weights.shape.heads),
             residual: Vec::new(),
             normed: Vec::new(),
+            post: Vec::new(),
             fused: Vec::new(),
             attended: Vec::new(),
             attention_scores: Vec::new(),
@@ -60,8 +64,8 @@ impl<'a> Forward<'a> {
             self.cache.reserve(row.sequence, row.position + 1);
         }
         self.embed(rows);
-        for (i, layer) in self.weights.layers.iter().enumerate() {
-            self.attention(i, layer, rows);
+        for layer in &self.weights.layers {
+            self.attention(layer, rows);
             self.feed_forward(layer, rows.len());
         }
         self.head(rows)
@@ -74,29 +78,45 @@ impl<'a> Forward<'a> {
             to[..hidden]
                 .copy_from_slice(&self.weights.embedding.data[row.token as usize * hidden..][..hidden]);
         }
+        if let Some(scale) = self.weights.embedding_scale {
+            residual.iter_mut().for_each(|x| *x *= scale);
+        }
     }
 
-    fn attention(&mut self, i: usize, layer: &Layer, rows: &[Row]) {
+    fn attention(&mut self, layer: &Layer, rows: &[Row]) {
         let (shape, n) = (self.weights.shape, rows.len());
         let residual = &mut self.residual[..n * padded(self.weights.hidden)];
         let normed = grown(&mut self.normed, residual.len());
         rms_norm(residual, &layer.attention_norm, normed);
         let fused = grown(&mut self.fused, n * shape.fused_len());
         layer.fused.multiply(n, normed, fused);
-        place(shape, &self.weights.rotary, rows, i, fused, &mut self.cache);
+        let rotary = &self.weights.rotaries[layer.sight.rotary];
+        place(shape, &layer.sight, rotary, rows, fused, &mut self.cache);
         let attended = grown(&mut self.attended, n * shape.output_len());
-        attend(shape, rows, i, fused, &self.cache, &mut self.attention_scores, attended);
-        layer.output.multiply_add(n, attended, residual);
+        attend(shape, &layer.sight, rows, fused, &self.cache, &mut self.attention_scores, attended);
+        let Some(norm) = &layer.attention_post_norm else {
+            return layer.output.multiply_add(n, attended, residual);
+        };
+        let post = grown(&mut self.post, residual.len());
+        layer.output.multiply(n, attended, post);
+        rms_norm(post, norm, normed);
+        add(normed, residual);
     }
 
     fn feed_forward(&mut self, layer: &Layer, n: usize) {
         let residual = &mut self.residual[..n * padded(self.weights.hidden)];
         let normed = grown(&mut self.normed, residual.len());
         rms_norm(residual, &layer.feed_forward_norm, normed);
-        match &layer.feed_forward {
-            FeedForward::Dense(block) => self.inner.feed_add(block, n, normed, residual),
-            FeedForward::Moe(moe) => self.mixture.add(moe, n, normed, residual),
-        }
+        let mut feed = |to: &mut [f32]| match &layer.feed_forward {
+            FeedForward::Dense(block) => self.inner.feed_add(block, n, normed, to),
+            FeedForward::Moe(moe) => self.mixture.add(moe, n, normed, to),
+        };
+        let Some(norm) = &layer.feed_forward_post_norm else { return feed(residual) };
+        let post = grown(&mut self.post, residual.len());
+        post.fill(0.0);
+        feed(post);
+        rms_norm(post, norm, normed);
+        add(normed, residual);
     }
 
     /// The scores of wanted rows, which are gathered first: most prompt tokens are not.
@@ -111,6 +131,9 @@ impl<'a> Forward<'a> {
         rms_norm(&self.residual[..wanted * stride], &self.weights.final_norm, normed);
         let scores = grown(&mut self.scores, wanted * self.weights.head.outputs());
         self.weights.head.multiply(wanted, normed, scores);
+        if let Some(cap) = self.weights.score_cap {
+            soft_cap(scores, cap);
+        }
         scores
     }
 }

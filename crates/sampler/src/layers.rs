@@ -1,9 +1,11 @@
-//! The small loops between matrix products: RMSNorm, SwiGLU, softmax over experts. All work on padded rows, in
+//! The small loops between matrix products: RMSNorm, gates, soft caps, softmax over experts. All work on padded rows, in
 //! place of which zeros stay zeros.
 
 use pulp::Simd;
 
-use crate::simd::{Kernel, LANES, Unit, run};
+use flow_model::Activation;
+
+use crate::simd::{Kernel, LANES, Lanes, Unit, run};
 
 /// `out = x / sqrt(mean(x²) + eps) * scale`, row by row.
 pub(crate) fn rms_norm(x: &[f32], norm: &Norm, out: &mut [f32]) {
@@ -48,18 +50,94 @@ impl Kernel for RmsNorm<'_> {
     }
 }
 
-/// `out = silu(gate) * up`; a row of `gate_up` is `width` gates, then `width` ups.
-pub(crate) fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32]) {
-    run(Swiglu { gate_up, width, out });
+/// An RMSNorm of each `scale.len()` numbers of `row`, in place: of heads, or of all heads together.
+pub(crate) fn rms_norm_parts(row: &mut [f32], scale: &[f32], eps: f32) {
+    for part in row.chunks_exact_mut(scale.len()) {
+        let mut squares = [0.0; LANES];
+        for x in part.chunks(LANES) {
+            x.iter().zip(&mut squares).for_each(|(x, sum)| *sum += x * x);
+        }
+        let factor = 1.0 / (squares.iter().sum::<f32>() / scale.len() as f32 + eps).sqrt();
+        part.iter_mut().zip(scale).for_each(|(x, scale)| *x = *x * factor * scale);
+    }
 }
 
-struct Swiglu<'a> {
+/// `to += x`.
+pub(crate) fn add(x: &[f32], to: &mut [f32]) {
+    to.iter_mut().zip(x).for_each(|(to, x)| *to += x);
+}
+
+/// Bends each number smoothly to stay between minus `cap` and `cap`, in place; the length is a multiple of the lanes.
+pub(crate) fn soft_cap(x: &mut [f32], cap: f32) {
+    run(SoftCap { x, cap });
+}
+
+struct SoftCap<'a> {
+    x: &'a mut [f32],
+    cap: f32,
+}
+
+impl Kernel for SoftCap<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
+        for x in self.x.as_chunks_mut::<LANES>().0 {
+            unit.store(unit.soft_cap(unit.load(x), self.cap), x);
+        }
+    }
+}
+
+/// `out = activation(gate) * up`; a row of `gate_up` is `width` gates, then `width` ups.
+pub(crate) fn gate(activation: Activation, gate_up: &[f32], width: usize, out: &mut [f32]) {
+    match activation {
+        Activation::Silu => run(Gate::<SILU> { gate_up, width, out }),
+        Activation::GeluTanh => run(Gate::<GELU_TANH> { gate_up, width, out }),
+        Activation::Gelu => run(Gate::<GELU> { gate_up, width, out }),
+    }
+}
+
+const SILU: u8 = 0;
+const GELU_TANH: u8 = 1;
+const GELU: u8 = 2;
+
+/// The activation `A` of sixteen numbers.
+#[inline(always)]
+fn activate<S: Simd, const V: usize, const A: u8>(unit: Unit<S, V>, x: Lanes<S, V>) -> Lanes<S, V> {
+    let zero = unit.splat(0.0);
+    match A {
+        SILU => unit.div(x, unit.add(unit.splat(1.0), unit.exp(unit.sub(zero, x)))),
+        GELU_TANH => {
+            // x (1 + tanh u) / 2 = x / (1 + e^-2u) with u = √(2/π) (x + 0.044715 x³).
+            let root = 2.0 * (2.0 / std::f32::consts::PI).sqrt();
+            let cubic = unit.fma(unit.mul(x, x), unit.splat(0.044_715 * root), unit.splat(root));
+            let decay = unit.exp(unit.sub(zero, unit.mul(x, cubic)));
+            unit.div(x, unit.add(unit.splat(1.0), decay))
+        }
+        _ => {
+            // The normal distribution function's tail: Abramowitz and Stegun 7.1.26, within 1.5e-7.
+            const TAIL: [f32; 4] = [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+            let size = unit.max(x, unit.sub(zero, x));
+            let scaled = unit.mul(size, unit.splat(0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2));
+            let t = unit.div(unit.splat(1.0), unit.add(unit.splat(1.0), scaled));
+            let mut tail = unit.splat(1.061_405_4);
+            for c in TAIL {
+                tail = unit.fma(tail, t, unit.splat(c));
+            }
+            let bell = unit.exp(unit.mul(unit.mul(size, size), unit.splat(-0.5)));
+            let tail = unit.mul(unit.mul(tail, t), bell);
+            unit.sub(unit.max(x, zero), unit.mul(unit.mul(size, unit.splat(0.5)), tail))
+        }
+    }
+}
+
+struct Gate<'a, const A: u8> {
     gate_up: &'a [f32],
     width: usize,
     out: &'a mut [f32],
 }
 
-impl Kernel for Swiglu<'_> {
+impl<const A: u8> Kernel for Gate<'_, A> {
     type Output = ();
 
     #[inline(always)]
@@ -69,10 +147,8 @@ impl Kernel for Swiglu<'_> {
             let (gate, up) = gate_up.split_at(self.width);
             let chunks = gate.as_chunks::<LANES>().0.iter().zip(up.as_chunks::<LANES>().0);
             for ((gate, up), out) in chunks.zip(out.as_chunks_mut::<LANES>().0) {
-                let gate = unit.load(gate);
-                let decay = unit.exp(unit.sub(unit.splat(0.0), gate));
-                let silu = unit.div(gate, unit.add(unit.splat(1.0), decay));
-                unit.store(unit.mul(silu, unit.load(up)), out);
+                let active = activate::<S, V, A>(unit, unit.load(gate));
+                unit.store(unit.mul(active, unit.load(up)), out);
             }
         }
     }
@@ -134,14 +210,58 @@ mod tests {
         assert!(out[20..32].iter().all(|&x| x == 0.0));
     }
 
-    #[test]
-    fn swiglu_gates_and_softmax_sums_to_one() {
-        let gate_up: Vec<f32> = (0..64).map(|i| (i as f32 - 20.0) * 0.7).collect();
-        let mut out = vec![0.0; 32];
-        swiglu(&gate_up, 32, &mut out);
-        let silu = |x: f64| x / (1.0 + (-x).exp());
-        close(&out, (0..32).map(|i| silu(f64::from(gate_up[i])) * f64::from(gate_up[i + 32])));
+    /// The normal distribution function by a Taylor series.
+    fn normal(x: f64) -> f64 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= -x * x / (2.0 * f64::from(n));
+            sum += term / f64::from(2 * n + 1);
+        }
+        0.5 + sum / std::f64::consts::TAU.sqrt()
+    }
 
+    #[test]
+    fn gates_are_activated_and_multiplied() {
+        let gate_up: Vec<f32> = (0..64).map(|i| (i as f32 - 16.0) * 0.3).collect();
+        let silu = |x: f64| x / (1.0 + (-x).exp());
+        let tanh = |x: f64| 0.5 * x * (1.0 + (0.797_884_560_8 * (x + 0.044_715 * x.powi(3))).tanh());
+        let exact = |x: f64| x * normal(x);
+        let cases: [(_, &dyn Fn(f64) -> f64); 3] =
+            [(Activation::Silu, &silu), (Activation::GeluTanh, &tanh), (Activation::Gelu, &exact)];
+        for (activation, expected) in cases {
+            let mut out = vec![0.0; 32];
+            gate(activation, &gate_up, 32, &mut out);
+            let expected = (0..32).map(|i| expected(f64::from(gate_up[i])) * f64::from(gate_up[i + 32]));
+            for (i, (found, expected)) in out.iter().zip(expected).enumerate() {
+                let limit = 1e-5 * (1.0 + expected.abs());
+                assert!(
+                    (f64::from(*found) - expected).abs() < limit,
+                    "{activation:?} {i}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_soft_cap_keeps_small_numbers_and_bounds_large_ones() {
+        let mut x: Vec<f32> = (0..32).map(|i| (i as f32 - 16.0).powi(3) * 0.1).collect();
+        let before = x.clone();
+        soft_cap(&mut x, 30.0);
+        for (found, x) in x.iter().zip(&before) {
+            assert!((f64::from(*found) - 30.0 * (f64::from(*x) / 30.0).tanh()).abs() < 1e-5, "{x}: {found}");
+        }
+        assert!(x[0] >= -30.0 && x[0] < -29.9);
+    }
+
+    #[test]
+    fn parts_of_a_row_are_normed_by_themselves() {
+        let mut row = [3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 6.0, 8.0];
+        rms_norm_parts(&mut row, &[1.0, 1.0, 1.0, 2.0], 0.0);
+        close(&row, [1.2, 1.6, 0.0, 0.0, 0.0, 0.0, 1.2, 3.2]);
+    }
+
+    #[test]
+    fn softmax_sums_to_one() {
         let mut row = vec![f32::MIN; 32];
         row[..4].copy_from_slice(&[1.0, 2.0, 3.0, -50.0]);
         softmax(&mut row);

@@ -25,6 +25,8 @@ pub(crate) struct Packed {
     inputs: usize,
     outputs: usize,
     panels: Box<[f32]>,
+    /// Added to each output row, padded with zeros.
+    bias: Option<Box<[f32]>>,
 }
 
 impl Packed {
@@ -44,7 +46,16 @@ impl Packed {
             }
             start += padded(matrix.len() / inputs);
         }
-        Self { inputs, outputs, panels }
+        Self { inputs, outputs, panels, bias: None }
+    }
+
+    /// The same with a bias for each of the matrices, in their order.
+    pub(crate) fn with_bias(self, biases: &[&[f32]]) -> Self {
+        let padded = biases.iter().flat_map(|bias| {
+            let zeros = padded(bias.len()) - bias.len();
+            bias.iter().copied().chain(std::iter::repeat_n(0.0, zeros))
+        });
+        Self { bias: Some(padded.collect()), ..self }
     }
 
     /// Width of an output row, padding included.
@@ -52,14 +63,23 @@ impl Packed {
         self.outputs
     }
 
-    /// `out = x · W` for `rows` rows.
+    /// `out = x · W + bias` for `rows` rows.
     pub(crate) fn multiply(&self, rows: usize, x: &[f32], out: &mut [f32]) {
-        run(Product::<false> { weights: self, rows, x, out });
+        run(Product::<false> { weights: self, rows, x, out: &mut *out });
+        self.add_bias(out);
     }
 
-    /// `out += x · W` for `rows` rows; the product is complete before it is added.
+    /// `out += x · W + bias` for `rows` rows; the product is complete before it is added.
     pub(crate) fn multiply_add(&self, rows: usize, x: &[f32], out: &mut [f32]) {
-        run(Product::<true> { weights: self, rows, x, out });
+        run(Product::<true> { weights: self, rows, x, out: &mut *out });
+        self.add_bias(out);
+    }
+
+    fn add_bias(&self, out: &mut [f32]) {
+        let Some(bias) = &self.bias else { return };
+        for row in out.chunks_exact_mut(self.outputs) {
+            row.iter_mut().zip(bias).for_each(|(to, b)| *to += b);
+        }
     }
 }
 
@@ -177,6 +197,19 @@ mod tests {
                     assert!(row[n..].iter().all(|&v| v == 0.0));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_bias_is_added_to_each_row_of_its_own_matrix() {
+        let (a, b) = (numbers(40 * 16, 1), numbers(8 * 16, 2));
+        let x = rows(&numbers(3 * 16, 3), 16);
+        let (mut plain, mut biased) = (vec![0.0; 3 * 96], vec![0.0; 3 * 96]);
+        Packed::new(16, &[&a, &b]).multiply(3, &x, &mut plain);
+        Packed::new(16, &[&a, &b]).with_bias(&[&[2.0; 40], &[3.0; 8]]).multiply(3, &x, &mut biased);
+        for (i, (plain, biased)) in plain.iter().zip(&biased).enumerate() {
+            let bias = [2.0, 0.0, 3.0, 0.0][[40, 64, 72, 96].iter().position(|end| i % 96 < *end).unwrap()];
+            assert_eq!(*biased, plain + bias, "{i}");
         }
     }
 

@@ -139,6 +139,15 @@ impl<S: Simd, const V: usize> Unit<S, V> {
         self.mul(p, scale)
     }
 
+    /// `cap * tanh(x / cap)`.
+    #[inline(always)]
+    pub(crate) fn soft_cap(self, x: Lanes<S, V>, cap: f32) -> Lanes<S, V> {
+        // tanh y = 1 - 2 / (e^2y + 1)
+        let grown = self.exp(self.mul(x, self.splat(2.0 / cap)));
+        let rest = self.div(self.splat(2.0 * cap), self.add(grown, self.splat(1.0)));
+        self.sub(self.splat(cap), rest)
+    }
+
     /// The sum of the sixteen lanes, always folded in halves.
     #[inline(always)]
     pub(crate) fn total(self, x: Lanes<S, V>) -> f32 { self.fold(x, |a, b| a + b) }
@@ -164,7 +173,7 @@ impl<S: Simd, const V: usize> Unit<S, V> {
 mod tests {
     use std::cell::Cell;
 
-    use flow_model::{Checkpoint, Config, Moe, Tokenizer};
+    use flow_model::{Block, Checkpoint, Config, Moe, Tokenizer};
 
     use super::*;
     use crate::Engine;
@@ -236,9 +245,10 @@ mod tests {
             rope_theta: 10_000.0,
             max_position_embeddings: 64,
             tie_word_embeddings: true,
-            eos_token_id: None,
+            eos_token_ids: Vec::new(),
             bos_token_id: None,
             moe: Some(moe),
+            block: Block::default(),
         };
         let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
         let engine = Engine::new(&Checkpoint::init(config, tokenizer, 1).unwrap()).unwrap();

@@ -1,10 +1,10 @@
 //! A checkpoint's weights, packed once for inference: queries, keys and values fused, gates and ups fused.
 
 use flow_model::names::{self, FeedForward as Names};
-use flow_model::{Checkpoint, Config, Tensor};
+use flow_model::{Activation, Checkpoint, Config, QkNorm, Tensor};
 
 use crate::Error;
-use crate::attention::Shape;
+use crate::attention::{QkNorms, Shape, Sight};
 use crate::cache::Heads;
 use crate::layers::Norm;
 use crate::matmul::{Packed, padded};
@@ -17,12 +17,17 @@ pub(crate) struct Weights {
     pub(crate) vocab: usize,
     /// Positions the model has.
     pub(crate) context: usize,
-    pub(crate) rotary: Rotary,
+    /// Of most layers, and of those with a window where these have their own.
+    pub(crate) rotaries: Vec<Rotary>,
     /// (V, C), as in the checkpoint.
     pub(crate) embedding: Tensor,
+    /// What embeddings are multiplied by.
+    pub(crate) embedding_scale: Option<f32>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) final_norm: Norm,
     pub(crate) head: Packed,
+    /// What scores are bent to stay below.
+    pub(crate) score_cap: Option<f32>,
 }
 
 /// One decoder layer.
@@ -30,25 +35,31 @@ pub(crate) struct Layer {
     pub(crate) attention_norm: Norm,
     /// Queries, keys and values side by side.
     pub(crate) fused: Packed,
+    pub(crate) sight: Sight,
     pub(crate) output: Packed,
+    /// Of what attention gives, before it is added.
+    pub(crate) attention_post_norm: Option<Norm>,
     pub(crate) feed_forward_norm: Norm,
     pub(crate) feed_forward: FeedForward,
+    /// Of what the block gives, before it is added.
+    pub(crate) feed_forward_post_norm: Option<Norm>,
 }
 
 /// The block after attention.
 pub(crate) enum FeedForward {
-    Dense(Swiglu),
+    Dense(Gated),
     Moe(Moe),
 }
 
-/// `down(silu(gate(x)) * up(x))`.
-pub(crate) struct Swiglu {
+/// `down(activation(gate(x)) * up(x))`.
+pub(crate) struct Gated {
+    pub(crate) activation: Activation,
     /// Gates and ups side by side.
     pub(crate) gate_up: Packed,
     pub(crate) down: Packed,
 }
 
-impl Swiglu {
+impl Gated {
     /// Width of the inner row, padded.
     pub(crate) fn inner(&self) -> usize {
         self.gate_up.outputs() / 2
@@ -58,12 +69,12 @@ impl Swiglu {
 /// Routed experts, and optionally one that every row visits.
 pub(crate) struct Moe {
     pub(crate) router: Packed,
-    pub(crate) experts: Vec<Swiglu>,
+    pub(crate) experts: Vec<Gated>,
     pub(crate) experts_per_token: usize,
     /// Whether the chosen probabilities are divided by their sum.
     pub(crate) renormalise: bool,
     /// The shared expert and the one-output matrix of its sigmoid gate.
-    pub(crate) shared: Option<(Swiglu, Packed)>,
+    pub(crate) shared: Option<(Gated, Packed)>,
 }
 
 impl Weights {
@@ -71,18 +82,31 @@ impl Weights {
         let config = &checkpoint.config;
         let source = Source { checkpoint, config };
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let block = &config.block;
         let heads = Heads { key_value_heads: config.num_key_value_heads, head_dim: config.head_dim };
+        let scaled_by = block.query_pre_attn_scalar.unwrap_or(config.head_dim as f64);
+        let shape = Shape {
+            query_heads: config.num_attention_heads,
+            heads,
+            scale: 1.0 / (scaled_by as f32).sqrt(),
+            cap: block.attn_logit_softcapping.map(|cap| cap as f32),
+            clip: block.clip_qkv.map(|clip| clip as f32),
+        };
+        let local = block.sliding.as_ref().and_then(|sliding| sliding.rope.clone());
+        let ropes = std::iter::once(config.rope()).chain(local);
         let head = if config.tie_word_embeddings { names::EMBEDDING } else { names::HEAD };
         Ok(Self {
-            shape: Shape { query_heads: config.num_attention_heads, heads },
+            shape,
             hidden,
             vocab,
-            context: config.max_position_embeddings,
-            rotary: Rotary::new(config.max_position_embeddings, config.head_dim, config.rope_theta),
+            context: config.context(),
+            rotaries: ropes.map(|rope| Rotary::new(config.context(), config.head_dim, rope)).collect(),
             embedding: source.tensor(names::EMBEDDING, &[vocab, hidden])?.clone(),
+            embedding_scale: block.gemma_norms.then(|| (hidden as f64).sqrt() as f32),
             layers: (0..config.num_hidden_layers).map(|i| source.layer(i)).collect::<Result<_, _>>()?,
             final_norm: source.norm(names::FINAL_NORM)?,
-            head: source.pack(hidden, &[(head, vocab)])?,
+            head: source.pack(hidden, &[(head, vocab)], false)?,
+            score_cap: block.final_logit_softcapping.map(|cap| cap as f32),
         })
     }
 }
@@ -104,55 +128,95 @@ impl Source<'_> {
 
     fn norm(&self, name: &str) -> Result<Norm, Error> {
         let width = self.config.hidden_size;
-        let mut scale = self.tensor(name, &[width])?.data.to_vec();
+        let mut scale = self.scale(name, width)?;
         scale.resize(padded(width), 0.0);
         Ok(Norm { scale, width, eps: self.config.rms_norm_eps as f32 })
     }
 
-    /// Packs matrices of (name, outputs) side by side.
-    fn pack(&self, inputs: usize, matrices: &[(&str, usize)]) -> Result<Packed, Error> {
+    /// What a norm of `width` numbers scales by.
+    fn scale(&self, name: &str, width: usize) -> Result<Vec<f32>, Error> {
+        let offset = if self.config.block.gemma_norms { 1.0 } else { 0.0 };
+        Ok(self.tensor(name, &[width])?.data.iter().map(|w| offset + w).collect())
+    }
+
+    /// Packs matrices of (name, outputs) side by side, with their biases if they are `biased`.
+    fn pack(&self, inputs: usize, matrices: &[(&str, usize)], biased: bool) -> Result<Packed, Error> {
         let data = |&(name, outputs): &(&str, usize)| Ok(&*self.tensor(name, &[outputs, inputs])?.data);
-        Ok(Packed::new(inputs, &matrices.iter().map(data).collect::<Result<Vec<&[f32]>, Error>>()?))
+        let packed = Packed::new(inputs, &matrices.iter().map(data).collect::<Result<Vec<&[f32]>, Error>>()?);
+        if !biased {
+            return Ok(packed);
+        }
+        let bias = |&(name, outputs): &(&str, usize)| Ok(&*self.tensor(&names::bias(name), &[outputs])?.data);
+        Ok(packed.with_bias(&matrices.iter().map(bias).collect::<Result<Vec<&[f32]>, Error>>()?))
     }
 
     fn layer(&self, i: usize) -> Result<Layer, Error> {
         let (config, names) = (self.config, names::layer(self.config, i));
         let (hidden, query, key_value) = (config.hidden_size, config.query_size(), config.key_value_size());
         let fused = [(&*names.query, query), (&*names.key, key_value), (&*names.value, key_value)];
+        let post_norm = |name: &Option<String>| name.as_deref().map(|name| self.norm(name)).transpose();
         Ok(Layer {
             attention_norm: self.norm(&names.attention_norm)?,
-            fused: self.pack(hidden, &fused)?,
-            output: self.pack(query, &[(&names.output, hidden)])?,
+            fused: self.pack(hidden, &fused, config.block.qkv_bias)?,
+            sight: self.sight(i, names.qk_norms.as_ref())?,
+            output: self.pack(query, &[(&names.output, hidden)], config.block.output_bias)?,
+            attention_post_norm: post_norm(&names.attention_post_norm)?,
             feed_forward_norm: self.norm(&names.feed_forward_norm)?,
             feed_forward: self.feed_forward(&names.feed_forward)?,
+            feed_forward_post_norm: post_norm(&names.feed_forward_post_norm)?,
+        })
+    }
+
+    fn sight(&self, i: usize, norms: Option<&[String; 2]>) -> Result<Sight, Error> {
+        let (config, block) = (self.config, &self.config.block);
+        let widths = match block.qk_norm {
+            Some(QkNorm::Whole) => [config.query_size(), config.key_value_size()],
+            _ => [config.head_dim; 2],
+        };
+        let norms = norms.map(|[query, key]| -> Result<QkNorms, Error> {
+            let (query, key) = (self.scale(query, widths[0])?, self.scale(key, widths[1])?);
+            Ok(QkNorms { query, key, eps: config.rms_norm_eps as f32 })
+        });
+        let window = block.window(i);
+        let local = window.is_some() && block.sliding.as_ref().is_some_and(|sliding| sliding.rope.is_some());
+        Ok(Sight {
+            layer: i,
+            rotary: usize::from(local),
+            window: window.unwrap_or(usize::MAX),
+            norms: norms.transpose()?,
         })
     }
 
     fn feed_forward(&self, names: &Names) -> Result<FeedForward, Error> {
-        let (hidden, width) = (self.config.hidden_size, self.config.intermediate_size);
+        let (config, hidden) = (self.config, self.config.hidden_size);
         let (router, experts, shared) = match names {
-            Names::Dense(names) => return Ok(FeedForward::Dense(self.swiglu(names, width)?)),
+            Names::Dense(names) => {
+                let block = self.gated(names, config.dense_size(), config.block.mlp_bias)?;
+                return Ok(FeedForward::Dense(block));
+            }
             Names::Moe { router, experts, shared } => (router, experts, shared),
         };
-        let moe = self.config.moe.as_ref().expect("only a config with experts has names of experts");
+        let moe = config.moe.as_ref().expect("only a config with experts has names of experts");
         let shared = shared.as_ref().zip(moe.shared_expert_intermediate_size);
         let shared = shared.map(|((names, gate), width)| -> Result<_, Error> {
-            Ok((self.swiglu(names, width)?, self.pack(hidden, &[(gate, 1)])?))
+            Ok((self.gated(names, width, false)?, self.pack(hidden, &[(gate, 1)], false)?))
         });
+        let expert = |names| self.gated(names, config.intermediate_size, false);
         Ok(FeedForward::Moe(Moe {
-            router: self.pack(hidden, &[(router, moe.num_experts)])?,
-            experts: experts.iter().map(|names| self.swiglu(names, width)).collect::<Result<_, _>>()?,
+            router: self.pack(hidden, &[(router, moe.num_experts)], false)?,
+            experts: experts.iter().map(expert).collect::<Result<_, _>>()?,
             experts_per_token: moe.experts_per_token,
             renormalise: moe.norm_topk_prob,
             shared: shared.transpose()?,
         }))
     }
 
-    fn swiglu(&self, names: &names::Swiglu, width: usize) -> Result<Swiglu, Error> {
+    fn gated(&self, names: &names::Swiglu, width: usize, biased: bool) -> Result<Gated, Error> {
         let hidden = self.config.hidden_size;
-        Ok(Swiglu {
-            gate_up: self.pack(hidden, &[(&names.gate, width), (&names.up, width)])?,
-            down: self.pack(width, &[(&names.down, hidden)])?,
+        Ok(Gated {
+            activation: self.config.block.activation,
+            gate_up: self.pack(hidden, &[(&names.gate, width), (&names.up, width)], biased)?,
+            down: self.pack(width, &[(&names.down, hidden)], biased)?,
         })
     }
 }

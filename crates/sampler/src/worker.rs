@@ -141,7 +141,7 @@ impl<'a> Worker<'a> {
         rows.clear();
         rows.extend(live.iter().filter_map(|draw| {
             let (token, position) = draw.next()?;
-            Some(Row { sequence: draw.sequence, position, token, wanted: true })
+            Some(Row { sequence: draw.sequence, position, token, span: position + 1, wanted: true })
         }));
         let most = rows.len() + PROMPT_ROWS;
         for Prompt { tokens, sequence, read, .. } in prompts.iter_mut() {
@@ -151,6 +151,7 @@ impl<'a> Worker<'a> {
                 sequence: *sequence,
                 position,
                 token: tokens[position],
+                span: tokens.len(),
                 wanted: position == last,
             };
             rows.extend((*read..next).map(row));

@@ -36,7 +36,7 @@ fn logprobs_are_those_of_the_unfiltered_model_at_temperature_one() {
 
 #[test]
 fn the_end_of_text_token_ends_a_completion_and_is_not_text() {
-    let engine = Engine::new(&random(Config { eos_token_id: Some(0), ..dense() }, 4)).unwrap();
+    let engine = Engine::new(&random(Config { eos_token_ids: vec![0], ..dense() }, 4)).unwrap();
     let params = Params { temperature: 1.5, max_tokens: 60, ..Params::default() };
     let requests: Vec<Request> = (0..200).map(|i| request(text("the cat"), params.clone(), i)).collect();
     let answers: Vec<_> = generate(&engine, &requests, 2).into_iter().map(Result::unwrap).collect();

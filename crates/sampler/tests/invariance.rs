@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{dense, generate, moe, random};
+use common::{dense, generate, moe, random, switched};
 use flow_sampler::{Completion, Engine, Params, Prompt, Request, uniform};
 use proptest::prelude::*;
 
@@ -44,8 +44,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_draw_is_the_same_alone_and_among_hundreds(seed in any::<u64>(), kind in 0..3usize) {
-        let config = [dense(), moe(None), moe(Some(36))][kind].clone();
+    fn a_draw_is_the_same_alone_and_among_hundreds(seed in any::<u64>(), kind in 0..14usize) {
+        let plain = [dense(), moe(None), moe(Some(36))];
+        let config = plain.into_iter().chain(switched()).nth(kind).unwrap();
         let engine = Engine::new(&random(config, seed)).unwrap();
         let requests = requests(seed);
         let together: Vec<_> = generate(&engine, &requests, 1).into_iter().map(Result::unwrap).collect();

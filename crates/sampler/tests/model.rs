@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{data, dense, generate, moe, random, reference};
+use common::{data, dense, generate, moe, random, reference, switched};
 use flow_model::{Checkpoint, Config, Tokenizer, load_weights};
 use flow_sampler::{Completion, Engine, Params, Prompt, Request};
 use serde_json::Value;
@@ -16,7 +16,8 @@ fn greedy(engine: &Engine, prompt: Prompt, max_tokens: usize) -> Completion {
 #[test]
 fn logits_equal_a_forward_pass_in_plain_loops() {
     let wide = Config { head_dim: 64, num_attention_heads: 2, num_key_value_heads: 1, ..dense() };
-    for (i, config) in [dense(), wide, moe(None), moe(Some(36))].into_iter().enumerate() {
+    let plain = [dense(), wide, moe(None), moe(Some(36))];
+    for (i, config) in plain.into_iter().chain(switched()).enumerate() {
         let model = random(config, i as u64);
         let vocab = model.config.vocab_size;
         let tokens: Vec<u32> = (0..80).map(|t| (t * t * 7 + 3) % vocab as u32).collect();
@@ -54,12 +55,16 @@ fn assert_close(found: &[f32], expected: &[f64], what: &str) {
 
 #[test]
 fn logits_greedy_tokens_and_logprobs_equal_those_of_transformers() {
-    for name in ["llama", "mistral", "mixtral"] {
-        let Some(dir) = data(&format!("reference_models/{name}")) else { return };
-        let mut config = json(&dir.join("config.json"));
-        config["model_type"] = if name == "mixtral" { "mixtral".into() } else { "llama".into() };
+    let Some(folders) = data("reference_models") else { return };
+    let mut folders: Vec<_> =
+        std::fs::read_dir(folders).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(!folders.is_empty());
+    for dir in folders {
+        let name = &dir.file_name().unwrap().to_string_lossy();
         // The folders have no tokenizer: prompts are token ids, and any tokenizer decodes.
-        let config = Config { eos_token_id: None, ..Config::from_json(&config).unwrap() };
+        let mut config = Config::of_folder(&dir).unwrap();
+        config.eos_token_ids.clear();
         let tensors = load_weights(&dir, &config).unwrap();
         let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
         let engine = Engine::new(&Checkpoint { config, tensors, tokenizer }).unwrap();
@@ -88,7 +93,7 @@ fn real_models_tell_the_stories_llama2_c_tells() {
         assert!(completion.completion_tokens >= 255, "{completion:?}");
         assert!(text.starts_with(&completion.text), "{name}: {completion:?}");
 
-        model.config.eos_token_id = None;
+        model.config.eos_token_ids.clear();
         let engine = Engine::new(&model).unwrap();
         for case in json(&dir.join("golden/greedy_steps.json")).as_array().unwrap() {
             let prompt = ids(&case["prompt_tokens"]);

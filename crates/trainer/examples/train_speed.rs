@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use flow_model::{Checkpoint, Config, Rng, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Rng, Tokenizer};
 use flow_trainer::{Example, MoeUpcycle, TrainConfig, train, upcycle};
 
 fn main() -> Result<(), flow_trainer::Error> {
@@ -66,9 +66,10 @@ fn base(examples: &[Example], scale: usize) -> Result<Checkpoint, flow_trainer::
         rope_theta: 10_000.0,
         max_position_embeddings: 512,
         tie_word_embeddings: true,
-        eos_token_id: tokenizer.id("<|end|>"),
+        eos_token_ids: tokenizer.id("<|end|>").into_iter().collect(),
         bos_token_id: None,
         moe: None,
+        block: Block::default(),
     };
     Ok(Checkpoint::init(config, tokenizer, 7)?)
 }

@@ -35,7 +35,7 @@ impl Document {
         let mut tokens = start.tokenizer.encode(&example.prompt)?;
         let scored_from = tokens.len().max(1);
         tokens.extend(start.tokenizer.encode_continuation(&example.completion)?);
-        tokens.extend(start.config.eos_token_id);
+        tokens.extend(start.config.eos_token_ids.first());
         let truncated = tokens.len() > max_length;
         tokens.truncate(max_length);
         Ok(Self { tokens, scored_from, truncated })

@@ -101,3 +101,11 @@ pub(crate) fn require(
     }
     Err(Error::Setting { key, found: found.to_string(), expected: expected.into() })
 }
+
+/// Training knows Llama's layers, dense or with experts in all of them.
+pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
+    match model.block == flow_model::Block::default() {
+        true => Ok(()),
+        false => Err(Error::Untrainable { family: model.family().model_type() }),
+    }
+}

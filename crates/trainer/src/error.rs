@@ -35,6 +35,14 @@ pub enum Error {
         /// Its routed experts.
         experts: usize,
     },
+    /// The checkpoint's layers do what training does not.
+    #[error(
+        "a checkpoint of the family `{family}` cannot be trained yet, only llama, mixtral and qwen2_moe without biases, windows and stretched positions; it can be sampled from"
+    )]
+    Untrainable {
+        /// Its family, as in `model_type`.
+        family: &'static str,
+    },
     /// The checkpoint or its tokenizer failed.
     #[error("cannot use the checkpoint")]
     Model(#[from] flow_model::Error),

@@ -11,7 +11,7 @@ use flow_model::names::{self, FeedForward, Swiglu};
 use flow_model::{Checkpoint, Config, Moe, Tensor};
 
 use crate::Error;
-use crate::config::require;
+use crate::config::{require, trainable};
 
 /// How the router begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,8 +55,9 @@ impl Default for MoeUpcycle {
 /// depends on `seed`.
 ///
 /// # Errors
-/// When `dense` already has experts, or a setting is out of range.
+/// When `dense` already has experts or cannot be trained, or a setting is out of range.
 pub fn upcycle(dense: &Checkpoint, settings: &MoeUpcycle, seed: u64) -> Result<Checkpoint, Error> {
+    trainable(&dense.config)?;
     if let Some(moe) = &dense.config.moe {
         return Err(Error::NotDense { experts: moe.num_experts });
     }

@@ -259,9 +259,10 @@ pub(super) fn initial(init: &Init, examples: &[Example], seed: u64) -> Result<Ch
         rope_theta: 10_000.0,
         max_position_embeddings: init.max_position_embeddings as usize,
         tie_word_embeddings: true,
-        eos_token_id: tokenizer.id(END_OF_TEXT),
+        eos_token_ids: tokenizer.id(END_OF_TEXT).into_iter().collect(),
         bos_token_id: None,
         moe: None,
+        block: flow_model::Block::default(),
     };
     Checkpoint::init(config, tokenizer, seed).map_err(|error| crate::text::chain(&error))
 }

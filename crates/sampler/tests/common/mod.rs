@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use flow_model::names::{self, FeedForward, Swiglu};
-use flow_model::{Checkpoint, Config, Moe, Tensor, Tokenizer};
+use flow_model::{
+    Activation, Block, Checkpoint, Config, Dense, Moe, QkNorm, Rope, RopeScaling, Sliding, Tensor, Tokenizer,
+};
 use flow_sampler::{Completion, Engine, Error, Request};
 
 pub(crate) const VOCAB: usize = 300;
@@ -26,9 +28,10 @@ pub(crate) fn dense() -> Config {
         rope_theta: 10_000.0,
         max_position_embeddings: 96,
         tie_word_embeddings: true,
-        eos_token_id: None,
+        eos_token_ids: Vec::new(),
         bos_token_id: None,
         moe: None,
+        block: Block::default(),
     }
 }
 
@@ -45,13 +48,66 @@ pub(crate) fn moe(shared: Option<usize>) -> Config {
     Config { head_dim: 20, tie_word_embeddings: false, moe: Some(moe), ..dense() }
 }
 
+/// Models that have each switch on, in the combinations in which families have them.
+pub(crate) fn switched() -> Vec<Config> {
+    let plain = Block::default;
+    let sliding = |layers: [bool; 2]| Some(Sliding { window: 21, layers: layers.into(), rope: None });
+    let gemma = Block {
+        activation: Activation::GeluTanh,
+        gemma_norms: true,
+        query_pre_attn_scalar: Some(11.0),
+        sliding: sliding([true, false]),
+        ..plain()
+    };
+    let (llama3, yarn) = (
+        RopeScaling::Llama3 { factor: 4.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 16 },
+        RopeScaling::Yarn {
+            factor: 3.0,
+            original: 32,
+            attention_factor: 1.2,
+            beta_fast: 4.0,
+            beta_slow: 1.0,
+            truncate: true,
+        },
+    );
+    let local = Sliding {
+        window: 17,
+        layers: vec![true, false],
+        rope: Some(Rope { theta: 500.0, scaling: RopeScaling::Linear { factor: 2.0 } }),
+    };
+    let first_dense = Dense { layers: vec![true, false], intermediate_size: 44 };
+    let blocks = [
+        Block { qkv_bias: true, output_bias: true, mlp_bias: true, rope_scaling: llama3, ..plain() },
+        Block { activation: Activation::Gelu, rope_scaling: RopeScaling::Linear { factor: 2.5 }, ..plain() },
+        Block { rope_scaling: yarn, sliding: sliding([true, true]), ..plain() },
+        Block { qkv_bias: true, sliding: sliding([false, true]), ..plain() },
+        Block { qk_norm: Some(QkNorm::Head), qkv_bias: true, output_bias: true, ..plain() },
+        Block { attn_logit_softcapping: Some(3.0), final_logit_softcapping: Some(5.0), ..gemma.clone() },
+        Block { qk_norm: Some(QkNorm::Head), sliding: Some(local), ..gemma },
+    ];
+    let mixtures = [
+        (moe(None), Block { sliding: sliding([true, true]), ..plain() }),
+        (moe(Some(36)), Block { qkv_bias: true, dense: Some(first_dense.clone()), ..plain() }),
+        (moe(None), Block { qk_norm: Some(QkNorm::Head), dense: Some(first_dense), ..plain() }),
+        (moe(None), Block { qk_norm: Some(QkNorm::Whole), clip_qkv: Some(1.5), ..plain() }),
+    ];
+    let dense = blocks.into_iter().map(|block| Config { block, ..dense() });
+    dense.chain(mixtures.into_iter().map(|(config, block)| Config { block, ..config })).collect()
+}
+
 /// Random weights large enough that each position matters.
 pub(crate) fn random(config: Config, seed: u64) -> Checkpoint {
     let tokenizer = Tokenizer::train_byte_bpe(&["the cat sat on the mat"; 3], 270, &["<eos>"]).unwrap();
     let mut checkpoint = Checkpoint::init(config, tokenizer, seed).unwrap();
-    for tensor in checkpoint.tensors.values_mut() {
-        let data: Vec<f32> =
-            tensor.data.iter().map(|w| if tensor.shape.len() == 1 { *w } else { w * 12.0 }).collect();
+    let plain = checkpoint.config.block == Block::default();
+    for (name, tensor) in &mut checkpoint.tensors {
+        let noise = Tensor::normal(seed, &format!("noise of {name}"), tensor.shape.clone(), 0.4);
+        let changed = |(w, noise): (&f32, &f32)| match tensor.shape.len() {
+            1 if plain => *w,
+            1 => w + noise,
+            _ => w * 12.0,
+        };
+        let data: Vec<f32> = tensor.data.iter().zip(&*noise.data).map(changed).collect();
         *tensor = Tensor::new(tensor.shape.clone(), data);
     }
     checkpoint
@@ -90,64 +146,91 @@ pub(crate) fn generate(
 pub(crate) fn reference(model: &Checkpoint, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = &model.config;
     let embedding = matrix(model, names::EMBEDDING);
-    let mut stream: Vec<Vec<f64>> = tokens.iter().map(|&t| embedding[t as usize].clone()).collect();
+    let scale = if config.block.gemma_norms { (config.hidden_size as f64).sqrt() } else { 1.0 };
+    let embed = |&t: &u32| embedding[t as usize].iter().map(|x| x * scale).collect();
+    let mut stream: Vec<Vec<f64>> = tokens.iter().map(embed).collect();
+    let post_norm = |name: &Option<String>, x: Vec<f64>| match name {
+        Some(name) => norm(model, name, &x),
+        None => x,
+    };
     for i in 0..config.num_hidden_layers {
         let layer = names::layer(config, i);
         let normed: Vec<_> = stream.iter().map(|x| norm(model, &layer.attention_norm, x)).collect();
-        for (x, y) in stream.iter_mut().zip(attention(model, &layer, &normed)) {
-            add(x, &y, 1.0);
+        for (x, y) in stream.iter_mut().zip(attention(model, i, &layer, &normed)) {
+            add(x, &post_norm(&layer.attention_post_norm, y), 1.0);
         }
         for x in &mut stream {
             let normed = norm(model, &layer.feed_forward_norm, x);
-            add(x, &feed_forward(model, &layer.feed_forward, &normed), 1.0);
+            let y = feed_forward(model, &layer.feed_forward, &normed);
+            add(x, &post_norm(&layer.feed_forward_post_norm, y), 1.0);
         }
     }
     let head = matrix(model, if config.tie_word_embeddings { names::EMBEDDING } else { names::HEAD });
-    stream.iter().map(|x| times(&head, &norm(model, names::FINAL_NORM, x))).collect()
+    let cap = config.block.final_logit_softcapping;
+    let score = |x: &Vec<f64>| times(&head, &norm(model, names::FINAL_NORM, x)).into_iter();
+    stream.iter().map(|x| score(x).map(|score| bend(score, cap)).collect()).collect()
 }
 
-fn attention(model: &Checkpoint, layer: &names::Layer, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let (config, d) = (&model.config, model.config.head_dim);
-    let heads = |name: &str, rotated: bool| -> Vec<Vec<Vec<f64>>> {
-        let weights = matrix(model, name);
+fn bend(x: f64, cap: Option<f64>) -> f64 {
+    cap.map_or(x, |cap| cap * (x / cap).tanh())
+}
+
+fn attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let (config, block, d) = (&model.config, &model.config.block, model.config.head_dim);
+    let window = block.window(i).unwrap_or(usize::MAX);
+    let local = block.sliding.as_ref().and_then(|sliding| sliding.rope.clone());
+    let rope = local.filter(|_| window < usize::MAX).unwrap_or(config.rope());
+    let heads = |name: &str, normed: Option<&String>, rotated: bool| -> Vec<Vec<Vec<f64>>> {
         let split = |(p, x): (usize, &Vec<f64>)| {
-            let turn = |head: &[f64]| if rotated { rotate(config, p, head) } else { head.to_vec() };
-            times(&weights, x).chunks(d).map(turn).collect()
+            let turn = |head: &[f64]| if rotated { rotate(&rope, p, head) } else { head.to_vec() };
+            let mut all = linear(model, name, block.qkv_bias, x);
+            if let Some(norms) = normed {
+                let width = model.tensor(norms).unwrap().data.len();
+                all = all.chunks(width).flat_map(|part| norm(model, norms, part)).collect();
+            }
+            let clip = block.clip_qkv.unwrap_or(f64::MAX);
+            all.iter_mut().for_each(|x| *x = x.clamp(-clip, clip));
+            all.chunks(d).map(turn).collect()
         };
         x.iter().enumerate().map(split).collect()
     };
-    let (query, key, value) =
-        (heads(&layer.query, true), heads(&layer.key, true), heads(&layer.value, false));
+    let [query_norm, key_norm] = [0, 1].map(|at| layer.qk_norms.as_ref().map(|norms| &norms[at]));
+    let query = heads(&layer.query, query_norm, true);
+    let key = heads(&layer.key, key_norm, true);
+    let value = heads(&layer.value, None, false);
     let group = config.num_attention_heads / config.num_key_value_heads;
-    let output = matrix(model, &layer.output);
+    let scale = block.query_pre_attn_scalar.unwrap_or(d as f64).sqrt();
     let attend = |p: usize| {
         let mut joined = Vec::new();
+        let first = (p + 1).saturating_sub(window);
         for h in 0..config.num_attention_heads {
-            let score = |j: usize| dot(&query[p][h], &key[j][h / group]) / (d as f64).sqrt();
+            let score =
+                |j: usize| bend(dot(&query[p][h], &key[j][h / group]) / scale, block.attn_logit_softcapping);
             let mut head = vec![0.0; d];
-            for (j, weight) in softmax((0..=p).map(score).collect()).into_iter().enumerate() {
-                add(&mut head, &value[j][h / group], weight);
+            for (j, weight) in softmax((first..=p).map(score).collect()).into_iter().enumerate() {
+                add(&mut head, &value[first + j][h / group], weight);
             }
             joined.extend(head);
         }
-        times(&output, &joined)
+        linear(model, &layer.output, block.output_bias, &joined)
     };
     (0..x.len()).map(attend).collect()
 }
 
-fn rotate(config: &Config, position: usize, head: &[f64]) -> Vec<f64> {
+fn rotate(rope: &Rope, position: usize, head: &[f64]) -> Vec<f64> {
     let half = head.len() / 2;
+    let frequencies = rope.frequencies(head.len(), 0);
     let turned = |i: usize| {
-        let angle = position as f64 / config.rope_theta.powf(2.0 * (i % half) as f64 / head.len() as f64);
+        let angle = position as f64 * frequencies[i % half];
         let other = if i < half { -head[i + half] } else { head[i - half] };
-        head[i] * angle.cos() + other * angle.sin()
+        rope.amplitude() * (head[i] * angle.cos() + other * angle.sin())
     };
     (0..head.len()).map(turned).collect()
 }
 
 fn feed_forward(model: &Checkpoint, names: &FeedForward, x: &[f64]) -> Vec<f64> {
     let (router, experts, shared) = match names {
-        FeedForward::Dense(block) => return swiglu(model, block, x),
+        FeedForward::Dense(block) => return gated(model, block, model.config.block.mlp_bias, x),
         FeedForward::Moe { router, experts, shared } => (router, experts, shared),
     };
     let moe = model.config.moe.as_ref().unwrap();
@@ -158,19 +241,45 @@ fn feed_forward(model: &Checkpoint, names: &FeedForward, x: &[f64]) -> Vec<f64> 
     let sum = if moe.norm_topk_prob { chosen.iter().map(|&e| probabilities[e]).sum() } else { 1.0 };
     let mut out = vec![0.0; x.len()];
     for &e in chosen {
-        add(&mut out, &swiglu(model, &experts[e], x), probabilities[e] / sum);
+        add(&mut out, &gated(model, &experts[e], false, x), probabilities[e] / sum);
     }
     if let Some((block, gate)) = shared {
         let gate = 1.0 / (1.0 + (-times(&matrix(model, gate), x)[0]).exp());
-        add(&mut out, &swiglu(model, block, x), gate);
+        add(&mut out, &gated(model, block, false, x), gate);
     }
     out
 }
 
-fn swiglu(model: &Checkpoint, names: &Swiglu, x: &[f64]) -> Vec<f64> {
-    let (gate, up) = (times(&matrix(model, &names.gate), x), times(&matrix(model, &names.up), x));
-    let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
-    times(&matrix(model, &names.down), &inner)
+fn gated(model: &Checkpoint, names: &Swiglu, biased: bool, x: &[f64]) -> Vec<f64> {
+    let (gate, up) = (linear(model, &names.gate, biased, x), linear(model, &names.up, biased, x));
+    let tanh = |x: f64, cubic: f64| 0.5 * x * (1.0 + (0.797_884_560_8 * (x + cubic * x.powi(3))).tanh());
+    let active = |x: f64| match model.config.block.activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::GeluTanh => tanh(x, 0.044_715),
+        Activation::Gelu => x * normal(x),
+    };
+    let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| active(*g) * u).collect();
+    linear(model, &names.down, biased, &inner)
+}
+
+/// The normal distribution function, by its Taylor series.
+fn normal(x: f64) -> f64 {
+    let (held, mut sum) = (x.clamp(-6.0, 6.0), 0.0);
+    let mut term = held;
+    for n in 1..200 {
+        sum += term / f64::from(2 * n - 1);
+        term *= -held * held / f64::from(2 * n);
+    }
+    0.5 + sum / std::f64::consts::TAU.sqrt()
+}
+
+fn linear(model: &Checkpoint, name: &str, biased: bool, x: &[f64]) -> Vec<f64> {
+    let mut y = times(&matrix(model, name), x);
+    if biased {
+        let bias = &model.tensor(&names::bias(name)).unwrap().data;
+        y.iter_mut().zip(&**bias).for_each(|(y, b)| *y += f64::from(*b));
+    }
+    y
 }
 
 fn matrix(model: &Checkpoint, name: &str) -> Vec<Vec<f64>> {
@@ -180,7 +289,9 @@ fn matrix(model: &Checkpoint, name: &str) -> Vec<Vec<f64>> {
 
 fn norm(model: &Checkpoint, name: &str, x: &[f64]) -> Vec<f64> {
     let factor = (dot(x, x) / x.len() as f64 + model.config.rms_norm_eps).sqrt().recip();
-    x.iter().zip(&*model.tensor(name).unwrap().data).map(|(x, &w)| x * factor * f64::from(w)).collect()
+    let offset = if model.config.block.gemma_norms { 1.0 } else { 0.0 };
+    let scale = model.tensor(name).unwrap().data.iter().map(|w| offset + f64::from(*w));
+    x.iter().zip(scale).map(|(x, scale)| x * factor * scale).collect()
 }
 
 fn times(matrix: &[Vec<f64>], x: &[f64]) -> Vec<f64> {

@@ -79,6 +79,7 @@ pub(super) struct Parameters {
 impl Parameters {
     /// Copies the tensors of a checkpoint.
     pub(super) fn new(start: &Checkpoint) -> Result<Self, Error> {
+        crate::config::trainable(&start.config)?;
         let mut join = Join { start, all: Vec::new() };
         let embedding = join.one(names::EMBEDDING)?;
         let layers = (0..start.config.num_hidden_layers).map(|i| join.layer(i)).collect::<Result<_, _>>()?;

@@ -1,6 +1,6 @@
 //! Small models and examples for the tests.
 
-use flow_model::{Checkpoint, Config, Moe, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Moe, Tokenizer};
 use flow_trainer::Example;
 
 /// A dense decoder of a few thousand parameters with grouped heads.
@@ -17,9 +17,10 @@ pub(crate) fn dense() -> Config {
         rope_theta: 10_000.0,
         max_position_embeddings: 64,
         tie_word_embeddings: false,
-        eos_token_id: Some(0),
+        eos_token_ids: vec![0],
         bos_token_id: None,
         moe: None,
+        block: Block::default(),
     }
 }
 

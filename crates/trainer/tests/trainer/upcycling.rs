@@ -47,6 +47,16 @@ fn a_mixture_is_saved_as_its_family_and_comes_back() {
 }
 
 #[test]
+fn layers_that_training_does_not_know_are_refused_by_family() {
+    let block = flow_model::Block { qkv_bias: true, ..Default::default() };
+    let qwen2 = common::checkpoint(flow_model::Config { block, ..common::dense() }, 1);
+    let error = upcycle(&qwen2, &MoeUpcycle::default(), 5).expect_err("biases");
+    assert!(matches!(error, Error::Untrainable { family: "qwen2" }), "{error}");
+    let error = logits(&qwen2, &[vec![1, 2]]).expect_err("biases");
+    assert!(matches!(error, Error::Untrainable { family: "qwen2" }), "{error}");
+}
+
+#[test]
 fn experts_drift_apart_in_training() {
     let dense = common::checkpoint(common::dense(), 1);
     let mixture = upcycle(&dense, &MoeUpcycle::default(), 5).expect("upcycles");

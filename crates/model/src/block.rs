@@ -1,0 +1,117 @@
+//! What a decoder layer does beyond Llama's, as a table of switches: one description for all families.
+
+use crate::{Error, Rope, RopeScaling};
+
+/// The switches of a model; the default is Llama, with none on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Block {
+    /// What the gate of a feed-forward block goes through.
+    pub activation: Activation,
+    /// Whether query, key and value projections have biases.
+    pub qkv_bias: bool,
+    /// Whether the output projection of attention has a bias.
+    pub output_bias: bool,
+    /// Whether the three matrices of a dense feed-forward block have biases.
+    pub mlp_bias: bool,
+    /// An RMSNorm of queries and of keys, before they are rotated.
+    pub qk_norm: Option<QkNorm>,
+    /// Queries, keys and values are held between minus this and this.
+    pub clip_qkv: Option<f64>,
+    /// Gemma's norms: each scales by 1 + its weight, what attention and the feed-forward block give is normed before it is
+    /// added, and embeddings are multiplied by the square root of their width.
+    pub gemma_norms: bool,
+    /// Scores of attention are divided by the root of this; `None`: of `head_dim`.
+    pub query_pre_attn_scalar: Option<f64>,
+    /// Scores of attention are bent to stay between minus this and this.
+    pub attn_logit_softcapping: Option<f64>,
+    /// Scores of tokens are bent to stay between minus this and this.
+    pub final_logit_softcapping: Option<f64>,
+    /// Stretching of the rotary frequencies.
+    pub rope_scaling: RopeScaling,
+    /// Layers that see only the last tokens; `None`: no layer.
+    pub sliding: Option<Sliding>,
+    /// Layers that have a dense block although the model has experts; `None`: no layer.
+    pub dense: Option<Dense>,
+}
+
+/// The function of a gated block: `down(activation(gate(x)) * up(x))`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// `x / (1 + e^-x)`.
+    #[default]
+    Silu,
+    /// `x` times the normal distribution function, by its tanh approximation.
+    GeluTanh,
+    /// `x` times the normal distribution function.
+    Gelu,
+}
+
+/// What an RMSNorm of queries and keys spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkNorm {
+    /// Each head by itself; the weight, (head_dim), is the same for all heads.
+    Head,
+    /// All heads together; the weight is as long as the projection.
+    Whole,
+}
+
+/// Layers with a sliding window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sliding {
+    /// Positions such a layer sees, its own included; at least 1.
+    pub window: usize,
+    /// Whether each layer has the window.
+    pub layers: Vec<bool>,
+    /// Rotary positions of these layers, where they differ from those of the other layers.
+    pub rope: Option<Rope>,
+}
+
+/// Dense layers of a model with experts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dense {
+    /// Whether each layer is dense.
+    pub layers: Vec<bool>,
+    /// Width of their block.
+    pub intermediate_size: usize,
+}
+
+impl Block {
+    /// How many positions layer `i` sees; `None`: all.
+    pub fn window(&self, i: usize) -> Option<usize> {
+        self.sliding.as_ref().filter(|sliding| sliding.layers[i]).map(|sliding| sliding.window)
+    }
+
+    /// Checks what the types cannot say, for a model of `layers` layers.
+    pub(crate) fn validate(&self, layers: usize) -> Result<(), Error> {
+        let each = |key: &str, found: usize| match found == layers {
+            true => Ok(()),
+            false => Err(bad(key, found, format!("one entry for each of {layers} layers"))),
+        };
+        if let Some(sliding) = &self.sliding {
+            each("layer_types", sliding.layers.len())?;
+            if sliding.window == 0 {
+                return Err(bad("sliding_window", 0, "at least 1".into()));
+            }
+        }
+        if let Some(dense) = &self.dense {
+            each("mlp_only_layers", dense.layers.len())?;
+            if dense.intermediate_size == 0 {
+                return Err(bad("intermediate_size", 0, "at least 1".into()));
+            }
+        }
+        let positive = [
+            ("clip_qkv", self.clip_qkv),
+            ("query_pre_attn_scalar", self.query_pre_attn_scalar),
+            ("attn_logit_softcapping", self.attn_logit_softcapping),
+            ("final_logit_softcapping", self.final_logit_softcapping),
+        ];
+        positive.into_iter().try_for_each(|(key, value)| match value {
+            Some(value) if value.is_nan() || value <= 0.0 => Err(bad(key, value, "more than zero".into())),
+            _ => Ok(()),
+        })
+    }
+}
+
+fn bad(key: &str, found: impl ToString, expected: String) -> Error {
+    Error::ConfigValue { key: key.into(), found: found.to_string(), expected }
+}
