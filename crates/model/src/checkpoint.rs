@@ -119,7 +119,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::TensorMissing`] when there is none.
     pub fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
-        self.tensors.get(name).ok_or_else(|| Error::TensorMissing { name: name.into() })
+        self.tensors.get(name).ok_or_else(|| Error::TensorMissing { name: name.into(), help: String::new() })
     }
 
     fn config_text(&self) -> String {

@@ -62,16 +62,20 @@ pub enum Error {
         source: safetensors::SafeTensorError,
     },
     /// A tensor the config calls for is not there.
-    #[error("tensor `{name}` is missing")]
+    #[error("tensor `{name}` is missing{help}")]
     TensorMissing {
         /// Its Hugging Face name.
         name: String,
+        /// What else could be meant, from the comma on; often empty.
+        help: String,
     },
     /// A tensor that nothing would read.
-    #[error("tensor `{name}` is not part of this architecture")]
+    #[error("tensor `{name}` is not part of this architecture{help}")]
     TensorUnexpected {
         /// Its Hugging Face name.
         name: String,
+        /// What else could be meant, from the comma on; often empty.
+        help: String,
     },
     /// A tensor has another shape than the config calls for.
     #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]
@@ -98,6 +102,14 @@ pub enum Error {
         attempt: String,
         /// The library's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A chat template is not valid, or raised an exception.
+    #[error("cannot use the chat template of {path}")]
+    ChatTemplate {
+        /// The file it stands in.
+        path: PathBuf,
+        /// Jinja's reason, or the template's own.
+        source: minijinja::Error,
     },
     /// The tokenizer produces ids the model has no embedding for.
     #[error(

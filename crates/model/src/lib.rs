@@ -6,6 +6,7 @@
 //! and what the families of `transformers` do beyond it as the switches of a [`Block`].
 
 mod block;
+mod chat;
 mod checkpoint;
 mod config;
 mod config_json;
@@ -22,6 +23,7 @@ mod tokenizer;
 mod weights;
 
 pub use block::{Activation, Block, Dense, QkNorm, Sliding};
+pub use chat::ChatTemplate;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, Moe};
 pub use error::Error;

@@ -51,16 +51,58 @@ pub fn save_weights(dir: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()
 pub(crate) fn check(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
     let expected: BTreeMap<_, _> = names::expected(config).into_iter().collect();
     for (name, shape) in &expected {
-        let tensor = tensors.get(name).ok_or_else(|| Error::TensorMissing { name: name.clone() })?;
+        let Some(tensor) = tensors.get(name) else {
+            return Err(Error::TensorMissing { name: name.clone(), help: help_for_missing(name, tensors) });
+        };
         if tensor.shape != *shape {
             let (found, expected) = (tensor.shape.clone(), shape.clone());
             return Err(Error::TensorShape { name: name.clone(), found, expected });
         }
     }
     match tensors.keys().find(|name| !expected.contains_key(*name)) {
-        Some(name) => Err(Error::TensorUnexpected { name: name.clone() }),
+        Some(name) => Err(Error::TensorUnexpected { name: name.clone(), help: help_for_unexpected(name) }),
         None => Ok(()),
     }
+}
+
+/// What to look at when a tensor is missing.
+fn help_for_missing(name: &str, tensors: &BTreeMap<String, Tensor>) -> String {
+    let other = |bare: &str| tensors.keys().find(|found| *found == bare || found.ends_with(&format!(".{name}")));
+    let bare = name.strip_prefix("model.").unwrap_or(name);
+    if name == names::HEAD {
+        return ", is `tie_word_embeddings` of config.json true?".into();
+    }
+    if let Some(switch) = switch_of(name) {
+        return format!(", although `{switch}` of config.json, or the family, calls for it");
+    }
+    match other(bare) {
+        Some(found) => format!(
+            ", there is `{found}` instead: models are read under the names that AutoModelForCausalLM saves"
+        ),
+        None => String::new(),
+    }
+}
+
+/// What to look at when there is a tensor too many.
+fn help_for_unexpected(name: &str) -> String {
+    let kinds = [
+        (".weight_scale", "quantised weights are not supported: use the bf16, f16 or f32 checkpoint"),
+        (".qweight", "quantised weights are not supported: use the bf16, f16 or f32 checkpoint"),
+        (".lora_A", "merge the adapter into the model first"),
+    ];
+    if let Some((_, help)) = kinds.iter().find(|(part, _)| name.contains(part)) {
+        return format!(", {help}");
+    }
+    if name.starts_with("model.layers.") && !name.ends_with(".bias") {
+        return ", is `num_hidden_layers` or `model_type` of config.json another?".into();
+    }
+    switch_of(name).map_or_else(String::new, |switch| format!(", is `{switch}` of config.json true?"))
+}
+
+/// The key of `config.json` that adds a bias.
+fn switch_of(name: &str) -> Option<&'static str> {
+    let name = name.strip_suffix(".bias")?;
+    Some(if name.contains(".mlp.") { "mlp_bias" } else { "attention_bias" })
 }
 
 fn files(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {

@@ -141,7 +141,10 @@ fn every_missing_tensor_is_named() {
             tensors.remove(name);
             let error =
                 Checkpoint::new(whole.config.clone(), tensors, tokenizer()).expect_err("one is missing");
-            assert_eq!(error.to_string(), format!("tensor `{name}` is missing"), "{family:?}");
+            assert!(
+                error.to_string().starts_with(&format!("tensor `{name}` is missing")),
+                "{family:?}: {error}"
+            );
         }
     }
 }
@@ -302,7 +305,7 @@ fn a_damaged_folder_is_refused_in_words() {
     );
     assert_eq!(
         refused(|dir| edit_config(dir, "num_hidden_layers", 1.into())),
-        "tensor `model.layers.1.input_layernorm.weight` is not part of this architecture"
+        "tensor `model.layers.1.input_layernorm.weight` is not part of this architecture, is `num_hidden_layers` or `model_type` of config.json another?"
     );
     let cut = refused(|dir| {
         let path = dir.join("model.safetensors");
@@ -330,7 +333,11 @@ fn what_is_not_supported_is_refused_in_words() {
             "relu".into(),
             "config key `hidden_act` has the value \"relu\", expected silu, gelu_pytorch_tanh, gelu, swish, gelu_new",
         ),
-        ("attention_bias", true.into(), "tensor `model.layers.0.self_attn.k_proj.bias` is missing"),
+        (
+            "attention_bias",
+            true.into(),
+            "tensor `model.layers.0.self_attn.k_proj.bias` is missing, although `attention_bias` of config.json, or the family, calls for it",
+        ),
         (
             "eos_token_id",
             serde_json::json!([1, "</s>"]),
