@@ -76,6 +76,17 @@ impl Record {
         }
     }
 
+    /// Appends all cells in order: one walk along the chain, where [`Record::cell`] makes one for each cell.
+    pub(crate) fn cells<'a>(&'a self, heap: &Heap, cells: &mut Vec<Cell<'a>>) {
+        let layout = self.layout();
+        if layout.n_base > 0 {
+            let start = cells.len();
+            self.base(heap, &layout.base).cells(heap, cells);
+            cells.truncate(start + layout.n_base);
+        }
+        cells.extend((0..layout.ends.len()).map(|own| layout.own(own)));
+    }
+
     /// The cell at `at` as a value, which is kept; null past the end.
     pub(crate) fn value<'a>(&'a self, heap: &Heap, at: usize) -> &'a Value {
         let layout = self.layout();
@@ -122,12 +133,15 @@ impl<'a> Layout<'a> {
     pub(crate) fn place(&self, at: usize) -> Place<'a> {
         match at.checked_sub(self.n_base) {
             None => Place::Base(self.base),
-            Some(own) if own < self.ends.len() => {
-                let start = own.checked_sub(1).map_or(0, |before| self.end(before));
-                Place::Own(Cell::decode(&self.cells[start..self.end(own)]))
-            }
+            Some(own) if own < self.ends.len() => Place::Own(self.own(own)),
             Some(_) => Place::Own(Cell::Null),
         }
+    }
+
+    /// The cell at `own` of those that follow what is taken from the base.
+    fn own(&self, own: usize) -> Cell<'a> {
+        let start = own.checked_sub(1).map_or(0, |before| self.end(before));
+        Cell::decode(&self.cells[start..self.end(own)])
     }
 
     fn end(&self, own: usize) -> usize {

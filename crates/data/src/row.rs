@@ -60,6 +60,13 @@ impl Item {
         self.record().cell(&self.heap, at)
     }
 
+    /// All cells in order, decoded at each call. For those who need most of them.
+    pub fn cells(&self) -> Vec<Cell<'_>> {
+        let mut cells = Vec::with_capacity(self.record().len());
+        self.record().cells(&self.heap, &mut cells);
+        cells
+    }
+
     /// The cell at `at` by itself; null past the end. For those who need this one only: nothing else is fetched.
     pub fn peek(&self, at: usize) -> Value {
         match self.record.get() {
@@ -116,6 +123,8 @@ mod tests {
         assert_eq!([longer.peek(1), longer.peek(4), longer.peek(5)], ["a".into(), 2.5.into(), Value::Null]);
         assert_eq!((longer.int(0), longer.text(1), longer.float(4)), (Some(1), Some("a"), Some(2.5)));
         assert_eq!([longer.get(2), longer.get(3), longer.get(5)], [&true.into(), &Value::Null, &Value::Null]);
+        let cells = longer.cells().into_iter().map(Cell::to_value);
+        assert_eq!(cells.collect::<Vec<_>>(), (0..5).map(|at| longer.peek(at)).collect::<Vec<_>>());
         assert_ne!(longer.row.body, item.row.body);
         assert_eq!(longer.row, item.extended(&heap, &more));
     }
@@ -127,7 +136,7 @@ mod tests {
         let item = Item::load(&heap, short.extended(&heap, &[2.into(), 3.into()]));
         let other = Item::load(&heap, item.continued(&heap, 2, &["x".into()]));
         assert_eq!((other.int(0), other.int(1), other.text(2)), (Some(1), Some(2), Some("x")));
-        assert_eq!(other.get(3), &Value::Null);
+        assert_eq!((other.get(3), other.cells().len()), (&Value::Null, 3));
         assert_ne!(other.row.body, item.extended(&heap, &["x".into()]).body);
         let fresh = item.continued(&heap, 0, &["x".into()]);
         assert_eq!(fresh, Item::new(&heap, 1, Id::default(), vec!["x".into()]).row);

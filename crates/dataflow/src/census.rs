@@ -1,11 +1,20 @@
 //! Which rows a port holds, in a few bytes: how many, a digest of the multiset, and a sample of them.
 
-use std::collections::BTreeMap;
-
 use flow_data::Row;
+
+use crate::pile::Pile;
 
 /// Most rows a sample holds; above, it is thinned by half.
 const MOST: usize = 1 << 18;
+
+/// The census of one port while rows come and go.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    rows: i64,
+    digest: u128,
+    thinned: u32,
+    members: Pile<Member>,
+}
 
 /// The rows of one port. A sum of differences: neither order nor batching of updates, nor workers, leave a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,9 +29,12 @@ pub struct Census {
 pub struct Sample {
     /// Each member stands for 2^`thinned` rows.
     thinned: u32,
-    /// Hashes of identity and of content, with their multiplicities: none is zero, and all are 1 once a tick has settled.
-    members: BTreeMap<(u64, u64), i64>,
+    /// The members in order, each once: their multiplicity is 1 once a tick has settled.
+    members: Vec<Member>,
 }
+
+/// Hashes of a row's identity and of its content.
+type Member = (u64, u64);
 
 /// How the rows of one sample became those of another, in rows, estimated where a sample is thinned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,16 +51,44 @@ pub struct Turnover {
     pub estimated: bool,
 }
 
-impl Census {
+impl Tally {
     /// Changes the multiplicity of `row` by `diff`.
     pub(crate) fn add(&mut self, row: &Row, diff: isize) {
         self.rows += diff as i64;
         let (identity, content) = hashes(row);
         let hash = u128::from(identity) << 64 | u128::from(content);
         self.digest = self.digest.wrapping_add(spread(hash).wrapping_mul(diff as i128 as u128));
-        self.sample.add((identity, content), diff);
+        if is_taken(identity, self.thinned) {
+            self.members.add((identity, content), diff);
+            if self.members.has_doubled() {
+                self.thin();
+            }
+        }
     }
 
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> i64 {
+        self.rows
+    }
+
+    /// The rows as they are now.
+    pub(crate) fn census(&mut self) -> Census {
+        self.thin();
+        let members = self.members.tidy().iter().map(|(member, _)| *member).collect();
+        Census { rows: self.rows, digest: self.digest, sample: Sample { thinned: self.thinned, members } }
+    }
+
+    /// Halves the members until they are few enough.
+    fn thin(&mut self) {
+        while self.members.tidy().len() > MOST {
+            self.thinned += 1;
+            let thinned = self.thinned;
+            self.members.retain(|(identity, _)| is_taken(*identity, thinned));
+        }
+    }
+}
+
+impl Census {
     /// Number of rows.
     pub fn rows(&self) -> i64 {
         self.rows
@@ -66,40 +106,25 @@ impl Census {
 }
 
 impl Sample {
-    fn add(&mut self, member: (u64, u64), diff: isize) {
-        if !self.takes(&member) {
-            return;
-        }
-        let count = self.members.entry(member).or_default();
-        *count += diff as i64;
-        if *count == 0 {
-            self.members.remove(&member);
-        }
-        while self.members.len() > MOST {
-            self.thin();
-        }
-    }
-
-    /// Whether rows with this identity are sampled. Identity alone decides, so that a changed row is seen as such.
-    fn takes(&self, (identity, _): &(u64, u64)) -> bool {
-        identity.trailing_zeros() >= self.thinned
-    }
-
-    fn thin(&mut self) {
-        self.thinned += 1;
-        let thinned = self.thinned;
-        self.members.retain(|(identity, _), _| identity.trailing_zeros() >= thinned);
-    }
-
     /// Whether `row` is a member; `None` where rows like it are thinned out.
     pub fn contains(&self, row: &Row) -> Option<bool> {
         let member = hashes(row);
-        self.takes(&member).then(|| self.members.contains_key(&member))
+        is_taken(member.0, self.thinned).then(|| self.has(&member))
+    }
+
+    fn has(&self, member: &Member) -> bool {
+        self.members.binary_search(member).is_ok()
+    }
+
+    /// Whether a row with this identity is a member, whatever it says.
+    fn knows(&self, identity: u64) -> bool {
+        let at = self.members.partition_point(|member| member.0 < identity);
+        self.members.get(at).is_some_and(|member| member.0 == identity)
     }
 
     /// The sample as bytes: `thinned` as u32, then both hashes of each member as u64, all little-endian.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let members = self.members.keys().flat_map(|(identity, content)| [*identity, *content]);
+        let members = self.members.iter().flat_map(|(identity, content)| [*identity, *content]);
         self.thinned.to_le_bytes().into_iter().chain(members.flat_map(u64::to_le_bytes)).collect()
     }
 
@@ -109,23 +134,22 @@ impl Sample {
         let (members, rest) = members.as_chunks::<16>();
         let member = |bytes: &[u8; 16]| {
             let both = u128::from_le_bytes(*bytes);
-            ((both as u64, (both >> 64) as u64), 1)
+            (both as u64, (both >> 64) as u64)
         };
-        let members = members.iter().map(member).collect();
-        rest.is_empty().then_some(Self { thinned: u32::from_le_bytes(*thinned), members })
+        let members: Vec<Member> = members.iter().map(member).collect();
+        let is_whole = rest.is_empty() && members.is_sorted();
+        is_whole.then_some(Self { thinned: u32::from_le_bytes(*thinned), members })
     }
 
     /// How the rows of `earlier` became these.
     pub fn since(&self, earlier: &Sample) -> Turnover {
         let thinned = self.thinned.max(earlier.thinned);
-        let sampled = |member: &&(u64, u64)| member.0.trailing_zeros() >= thinned;
-        let here = || self.members.keys().filter(sampled);
-        let there = || earlier.members.keys().filter(sampled);
-        let kept = here().filter(|member| earlier.members.contains_key(member)).count();
-        let said =
-            |identity: u64| earlier.members.range((identity, 0)..=(identity, u64::MAX)).next().is_some();
-        let new = here().filter(|member| !earlier.members.contains_key(member));
-        let (changed, added): (Vec<&(u64, u64)>, Vec<_>) = new.partition(|member| said(member.0));
+        let sampled = |member: &&Member| is_taken(member.0, thinned);
+        let here = || self.members.iter().filter(sampled);
+        let there = || earlier.members.iter().filter(sampled);
+        let kept = here().filter(|member| earlier.has(member)).count();
+        let new = here().filter(|member| !earlier.has(member));
+        let (changed, added): (Vec<&Member>, Vec<_>) = new.partition(|member| earlier.knows(member.0));
         let rows = |members: usize| (members as u64) << thinned;
         Turnover {
             kept: rows(kept),
@@ -137,8 +161,13 @@ impl Sample {
     }
 }
 
+/// Whether rows with this identity are sampled. Identity alone decides, so that a changed row is seen as such.
+fn is_taken(identity: u64, thinned: u32) -> bool {
+    identity.trailing_zeros() >= thinned
+}
+
 /// Hashes of a row's identity (its round included) and of its content. Both are made of hashes already.
-fn hashes(row: &Row) -> (u64, u64) {
+fn hashes(row: &Row) -> Member {
     let identity =
         row.id.leading() ^ u64::from(row.round).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17);
     (identity, row.body.leading())
@@ -162,16 +191,21 @@ mod tests {
     }
 
     fn census(rows: impl IntoIterator<Item = Row>) -> Census {
-        let mut census = Census::default();
-        rows.into_iter().for_each(|row| census.add(&row, 1));
-        census
+        tally(rows).census()
+    }
+
+    fn tally(rows: impl IntoIterator<Item = Row>) -> Tally {
+        let mut tally = Tally::default();
+        rows.into_iter().for_each(|row| tally.add(&row, 1));
+        tally
     }
 
     #[test]
     fn neither_order_nor_detours_leave_a_trace() {
-        let mut detour = census((0..100).rev().map(|n| row(n, n)));
+        let mut detour = tally((0..100).rev().map(|n| row(n, n)));
         detour.add(&row(7, 1), -1);
         detour.add(&row(7, 1), 1);
+        let detour = detour.census();
         assert_eq!(detour, census((0..100).map(|n| row(n, n))));
         assert_ne!(detour.digest(), census((0..100).map(|n| row(n, n.max(1)))).digest());
     }

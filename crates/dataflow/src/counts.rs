@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use flow_data::{Round, Row};
 
+use crate::census::Tally;
 use crate::{Census, Network};
 
 /// Live counters of a network, shared by all workers. Each is a sum of differences, so exact once a tick has settled.
@@ -15,8 +16,8 @@ pub struct Counts(Vec<NodeCounts>);
 #[derive(Debug)]
 pub(crate) struct NodeCounts {
     pub(crate) stages: Vec<StageCounts>,
-    ports: Vec<Mutex<Census>>,
-    rejected: Mutex<Census>,
+    ports: Vec<Mutex<Tally>>,
+    rejected: Mutex<Tally>,
     pub(crate) calls: AtomicU64,
     pub(crate) reused: AtomicU64,
     efforts: Mutex<BTreeMap<Round, Effort>>,
@@ -74,7 +75,7 @@ impl Counts {
 
     /// What the rows of each step's ports are, its rejected rows last, in the network's order.
     pub(crate) fn censuses(&self) -> Vec<Vec<Census>> {
-        self.0.iter().map(|node| node.outlets().map(|census| lock(census).clone()).collect()).collect()
+        self.0.iter().map(|node| node.outlets().map(|tally| lock(tally).census()).collect()).collect()
     }
 
     /// What each step's effects took, by round.
@@ -97,9 +98,9 @@ impl NodeCounts {
 
     /// Adds what comes out of a port, or of the rejected rows.
     pub(crate) fn add<'a>(&self, port: Option<crate::Port>, updates: impl Iterator<Item = (&'a Row, isize)>) {
-        let census = port.map_or(&self.rejected, |port| &self.ports[usize::from(port)]);
-        let mut census = lock(census);
-        updates.for_each(|(row, diff)| census.add(row, diff));
+        let tally = port.map_or(&self.rejected, |port| &self.ports[usize::from(port)]);
+        let mut tally = lock(tally);
+        updates.for_each(|(row, diff)| tally.add(row, diff));
     }
 
     /// Adds to what the rows of `round` rest on.
@@ -111,12 +112,12 @@ impl NodeCounts {
         effort.tokens += tokens;
     }
 
-    fn outlets(&self) -> impl Iterator<Item = &Mutex<Census>> {
+    fn outlets(&self) -> impl Iterator<Item = &Mutex<Tally>> {
         self.ports.iter().chain([&self.rejected])
     }
 
     fn read(&self) -> StepCounts {
-        let ports: Vec<i64> = self.ports.iter().map(|census| lock(census).rows()).collect();
+        let ports: Vec<i64> = self.ports.iter().map(|tally| lock(tally).rows()).collect();
         let rejected = lock(&self.rejected).rows();
         let source = || ports.iter().sum::<i64>() + rejected;
         StepCounts {

@@ -14,6 +14,7 @@ mod memo;
 mod network;
 mod op;
 mod out;
+mod pile;
 mod render;
 mod rounds;
 mod session;

@@ -14,6 +14,7 @@ use timely::dataflow::operators::vec::Map;
 use crate::counts::{Counts, StageCounts};
 use crate::engine::Client;
 use crate::out::Settled;
+use crate::pile::Pile;
 use crate::{
     Body, Emission, InputId, ModelWire, Network, Node, Out, Port, RowOp, Stage, Wire, effect, keyed,
 };
@@ -47,37 +48,7 @@ pub(crate) type Outlet = (usize, Option<Port>);
 pub(crate) type Multiset = BTreeMap<Row, isize>;
 
 /// Rows of the ports that the host looks at.
-pub(crate) struct Captured(Mutex<BTreeMap<Outlet, Pile>>);
-
-/// A multiset as the updates that led to it, made shorter when it has doubled: adding a row costs no search.
-#[derive(Default)]
-struct Pile {
-    updates: Vec<(Row, isize)>,
-    /// Length after it was last made shorter.
-    tidy: usize,
-}
-
-impl Pile {
-    fn add(&mut self, updates: &[(Row, Tick, isize)]) {
-        self.updates.extend(updates.iter().map(|(row, _, diff)| (*row, *diff)));
-        if self.updates.len() > 2 * self.tidy + LOOSE {
-            self.tidy();
-        }
-    }
-
-    fn tidy(&mut self) {
-        differential_dataflow::consolidation::consolidate(&mut self.updates);
-        self.tidy = self.updates.len();
-    }
-
-    fn rows(&mut self) -> Multiset {
-        self.tidy();
-        self.updates.iter().copied().collect()
-    }
-}
-
-/// Updates that a pile may have beside twice its rows.
-const LOOSE: usize = 1 << 10;
+pub(crate) struct Captured(Mutex<BTreeMap<Outlet, Pile<Row>>>);
 
 impl Captured {
     pub(crate) fn new(ports: impl IntoIterator<Item = Outlet>) -> Self {
@@ -86,7 +57,7 @@ impl Captured {
 
     pub(crate) fn rows(&self, port: Outlet) -> Multiset {
         let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        captured.get_mut(&port).map(Pile::rows).unwrap_or_default()
+        captured.get_mut(&port).map(|pile| pile.tidy().iter().copied().collect()).unwrap_or_default()
     }
 
     fn watches(&self, port: Outlet) -> bool {
@@ -95,7 +66,11 @@ impl Captured {
 
     fn add(&self, port: Outlet, updates: &[(Row, Tick, isize)]) {
         let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        captured.entry(port).or_default().add(updates);
+        let pile = captured.entry(port).or_default();
+        updates.iter().for_each(|(row, _, diff)| pile.add(*row, *diff));
+        if pile.has_doubled() {
+            pile.tidy();
+        }
     }
 }
 

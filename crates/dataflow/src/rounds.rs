@@ -59,20 +59,21 @@ impl Driver {
     }
 
     /// Settles the present input, then feeds the models of later rounds as they are made, until nothing changes.
-    /// `after` is called after each settled tick with the last round fed.
+    /// `between` is called after each settled tick that another one follows, with the last round that has settled.
     pub fn settle(
         &mut self,
         watch: &mut Watch<'_>,
-        after: &mut dyn FnMut(&Session, Round),
+        between: &mut dyn FnMut(&Session, Round),
     ) -> Result<(), SessionError> {
         self.feed_next();
         for _ in 0..self.most_ticks() {
             self.session.tick(watch)?;
-            after(&self.session, self.last_round());
+            let settled = self.last_round();
             let unknown = self.feed_unknown_models();
             if !self.feed_next() && !unknown {
                 return Ok(());
             }
+            between(&self.session, settled);
         }
         Err(SessionError::Unstable)
     }

@@ -20,7 +20,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow_data::{Cell, Column, Columns, Id, Item, Texts, Type, Value, kind};
+use flow_data::{Cell, Column, Columns, Id, Item, Row, Texts, Type, Value, kind};
 use flow_dataflow::{Body, KeyedOp, Out, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_store::{Cells, Layout, Parts, encode_part};
@@ -182,18 +182,23 @@ impl Written {
 
     /// The cells of a row that its writer gives: provenance but for what the row itself has.
     fn row<'a>(&'a self, item: &'a Item) -> WrittenRow<'a> {
-        let turn = |at: usize| item.text(at).unwrap_or_default();
+        let cells = item.cells();
+        let turn = |at: usize| match cells.get(at) {
+            Some(Cell::Text(text)) => *text,
+            _ => "",
+        };
         let messages = self
             .chat
             .map(|(prompt, completion)| Value::texts(["user", turn(prompt), "assistant", turn(completion)]));
-        WrittenRow { written: self, item, row_id: item.row.id.to_string(), messages }
+        WrittenRow { written: self, row: item.row, cells, row_id: item.row.id.to_string(), messages }
     }
 }
 
 /// A row as it is written.
 struct WrittenRow<'a> {
     written: &'a Written,
-    item: &'a Item,
+    row: Row,
+    cells: Vec<Cell<'a>>,
     row_id: String,
     messages: Option<Value>,
 }
@@ -201,7 +206,8 @@ struct WrittenRow<'a> {
 impl Cells for WrittenRow<'_> {
     fn cell(&self, at: usize) -> Cell<'_> {
         let Written { provenance, own, step, .. } = self.written;
-        let given = |at: usize| provenance[at].map_or(Cell::Null, |at| self.item.cell(at));
+        let here = |at: usize| self.cells.get(at).copied().unwrap_or(Cell::Null);
+        let given = |at: usize| provenance[at].map_or(Cell::Null, here);
         match at {
             0 => Cell::Text(&self.row_id),
             1 => match given(1) {
@@ -209,10 +215,10 @@ impl Cells for WrittenRow<'_> {
                 parents => parents,
             },
             2 => Cell::Text(step),
-            3 => Cell::Int(self.item.row.round.into()),
+            3 => Cell::Int(self.row.round.into()),
             at if at < provenance.len() => given(at),
             at => match own.get(at - provenance.len()) {
-                Some(own) => self.item.cell(*own),
+                Some(own) => here(*own),
                 None => self.messages.as_ref().map_or(Cell::Null, Cell::from),
             },
         }

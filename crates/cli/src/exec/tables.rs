@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use flow_data::{Column, Columns, Id, IdHasher, Item, Type, Value, kind};
+use flow_data::{Cell, Column, Columns, Id, IdHasher, Item, Type, Value, kind};
 use flow_dataflow::Session;
-use flow_plan::Plan;
-use flow_store::write_table;
+use flow_plan::{Plan, Step};
+use flow_store::{Cells, write_table};
 
 use super::settle::{Ending, Run};
 use crate::halt::{Halt, chain};
@@ -26,28 +26,28 @@ const TABLES: [(&str, &str); 5] = [
 pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<(), Halt> {
     let plan = &run.pipeline().plan;
     let folder = run_folder(plan);
-    let write = |name: &str, columns: &Columns, rows: Vec<Vec<Value>>| {
-        let path = folder.join(name).with_extension("parquet");
-        write_table(&path, columns, &rows)
-            .map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
-    };
     fs::create_dir_all(&folder).map_err(|error| unwritable("create", &folder, &error))?;
-    write("runs", kind("run").columns(), vec![run_row(run, session, ending)])?;
-    write("steps", kind("step").columns(), step_rows(plan, session))?;
-    write("rejects", kind("rejected").columns(), rejected_rows(run, session))?;
+    put(&folder, "runs", kind("run").columns(), &[run_row(run, session, ending)])?;
+    put(&folder, "steps", kind("step").columns(), &step_rows(plan, session))?;
+    let rejected = run.captures.rejected(session);
+    let rejected: Vec<_> = rejected.iter().map(|(step, item)| Rejected::new(&plan.steps[*step], item)).collect();
+    put(&folder, "rejects", kind("rejected").columns(), &rejected)?;
     for (record, name) in TABLES {
         if run.captures.has(record) {
             let rows = run.captures.rows(session, record);
-            write(
-                name,
-                &placed(record),
-                rows.iter().map(|(step, item)| placed_row(plan, *step, item, record)).collect(),
-            )?;
+            let rows = rows.iter().map(|(step, item)| placed_row(plan, *step, item, record));
+            put(&folder, name, &placed(record), &rows.collect::<Vec<_>>())?;
         } else {
             remove(&folder.join(name).with_extension("parquet"))?;
         }
     }
     Ok(())
+}
+
+fn put<R: Cells>(folder: &Path, name: &str, columns: &Columns, rows: &[R]) -> Result<(), Halt> {
+    let path = folder.join(name).with_extension("parquet");
+    write_table(&path, columns, rows)
+        .map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
 }
 
 /// Identity of all that the plan computes.
@@ -95,20 +95,34 @@ fn step_rows(plan: &Plan, session: &Session) -> Vec<Vec<Value>> {
     rows
 }
 
-fn rejected_rows(run: &Run<'_>, session: &Session) -> Vec<Vec<Value>> {
-    let plan = &run.pipeline().plan;
-    let row = |(step, item): &(usize, Item)| {
-        let step = &plan.steps[*step];
-        let cell = |name: &str| step.rejected.index(name).map_or(Value::Null, |at| item.get(at).clone());
-        vec![
-            step.name.as_str().into(),
-            item.row.id.to_string().into(),
-            Value::Int(item.row.round.into()),
-            cell("reason"),
-            cell("detail"),
-        ]
-    };
-    run.captures.rejected(session).iter().map(row).collect()
+/// A rejected row as the table `rejects` tells of it. There may be many: no cell is copied.
+struct Rejected<'a> {
+    step: &'a Step,
+    item: &'a Item,
+    row_id: String,
+}
+
+impl<'a> Rejected<'a> {
+    fn new(step: &'a Step, item: &'a Item) -> Self {
+        Self { step, item, row_id: item.row.id.to_string() }
+    }
+
+    fn own(&self, name: &str) -> Cell<'_> {
+        self.step.rejected.index(name).map_or(Cell::Null, |at| self.item.cell(at))
+    }
+}
+
+impl Cells for Rejected<'_> {
+    fn cell(&self, at: usize) -> Cell<'_> {
+        match at {
+            0 => Cell::Text(&self.step.name),
+            1 => Cell::Text(&self.row_id),
+            2 => Cell::Int(self.item.row.round.into()),
+            3 => self.own("reason"),
+            4 => self.own("detail"),
+            _ => Cell::Null,
+        }
+    }
 }
 
 /// The columns of a record kind after those that say which step made the row, in which round.
