@@ -39,6 +39,8 @@ pub(crate) enum Verb {
     Schema,
     /// Run the pipeline's own tests, without any model.
     Test(crate::test::Args),
+    /// Keep a pipeline up: what is edited is computed again, and published, as soon as it is saved.
+    Watch(crate::exec::Args),
     /// Tell why a step would run, or ran last, or where a row comes from.
     Why(crate::why::Args),
     /// Audit the answer checker on a file of answers, with or without labels.
@@ -55,6 +57,7 @@ impl Verb {
             Verb::Gc(args) => args.format == Format::Json,
             Verb::Plan(args) => args.format == Format::Json,
             Verb::Test(args) => args.format == Format::Json,
+            Verb::Watch(args) => args.format == Format::Json,
             Verb::Why(args) => args.format == Format::Json,
             Verb::Verify(args) => args.format == crate::verify::VerdictFormat::Json,
             Verb::Explain(_) | Verb::Graph(_) | Verb::Ops(_) | Verb::Schema => false,

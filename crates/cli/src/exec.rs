@@ -4,7 +4,9 @@ mod captures;
 mod checkpoints;
 mod consent;
 mod extent;
+mod host;
 mod interrupt;
+mod live;
 mod models;
 mod outputs;
 mod progress;
@@ -16,36 +18,35 @@ mod tables;
 pub(crate) mod usage;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Instant;
 
-use flow_dataflow::{Calls, Driver, Network, Session, SessionError, SessionOptions, SourceError};
+use flow_dataflow::{SessionError, SourceError};
 use flow_spec::Diagnostic;
 
 use crate::args::{Format, Overlay};
 use crate::halt::Halt;
 use crate::pipeline::{self, Pipeline};
-use crate::record::Ledger;
 use crate::setup::Setup;
-use crate::{Catalog, Exit, codes, kept, term};
+use crate::{Catalog, Exit, codes, term};
 pub(crate) use captures::Captures;
 use consent::OnRecompute;
-pub(crate) use extent::named;
+pub(crate) use consent::expect;
+pub(crate) use extent::{named, narrowed};
+pub(crate) use host::Host;
+pub(crate) use live::{Live, Read};
 pub(crate) use models::declare;
-use outputs::Outputs;
-use settle::{Ending, Run};
+pub(crate) use settle::Ending;
 pub(crate) use store::Store;
-use summary::Summary;
-use usage::Usage;
+pub(crate) use summary::Summary;
 
 /// Arguments of `exec`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The pipeline file.
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     #[command(flatten)]
-    overlay: Overlay,
+    pub(crate) overlay: Overlay,
     /// Dataflow workers; no influence on results.
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
@@ -54,7 +55,7 @@ pub(crate) struct Args {
     threads: Option<u16>,
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
-    store: PathBuf,
+    pub(crate) store: PathBuf,
     /// Run STEP and what it rests on, nothing else.
     #[arg(long, value_name = "STEP")]
     until: Option<String>,
@@ -75,7 +76,7 @@ pub(crate) struct Args {
     verify_incremental: bool,
     /// No progress and no closing report.
     #[arg(short, long)]
-    quiet: bool,
+    pub(crate) quiet: bool,
     /// The closing report: for people (stderr) or for programs (stdout).
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -84,44 +85,29 @@ pub(crate) struct Args {
 /// Runs the pipeline; `command` is how it was asked to.
 pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<Exit, Halt> {
     let started = Instant::now();
-    let pipeline = extent::narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
-    let store = Store::open(&args.store, command)?;
+    let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
+    let host = Host::open(catalog, args, command)?;
     let setup = Setup::of(pipeline, &args.store)?;
-    consent::expect(catalog, &setup, args)?;
-    let ledger = Ledger::open(&setup)?;
-    let (pipeline, models) = (&setup.pipeline, &setup.models);
-    let network = setup.network(catalog, &setup.env(args.threads()), ledger.last.as_ref())?;
-    let kept_rounds = network.rounds.kept;
-    let outputs = Outputs::open(pipeline, &setup.digests, kept_rounds, command)?;
-    let captures = Captures::of(&pipeline.plan, &network);
-    let calls = extent::calls(&pipeline.plan, args)?;
-    let mut driver = start(network, &store, args, calls, &captures, setup.digests.clone())?;
-    driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;
-    kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
-
-    let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
-    let run = Run { setup: &setup, ledger: &ledger, outputs: &outputs, captures: &captures, args, started };
-    let ending = run.settle(&mut driver);
-    let models_used =
-        captures.rows(driver.session(), "checkpoint").into_iter().map(|(_, item)| item.row.id).collect();
-    let whole = matches!(ending, Ok(Ending::Done)) && !args.is_narrowed() && kept_rounds == 0;
-    let noted = usage.end(store.kept(), models_used, whole);
+    expect(catalog, &setup, args)?;
+    let mut live = Live::start(&host, setup, started, None)?;
+    let done = run(&mut live, args, command);
+    let noted = live.close();
     // The first failure is the one to tell.
-    let ending = ending?;
+    let ending = done?;
     noted?;
-    let warnings = store.finish()?;
+    Ok(ending.exit())
+}
+
+/// Settles, writes down and reports.
+fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> {
+    let ending = live.settle()?;
+    live.write_down()?;
     if ending == Ending::Done {
-        checkpoints::copy(pipeline, driver.session(), models)?;
-        if args.verify_incremental {
-            proof::prove(catalog, &setup, driver.session(), &outputs, ledger.last.as_ref())?;
-        }
-        let summary =
-            Summary::new(pipeline, &captures, &outputs, driver.session(), models, started, warnings);
-        report(args, &summary)?;
+        report(args, &live.conclude()?)?;
     } else {
         report_stop(args, command, ending)?;
     }
-    Ok(ending.exit())
+    Ok(ending)
 }
 
 impl Args {
@@ -134,21 +120,6 @@ impl Args {
         let processors = || available_parallelism().map_or(1, usize::from);
         self.threads.map_or_else(processors, usize::from)
     }
-}
-
-fn start(
-    network: Network,
-    store: &Store,
-    args: &Args,
-    calls: Calls,
-    captures: &Captures,
-    digests: Vec<flow_data::Id>,
-) -> Result<Driver, Halt> {
-    let options =
-        SessionOptions { workers: usize::from(args.workers), calls, capture: captures.ports().collect() };
-    let heap = Arc::new(Store::heap(&args.store)?);
-    let session = Session::start(Arc::new(network), heap, store.memo(), options);
-    Ok(Driver::new(session.map_err(|error| session_halt(&error))?, digests))
 }
 
 /// What to tell of a source that cannot be read, at the key that it is about.
@@ -191,11 +162,7 @@ fn report_stop(args: &Args, command: &str, ending: Ending) -> Result<(), Halt> {
     match args.format {
         Format::Json => term::json(&serde_json::json!({"outcome": ending})),
         Format::Text => {
-            term::tell(&format!(
-                "{}; finished answers are kept in `{}` and what was published stays\n = help: go on with `{command}`\n",
-                if ending == Ending::Budget { "stopped by the budget" } else { "interrupted" },
-                args.store.display(),
-            ));
+            term::tell(&format!("{} = help: go on with `{command}`\n", ending.text(args)));
             Ok(())
         }
     }

@@ -52,13 +52,23 @@ impl Halt {
     /// Tells the mistakes on stderr, or as JSON on stdout, and returns the exit code.
     pub(crate) fn tell(self, as_json: bool) -> Exit {
         if as_json {
-            let diagnostics: Vec<Json> = self.told.into_iter().map(|told| told.json).collect();
             // The exit code says what happened even where stdout is gone.
-            let _ = term::json(&json!({"outcome": "failed", "diagnostics": diagnostics}));
+            let _ = term::json(&self.json());
         } else {
-            let texts: Vec<String> = self.told.into_iter().map(|told| told.text).collect();
-            term::tell(&texts.join("\n"));
+            term::tell(&self.text());
         }
         self.exit
+    }
+
+    /// The mistakes for people.
+    pub(crate) fn text(&self) -> String {
+        let texts: Vec<&str> = self.told.iter().map(|told| told.text.as_str()).collect();
+        texts.join("\n")
+    }
+
+    /// The mistakes for programs.
+    pub(crate) fn json(&self) -> Json {
+        let diagnostics: Vec<&Json> = self.told.iter().map(|told| &told.json).collect();
+        json!({"outcome": "failed", "diagnostics": diagnostics})
     }
 }

@@ -29,6 +29,7 @@ mod term;
 mod test;
 mod typed;
 mod verify;
+mod watch;
 mod why;
 
 use std::ffi::OsString;
@@ -53,7 +54,7 @@ pub fn main_with(catalog: &[&dyn Operator]) -> ExitCode {
 }
 
 /// Runs a command line, the program's name first. It is the process's own: it says what there is to say on stdout and
-/// stderr, tells panics in its own words from now on and, for `exec`, listens for Ctrl-C.
+/// stderr, tells panics in its own words from now on and, for `exec` and `watch`, listens for Ctrl-C.
 pub fn run_with(catalog: &[&dyn Operator], args: impl IntoIterator<Item = OsString>) -> Exit {
     panic::report_plainly();
     let words: Vec<OsString> = args.into_iter().collect();
@@ -87,6 +88,7 @@ fn dispatch(catalog: Catalog<'_>, verb: &Verb, command: &str) -> Result<Exit, Ha
         Verb::Schema => schema::schema(catalog),
         Verb::Test(args) => test::test(catalog, args),
         Verb::Verify(args) => verify::verify(args),
+        Verb::Watch(args) => watch::watch(catalog, args, command),
         Verb::Why(args) => why::why(catalog, args),
     }
 }

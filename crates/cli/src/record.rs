@@ -175,6 +175,11 @@ impl Ledger {
         Ok(Self { folder: setup.folder.clone(), models, because, last })
     }
 
+    /// What the last run was different in has been written down: what follows is different in its rows only.
+    pub(crate) fn settled(&mut self) {
+        self.because.clear();
+    }
+
     /// What a step took in the rounds that stay as they were, the first `kept`.
     fn efforts_before(&self, step: &str, kept: Round) -> impl Iterator<Item = (Round, Effort)> {
         let before = self.last.as_ref().and_then(|last| last.steps.get(step));

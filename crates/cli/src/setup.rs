@@ -45,6 +45,16 @@ impl Setup {
         Ok(Self { pipeline, folder: folder.to_owned(), models, digests })
     }
 
+    /// The same models for another text of the pipeline, which declares them alike.
+    pub(crate) fn with(&self, pipeline: Pipeline) -> Self {
+        Self {
+            pipeline,
+            folder: self.folder.clone(),
+            models: self.models.clone(),
+            digests: self.digests.clone(),
+        }
+    }
+
     /// The surroundings of its operators.
     pub(crate) fn env(&self, threads: usize) -> Env {
         Env { threads, models: self.models.clone(), dry: false }

@@ -22,6 +22,12 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Halt> {
     data(&(text + "\n"))
 }
 
+/// Writes a JSON value to stdout, in one line.
+pub(crate) fn json_line(value: &impl serde::Serialize) -> Result<(), Halt> {
+    let text = serde_json::to_string(value).expect("what is shown has text keys and finite depth");
+    data(&(text + "\n"))
+}
+
 /// Writes `text` to stderr. When nobody can be told, there is nobody to tell that either.
 pub(crate) fn tell(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());

@@ -13,6 +13,7 @@ use timely::dataflow::operators::vec::Map;
 
 use crate::counts::{Counts, StageCounts};
 use crate::engine::Client;
+use crate::moves::Moves;
 use crate::out::Settled;
 use crate::pile::Pile;
 use crate::{
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) heap: Arc<Heap>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) captured: Arc<Captured>,
+    pub(crate) moves: Arc<Moves>,
     pub(crate) client: Client,
 }
 
@@ -153,10 +155,11 @@ pub(crate) fn render<'scope>(scope: Scope<'scope, Tick>, shared: &Shared) -> (In
 fn observe(shared: &Shared, node: usize, built: Built<'_>, probe: &Handle<Tick>) {
     let ports = built.ports.into_iter().enumerate().map(|(port, rows)| (Some(port as Port), rows));
     for (port, rows) in ports.chain([(None, built.rejected)]) {
-        let counts = shared.counts.clone();
+        let (counts, moves) = (shared.counts.clone(), shared.moves.clone());
         let captured = shared.captured.watches((node, port)).then(|| shared.captured.clone());
         rows.inspect_batch(move |_, updates| {
             counts.node(node).add(port, updates.iter().map(|(row, _, diff)| (row, *diff)));
+            moves.add(node, port, updates);
             if let Some(captured) = &captured {
                 captured.add((node, port), updates);
             }

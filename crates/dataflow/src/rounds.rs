@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use flow_data::{Id, Item, Round, Row};
+use flow_data::{Heap, Id, Item, Round, Row};
 
 use crate::forecast::unknown_model;
-use crate::{Body, InputId, Network, Out, Pending, Port, Session, SessionError, SourceError, Watch};
+use crate::{
+    Body, InputId, Network, Out, Pending, Port, Session, SessionError, SourceError, SourceRows, Watch,
+};
 
 /// Feeds sources and models into a session until every round that can run has run.
 pub struct Driver {
@@ -14,12 +16,27 @@ pub struct Driver {
     initial: Vec<Id>,
     /// What has been fed, by slot and round.
     fed: BTreeMap<(usize, Round), Id>,
+    /// The rows of each source, where they will be read again.
+    loaded: Option<BTreeMap<usize, SourceRows>>,
 }
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new() }
+        Self { session, initial, fed: BTreeMap::new(), loaded: None }
+    }
+
+    /// A driver that can read its sources again, [`Driver::reload`]. Those in `known`, by node, are not read by
+    /// [`Driver::load`]: a driver before it has fed these rows, which are in the session's heap.
+    #[must_use]
+    pub fn reloading(self, known: BTreeMap<usize, SourceRows>) -> Self {
+        Self { loaded: Some(known), ..self }
+    }
+
+    /// Ends the session; the rows of its sources by node, for a driver that takes its place. None unless it is
+    /// [`Driver::reloading`].
+    pub fn into_sources(self) -> BTreeMap<usize, SourceRows> {
+        self.loaded.unwrap_or_default()
     }
 
     /// The running session.
@@ -31,21 +48,50 @@ impl Driver {
     pub fn load(&mut self) -> Result<(), (usize, SourceError)> {
         let network = self.session.network().clone();
         for node in 0..network.nodes.len() {
-            self.stream(&network, node)?;
+            match self.loaded.as_ref().and_then(|loaded| loaded.get(&node)) {
+                Some(rows) => rows.inputs(node).for_each(|(input, row)| self.session.stream(input, row)),
+                None => self.stream(&network, node)?,
+            }
         }
         Ok(())
     }
 
-    /// Feeds the rows of a source while it is read: none of them is kept here.
+    /// Feeds the rows of a source while it is read.
     fn stream(&mut self, network: &Network, node: usize) -> Result<(), (usize, SourceError)> {
-        let Body::Source(source) = &network.nodes[node].body else { return Ok(()) };
-        let (heap, session) = (self.session.heap().clone(), &mut self.session);
-        let mut feed = |port: Option<Port>, row| {
+        let (session, mut rows) = (&mut self.session, self.loaded.is_some().then(SourceRows::default));
+        read(network, node, &session.heap().clone(), &mut |port, row| {
             let input = if port.is_some() { InputId::Rows(node) } else { InputId::Rejected(node) };
             session.stream(input, row);
-        };
-        let mut out = Out::feeding(&heap, network.nodes[node].width, &mut feed);
-        source.load(&heap, &mut out).map_err(|error| (node, error))
+            rows.iter_mut().for_each(|rows| rows.add(port, row));
+        })?;
+        if let (Some(loaded), Some(rows)) = (&mut self.loaded, rows) {
+            loaded.insert(node, rows);
+        }
+        Ok(())
+    }
+
+    /// Reads the sources `nodes` again and feeds what differs, to be settled by [`Driver::settle`]. Returns whether anything
+    /// does. On an error nothing is fed, and the step is told too.
+    ///
+    /// Panics unless the driver is [`Driver::reloading`].
+    pub fn reload(&mut self, nodes: &[usize]) -> Result<bool, (usize, SourceError)> {
+        let network = self.session.network().clone();
+        let mut now = BTreeMap::new();
+        for node in nodes {
+            let mut rows = SourceRows::default();
+            read(&network, *node, self.session.heap(), &mut |port, row| rows.add(port, row))?;
+            now.insert(*node, rows);
+        }
+        let loaded = self.loaded.as_mut().expect("the driver was made to read its sources again");
+        let mut differs = false;
+        for (node, rows) in now {
+            for (input, row, diff) in rows.since(loaded.entry(node).or_default(), node) {
+                self.session.update(input, row, diff);
+                differs = true;
+            }
+            loaded.insert(node, rows);
+        }
+        Ok(differs)
     }
 
     /// Feeds a row that a finished round made, which stays as it was: see [`crate::Rounds::kept`].
@@ -179,4 +225,17 @@ impl Driver {
         let Some((gate, port)) = self.session.network().rounds.gate else { return false };
         self.session.rows(gate, Some(port)).keys().any(|row| row.round <= round)
     }
+}
+
+/// Reads the rows of `node` into `feed`; nothing where it is no source.
+fn read(
+    network: &Network,
+    node: usize,
+    heap: &Heap,
+    feed: &mut dyn FnMut(Option<Port>, Row),
+) -> Result<(), (usize, SourceError)> {
+    let Body::Source(source) = &network.nodes[node].body else { return Ok(()) };
+    let mut feed = |port: Option<Port>, row| feed(port, row);
+    let mut out = Out::feeding(heap, network.nodes[node].width, &mut feed);
+    source.load(heap, &mut out).map_err(|error| (node, error))
 }

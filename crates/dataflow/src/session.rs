@@ -14,6 +14,7 @@ use timely::worker::Worker;
 
 use crate::counts::Counts;
 use crate::engine::{Calls, Engine};
+use crate::moves::{Moved, Moves};
 use crate::render::{Captured, Inputs, Shared, Tick, render};
 use crate::{Census, EffectProgress, Effort, Failure, InputId, Memo, Network, Port, StepCounts};
 
@@ -103,6 +104,7 @@ impl Session {
         let shared = Shared {
             counts: Arc::new(Counts::new(&network)),
             captured: Arc::new(Captured::new(capture)),
+            moves: Arc::new(Moves::new(&network)),
             client: engine.client(),
             network,
             heap,
@@ -217,6 +219,16 @@ impl Session {
     /// The counters of every step as of the last settled tick.
     pub fn counts(&self) -> Vec<StepCounts> {
         self.shared.counts.steps()
+    }
+
+    /// How far the engine is with the requests of each step in this session.
+    pub fn progress(&self) -> Vec<EffectProgress> {
+        self.engine.progress()
+    }
+
+    /// What has moved at each step's ports since the last call, its rejected rows last. The first call begins to count.
+    pub fn moves(&self) -> Vec<Vec<Moved>> {
+        self.shared.moves.take()
     }
 
     /// What the rows of each step's ports are as of the last settled tick, its rejected rows last.

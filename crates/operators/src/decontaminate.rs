@@ -16,6 +16,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Id, Item, Type, Value};
@@ -87,6 +88,10 @@ impl Definition for Decontaminate {
             problems.extend(wrong.map(|problem| Problem { path: format!("against.{name}.path"), ..problem }));
         }
         if problems.is_empty() { Ok(Shape::new(inputs[0].columns.clone())) } else { Err(problems) }
+    }
+
+    fn files(config: &Config) -> Vec<PathBuf> {
+        config.against.values().map(|set| PathBuf::from(&set.path)).collect()
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {

@@ -1,6 +1,7 @@
 //! What one operator's file implements, and how the catalog holds it.
 
 use std::marker::PhantomData;
+use std::path::PathBuf;
 
 use flow_data::Columns;
 use flow_dataflow::Body;
@@ -27,12 +28,20 @@ pub trait Definition: Sync + 'static {
     /// Its ports for these inputs.
     fn shape(config: &Self::Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>>;
 
+    /// The files that it reads, beside models: who keeps a pipeline up reads them again when they change.
+    fn files(_config: &Self::Config) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// What runs. The config and the inputs have passed [`Definition::shape`].
     fn body(config: Self::Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError>;
 }
 
 /// An operator as the catalog holds it.
 pub trait Operator: Signature {
+    /// The files that `step` reads, beside models; relative ones to the folder in which the program runs.
+    fn files(&self, step: &StepContext<'_>) -> Vec<PathBuf>;
+
     /// What runs for `step`.
     fn body(&self, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError>;
 }
@@ -95,6 +104,10 @@ impl<D: Definition> Signature for Op<D> {
 }
 
 impl<D: Definition> Operator for Op<D> {
+    fn files(&self, step: &StepContext<'_>) -> Vec<PathBuf> {
+        config_of(&step.step.config).map(|config| D::files(&config)).unwrap_or_default()
+    }
+
     fn body(&self, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let config = config_of(&step.step.config)
             .map_err(|problems| BuildError::step(&step.step.name, &problems[0].message))?;

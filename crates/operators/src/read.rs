@@ -21,6 +21,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Value, kind};
@@ -85,6 +86,10 @@ impl Definition for Read {
             Ok(columns) if problems.is_empty() => Ok(Shape::new(columns)),
             _ => Err(problems),
         }
+    }
+
+    fn files(config: &Config) -> Vec<PathBuf> {
+        vec![PathBuf::from(&config.path)]
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {

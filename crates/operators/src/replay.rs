@@ -23,6 +23,7 @@
 mod replayer;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Value, kind};
@@ -104,6 +105,10 @@ impl Definition for Replay {
             Ok(columns) if problems.is_empty() => Ok(Shape::new(columns)),
             _ => Err(problems),
         }
+    }
+
+    fn files(config: &Config) -> Vec<PathBuf> {
+        vec![PathBuf::from(&config.path)]
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {

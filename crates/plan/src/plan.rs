@@ -35,6 +35,13 @@ impl Plan {
         self.steps.iter().position(|step| step.name == name)
     }
 
+    /// Whether a run of the one is a run of the other: they differ in their tests at most.
+    pub fn runs_as(&self, other: &Plan) -> bool {
+        let Plan { name, seed, out, steps, models, rounds, tests: _, budget } = self;
+        (name, seed, out, steps) == (&other.name, &other.seed, &other.out, &other.steps)
+            && (models, rounds, budget) == (&other.models, &other.rounds, &other.budget)
+    }
+
     /// The columns that flow along `edge`.
     pub fn columns(&self, edge: Edge) -> &Columns {
         let step = &self.steps[edge.step];
@@ -56,7 +63,7 @@ impl Plan {
 }
 
 /// One operator with its config and its place in the graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Name, unique in the plan.
     pub name: String,

@@ -24,7 +24,7 @@ pub(crate) enum OnRecompute {
 }
 
 /// Errs with the numbers where the run is not allowed. Costs a forecast, and only where a limit was given.
-pub(super) fn expect(catalog: Catalog<'_>, setup: &Setup, args: &Args) -> Result<(), Halt> {
+pub(crate) fn expect(catalog: Catalog<'_>, setup: &Setup, args: &Args) -> Result<(), Halt> {
     if args.on_recompute == OnRecompute::Allow && args.max_calls.is_none() {
         return Ok(());
     }

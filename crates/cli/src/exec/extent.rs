@@ -17,7 +17,7 @@ impl Args {
 }
 
 /// The pipeline as far as it is to be run.
-pub(super) fn narrowed(mut pipeline: Pipeline, args: &Args) -> Result<Pipeline, Halt> {
+pub(crate) fn narrowed(mut pipeline: Pipeline, args: &Args) -> Result<Pipeline, Halt> {
     if let Some(count) = args.rounds {
         let Some(rounds) = &mut pipeline.plan.rounds else {
             let help = Some("leave `--rounds` out");

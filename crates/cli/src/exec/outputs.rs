@@ -86,6 +86,12 @@ impl Outputs {
 }
 
 impl Output {
+    /// The snapshot that readers see, by the digest of its manifest; none where nothing is published.
+    pub(crate) fn snapshot(&self) -> Option<String> {
+        let current = std::fs::read_link(self.publication.folder.join("current")).ok()?;
+        Some(current.file_name()?.to_string_lossy().into_owned())
+    }
+
     /// The pattern that matches all published files.
     pub(crate) fn pattern(&self) -> String {
         let rounds = if self.per_round { "*/" } else { "" };

@@ -10,7 +10,7 @@ use flow_spec::Budget;
 use serde::Serialize;
 
 use super::captures::Captures;
-use super::interrupt::Interrupt;
+use super::host::Host;
 use super::outputs::Outputs;
 use super::progress::Progress;
 use super::{Args, session_halt, tables};
@@ -41,6 +41,13 @@ impl Ending {
         }
     }
 
+    /// What to say of an early end, one line.
+    pub(crate) fn text(self, args: &Args) -> String {
+        let what = if self == Ending::Budget { "stopped by the budget" } else { "interrupted" };
+        let store = args.store.display();
+        format!("{what}; finished answers are kept in `{store}` and what was published stays\n")
+    }
+
     /// The exit code.
     pub(crate) fn exit(self) -> Exit {
         match self {
@@ -54,36 +61,41 @@ impl Ending {
 /// What a run works with.
 pub(crate) struct Run<'a> {
     /// The pipeline and its models.
-    pub(crate) setup: &'a Setup,
+    pub(crate) setup: Setup,
     /// What it is different in from the last run, and where that is written down.
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) ledger: Ledger,
     /// Where it publishes.
-    pub(crate) outputs: &'a Outputs,
+    pub(crate) outputs: Outputs,
     /// What the host reads.
-    pub(crate) captures: &'a Captures,
-    /// The command line.
-    pub(crate) args: &'a Args,
-    /// When it began.
+    pub(crate) captures: Captures,
+    /// What it runs in.
+    pub(crate) host: &'a Host<'a>,
+    /// When it began, or began to settle what was edited.
     pub(crate) started: Instant,
 }
 
 impl Run<'_> {
-    /// Settles everything that was fed; publishes after each settled tick and at the end.
+    /// Settles everything that was fed and publishes after each settled tick. All but the last tick are written down too;
+    /// what the last one leaves is for [`Run::write_down`].
     pub(crate) fn settle(&self, driver: &mut Driver) -> Result<Ending, Halt> {
-        let interrupt = Interrupt::listen()?;
+        let interrupt = &self.host.interrupt;
         let names = self.pipeline().plan.steps.iter().map(|step| step.name.clone()).collect();
-        let mut progress = Progress::new(names, self.args.quiet);
+        let mut progress = Progress::new(names, self.host.args.quiet);
         let failed = RefCell::new(None);
+        let before = Spent::of(&driver.session().progress());
         let mut watch = |state: &[EffectProgress]| {
             progress.show(state);
             let stop = panic::happened()
                 || interrupt.raised()
-                || self.over_budget(state)
+                || self.over_budget(state, before)
                 || failed.borrow().is_some();
             if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let settled = driver.settle(&mut watch, &mut |session, round| {
-            *failed.borrow_mut() = self.publish(session, round, Ending::Interrupted).err();
+            let written = self
+                .publish(session, false)
+                .and_then(|()| self.write_down(session, round, Ending::Interrupted));
+            *failed.borrow_mut() = written.err();
         });
         progress.clear();
         if let Some(halt) = failed.into_inner() {
@@ -91,9 +103,7 @@ impl Run<'_> {
         }
         match settled {
             Err(_) if panic::happened() => Err(Halt::of_panic()),
-            Ok(()) => {
-                self.publish(driver.session(), driver.last_round(), Ending::Done).map(|()| Ending::Done)
-            }
+            Ok(()) => self.publish(driver.session(), true).map(|()| Ending::Done),
             Err(SessionError::Interrupted) if interrupt.raised() => Ok(Ending::Interrupted),
             Err(SessionError::Interrupted) => Ok(Ending::Budget),
             Err(error) => Err(session_halt(&error)),
@@ -105,17 +115,18 @@ impl Run<'_> {
         &self.setup.pipeline
     }
 
-    /// Publishes what has settled, `rounds` of the loop; `ending` is what the run's own table says until the next time.
-    fn publish(&self, session: &Session, rounds: Round, ending: Ending) -> Result<(), Halt> {
+    /// Publishes what has settled; `done` when nothing is left to do.
+    fn publish(&self, session: &Session, done: bool) -> Result<(), Halt> {
         self.expect_conservation(session)?;
-        self.outputs.publish(
-            self.pipeline(),
-            self.captures,
-            session,
-            ending == Ending::Done && !self.args.is_partial(),
-        )?;
+        let last = done && !self.host.args.is_partial();
+        self.outputs.publish(self.pipeline(), &self.captures, session, last)
+    }
+
+    /// Writes the tables of the run, which say `ending` until the next time, and the record that the next run is compared with:
+    /// what has settled, `rounds` of the loop.
+    pub(crate) fn write_down(&self, session: &Session, rounds: Round, ending: Ending) -> Result<(), Halt> {
         tables::write(self, session, ending)?;
-        self.ledger.write(&self.setup.pipeline.plan, self.captures, session, rounds)
+        self.ledger.write(&self.pipeline().plan, &self.captures, session, rounds)
     }
 
     /// Errs where rows that came into a step neither left it nor were rejected.
@@ -129,17 +140,34 @@ impl Run<'_> {
         Err(self.pipeline().halt_at_step(Exit::Failed, &codes::ROWS_LOST, &step.name, message))
     }
 
-    fn over_budget(&self, state: &[EffectProgress]) -> bool {
+    /// Whether more has been spent since `before` than the pipeline allows.
+    fn over_budget(&self, state: &[EffectProgress], before: Spent) -> bool {
         let Budget { tokens, calls, wall } = &self.pipeline().plan.budget;
-        let spent = |what: fn(&EffectProgress) -> u64| state.iter().map(what).sum::<u64>();
+        let spent = Spent::of(state);
         let reached = |limit: &Option<u64>, spent: u64| limit.is_some_and(|limit| spent >= limit);
-        reached(tokens, spent(|step| step.tokens))
-            || reached(calls, spent(|step| step.answered))
+        reached(tokens, spent.tokens - before.tokens)
+            || reached(calls, spent.calls - before.calls)
             || reached(wall, self.started.elapsed().as_secs())
     }
 
     /// Dataflow workers.
     pub(crate) fn workers(&self) -> u16 {
-        self.args.workers
+        self.host.args.workers
+    }
+}
+
+/// What models have been asked for in a session.
+#[derive(Clone, Copy)]
+struct Spent {
+    tokens: u64,
+    calls: u64,
+}
+
+impl Spent {
+    fn of(state: &[EffectProgress]) -> Self {
+        Self {
+            tokens: state.iter().map(|step| step.tokens).sum(),
+            calls: state.iter().map(|step| step.answered).sum(),
+        }
     }
 }

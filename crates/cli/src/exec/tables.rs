@@ -30,7 +30,8 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
     put(&folder, "runs", kind("run").columns(), &[run_row(run, session, ending)])?;
     put(&folder, "steps", kind("step").columns(), &step_rows(plan, session))?;
     let rejected = run.captures.rejected(session);
-    let rejected: Vec<_> = rejected.iter().map(|(step, item)| Rejected::new(&plan.steps[*step], item)).collect();
+    let rejected: Vec<_> =
+        rejected.iter().map(|(step, item)| Rejected::new(&plan.steps[*step], item)).collect();
     put(&folder, "rejects", kind("rejected").columns(), &rejected)?;
     for (record, name) in TABLES {
         if run.captures.has(record) {
@@ -46,8 +47,7 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
 
 fn put<R: Cells>(folder: &Path, name: &str, columns: &Columns, rows: &[R]) -> Result<(), Halt> {
     let path = folder.join(name).with_extension("parquet");
-    write_table(&path, columns, rows)
-        .map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
+    write_table(&path, columns, rows).map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
 }
 
 /// Identity of all that the plan computes.

@@ -30,7 +30,7 @@ impl Summary {
     }
 
     /// What was measured and trained, step by step and round by round.
-    fn results(&self) -> String {
+    pub(crate) fn results(&self) -> String {
         let mut lines = Vec::new();
         for training in &self.trainings {
             lines.push(vec![place(&training.step, training.round), trained(training)]);
@@ -72,14 +72,19 @@ impl Summary {
         let memory = self
             .peak_memory_bytes
             .map(|bytes| format!(", peak memory {} MiB", grouped((bytes >> 20) as i64)));
-        let warnings: String = self.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-        let ends = self.dead_ends.iter().map(DeadEnd::text).collect::<String>();
         format!(
-            "{ends}{warnings}{} is done: {:.1} s{}\n",
+            "{}{} is done: {:.1} s{}\n",
+            self.hints(),
             self.pipeline,
             self.wall_s,
             memory.unwrap_or_default()
         )
+    }
+
+    /// What else there is to say: steps that reject everything, what was met on the way.
+    pub(crate) fn hints(&self) -> String {
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        self.dead_ends.iter().map(DeadEnd::text).chain(warnings).collect()
     }
 }
 

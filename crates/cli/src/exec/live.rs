@@ -1,0 +1,166 @@
+//! A pipeline that is up: set up once, settled whenever its input has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use flow_data::{Heap, Id};
+use flow_dataflow::{Driver, Session, SessionOptions, SourceRows};
+
+use super::captures::Captures;
+use super::host::Host;
+use super::outputs::Outputs;
+use super::settle::{Ending, Run};
+use super::store::Store;
+use super::summary::Summary;
+use super::usage::Usage;
+use super::{checkpoints, extent, proof, session_halt, source_halt};
+use crate::halt::Halt;
+use crate::kept;
+use crate::pipeline::Pipeline;
+use crate::record::{Ledger, Record};
+use crate::setup::Setup;
+
+/// A pipeline with its dataflow. After an error, or an early end, of [`Live::settle`] it can only be closed.
+pub(crate) struct Live<'a> {
+    run: Run<'a>,
+    driver: Driver,
+    usage: Usage,
+    /// How it settled last.
+    ending: Option<Ending>,
+}
+
+/// Rows of sources that need not be read again, with the heap that holds their records.
+#[derive(Default)]
+pub(crate) struct Read {
+    heap: Option<Arc<Heap>>,
+    /// By the digest of the step.
+    sources: BTreeMap<Id, SourceRows>,
+}
+
+impl Read {
+    /// The same without the sources of these digests, which are to be read.
+    pub(crate) fn without(mut self, stale: &BTreeSet<Id>) -> Self {
+        self.sources.retain(|digest, _| !stale.contains(digest));
+        self
+    }
+}
+
+impl<'a> Live<'a> {
+    /// Opens what `setup` publishes in, starts its dataflow and feeds its sources; `read` has what is known of them, none
+    /// where they are read once only.
+    pub(crate) fn start(
+        host: &'a Host<'a>,
+        setup: Setup,
+        started: Instant,
+        read: Option<Read>,
+    ) -> Result<Self, Halt> {
+        let (args, pipeline) = (host.args, &setup.pipeline);
+        let ledger = Ledger::open(&setup)?;
+        let network = setup.network(host.catalog, &setup.env(args.threads()), ledger.last.as_ref())?;
+        let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, host.command)?;
+        let captures = Captures::of(&pipeline.plan, &network);
+        let options = SessionOptions {
+            workers: usize::from(args.workers),
+            calls: extent::calls(&pipeline.plan, args)?,
+            capture: captures.ports().collect(),
+        };
+        let heap = match read.as_ref().and_then(|read| read.heap.clone()) {
+            Some(heap) => heap,
+            None => Arc::new(Store::heap(&args.store)?),
+        };
+        let session = Session::start(Arc::new(network), heap, host.store.memo(), options);
+        let session = session.map_err(|error| session_halt(&error))?;
+        let mut driver = Driver::new(session, setup.digests.clone());
+        if let Some(Read { mut sources, .. }) = read {
+            let steps = pipeline.plan.steps.iter().enumerate();
+            driver = driver.reloading(
+                steps.filter_map(|(at, step)| Some((at, sources.remove(&step.digest)?))).collect(),
+            );
+        }
+        driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;
+        kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
+        let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
+        let run = Run { setup, ledger, outputs, captures, host, started };
+        Ok(Self { run, driver, usage, ending: None })
+    }
+
+    /// Settles what was fed and publishes it.
+    pub(crate) fn settle(&mut self) -> Result<Ending, Halt> {
+        self.ending = None;
+        let ending = self.run.settle(&mut self.driver)?;
+        self.ending = Some(ending);
+        Ok(ending)
+    }
+
+    /// Reads the sources of these digests again. Returns whether anything is to be settled; after an error nothing is.
+    pub(crate) fn reload(&mut self, stale: &BTreeSet<Id>, started: Instant) -> Result<bool, Halt> {
+        self.run.started = started;
+        let steps = self.run.pipeline().plan.steps.iter().enumerate();
+        let nodes: Vec<usize> =
+            steps.filter(|(_, step)| stale.contains(&step.digest)).map(|(at, _)| at).collect();
+        self.driver.reload(&nodes).map_err(|(step, error)| source_halt(self.run.pipeline(), step, &error))
+    }
+
+    /// The pipeline and its models.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.run.setup
+    }
+
+    /// Takes another text of the same pipeline, for the places of mistakes.
+    pub(crate) fn reword(&mut self, pipeline: Pipeline) {
+        self.run.setup.pipeline = pipeline;
+    }
+
+    /// Where it publishes.
+    pub(crate) fn outputs(&self) -> &Outputs {
+        &self.run.outputs
+    }
+
+    /// The dataflow.
+    pub(crate) fn session(&self) -> &Session {
+        self.driver.session()
+    }
+
+    /// What the last run had, as long as nothing has been written down since.
+    pub(crate) fn last(&self) -> Option<&Record> {
+        self.run.ledger.last.as_ref()
+    }
+
+    /// Writes down what has settled.
+    pub(crate) fn write_down(&mut self) -> Result<(), Halt> {
+        if self.ending == Some(Ending::Done) {
+            self.run.write_down(self.driver.session(), self.driver.last_round(), Ending::Done)?;
+            self.run.ledger.settled();
+        }
+        Ok(())
+    }
+
+    /// Brings all that is settled where it belongs, proves it where that was asked for, and sums it up.
+    pub(crate) fn conclude(&self) -> Result<Summary, Halt> {
+        let Run { setup, ledger, outputs, captures, host, started } = &self.run;
+        let session = self.driver.session();
+        let warnings = host.store.finish()?;
+        checkpoints::copy(&setup.pipeline, session, &setup.models)?;
+        if host.args.verify_incremental {
+            proof::prove(host.catalog, setup, session, outputs, ledger.last.as_ref())?;
+        }
+        Ok(Summary::new(&setup.pipeline, captures, outputs, session, &setup.models, *started, warnings))
+    }
+
+    /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources.
+    pub(crate) fn close(self) -> Result<Read, Halt> {
+        let Self { run, driver, usage, ending } = self;
+        let session = driver.session();
+        let models = run.captures.rows(session, "checkpoint").into_iter().map(|(_, item)| item.row.id);
+        let is_whole = ending == Some(Ending::Done)
+            && !run.host.args.is_narrowed()
+            && session.network().rounds.kept == 0;
+        usage.end(run.host.store.kept(), models.collect(), is_whole)?;
+        run.host.store.finish()?;
+        let heap = Some(session.heap().clone());
+        let steps = &run.setup.pipeline.plan.steps;
+        let sources = driver.into_sources().into_iter().map(|(at, rows)| (steps[at].digest, rows)).collect();
+        Ok(Read { heap, sources })
+    }
+}

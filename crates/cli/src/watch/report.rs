@@ -1,0 +1,213 @@
+//! What a change came to: rows that came and left, calls, what readers see now, and how long it took.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use flow_dataflow::{Moved, Sample, StepCounts};
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::chart::{columns, grouped};
+use crate::exec::{Args, Live, Summary};
+use crate::halt::Halt;
+use crate::term;
+
+/// What was taken in.
+pub(super) struct Change<'a> {
+    /// The files.
+    pub(super) changed: &'a [PathBuf],
+    /// Whether another dataflow was started.
+    pub(super) rebuilt: bool,
+    /// When it was noticed.
+    pub(super) started: Instant,
+}
+
+/// Compares what has settled with what had before.
+#[derive(Default)]
+pub(super) struct Reporter {
+    /// Calls so far in the dataflow that is up.
+    counts: Vec<StepCounts>,
+    /// What readers saw, by step.
+    snapshots: Vec<(String, Option<String>)>,
+    /// What was measured and trained, as text.
+    results: String,
+    /// Whether a change was reported.
+    has_begun: bool,
+}
+
+/// A settled change; its JSON form is one line of `--format json`.
+#[derive(Serialize)]
+struct Settled<'a> {
+    outcome: &'static str,
+    pipeline: &'a str,
+    changed: Vec<String>,
+    rebuilt: bool,
+    wall_s: f64,
+    steps: Vec<StepChange<'a>>,
+    published: Vec<Published>,
+    summary: &'a Summary,
+}
+
+/// What became of one step.
+#[derive(Serialize)]
+struct StepChange<'a> {
+    step: &'a str,
+    op: &'static str,
+    /// Rows that came to its ports, rejected ones included; a changed row counts twice.
+    added: u64,
+    removed: u64,
+    /// Whether these are estimates, as for more than 262,144 rows a port behind an edit of the pipeline.
+    estimated: bool,
+    calls: u64,
+    reused: u64,
+}
+
+/// What readers of one `write` step see.
+#[derive(Serialize)]
+struct Published {
+    step: String,
+    /// The pattern that matches all files.
+    files: String,
+    /// Digest of the manifest.
+    snapshot: Option<String>,
+    /// Whether it is another one than before.
+    changed: bool,
+}
+
+impl Reporter {
+    /// Remembers how things are before `live` settles.
+    pub(super) fn before(&mut self, live: &Live<'_>, rebuilt: bool) {
+        self.counts = live.session().counts();
+        if rebuilt {
+            self.counts.iter_mut().for_each(|counts| (counts.calls, counts.reused) = (0, 0));
+        }
+        self.snapshots = snapshots(live).map(|published| (published.step, published.snapshot)).collect();
+    }
+
+    /// Reports what has settled.
+    pub(super) fn report(&mut self, args: &Args, live: &Live<'_>, change: &Change<'_>) -> Result<(), Halt> {
+        let moved = live.session().moves();
+        let summary = live.conclude()?;
+        let plan = &live.setup().pipeline.plan;
+        let was = |step: &str| self.snapshots.iter().find(|(name, _)| name == step).map(|(_, was)| was);
+        let settled = Settled {
+            outcome: "settled",
+            pipeline: &plan.name,
+            changed: change.changed.iter().map(|path| path.display().to_string()).collect(),
+            rebuilt: change.rebuilt,
+            wall_s: change.started.elapsed().as_secs_f64(),
+            steps: self.steps(live, change, &moved),
+            published: snapshots(live)
+                .map(|now| Published { changed: was(&now.step) != Some(&now.snapshot), ..now })
+                .collect(),
+            summary: &summary,
+        };
+        let results = summary.results();
+        let told = match args.format {
+            Format::Json => term::json_line(&settled),
+            Format::Text if args.quiet => Ok(()),
+            Format::Text => {
+                term::tell(&if self.has_begun {
+                    settled.text(&self.results)
+                } else {
+                    format!("{}watching `{}`; Ctrl-C ends\n", summary.text(), args.file.display())
+                });
+                Ok(())
+            }
+        };
+        (self.results, self.has_begun) = (results, true);
+        told
+    }
+
+    fn steps<'a>(
+        &self,
+        live: &'a Live<'_>,
+        change: &Change<'_>,
+        moved: &[Vec<Moved>],
+    ) -> Vec<StepChange<'a>> {
+        let (plan, session) = (&live.setup().pipeline.plan, live.session());
+        let counts = session.counts();
+        let censuses = if change.rebuilt { session.censuses() } else { Vec::new() };
+        let step = |(at, step): (usize, &'a flow_plan::Step)| {
+            let mut sum = StepChange {
+                step: &step.name,
+                op: step.op,
+                added: 0,
+                removed: 0,
+                estimated: false,
+                calls: counts[at].calls - self.counts[at].calls,
+                reused: counts[at].reused - self.counts[at].reused,
+            };
+            if !change.rebuilt {
+                sum.added = moved[at].iter().map(|moved| moved.added).sum();
+                sum.removed = moved[at].iter().map(|moved| moved.removed).sum();
+                return sum;
+            }
+            let names = step.ports.iter().map(|port| port.name.as_str()).chain(["rejected"]);
+            for (name, census) in names.zip(&censuses[at]) {
+                let nothing = Sample::default();
+                let before = live.last().and_then(|last| last.sample(&step.name, name)).unwrap_or(&nothing);
+                let turnover = census.sample().since(before);
+                sum.added += turnover.new;
+                sum.removed += turnover.gone;
+                sum.estimated |= turnover.estimated;
+            }
+            sum
+        };
+        plan.steps.iter().enumerate().map(step).collect()
+    }
+}
+
+impl Settled<'_> {
+    /// Several lines; of what was measured only what `before` has not.
+    fn text(&self, before: &str) -> String {
+        let mut text = format!("\n{} changed\n", self.changed.join(", "));
+        text += &self.rows();
+        let results = self.summary.results();
+        results.lines().filter(|line| !before.lines().any(|known| known == *line)).for_each(|line| {
+            text.extend([line, "\n"]);
+        });
+        for Published { step, files, snapshot, changed } in &self.published {
+            let snapshot = snapshot.as_deref().unwrap_or_default();
+            if *changed {
+                text += &format!("{step}  {files}  snapshot {}\n", &snapshot[..snapshot.len().min(12)]);
+            }
+        }
+        if !self.published.iter().any(|published| published.changed) {
+            text += "what is published stays as it is\n";
+        }
+        let built = if self.rebuilt { ", with another dataflow over the kept answers" } else { "" };
+        text + &self.summary.hints() + &format!("settled in {:.3} s{built}\n", self.wall_s)
+    }
+
+    fn rows(&self) -> String {
+        let head = ["step", "rows", "calls", "reused"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        let moves = |step: &&StepChange<'_>| step.added + step.removed + step.calls > 0;
+        rows.extend(self.steps.iter().filter(moves).map(|step| {
+            let about = if step.estimated { "~" } else { "" };
+            let some = |n: u64| if n > 0 { count(n) } else { String::new() };
+            vec![
+                step.step.to_owned(),
+                format!("{about}+{} {about}-{}", count(step.added), count(step.removed)),
+                some(step.calls),
+                some(step.reused),
+            ]
+        }));
+        if rows.len() > 1 { columns(&rows) } else { "no row is another one\n".to_owned() }
+    }
+}
+
+fn count(n: u64) -> String {
+    grouped(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// What readers see now.
+fn snapshots(live: &Live<'_>) -> impl Iterator<Item = Published> {
+    live.outputs().iter().map(|output| Published {
+        step: live.setup().pipeline.plan.steps[output.step].name.clone(),
+        files: output.pattern(),
+        snapshot: output.snapshot(),
+        changed: false,
+    })
+}
