@@ -51,6 +51,18 @@ impl Bench {
         bench
     }
 
+    /// The same files in a folder of their own, but for those in the folder named in `without`.
+    pub(crate) fn copied(&self, without: &[&str]) -> Self {
+        let copy = Self::new();
+        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        for name in names.filter(|name| without.iter().all(|without| name != without)) {
+            let copied =
+                Command::new("cp").arg("-a").arg(self.0.path().join(&name)).arg(copy.path(".")).status();
+            assert!(copied.unwrap().success());
+        }
+        copy
+    }
+
     /// A path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)

@@ -24,6 +24,21 @@ impl Network {
             |other: &Node| matches!(other.model, Some(ModelWire::Node { node: maker, .. }) if maker == node);
         self.models.iter().any(|slot| slot.fed_by == Some(node)) || self.nodes.iter().any(used)
     }
+
+    /// Whether a model of a later round rests on rows of `node`.
+    pub(crate) fn feeds_back(&self, node: usize) -> bool {
+        let mut rests = vec![false; self.nodes.len()];
+        rests[node] = true;
+        for (at, description) in self.nodes.iter().enumerate() {
+            let maker = match description.model {
+                Some(ModelWire::Node { node, .. }) => Some(node),
+                _ => None,
+            };
+            let on = |node: usize| rests[node];
+            rests[at] |= description.inputs.iter().any(|wire| on(wire.node)) || maker.is_some_and(on);
+        }
+        self.models.iter().filter_map(|slot| slot.fed_by).any(|trainer| rests[trainer])
+    }
 }
 
 /// One step.

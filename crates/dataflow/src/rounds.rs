@@ -18,12 +18,14 @@ pub struct Driver {
     fed: BTreeMap<(usize, Round), Id>,
     /// The rows of each source, where they will be read again.
     loaded: Option<BTreeMap<usize, SourceRows>>,
+    /// Whether sources have been edited since it settled.
+    edited: bool,
 }
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new(), loaded: None }
+        Self { session, initial, fed: BTreeMap::new(), loaded: None, edited: false }
     }
 
     /// A driver that can read its sources again, [`Driver::reload`]. Those in `known`, by node, are not read by
@@ -83,15 +85,35 @@ impl Driver {
             now.insert(*node, rows);
         }
         let loaded = self.loaded.as_mut().expect("the driver was made to read its sources again");
-        let mut differs = false;
+        let (mut differs, mut feeds_back) = (false, false);
         for (node, rows) in now {
-            for (input, row, diff) in rows.since(loaded.entry(node).or_default(), node) {
-                self.session.update(input, row, diff);
-                differs = true;
-            }
+            let changes = rows.since(loaded.entry(node).or_default(), node);
             loaded.insert(node, rows);
+            differs |= !changes.is_empty();
+            feeds_back |= !changes.is_empty() && network.feeds_back(node);
+            changes.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
+        }
+        if feeds_back {
+            self.begin_again();
         }
         Ok(differs)
+    }
+
+    /// Takes the models of all rounds but the first back. What an edit means for a round is computed with the model that the
+    /// round before makes of it: with the one that is fed now, answers would be asked for that nobody wants.
+    fn begin_again(&mut self) {
+        let first = self.session.network().rounds.kept + 1;
+        self.take_back(first + 1);
+        self.edited = true;
+    }
+
+    /// Takes back the models of `round` and of all that follow.
+    fn take_back(&mut self, round: Round) {
+        let stale: Vec<_> =
+            self.fed.iter().filter(|((_, r), _)| *r >= round).map(|(k, v)| (*k, *v)).collect();
+        for ((slot, round), digest) in stale {
+            self.feed(slot, round, digest, -1);
+        }
     }
 
     /// Feeds a row that a finished round made, which stays as it was: see [`crate::Rounds::kept`].
@@ -111,7 +133,9 @@ impl Driver {
         watch: &mut Watch<'_>,
         between: &mut dyn FnMut(&Session, Round),
     ) -> Result<(), SessionError> {
-        self.feed_next();
+        if !std::mem::take(&mut self.edited) {
+            self.feed_next();
+        }
         for _ in 0..self.most_ticks() {
             self.session.tick(watch)?;
             let settled = self.last_round();
@@ -138,11 +162,7 @@ impl Driver {
         let first = self.fed.keys().chain(wanted.keys()).filter(differs).map(|(_, round)| *round).min();
         // What is known before the first round is fed with it, in one tick.
         let Some(round) = first.map(|round| round.max(1)) else { return false };
-        let stale: Vec<_> =
-            self.fed.iter().filter(|((_, r), _)| *r >= round).map(|(k, v)| (*k, *v)).collect();
-        for ((slot, round), digest) in stale {
-            self.feed(slot, round, digest, -1);
-        }
+        self.take_back(round);
         for ((slot, r), digest) in wanted {
             if r <= round && !self.fed.contains_key(&(slot, r)) {
                 self.feed(slot, r, digest, 1);

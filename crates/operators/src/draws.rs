@@ -6,10 +6,7 @@ use flow_data::{Id, IdHasher, Item, Round, Value};
 use flow_dataflow::{Failure, Perform, Request};
 use flow_sampler::{Completion, FinishReason, Params, Prompt};
 
-use crate::{Env, Models};
-
-/// Raised when the same key would give another answer.
-const VERSION: u32 = 1;
+use crate::{Env, Models, StepContext};
 
 /// A way of drawing: settings, seed and surroundings.
 pub(crate) struct Draws {
@@ -17,6 +14,8 @@ pub(crate) struct Draws {
     threads: usize,
     params: Params,
     seed: u64,
+    /// The operator's: a change of drawing itself raises that of every operator that draws.
+    version: u32,
 }
 
 /// What one draw answers: the cells kept in the memo.
@@ -26,9 +25,9 @@ pub(crate) struct Draw<'a> {
 }
 
 impl Draws {
-    /// Draws with `params`; `seed` names the family of random streams.
-    pub(crate) fn new(env: &Env, params: Params, seed: u64) -> Self {
-        Self { models: env.models.clone(), threads: env.threads, params, seed }
+    /// Draws of `step` with `params`; `seed` names the family of random streams.
+    pub(crate) fn new(step: &StepContext<'_>, env: &Env, params: Params, seed: u64) -> Self {
+        Self { models: env.models.clone(), threads: env.threads, params, seed, version: step.step.version }
     }
 
     /// The family of random streams.
@@ -48,7 +47,7 @@ impl Draws {
     ) -> Request {
         let stream = self.stream(&item.row.id, round, index);
         let mut key = IdHasher::new("draw");
-        key.part(&VERSION.to_le_bytes());
+        key.part(&self.version.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(prompt.as_bytes()).part(&stream.0);
         self.settings(&mut key);
         Request { key: key.finish(), item: item.clone(), model, index }

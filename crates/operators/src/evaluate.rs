@@ -139,7 +139,7 @@ impl Definition for Evaluate {
         let metrics = config.metrics.iter().map(|metric| Metric::of_draws(metric, n));
         let width = step.columns().len();
         let exam = Exam {
-            draws: Draws::new(env, params, seed),
+            draws: Draws::new(step, env, params, seed),
             prompt_id: step.column("prompt_id"),
             prompt: step.column(&config.prompt),
             answer: step.column(&config.answer),

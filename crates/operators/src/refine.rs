@@ -98,7 +98,7 @@ impl Definition for Refine {
         let template = Template::new(config.template.as_deref().unwrap_or(TEMPLATE), &step.columns());
         let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
         let drawer = Drawer {
-            draws: Draws::new(env, params, config.seed.unwrap_or(step.plan.seed)),
+            draws: Draws::new(step, env, params, config.seed.unwrap_or(step.plan.seed)),
             prompt: Box::new(move |item| template.render(item).map_err(|detail| ("not_rendered", detail))),
             n: config.n,
         };

@@ -87,7 +87,7 @@ impl Definition for Sample {
             stop: config.stop,
             ..Params::default()
         };
-        let draws = Draws::new(env, params, config.seed.unwrap_or(step.plan.seed));
+        let draws = Draws::new(step, env, params, config.seed.unwrap_or(step.plan.seed));
         let prompt = step.column(&config.prompt);
         let prompt = move |item: &Item| {
             let text = item.text(prompt).filter(|text| !text.is_empty()).map(str::to_owned);

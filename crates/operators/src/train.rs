@@ -64,6 +64,7 @@ impl Definition for Train {
         let folders = inlet.edges.iter().filter_map(|edge| Some(publication(&producer(edge))?.folder));
         let trainer = Trainer {
             seed: config.seed.unwrap_or(step.plan.seed),
+            version: step.step.version,
             config,
             folders: folders.collect(),
             models: env.models.clone(),
@@ -104,6 +105,7 @@ impl KeyedOp for Gather {
 struct Trainer {
     config: Config,
     seed: u64,
+    version: u32,
     folders: Vec<PathBuf>,
     models: Arc<Models>,
     threads: usize,
@@ -112,7 +114,7 @@ struct Trainer {
 impl EffectOp for Trainer {
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         let mut key = IdHasher::new("train");
-        key.part(&Train::VERSION.to_le_bytes());
+        key.part(&self.version.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
         key.part(self.config.identity().as_bytes()).part(flow_trainer::instruction_set().as_bytes());
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])

@@ -33,7 +33,7 @@ impl Critic {
         let template = Template::new(config.template.as_deref().unwrap_or(TEMPLATE), &step.columns());
         let seed = seed_for("critique", config.seed.unwrap_or(step.plan.seed));
         Ok(Self {
-            draws: Draws::new(env, params, seed),
+            draws: Draws::new(step, env, params, seed),
             template: template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?,
         })
     }
