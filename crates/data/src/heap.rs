@@ -127,6 +127,37 @@ impl Heap {
         }
     }
 
+    /// The record with this content hash and those it extends, as bytes for [`Heap::unpack`] of another heap.
+    ///
+    /// What it extends comes along each time: the receiver may have it or not. Panics as reading the record would.
+    pub fn pack(&self, body: &Id) -> Vec<u8> {
+        let mut chain = Vec::new();
+        let mut next = Some(*body);
+        while let Some(body) = next {
+            let shard = self.shard(&body).read().unwrap_or_else(PoisonError::into_inner);
+            let entry = shard.entry(&body, self.inner().spill.as_ref()).into_owned();
+            next = Layout::of(&entry[size_of::<Id>()..]).extends();
+            chain.push(entry);
+        }
+        let mut bytes = Vec::with_capacity(chain.iter().map(|entry| entry.len() + size_of::<u32>()).sum());
+        for entry in chain.iter().rev() {
+            let len = u32::try_from(entry.len()).expect("a row holds less than 4 GiB: readers bound it");
+            bytes.extend(len.to_le_bytes());
+            bytes.extend(entry);
+        }
+        bytes
+    }
+
+    /// Keeps the records that [`Heap::pack`] made bytes of. Panics where the bytes are something else.
+    pub fn unpack(&self, mut bytes: &[u8]) {
+        while let Some((len, rest)) = bytes.split_first_chunk() {
+            let (entry, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);
+            let body = entry.first_chunk().expect("an entry begins with its content hash");
+            self.keep(&Id(*body), entry);
+            bytes = rest;
+        }
+    }
+
     /// What the heap takes of memory now.
     pub fn memory(&self) -> HeapMemory {
         let mut memory = HeapMemory::default();
@@ -207,6 +238,23 @@ mod tests {
             assert_eq!(first, again);
             let kept = |shard: &RwLock<Shard>| shard.read().expect("no writer has panicked").index.len();
             assert_eq!(heap.inner().shards.iter().map(kept).sum::<usize>(), 100);
+        }
+    }
+
+    #[test]
+    fn records_move_to_another_heap_with_what_they_extend() {
+        for heap in heaps() {
+            let item = Item::new(&heap, 0, Id::default(), vec![1.into(), text(30).into()]);
+            let longer = Item::load(&heap, item.extended(&heap, &[2.into()]));
+            let longest = longer.continued(&heap, 1, &["x".into()]);
+            for other in heaps() {
+                other.unpack(&heap.pack(&longest.body));
+                other.unpack(&heap.pack(&longer.row.body));
+                let moved = Item::load(&other, longest);
+                assert_eq!((moved.int(0), moved.text(1), moved.get(2)), (Some(1), Some("x"), &Value::Null));
+                let moved = Item::load(&other, longer.row);
+                assert_eq!((moved.text(1), moved.int(2)), (Some(&*text(30)), Some(2)));
+            }
         }
     }
 

@@ -129,6 +129,11 @@ impl<'a> Layout<'a> {
         self.n_base + self.ends.len()
     }
 
+    /// The content hash of the record that it extends, if it extends one.
+    pub(crate) fn extends(&self) -> Option<Id> {
+        (self.n_base > 0).then_some(self.base)
+    }
+
     /// Where the cell at `at` is; null past the end.
     pub(crate) fn place(&self, at: usize) -> Place<'a> {
         match at.checked_sub(self.n_base) {

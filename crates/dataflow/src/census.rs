@@ -1,6 +1,7 @@
 //! Which rows a port holds, in a few bytes: how many, a digest of the multiset, and a sample of them.
 
 use flow_data::Row;
+use serde::{Deserialize, Serialize};
 
 use crate::pile::Pile;
 
@@ -8,7 +9,7 @@ use crate::pile::Pile;
 const MOST: usize = 1 << 18;
 
 /// The census of one port while rows come and go.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     rows: i64,
     digest: u128,
@@ -64,6 +65,19 @@ impl Tally {
                 self.thin();
             }
         }
+    }
+
+    /// Adds what another process has seen of the same port.
+    pub(crate) fn absorb(&mut self, other: Tally) {
+        self.rows += other.rows;
+        self.digest = self.digest.wrapping_add(other.digest);
+        self.thinned = self.thinned.max(other.thinned);
+        for (member, diff) in other.members.into_updates() {
+            self.members.add(member, diff);
+        }
+        let thinned = self.thinned;
+        self.members.retain(|(identity, _)| is_taken(*identity, thinned));
+        self.thin();
     }
 
     /// Number of rows.
@@ -208,6 +222,23 @@ mod tests {
         let detour = detour.census();
         assert_eq!(detour, census((0..100).map(|n| row(n, n))));
         assert_ne!(detour.digest(), census((0..100).map(|n| row(n, n.max(1)))).digest());
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let tally = |rows: std::ops::Range<u32>, diff: isize| {
+            let mut tally = Tally::default();
+            rows.for_each(|n| tally.add(&row(n, 0), diff));
+            tally
+        };
+        let mut sum = tally(0..300_000, 1);
+        sum.absorb(tally(300_000..400_000, 1));
+        assert_eq!(sum.census(), tally(0..400_000, 1).census());
+        sum.absorb(tally(0..300_000, -1));
+        assert_eq!(
+            (sum.census().rows(), sum.census().digest()),
+            (100_000, tally(300_000..400_000, 1).census().digest())
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use flow_data::{Round, Row};
+use serde::{Deserialize, Serialize};
 
 use crate::census::Tally;
 use crate::{Census, Network};
@@ -48,8 +49,22 @@ pub struct StepCounts {
     pub unaccounted: i64,
 }
 
+/// What another process has counted since it was asked last, to be added: all counters are sums of differences.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Increment(Vec<NodeIncrement>);
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NodeIncrement {
+    /// Of each stage: input, taken, rejected, lost.
+    stages: Vec<(i64, i64, i64, u64)>,
+    outlets: Vec<Tally>,
+    calls: u64,
+    reused: u64,
+    efforts: BTreeMap<Round, Effort>,
+}
+
 /// What the present rows of an effect step rest on, in one round.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effort {
     /// Requests made.
     pub requests: i64,
@@ -76,6 +91,16 @@ impl Counts {
     /// What the rows of each step's ports are, its rejected rows last, in the network's order.
     pub(crate) fn censuses(&self) -> Vec<Vec<Census>> {
         self.0.iter().map(|node| node.outlets().map(|tally| lock(tally).census()).collect()).collect()
+    }
+
+    /// Takes all that has been counted, between two ticks, and begins at zero again.
+    pub(crate) fn take(&self) -> Increment {
+        Increment(self.0.iter().map(NodeCounts::take).collect())
+    }
+
+    /// Adds what the same network has counted elsewhere.
+    pub(crate) fn absorb(&self, increment: Increment) {
+        self.0.iter().zip(increment.0).for_each(|(node, increment)| node.absorb(increment));
     }
 
     /// What each step's effects took, by round.
@@ -112,6 +137,26 @@ impl NodeCounts {
         effort.tokens += tokens;
     }
 
+    fn take(&self) -> NodeIncrement {
+        NodeIncrement {
+            stages: self.stages.iter().map(StageCounts::take).collect(),
+            outlets: self.outlets().map(|tally| std::mem::take(&mut *lock(tally))).collect(),
+            calls: self.calls.swap(0, Relaxed),
+            reused: self.reused.swap(0, Relaxed),
+            efforts: std::mem::take(&mut *lock(&self.efforts)),
+        }
+    }
+
+    fn absorb(&self, increment: NodeIncrement) {
+        self.stages.iter().zip(increment.stages).for_each(|(stage, more)| stage.absorb(more));
+        self.outlets().zip(increment.outlets).for_each(|(tally, more)| lock(tally).absorb(more));
+        self.calls.fetch_add(increment.calls, Relaxed);
+        self.reused.fetch_add(increment.reused, Relaxed);
+        for (round, effort) in increment.efforts {
+            self.spend(round, effort.requests, effort.missing, effort.tokens);
+        }
+    }
+
     fn outlets(&self) -> impl Iterator<Item = &Mutex<Tally>> {
         self.ports.iter().chain([&self.rejected])
     }
@@ -132,6 +177,18 @@ impl NodeCounts {
 }
 
 impl StageCounts {
+    fn take(&self) -> (i64, i64, i64, u64) {
+        let Self { input, taken, rejected, lost } = self;
+        (input.swap(0, Relaxed), taken.swap(0, Relaxed), rejected.swap(0, Relaxed), lost.swap(0, Relaxed))
+    }
+
+    fn absorb(&self, (input, taken, rejected, lost): (i64, i64, i64, u64)) {
+        self.input.fetch_add(input, Relaxed);
+        self.taken.fetch_add(taken, Relaxed);
+        self.rejected.fetch_add(rejected, Relaxed);
+        self.lost.fetch_add(lost, Relaxed);
+    }
+
     /// Input that is neither taken nor rejected, by two independent counts.
     fn unaccounted(&self) -> i64 {
         let missing = self.input.load(Relaxed) - self.taken.load(Relaxed) - self.rejected.load(Relaxed);

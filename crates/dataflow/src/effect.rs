@@ -12,6 +12,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use differential_dataflow::AsCollection;
 
+use crate::carry::carry;
 use crate::engine::{Client, Mailbox, Reply};
 use crate::render::{Place, Rows, Tick};
 use crate::{EffectOp, Emission, Out};
@@ -27,10 +28,12 @@ pub(crate) fn render<'scope>(
     rows: Rows<'scope, Input>,
 ) -> Rows<'scope, Emission> {
     let name = place.name().to_owned();
-    let by_row = Exchange::new(|((row, _), _, _): &(Input, Tick, isize)| row.id.leading());
+    // By content, so that rows which ask the same meet in one place where that is all they ask by.
+    let by_content = Exchange::new(|((row, _), _, _): &(Input, Tick, isize)| row.body.leading());
+    let rows = carry(place.team, &place.heap, rows, |(row, _)| *row, |(row, _)| row.body.leading());
     rows.inner
         .clone()
-        .unary::<CapacityContainerBuilder<Vec<Update>>, _, _, _>(by_row, &name, |_, info| {
+        .unary::<CapacityContainerBuilder<Vec<Update>>, _, _, _>(by_content, &name, |_, info| {
             let activator = rows.inner.scope().worker().sync_activator_for(info.address.to_vec());
             let mailbox = Arc::new(Mailbox::new(activator));
             let mut desk =

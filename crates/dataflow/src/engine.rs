@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use flow_data::{Id, Value};
+use serde::{Deserialize, Serialize};
 use timely::scheduling::SyncActivator;
 
 use crate::{Answer, EffectOp, Failure, Memo, Request};
@@ -89,7 +90,7 @@ impl Progress {
 }
 
 /// How far the engine is with one step's requests in this session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EffectProgress {
     /// The step, an index into the network.
     pub node: usize,
@@ -101,6 +102,16 @@ pub struct EffectProgress {
     pub tokens: u64,
     /// For a long request under way: parts done and all its parts, such as optimiser steps.
     pub within: Option<(u64, u64)>,
+}
+
+impl EffectProgress {
+    /// Adds what another process's engine has done of the same step.
+    pub(crate) fn add(&mut self, other: &EffectProgress) {
+        self.asked += other.asked;
+        self.answered += other.answered;
+        self.tokens += other.tokens;
+        self.within = self.within.or(other.within);
+    }
 }
 
 /// Where a worker's effect operator finds its replies; leaving one wakes the operator.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use differential_dataflow::Hashable;
 use flow_data::{Id, Item, Round, Row};
 
+use crate::carry::carry;
 use crate::render::{Place, Rows};
 use crate::{Emission, KeyedOp, Out};
 
@@ -15,7 +17,8 @@ pub(crate) fn render<'scope>(
 ) -> Rows<'scope, Emission> {
     let name = place.name().to_owned();
     let (keying, grouping) = ((place.clone(), op.clone()), (place, op));
-    rows.map(move |row| (group_key(&keying.0, &*keying.1, row), row))
+    let rows = rows.map(move |row| (group_key(&keying.0, &*keying.1, row), row));
+    carry(grouping.0.team, &grouping.0.heap.clone(), rows, |(_, row)| *row, |(key, _)| key.hashed())
         .reduce_named(&name, move |(_, key), rows: &[(&Row, isize)], output| {
             let input: Vec<(Row, isize)> = rows.iter().map(|(row, count)| (**row, *count)).collect();
             *output = group(&grouping.0, &*grouping.1, *key, &input);
@@ -26,7 +29,8 @@ pub(crate) fn render<'scope>(
 /// Rows of several wires as a set: what comes more than once is rejected but for the first.
 pub(crate) fn union<'scope>(place: Place, rows: Rows<'scope>) -> Rows<'scope, Emission> {
     let name = format!("{} union", place.name());
-    rows.map(|row| (row, ()))
+    carry(place.team, &place.heap.clone(), rows, |row| *row, Hashable::hashed)
+        .map(|row| (row, ()))
         .reduce_named(&name, move |row, times: &[(&(), isize)], output| {
             output.push((Emission::Row(0, *row), 1));
             output.push((Emission::Taken(row.body, 1), 1));

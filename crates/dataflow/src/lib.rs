@@ -4,7 +4,9 @@
 //! changes, closes a tick, and waits until every collection has settled. Logical time is one totally ordered
 //! counter of ticks; rounds are a field of [`flow_data::Row`], not a time. Nothing here knows an operator by name.
 
+mod carry;
 mod census;
+mod cluster;
 mod counts;
 mod effect;
 mod engine;
@@ -20,8 +22,10 @@ mod render;
 mod rounds;
 mod session;
 mod sources;
+mod workers;
 
 pub use census::{Census, Sample, Turnover};
+pub use cluster::{Cluster, ClusterError, Gathering, Patience, Terms, is_of_lost_connection, serve};
 pub use counts::{Counts, Effort, StepCounts};
 pub use engine::{Calls, EffectProgress, Perform};
 pub use forecast::Pending;

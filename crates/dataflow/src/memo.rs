@@ -12,6 +12,11 @@ pub trait Memo: Send + Sync {
 
     /// Keeps an answer. An error ends the run: an answer that cannot be kept would be paid for again.
     fn put(&self, key: Id, answer: &[Value]) -> Result<(), MemoError>;
+
+    /// The keys of the answers that were got or put here, in order; none where nobody will want to know.
+    fn used(&self) -> Vec<Id> {
+        Vec::new()
+    }
 }
 
 /// An answer could not be kept.

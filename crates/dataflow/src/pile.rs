@@ -1,6 +1,7 @@
 //! A multiset that updates are thrown onto: adding one costs no search.
 
 use differential_dataflow::consolidation::consolidate;
+use serde::{Deserialize, Serialize};
 
 /// Updates that a pile may hold beside twice its elements.
 const LOOSE: usize = 1 << 10;
@@ -8,7 +9,7 @@ const LOOSE: usize = 1 << 10;
 /// A multiset as the updates that led to it, made shorter whenever it has doubled.
 ///
 /// Cost: an update is a push, and its share of sorting; at most twice the elements are held, and 1,024 updates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Pile<D> {
     updates: Vec<(D, isize)>,
     /// Length after it was last made shorter.
@@ -25,6 +26,11 @@ impl<D: Ord> Pile<D> {
     /// Changes the multiplicity of `element` by `diff`.
     pub(crate) fn add(&mut self, element: D, diff: isize) {
         self.updates.push((element, diff));
+    }
+
+    /// The updates, in no order.
+    pub(crate) fn into_updates(self) -> Vec<(D, isize)> {
+        self.updates
     }
 
     /// Whether so many updates are held that [`Pile::tidy`] is due.

@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use differential_dataflow::input::InputSession;
-use differential_dataflow::{AsCollection, VecCollection};
+use differential_dataflow::{AsCollection, Hashable, VecCollection};
 use flow_data::{Heap, Id, Item, Round, Row};
+use timely::ExchangeData;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::probe::Handle;
 use timely::dataflow::operators::vec::Map;
 
+use crate::carry::{Team, carry};
 use crate::counts::{Counts, StageCounts};
 use crate::engine::Client;
 use crate::moves::Moves;
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) captured: Arc<Captured>,
     pub(crate) moves: Arc<Moves>,
     pub(crate) client: Client,
+    /// This process among several; `None` where it is alone.
+    pub(crate) team: Option<Team>,
 }
 
 /// A step and one of its ports; `None` for its rejected rows.
@@ -83,6 +87,7 @@ pub(crate) struct Place {
     pub(crate) counts: Arc<Counts>,
     pub(crate) network: Arc<Network>,
     pub(crate) client: Client,
+    pub(crate) team: Option<Team>,
     pub(crate) node: usize,
     pub(crate) stage: usize,
     pub(crate) width: usize,
@@ -157,14 +162,18 @@ fn observe(shared: &Shared, node: usize, built: Built<'_>, probe: &Handle<Tick>)
     for (port, rows) in ports.chain([(None, built.rejected)]) {
         let (counts, moves) = (shared.counts.clone(), shared.moves.clone());
         let captured = shared.captured.watches((node, port)).then(|| shared.captured.clone());
-        rows.inspect_batch(move |_, updates| {
+        let rows = rows.inspect_batch(move |_, updates| {
             counts.node(node).add(port, updates.iter().map(|(row, _, diff)| (row, *diff)));
             moves.add(node, port, updates);
-            if let Some(captured) = &captured {
-                captured.add((node, port), updates);
-            }
-        })
-        .probe_with(probe);
+        });
+        let Some(captured) = captured else {
+            rows.probe_with(probe);
+            continue;
+        };
+        // The host reads them, whose workers are the first.
+        carry(shared.team, &shared.heap, rows, |row| *row, |_| 0)
+            .inspect_batch(move |_, updates| captured.add((node, port), updates))
+            .probe_with(probe);
     }
 }
 
@@ -181,7 +190,21 @@ impl<'scope> Builder<'scope, '_> {
         let mut session = InputSession::new();
         let rows = session.to_collection(self.scope);
         self.inputs.insert(id, session);
-        rows
+        match id {
+            // A model is its digest alone, and goes to everybody.
+            InputId::Model(_) => rows,
+            _ => self.carried(rows, |row| *row, |row| row.id.leading()),
+        }
+    }
+
+    /// `rows` on the workers that `route` names, with the records of the `row` in each.
+    fn carried<D: ExchangeData + Clone>(
+        &self,
+        rows: Rows<'scope, D>,
+        row: impl Fn(&D) -> Row + 'static,
+        route: impl Fn(&D) -> u64 + 'static,
+    ) -> Rows<'scope, D> {
+        carry(self.shared.team, &self.shared.heap, rows, row, route)
     }
 
     fn node(&mut self, node: usize) -> Built<'scope> {
@@ -251,6 +274,7 @@ impl<'scope> Builder<'scope, '_> {
             counts: self.shared.counts.clone(),
             network: self.shared.network.clone(),
             client: self.shared.client.clone(),
+            team: self.shared.team,
             node,
             stage,
             width: self.shared.network.nodes[node].width,
@@ -301,7 +325,7 @@ impl<'scope> Builder<'scope, '_> {
     fn in_every_round(&self, rows: Rows<'scope>) -> Rows<'scope> {
         let slot = self.shared.network.models.iter().position(|slot| slot.per_round);
         let slot = slot.expect("rows belong to rounds only where a model does");
-        cross(rows, self.models[slot].clone(), false).0.map(|(row, _)| row)
+        self.cross(rows, self.models[slot].clone(), false).0.map(|(row, _)| row)
     }
 
     /// The rows with their models, and the rows that have none.
@@ -317,11 +341,11 @@ impl<'scope> Builder<'scope, '_> {
         if per_round && kept > 0 {
             // Rows that have a model in no later round than the kept ones have had their turn.
             let later = models.filter(move |model| model.round > kept);
-            let (matched, _) = cross(rows, later, in_rounds);
+            let (matched, _) = self.cross(rows, later, in_rounds);
             let nothing = matched.clone().filter(|_| false).map(|(row, _)| row);
             return (matched.map(|(row, model)| (row, Some(model))), nothing);
         }
-        let (matched, unmatched) = cross(rows, models, in_rounds && per_round);
+        let (matched, unmatched) = self.cross(rows, models, in_rounds && per_round);
         (matched.map(|(row, model)| (row, Some(model))), unmatched)
     }
 
@@ -338,29 +362,32 @@ impl<'scope> Builder<'scope, '_> {
             }
         }
     }
-}
 
-/// Every row with every model, or with the model of its round, and the rows without any. The row's round becomes the
-/// later of the two.
-fn cross<'scope>(
-    rows: Rows<'scope>,
-    models: Rows<'scope>,
-    by_round: bool,
-) -> (Rows<'scope, (Row, Id)>, Rows<'scope>) {
-    let round = move |row: &Row| -> Round { if by_round { row.round } else { 0 } };
-    let keyed = rows.map(move |row| ((round(&row), row.id.leading() % SPREAD), row)).arrange_by_key();
-    let models = models.flat_map(move |model| {
-        let digest = (model.round, model.id);
-        (0..SPREAD).map(move |part| ((round(&model), part), digest))
-    });
-    let known = models.clone().map(|(key, _)| key).distinct().arrange_by_self();
-    let matched = keyed.clone().join_core(models.arrange_by_key(), |_, row, (round, model)| {
-        Some((Row { round: row.round.max(*round), ..*row }, *model))
-    });
-    let present = keyed.clone().join_core(known, |_, row, ()| Some(*row));
-    // Consolidated, so that a row whose model comes later in the same tick is never seen without.
-    let unmatched = keyed.as_collection(|_, row| *row).concat(present.negate()).consolidate();
-    (matched, unmatched)
+    /// Every row with every model, or with the model of its round, and the rows without any. The row's round becomes the
+    /// later of the two.
+    fn cross(
+        &self,
+        rows: Rows<'scope>,
+        models: Rows<'scope>,
+        by_round: bool,
+    ) -> (Rows<'scope, (Row, Id)>, Rows<'scope>) {
+        let round = move |row: &Row| -> Round { if by_round { row.round } else { 0 } };
+        let keyed = rows.map(move |row| ((round(&row), row.id.leading() % SPREAD), row));
+        let keyed = self.carried(keyed, |(_, row)| *row, |(key, _)| key.hashed()).arrange_by_key();
+        let models = models.flat_map(move |model| {
+            let digest = (model.round, model.id);
+            (0..SPREAD).map(move |part| ((round(&model), part), digest))
+        });
+        let known = models.clone().map(|(key, _)| key).distinct().arrange_by_self();
+        let matched = keyed.clone().join_core(models.arrange_by_key(), |_, row, (round, model)| {
+            Some((Row { round: row.round.max(*round), ..*row }, *model))
+        });
+        let present = keyed.clone().join_core(known, |_, row, ()| Some(*row));
+        let unmatched = keyed.as_collection(|_, row| *row).concat(present.negate());
+        // Consolidated, so that a row whose model comes later in the same tick is never seen without.
+        let unmatched = self.carried(unmatched, |row| *row, Hashable::hashed).consolidate();
+        (matched, unmatched)
+    }
 }
 
 /// The same rows, counted as the input of the stage.

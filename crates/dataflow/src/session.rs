@@ -2,24 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use flow_data::{Heap, Round, Row};
-use timely::execute::execute;
+use flow_data::{Heap, Id, Round, Row};
 use timely::worker::Worker;
 
+use crate::cluster::{Cluster, Members, Trouble};
 use crate::counts::Counts;
 use crate::engine::{Calls, Engine};
 use crate::moves::{Moved, Moves};
 use crate::render::{Captured, Inputs, Shared, Tick, render};
+use crate::workers::{GRACE, HEARTBEAT, Halt, Workers};
 use crate::{Census, EffectProgress, Effort, Failure, InputId, Memo, Network, Port, StepCounts};
-
-/// How often a waiting host looks up, and a parked worker at the latest.
-const HEARTBEAT: Duration = Duration::from_millis(50);
 
 /// Updates that a worker gets at once, and how many such chunks may wait for it: what streams in is not piled up.
 const CHUNK: usize = 1 << 10;
@@ -45,6 +41,16 @@ pub enum SessionError {
     /// What a round trains on depends on a later round, so that rounds never settle.
     #[error("the rounds do not settle: what a round trains on depends on a later round")]
     Unstable,
+    /// Another process of the run cannot be reached any more.
+    #[error("process {process} at `{address}` was lost: {why}")]
+    Lost {
+        /// The process.
+        process: usize,
+        /// Where it was reached.
+        address: String,
+        /// What was seen of it.
+        why: String,
+    },
     /// A worker ended unexpectedly.
     #[error("a dataflow worker ended unexpectedly: this is a bug")]
     WorkerLost,
@@ -58,91 +64,73 @@ enum Command {
     Tick(Tick),
 }
 
-/// Why workers are to stop.
-#[derive(Default)]
-struct Halt {
-    /// The host wants no more.
-    stopping: AtomicBool,
-    /// A worker has panicked, and the others cannot finish what they wait for.
-    lost: AtomicBool,
-}
-
 /// How a session runs.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct SessionOptions {
-    /// Worker threads, at least one.
+    /// Worker threads of this process, at least one; ignored where a cluster says how many.
     pub workers: usize,
     /// What becomes of requests that the memo cannot answer.
     pub calls: Calls,
     /// The ports whose rows the host will read, `None` for a step's rejected rows.
     pub capture: Vec<(usize, Option<Port>)>,
+    /// The other processes that take part; `None` where this one is alone.
+    pub cluster: Option<Cluster>,
 }
 
 /// A running network. After an error it can only be dropped.
 pub struct Session {
     shared: Shared,
-    workers: Vec<SyncSender<Command>>,
+    commands: Vec<SyncSender<Command>>,
     settled: Receiver<()>,
-    halt: Arc<Halt>,
     buffer: Vec<(InputId, Row, isize)>,
     tick: Tick,
+    /// The other processes, until the run has ended for them.
+    members: Option<Members>,
     /// Stops when dropped, after the workers' last look at it and before they are joined.
     engine: Engine,
-    _guards: timely::communication::WorkerGuards<()>,
+    workers: Workers,
 }
 
 impl Session {
-    /// Starts the worker threads and the engine.
+    /// Starts the worker threads and the engine; the host's, where `options` name a cluster.
     pub fn start(
         network: Arc<Network>,
         heap: Arc<Heap>,
         memo: Arc<dyn Memo>,
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
-        let SessionOptions { workers, calls, capture } = options;
-        let engine = Engine::start(memo, calls).map_err(|error| SessionError::Start(error.to_string()))?;
+        let SessionOptions { workers, calls, capture, cluster } = options;
+        let start = |error: std::io::Error| SessionError::Start(error.to_string());
+        let engine = Engine::start(memo, calls).map_err(start)?;
         let shared = Shared {
             counts: Arc::new(Counts::new(&network)),
             captured: Arc::new(Captured::new(capture)),
             moves: Arc::new(Moves::new(&network)),
             client: engine.client(),
+            team: cluster.as_ref().map(Cluster::team),
             network,
             heap,
         };
-        let halt = Arc::new(Halt::default());
-        let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..workers.max(1)).map(|_| sync_channel(CHUNKS)).unzip();
+        let workers = shared.team.map_or(workers.max(1), |team| team.workers);
+        let (connections, members) = match cluster {
+            Some(cluster) => {
+                let (connections, members) = cluster.hosted().map_err(start)?;
+                (Some(connections), Some(members))
+            }
+            None => (None, None),
+        };
+        let (commands, desk): (Vec<_>, Vec<_>) = (0..workers).map(|_| sync_channel(CHUNKS)).unzip();
         let (done, settled) = channel();
-        let desk = Arc::new(Mutex::new(receivers.into_iter().map(Some).collect::<Vec<_>>()));
-        let (for_workers, workers_halt) = (Mutex::new((shared.clone(), done)), halt.clone());
-        let config = timely::Config::process(senders.len());
-        let guards = execute(config, move |worker| {
+        let desk = Mutex::new(desk.into_iter().map(Some).collect::<Vec<_>>());
+        let for_workers = Mutex::new((shared.clone(), done));
+        let workers = Workers::start(workers, connections, move |worker, halt| {
             let commands = desk.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
             let (shared, done) = for_workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some(commands) = commands {
-                let life = || work(worker, &shared, &commands, &done, &workers_halt);
-                if catch_unwind(AssertUnwindSafe(life)).is_err() {
-                    workers_halt.lost.store(true, Relaxed);
-                    workers_halt.stopping.store(true, Relaxed);
-                    // Timely would go on stepping what is installed, and wait for ever.
-                    worker
-                        .installed_dataflows()
-                        .into_iter()
-                        .for_each(|dataflow| worker.drop_dataflow(dataflow));
-                }
+                work(worker, &shared, &commands, &done, halt);
             }
-        })
-        .map_err(SessionError::Start)?;
-        Ok(Self {
-            shared,
-            workers: senders,
-            settled,
-            halt,
-            buffer: Vec::new(),
-            tick: 0,
-            engine,
-            _guards: guards,
-        })
+        })?;
+        Ok(Self { shared, commands, settled, buffer: Vec::new(), tick: 0, members, engine, workers })
     }
 
     /// Changes the multiplicity of a row of an input by `diff` with the next tick.
@@ -154,7 +142,7 @@ impl Session {
     /// row must not be taken back within the tick.
     pub(crate) fn stream(&mut self, input: InputId, row: Row) {
         self.update(input, row, 1);
-        if self.buffer.len() >= CHUNK * self.workers.len() {
+        if self.buffer.len() >= CHUNK * self.commands.len() {
             // A lost worker is found when the tick is closed.
             let _ = self.send();
         }
@@ -164,51 +152,93 @@ impl Session {
     pub fn tick(&mut self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
         self.tick += 1;
         self.send()?;
-        for worker in &self.workers {
-            worker.send(Command::Tick(self.tick)).map_err(|_| SessionError::WorkerLost)?;
+        for worker in &self.commands {
+            worker.send(Command::Tick(self.tick)).map_err(|_| self.loss())?;
         }
-        self.wait(watch)
+        let settled = self.wait(watch);
+        if settled.is_err() {
+            self.halt();
+        }
+        settled
     }
 
     /// Hands the updates so far to the workers, which begin to work on them.
     fn send(&mut self) -> Result<(), SessionError> {
-        let mut shares = vec![Vec::new(); self.workers.len()];
+        let mut shares = vec![Vec::new(); self.commands.len()];
         for update in self.buffer.drain(..) {
-            shares[update.1.id.leading() as usize % self.workers.len()].push(update);
+            shares[update.1.id.leading() as usize % self.commands.len()].push(update);
         }
         let sent =
-            self.workers.iter().zip(shares).try_for_each(|(to, share)| to.send(Command::Update(share)));
-        sent.map_err(|_| SessionError::WorkerLost)
+            self.commands.iter().zip(shares).try_for_each(|(to, share)| to.send(Command::Update(share)));
+        sent.map_err(|_| self.loss())
     }
 
-    fn wait(&mut self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
-        let mut waiting = self.workers.len();
+    fn wait(&self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
+        let mut waiting = self.commands.len();
         while waiting > 0 {
             match self.settled.recv_timeout(HEARTBEAT) {
                 Ok(()) => waiting -= 1,
-                Err(RecvTimeoutError::Disconnected) => return Err(SessionError::WorkerLost),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.loss()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.halt.lost.load(Relaxed) {
-                self.halt();
-                return Err(SessionError::WorkerLost);
+            if self.workers.halt().has_lost() {
+                return Err(self.loss());
             }
             if let Some((node, failure)) = self.engine.broken() {
-                self.halt();
-                let step = self.shared.network.nodes[node].name.clone();
-                return Err(SessionError::Failed { step, failure });
+                return Err(self.failed(node, failure));
             }
-            if watch(&self.engine.progress()).is_break() {
-                self.halt();
+            if let Some(trouble) = self.members.as_ref().and_then(Members::trouble) {
+                return Err(self.troubled(trouble));
+            }
+            if watch(&self.progress()).is_break() {
                 return Err(SessionError::Interrupted);
             }
         }
-        Ok(())
+        let counted = self.members.as_ref().map(|members| members.count(&self.shared.counts));
+        counted.unwrap_or(Ok(())).map_err(|trouble| self.troubled(trouble))
+    }
+
+    /// Why a worker is gone: another process may be, which is told a moment later.
+    fn loss(&self) -> SessionError {
+        let Some(members) = &self.members else { return SessionError::WorkerLost };
+        let since = Instant::now();
+        while since.elapsed() < GRACE {
+            if let Some(trouble) = members.trouble() {
+                return self.troubled(trouble);
+            }
+            std::thread::sleep(HEARTBEAT);
+        }
+        SessionError::WorkerLost
+    }
+
+    fn troubled(&self, trouble: Trouble) -> SessionError {
+        match trouble {
+            Trouble::Lost(lost) => lost,
+            Trouble::Failed(node, failure) => self.failed(node, failure),
+            Trouble::Left => SessionError::Interrupted,
+        }
+    }
+
+    fn failed(&self, node: usize, failure: Failure) -> SessionError {
+        SessionError::Failed { step: self.shared.network.nodes[node].name.clone(), failure }
     }
 
     fn halt(&self) {
         self.engine.cancel();
-        self.halt.stopping.store(true, Relaxed);
+        self.workers.halt().stop();
+    }
+
+    /// Ends the run for the other processes; nothing can be fed any more, and what has settled can still be read.
+    ///
+    /// Returns the keys of the answers that they used, none where there are no others, and `None` when one of them was lost.
+    pub fn end(&mut self) -> Option<Vec<Id>> {
+        self.halt();
+        let Some(members) = self.members.take() else { return Some(Vec::new()) };
+        let used = members.end();
+        if used.is_some() {
+            self.workers.part_in_peace();
+        }
+        used
     }
 
     /// The rows of a captured port as of the last settled tick, with their multiplicities.
@@ -221,9 +251,13 @@ impl Session {
         self.shared.counts.steps()
     }
 
-    /// How far the engine is with the requests of each step in this session.
+    /// How far the engines of all processes are.
     pub fn progress(&self) -> Vec<EffectProgress> {
-        self.engine.progress()
+        let own = self.engine.progress();
+        match &self.members {
+            Some(members) => members.progress(own),
+            None => own,
+        }
     }
 
     /// What has moved at each step's ports since the last call, its rejected rows last. The first call begins to count.
@@ -254,14 +288,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.halt();
-        self.workers.clear();
+        self.end();
+        self.commands.clear();
     }
 }
 
 /// One worker's life: build the dataflow, then follow the host until it hangs up.
 fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done: &Sender<()>, halt: &Halt) {
-    let dataflow = worker.next_dataflow_index();
     let (mut inputs, probe) = worker.dataflow(|scope| render(scope, shared));
     while let Ok(command) = commands.recv() {
         match command {
@@ -274,7 +307,7 @@ fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done
                     input.advance_to(tick);
                     input.flush();
                 });
-                while probe.less_than(&tick) && !halt.stopping.load(Relaxed) {
+                while probe.less_than(&tick) && !halt.is_stopping() {
                     worker.step_or_park(Some(HEARTBEAT));
                 }
                 if done.send(()).is_err() {
@@ -283,7 +316,6 @@ fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done
             }
         }
     }
-    worker.drop_dataflow(dataflow);
 }
 
 fn feed(inputs: &mut Inputs, updates: Vec<(InputId, Row, isize)>) {

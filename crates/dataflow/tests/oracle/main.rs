@@ -1,6 +1,8 @@
 //! Is the incremental result the result? Random networks under random edits on 1, 2 and 4 workers, against a naive
-//! interpreter that recomputes everything with plain loops, and against a dataflow started from scratch.
+//! interpreter that recomputes everything with plain loops, and against a dataflow started from scratch; in one process
+//! and in several, each with a heap of its own.
 
+mod cluster;
 mod naive;
 mod networks;
 mod ops;
@@ -10,9 +12,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Row};
-use flow_dataflow::{Driver, InputId, MemoryMemo, Network, Port, Session, SessionOptions};
+use flow_dataflow::{Driver, InputId, MemoryMemo, Network, Node, Port, Session, SessionOptions};
 use proptest::prelude::*;
 
+use cluster::Members;
 use naive::Everything;
 use networks::{Recipe, network, recipe};
 
@@ -28,13 +31,31 @@ fn initial(slots: usize) -> Vec<Id> {
     (0..slots).map(|slot| Id::of("base", [[slot as u8].as_slice()])).collect()
 }
 
-fn start(network: &Arc<Network>, heap: &Arc<Heap>, memo: &Arc<MemoryMemo>, workers: usize) -> Driver {
-    let ports = network.nodes.iter().enumerate().flat_map(|(node, description)| {
-        (0..description.ports as Port).map(Some).chain([None]).map(move |port| (node, port))
-    });
-    let options = SessionOptions { workers, capture: ports.collect(), ..SessionOptions::default() };
+/// Every port of every step.
+fn all_ports(network: &Network) -> Vec<(usize, Option<Port>)> {
+    let ports = |(node, description): (usize, &Node)| {
+        (0..description.ports as Port)
+            .map(Some)
+            .chain([None])
+            .map(move |port| (node, port))
+            .collect::<Vec<_>>()
+    };
+    network.nodes.iter().enumerate().flat_map(ports).collect()
+}
+
+fn start(
+    network: &Arc<Network>,
+    heap: &Arc<Heap>,
+    memo: &Arc<MemoryMemo>,
+    options: SessionOptions,
+) -> Driver {
+    let options = SessionOptions { capture: all_ports(network), ..options };
     let session = Session::start(network.clone(), heap.clone(), memo.clone(), options).unwrap();
     Driver::new(session, initial(network.models.len()))
+}
+
+fn alone(workers: usize) -> SessionOptions {
+    SessionOptions { workers, ..SessionOptions::default() }
 }
 
 fn settle(driver: &mut Driver) -> Everything {
@@ -55,11 +76,12 @@ fn settle(driver: &mut Driver) -> Everything {
 }
 
 /// Applies edits tick by tick, comparing with the oracle after each and with a fresh dataflow at the end.
-fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize) {
+fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize, processes: usize) {
     let asked = ops::Asked::default();
     let network = Arc::new(network(recipe, &asked));
     let (heap, memo) = (Arc::new(Heap::new()), Arc::new(MemoryMemo::default()));
-    let mut driver = start(&network, &heap, &memo, workers);
+    let mut members = Members::start(&network, &memo, workers, processes);
+    let mut driver = start(&network, &heap, &memo, members.host(workers));
     let mut present: BTreeSet<Edit> = BTreeSet::new();
     for edits in ticks {
         let mut changes: BTreeMap<Row, isize> = BTreeMap::new();
@@ -76,11 +98,13 @@ fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize) {
     }
     assert!(asked.counts().values().all(|times| *times == 1), "a request was performed twice");
 
-    let mut fresh = start(&network, &heap, &memo, 1);
+    let mut fresh = start(&network, &heap, &memo, alone(1));
     present.iter().for_each(|edit| fresh.update(InputId::Rows(0), prompt(&heap, *edit), 1));
     let before = asked.counts().len();
     assert_eq!(settle(&mut fresh), settle(&mut driver), "incremental differs from scratch");
     assert_eq!(asked.counts().len(), before, "a rerun over the memo asked the engine");
+    drop(driver);
+    members.join();
 }
 
 proptest! {
@@ -92,7 +116,21 @@ proptest! {
         ticks in proptest::collection::vec(proptest::collection::vec((0u8..12, 0u8..3), 0..8), 1..5),
         workers in prop_oneof![Just(1usize), Just(2), Just(4)],
     ) {
-        check(&recipe, &ticks, workers);
+        check(&recipe, &ticks, workers, 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn several_processes_are_one(
+        recipe in recipe(),
+        ticks in proptest::collection::vec(proptest::collection::vec((0u8..12, 0u8..3), 0..8), 1..4),
+        workers in 1usize..3,
+        processes in 2usize..4,
+    ) {
+        check(&recipe, &ticks, workers, processes);
     }
 }
 
@@ -103,7 +141,7 @@ fn a_gate_ends_the_rounds() {
     let mut network = network(&recipe, &asked);
     network.rounds.gate = Some((5, 1));
     let (heap, memo) = (Arc::new(Heap::new()), Arc::new(MemoryMemo::default()));
-    let mut driver = start(&Arc::new(network), &heap, &memo, 2);
+    let mut driver = start(&Arc::new(network), &heap, &memo, alone(2));
     (0..10).for_each(|number| driver.update(InputId::Rows(0), prompt(&heap, (number, 0)), 1));
     let everything = settle(&mut driver);
     let rounds: Vec<_> = everything[&(4, Some(0))].keys().map(|row| row.round).collect();
@@ -116,7 +154,7 @@ fn rounds_feed_the_next_round() {
     let recipe = Recipe { steps: vec![(4, 0), (0, 1), (1, 2), (5, 3)], rounds: 3 };
     let network = Arc::new(network(&recipe, &asked));
     let (heap, memo) = (Arc::new(Heap::new()), Arc::new(MemoryMemo::default()));
-    let mut driver = start(&network, &heap, &memo, 2);
+    let mut driver = start(&network, &heap, &memo, alone(2));
     (0..10).for_each(|number| driver.update(InputId::Rows(0), prompt(&heap, (number, 0)), 1));
     let everything = settle(&mut driver);
     let trained: Vec<_> = everything[&(4, Some(0))].keys().collect();
