@@ -24,7 +24,7 @@ pub(crate) enum Verb {
     /// Show what the store holds, and for which pipelines.
     Du(crate::du::Args),
     /// Run a pipeline; what did not change is not computed again.
-    Exec(crate::exec::Args),
+    Exec(crate::exec::ExecArgs),
     /// Explain the code of a mistake.
     Explain(crate::explain::Args),
     /// Remove from the store what no pipeline uses any more.
@@ -53,7 +53,7 @@ impl Verb {
         match self {
             Verb::Check(args) => args.format == Format::Json,
             Verb::Du(args) => args.format == Format::Json,
-            Verb::Exec(args) => args.format == Format::Json,
+            Verb::Exec(args) => args.run.format == Format::Json,
             Verb::Gc(args) => args.format == Format::Json,
             Verb::Plan(args) => args.format == Format::Json,
             Verb::Test(args) => args.format == Format::Json,

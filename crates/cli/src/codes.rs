@@ -80,6 +80,16 @@ flow_spec::codes! {
          published file.",
         wrong "flow why pipeline.yaml 00000000",
         right "flow why pipeline.yaml 5f3a9c0e";
+    PROCESSES = "E0618", "the processes of a run do not come together",
+        "Each process is started with the same command, the same pipeline and its own `--process`, and reaches all others at \
+         the addresses of `--hosts`. Process 0 tells the others whether they may take part.",
+        wrong "flow exec pipeline.yaml --hosts hosts.txt --process 7",
+        right "flow exec pipeline.yaml --hosts hosts.txt --process 1";
+    LOST = "E0619", "another process of the run was lost",
+        "It has ended, was killed, or cannot be reached any more, so that what it had to do cannot be finished. What was \
+         published before is untouched, and answers that were finished are kept: the same command goes on from there.",
+        wrong "",
+        right "";
     TEST_FAILED = "E0621", "a test of the pipeline fails",
         "Other rows left the step by this port than the test expects. The help lists the first of them.",
         wrong "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 0}}]",

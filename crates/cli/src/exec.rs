@@ -7,8 +7,10 @@ mod extent;
 mod host;
 mod interrupt;
 mod live;
+mod member;
 mod models;
 mod outputs;
+pub(crate) mod processes;
 mod progress;
 mod proof;
 mod settle;
@@ -36,11 +38,21 @@ pub(crate) use extent::{named, narrowed};
 pub(crate) use host::Host;
 pub(crate) use live::{Live, Read};
 pub(crate) use models::declare;
+use processes::{Processes, Role};
 pub(crate) use settle::Ending;
 pub(crate) use store::Store;
 pub(crate) use summary::Summary;
 
 /// Arguments of `exec`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) run: Args,
+    #[command(flatten)]
+    processes: Processes,
+}
+
+/// Arguments of every verb that runs a pipeline.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The pipeline file.
@@ -83,13 +95,23 @@ pub(crate) struct Args {
 }
 
 /// Runs the pipeline; `command` is how it was asked to.
-pub(crate) fn exec(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<Exit, Halt> {
+pub(crate) fn exec(
+    catalog: Catalog<'_>,
+    ExecArgs { run: args, processes }: &ExecArgs,
+    command: &str,
+) -> Result<Exit, Halt> {
     let started = Instant::now();
+    let role = processes.role()?;
     let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
+    let mut others = match role {
+        Role::Alone => None,
+        Role::Host(others) => Some(others),
+        Role::Member(place) => return member::serve(catalog, args, pipeline, &place),
+    };
     let host = Host::open(catalog, args, command)?;
     let setup = Setup::of(pipeline, &args.store)?;
     expect(catalog, &setup, args)?;
-    let mut live = Live::start(&host, setup, started, None)?;
+    let mut live = Live::start(&host, setup, started, None, others.as_mut())?;
     let done = run(&mut live, args, command);
     let noted = live.close();
     // The first failure is the one to tell.
@@ -116,8 +138,9 @@ impl Args {
         self.until.is_some() || self.from.is_some() || self.rounds.is_some()
     }
 
-    fn threads(&self) -> usize {
-        let processors = || available_parallelism().map_or(1, usize::from);
+    /// Threads for sampling and training where `processes` share this machine.
+    fn threads(&self, processes: usize) -> usize {
+        let processors = || available_parallelism().map_or(1, |all| (usize::from(all) / processes).max(1));
         self.threads.map_or_else(processors, usize::from)
     }
 }
@@ -149,6 +172,10 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
         SessionError::Failed { .. } => {
             let help = "finished answers are kept; the same command goes on once the cause is gone";
             Halt::with(Exit::Failed, codes::STEP.id, &error.to_string(), Some(help))
+        }
+        SessionError::Lost { .. } => {
+            let help = "see what it said; finished answers are kept, and the same command goes on";
+            Halt::with(Exit::Failed, codes::LOST.id, &error.to_string(), Some(help))
         }
         SessionError::Unstable => Halt::new(Exit::Failed, &codes::UNSTABLE, error.to_string()),
         SessionError::Interrupted | SessionError::WorkerLost | SessionError::Start(_) => {

@@ -3,15 +3,18 @@
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use flow_dataflow::is_of_lost_connection;
+
 use crate::{codes, term};
 
 static HAPPENED: AtomicBool = AtomicBool::new(false);
 
 /// Replaces the trace that a panic prints. Only the first one is told: others follow from it. One that the store turns
-/// into an error, as a decoder's on a damaged file, is none of ours.
+/// into an error, as a decoder's on a damaged file, is none of ours, nor is one of a thread whose process is lost.
 pub(crate) fn report_plainly() {
     std::panic::set_hook(Box::new(|info| {
-        if !flow_store::is_guarding() && !HAPPENED.swap(true, Relaxed) {
+        let is_told = flow_store::is_guarding() || info.payload_as_str().is_some_and(is_of_lost_connection);
+        if !is_told && !HAPPENED.swap(true, Relaxed) {
             term::tell(&message(info));
         }
     }));

@@ -110,7 +110,8 @@ impl<'a> Watcher<'a> {
         }
         expect(catalog, &setup, args)?;
         let read = self.live.take().map_or_else(|| Ok(Read::default()), Live::close)?;
-        self.live = Some(Live::start(self.host, setup, started, Some(read.without(&self.stale.sources)))?);
+        self.live =
+            Some(Live::start(self.host, setup, started, Some(read.without(&self.stale.sources)), None)?);
         self.contents = contents;
         Ok(true)
     }

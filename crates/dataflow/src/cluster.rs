@@ -97,5 +97,7 @@ pub(crate) fn allocators((team, data): Connections) -> io::Result<(Vec<Allocator
 
 /// Whether a panic with these words only follows from a connection that is gone, which is told in other ways.
 pub fn is_of_lost_connection(words: &str) -> bool {
-    words.starts_with("timely communication error") || words.starts_with("MergeQueue poisoned")
+    const WORDS: [&str; 4] =
+        ["timely communication error", "MergeQueue", "Send thread panic", "Recv thread panic"];
+    WORDS.iter().any(|known| words.starts_with(known))
 }

@@ -46,6 +46,11 @@ impl Driver {
         &self.session
     }
 
+    /// As [`Session::end`].
+    pub fn end(&mut self) -> Option<Vec<Id>> {
+        self.session.end()
+    }
+
     /// Reads every source and feeds its rows, to be settled by [`Driver::settle`]. On an error, tells the step too.
     pub fn load(&mut self) -> Result<(), (usize, SourceError)> {
         let network = self.session.network().clone();

@@ -215,7 +215,6 @@ impl Session {
         match trouble {
             Trouble::Lost(lost) => lost,
             Trouble::Failed(node, failure) => self.failed(node, failure),
-            Trouble::Left => SessionError::Interrupted,
         }
     }
 

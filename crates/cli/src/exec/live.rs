@@ -10,6 +10,7 @@ use flow_dataflow::{Driver, Session, SessionOptions, SourceRows};
 use super::captures::Captures;
 use super::host::Host;
 use super::outputs::Outputs;
+use super::processes::Others;
 use super::settle::{Ending, Run};
 use super::store::Store;
 use super::summary::Summary;
@@ -48,22 +49,32 @@ impl Read {
 
 impl<'a> Live<'a> {
     /// Opens what `setup` publishes in, starts its dataflow and feeds its sources; `read` has what is known of them, none
-    /// where they are read once only.
+    /// where they are read once only. `others` are processes that are to take part.
     pub(crate) fn start(
         host: &'a Host<'a>,
         setup: Setup,
         started: Instant,
         read: Option<Read>,
+        others: Option<&mut Others>,
     ) -> Result<Self, Halt> {
         let (args, pipeline) = (host.args, &setup.pipeline);
         let ledger = Ledger::open(&setup)?;
-        let network = setup.network(host.catalog, &setup.env(args.threads()), ledger.last.as_ref())?;
+        let network = setup.network(
+            host.catalog,
+            &setup.env(args.threads(others.as_ref().map_or(1, |others| others.share_machine()))),
+            ledger.last.as_ref(),
+        )?;
         let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, host.command)?;
         let captures = Captures::of(&pipeline.plan, &network);
+        let cluster = match others {
+            Some(others) => Some(others.gather(&setup, &network, args, &host.interrupt)?),
+            None => None,
+        };
         let options = SessionOptions {
             workers: usize::from(args.workers),
             calls: extent::calls(&pipeline.plan, args)?,
             capture: captures.ports().collect(),
+            cluster,
         };
         let heap = match read.as_ref().and_then(|read| read.heap.clone()) {
             Some(heap) => heap,
@@ -150,13 +161,18 @@ impl<'a> Live<'a> {
 
     /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources.
     pub(crate) fn close(self) -> Result<Read, Halt> {
-        let Self { run, driver, usage, ending } = self;
+        let Self { run, mut driver, usage, ending } = self;
+        let used = driver.end();
         let session = driver.session();
         let models = run.captures.rows(session, "checkpoint").into_iter().map(|(_, item)| item.row.id);
         let is_whole = ending == Some(Ending::Done)
             && !run.host.args.is_narrowed()
             && session.network().rounds.kept == 0;
-        usage.end(run.host.store.kept(), models.collect(), is_whole)?;
+        // What a process that was lost has used is not known: the note stays as that of a run that has not ended.
+        if let Some(mut used) = used {
+            used.extend(run.host.store.kept().used());
+            usage.end(used, models.collect(), is_whole)?;
+        }
         run.host.store.finish()?;
         let heap = Some(session.heap().clone());
         let steps = &run.setup.pipeline.plan.steps;

@@ -14,7 +14,8 @@ use crate::{Exit, codes};
 /// An open store. Nobody else runs from it until it is dropped.
 pub(crate) struct Store {
     kept: Arc<Kept>,
-    _lock: RunLock,
+    /// None at a member of a run, whose host holds it.
+    _lock: Option<RunLock>,
 }
 
 /// The kept answers, as the dataflow asks for them.
@@ -27,6 +28,10 @@ impl flow_dataflow::Memo for Kept {
 
     fn put(&self, key: Id, answer: &[Value]) -> Result<(), MemoError> {
         self.0.put(key, answer).map_err(|error| MemoError(chain(&error)))
+    }
+
+    fn used(&self) -> Vec<Id> {
+        self.0.answers().used()
     }
 }
 
@@ -47,8 +52,13 @@ impl Store {
     /// Opens the store in `folder` for the run that `command` started, and makes it where it is missing.
     pub(crate) fn open(folder: &Path, command: &str) -> Result<Self, Halt> {
         let lock = lock(folder, command)?;
+        Ok(Self { _lock: Some(lock), ..Self::shared(folder)? })
+    }
+
+    /// Opens the store in `folder` beside the host of the same run: each process adds its answers to a segment of its own.
+    pub(crate) fn shared(folder: &Path) -> Result<Self, Halt> {
         let memo = flow_store::Memo::open(&memo_folder(folder)).map_err(|error| halt(&error))?;
-        Ok(Self { kept: Arc::new(Kept(memo)), _lock: lock })
+        Ok(Self { kept: Arc::new(Kept(memo)), _lock: None })
     }
 
     /// The answers of the store in `folder`, to look at while others may run from it.

@@ -51,7 +51,7 @@ fn put<R: Cells>(folder: &Path, name: &str, columns: &Columns, rows: &[R]) -> Re
 }
 
 /// Identity of all that the plan computes.
-fn plan_digest(plan: &Plan) -> Id {
+pub(super) fn plan_digest(plan: &Plan) -> Id {
     let mut hasher = IdHasher::new("plan");
     hasher.part(plan.name.as_bytes()).part(&plan.seed.to_le_bytes());
     for step in &plan.steps {

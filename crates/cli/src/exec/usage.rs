@@ -4,7 +4,7 @@ use std::path::{Path, absolute};
 
 use flow_data::Id;
 use flow_plan::Plan;
-use flow_store::{Answers, Error, Use, User, Uses};
+use flow_store::{Error, Use, User, Uses};
 
 use super::store::halt;
 use crate::halt::Halt;
@@ -33,9 +33,11 @@ impl Usage {
         Ok(Self { uses, before, begun: Use::begun(user) })
     }
 
-    /// Notes what was used. Unless the run was `whole`, what was used before is kept too.
-    pub(crate) fn end(self, answers: &Answers, models: Vec<Id>, whole: bool) -> Result<(), Halt> {
-        let used = Use { is_open: false, answers: answers.used(), models, ..self.begun };
+    /// Notes the keys of the `answers` and the `models` that were used. Unless the run was `whole`, what was used before is kept too.
+    pub(crate) fn end(self, mut answers: Vec<Id>, models: Vec<Id>, whole: bool) -> Result<(), Halt> {
+        answers.sort_unstable();
+        answers.dedup();
+        let used = Use { is_open: false, answers, models, ..self.begun };
         let used = match self.before.filter(|_| !whole) {
             Some(before) => used.joined(&before),
             None => used,

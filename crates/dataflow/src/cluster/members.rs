@@ -33,8 +33,6 @@ pub(crate) enum Trouble {
     Lost(SessionError),
     /// A step failed there.
     Failed(usize, Failure),
-    /// Somebody stops it.
-    Left,
 }
 
 #[derive(Debug)]
@@ -200,7 +198,6 @@ impl Listener {
             ToHost::Beat(progress) => lock(&self.news).progress = progress,
             ToHost::Counted(increment) => drop(self.increments.send(increment)),
             ToHost::Done(used) => drop(self.farewells.send(used)),
-            ToHost::Left => drop(lock(&self.news).trouble.get_or_insert(Trouble::Left)),
             ToHost::Failed(node, reason, detail) => {
                 // A run ends with its first failure: one word is kept for ever.
                 let failure = Failure { reason: reason.leak(), detail, fatal: true };

@@ -19,7 +19,7 @@ use crate::{Cluster, Memo, Network, SessionError, SessionOptions};
 
 /// Takes part in the run of a host, which runs the same network with the same options, until the host ends it.
 ///
-/// `watch` is called about ten times a second; when it breaks, the member leaves, and the host's run ends as interrupted.
+/// `watch` is called about ten times a second; when it breaks, the member leaves, which ends the host's run too.
 /// Errs when the host is lost, and with [`SessionError::Interrupted`] after leaving. Finished answers are in the memo in any
 /// case.
 pub fn serve(
@@ -120,7 +120,6 @@ impl Member<'_> {
                 Some(ToMember::Beat) | None => {}
             }
             if watch().is_break() {
-                self.tell(&ToHost::Left)?;
                 return Err(End::Left);
             }
             if !has_failed && let Some((node, failure)) = self.engine.broken() {

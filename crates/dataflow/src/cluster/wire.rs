@@ -83,8 +83,6 @@ pub(super) enum ToHost {
     Failed(usize, String, String),
     /// What has been counted since the last time.
     Counted(Box<Increment>),
-    /// Somebody stops the member.
-    Left,
     /// The member is done; the keys of the answers that it used.
     Done(Vec<Id>),
 }
