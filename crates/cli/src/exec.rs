@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// Dataflow workers; no influence on results.
     #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     workers: u16,
-    /// Threads for sampling and training; no influence on results. By default one for each processor.
+    /// Threads for sampling, training and encoding; no influence on results. By default one for each processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
     /// Folder that keeps the answers of models and the trained models between runs.

@@ -24,18 +24,55 @@ pub enum Cell<'a> {
 }
 
 /// A list of texts; by default empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Texts<'a> {
-    shared: &'a [Arc<str>],
-    encoded: &'a [u8],
-    len: usize,
-}
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a>(List<'a, Arc<str>>);
 
 /// A list of 32-bit floats; by default empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Floats<'a> {
-    plain: &'a [f32],
-    encoded: &'a [u8],
+#[derive(Clone, Copy, Debug)]
+pub struct Floats<'a>(List<'a, f32>);
+
+/// Either form of a list of values: a cell is no larger than either.
+#[derive(Debug)]
+enum List<'a, T> {
+    Plain(&'a [T]),
+    Encoded { bytes: &'a [u8], len: u32 },
+}
+
+impl<T> Clone for List<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for List<'_, T> {}
+
+impl Default for Texts<'_> {
+    fn default() -> Self {
+        Self(List::Plain(&[]))
+    }
+}
+
+impl Default for Floats<'_> {
+    fn default() -> Self {
+        Self(List::Plain(&[]))
+    }
+}
+
+impl<'a, T> List<'a, T> {
+    fn len(&self) -> usize {
+        match self {
+            List::Plain(values) => values.len(),
+            List::Encoded { len, .. } => *len as usize,
+        }
+    }
+
+    /// What is encoded, and what is not: one of them is empty.
+    fn parts(self) -> (&'a [u8], &'a [T]) {
+        match self {
+            List::Plain(values) => (&[], values),
+            List::Encoded { bytes, .. } => (bytes, &[]),
+        }
+    }
 }
 
 impl<'a> Cell<'a> {
@@ -48,8 +85,8 @@ impl<'a> Cell<'a> {
             2 => Cell::Int(i64::from_le_bytes(number(content))),
             3 => Cell::Float(f64::from_bits(u64::from_le_bytes(number(content)))),
             4 => Cell::Text(text(&content[LEN..])),
-            5 => Cell::Texts(Texts { shared: &[], encoded: &content[LEN..], len: len(content) }),
-            6 => Cell::Floats(Floats { plain: &[], encoded: &content[LEN..] }),
+            5 => Cell::Texts(Texts(encoded(content))),
+            6 => Cell::Floats(Floats(encoded(content))),
             _ => unreachable!("the encoding has seven tags"),
         }
     }
@@ -76,8 +113,8 @@ impl<'a> From<&'a Value> for Cell<'a> {
             Value::Int(value) => Cell::Int(*value),
             Value::Float(value) => Cell::Float(*value),
             Value::Text(text) => Cell::Text(text),
-            Value::Texts(texts) => Cell::Texts(Texts { shared: texts, encoded: &[], len: texts.len() }),
-            Value::Floats(floats) => Cell::Floats(Floats { plain: floats, encoded: &[] }),
+            Value::Texts(texts) => Cell::Texts(Texts(List::Plain(texts))),
+            Value::Floats(floats) => Cell::Floats(Floats(List::Plain(floats))),
         }
     }
 }
@@ -85,30 +122,30 @@ impl<'a> From<&'a Value> for Cell<'a> {
 impl<'a> Texts<'a> {
     /// Number of texts.
     pub fn len(self) -> usize {
-        self.len
+        self.0.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The texts in order.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
-        let mut rest = self.encoded;
+        let (mut rest, plain) = self.0.parts();
         let encoded = std::iter::from_fn(move || {
             let (head, tail) = rest.get(LEN..)?.split_at(len(rest));
             rest = tail;
             Some(text(head))
         });
-        self.shared.iter().map(|text| &**text).chain(encoded)
+        plain.iter().map(|text| &**text).chain(encoded)
     }
 }
 
 impl<'a> Floats<'a> {
     /// Number of floats.
     pub fn len(self) -> usize {
-        self.plain.len() + self.encoded.len() / size_of::<f32>()
+        self.0.len()
     }
 
     /// Whether there is none.
@@ -118,8 +155,9 @@ impl<'a> Floats<'a> {
 
     /// The floats in order.
     pub fn iter(self) -> impl Iterator<Item = f32> + 'a {
+        let (encoded, plain) = self.0.parts();
         let float = |bytes: &[u8]| f32::from_bits(u32::from_le_bytes(number(bytes)));
-        self.plain.iter().copied().chain(self.encoded.chunks_exact(size_of::<f32>()).map(float))
+        plain.iter().copied().chain(encoded.chunks_exact(size_of::<f32>()).map(float))
     }
 }
 
@@ -132,6 +170,11 @@ fn number<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 fn len(bytes: &[u8]) -> usize {
     u32::from_le_bytes(number(bytes)) as usize
+}
+
+/// The list whose encoding, its length first, is `content`.
+fn encoded<T>(content: &[u8]) -> List<'_, T> {
+    List::Encoded { bytes: &content[LEN..], len: u32::from_le_bytes(number(content)) }
 }
 
 fn text(bytes: &[u8]) -> &str {

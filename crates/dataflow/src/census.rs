@@ -61,7 +61,7 @@ impl Tally {
         self.digest = self.digest.wrapping_add(spread(hash).wrapping_mul(diff as i128 as u128));
         if is_taken(identity, self.thinned) {
             self.members.add((identity, content), diff);
-            if self.members.has_doubled() {
+            if self.members.is_due() {
                 self.thin();
             }
         }

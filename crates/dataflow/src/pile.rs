@@ -3,12 +3,12 @@
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 
-/// Updates that a pile may hold beside twice its elements.
+/// Updates that a pile may hold beside those that are half as many as its elements.
 const LOOSE: usize = 1 << 10;
 
-/// A multiset as the updates that led to it, made shorter whenever it has doubled.
+/// A multiset as the updates that led to it, made shorter whenever it has grown by half.
 ///
-/// Cost: an update is a push, and its share of sorting; at most twice the elements are held, and 1,024 updates.
+/// Cost: an update is a push, and its share of sorting; there is room for half as many updates as elements, and 1,024.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Pile<D> {
     updates: Vec<(D, isize)>,
@@ -34,22 +34,34 @@ impl<D: Ord> Pile<D> {
     }
 
     /// Whether so many updates are held that [`Pile::tidy`] is due.
-    pub(crate) fn has_doubled(&self) -> bool {
-        self.updates.len() > 2 * self.tidy + LOOSE
+    pub(crate) fn is_due(&self) -> bool {
+        self.updates.len() >= room(self.tidy)
     }
 
     /// The elements in order, each once, with multiplicities of which none is zero.
     pub(crate) fn tidy(&mut self) -> &[(D, isize)] {
         consolidate(&mut self.updates);
-        self.tidy = self.updates.len();
+        self.settle();
         &self.updates
     }
 
     /// Leaves the elements that `keep` holds for.
     pub(crate) fn retain(&mut self, keep: impl Fn(&D) -> bool) {
         self.updates.retain(|(element, _)| keep(element));
-        self.tidy = self.updates.len().min(self.tidy);
+        self.settle();
     }
+
+    /// Takes memory for the elements and the updates until the next tidying, no more.
+    fn settle(&mut self) {
+        self.tidy = self.updates.len();
+        self.updates.shrink_to(room(self.tidy));
+        self.updates.reserve_exact(room(self.tidy) - self.tidy);
+    }
+}
+
+/// Updates that are held before so many elements are tidied.
+fn room(elements: usize) -> usize {
+    elements + elements / 2 + LOOSE
 }
 
 #[cfg(test)]
@@ -66,7 +78,7 @@ mod tests {
             let (mut pile, mut sums) = (Pile::default(), BTreeMap::new());
             for (element, diff) in updates {
                 pile.add(element, diff);
-                if pile.has_doubled() {
+                if pile.is_due() {
                     pile.tidy();
                 }
                 *sums.entry(element).or_insert(0) += diff;

@@ -74,7 +74,7 @@ impl Captured {
         let mut captured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pile = captured.entry(port).or_default();
         updates.iter().for_each(|(row, _, diff)| pile.add(*row, *diff));
-        if pile.has_doubled() {
+        if pile.is_due() {
             pile.tidy();
         }
     }

@@ -16,7 +16,7 @@ const READY: usize = 3;
 /// The surroundings of a run.
 #[derive(Clone)]
 pub struct Env {
-    /// Threads for sampling and training; no influence on results.
+    /// Threads for sampling, training and encoding; no influence on results.
     pub threads: usize,
     /// Checkpoints by digest.
     pub models: Arc<Models>,

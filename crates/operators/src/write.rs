@@ -23,7 +23,7 @@ use std::sync::Arc;
 use flow_data::{Cell, Column, Columns, Id, Item, Row, Texts, Type, Value, kind};
 use flow_dataflow::{Body, KeyedOp, Out, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_store::{Cells, Layout, Parts, encode_part};
+use flow_store::{Cells, Layout, Parts, encode_part, parallel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,8 @@ impl Definition for Write {
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let parts = (!env.dry).then(|| Parts::new(&folder(&config, step)));
-        let writer = Writer { written: Written::new(&config, step), parts, n_parts: config.parts };
+        let written = Written::new(&config, step);
+        let writer = Writer { written, parts, n_parts: config.parts, threads: env.threads };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(writer))]))
     }
 }
@@ -230,7 +231,11 @@ struct Writer {
     /// Where they are kept; nowhere when they are only named.
     parts: Option<Parts>,
     n_parts: u32,
+    threads: usize,
 }
+
+/// Rows that a thread is started for.
+const ROWS_OF_A_THREAD: usize = 256;
 
 impl Writer {
     /// Which hash range an id falls in: its leading bits.
@@ -251,9 +256,10 @@ impl KeyedOp for Writer {
     }
 
     fn group(&self, items: &[Item], out: &mut Out<'_>) {
-        let rows: Vec<WrittenRow<'_>> = items.iter().map(|item| self.written.row(item)).collect();
+        let threads = self.threads.min(items.len() / ROWS_OF_A_THREAD);
+        let rows = parallel::map(items, threads, |item| self.written.row(item));
         let layout = Layout { chat: self.written.chat.map(|_| MESSAGES), metadata: &[] };
-        let encoded = encode_part(&self.written.columns, &rows, &layout);
+        let encoded = encode_part(&self.written.columns, &rows, &layout, self.threads);
         let staged = encoded.and_then(|bytes| Ok((self.stage(&bytes)?, bytes.len())));
         match staged {
             Ok((digest, n_bytes)) => {

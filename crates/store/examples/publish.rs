@@ -58,7 +58,7 @@ fn manifest(publisher: &Publisher, n_parts: u32) -> Result<Manifest, Box<dyn Err
     let mut parts = Vec::new();
     for at in 0..n_parts {
         let rows: Vec<_> = (at * ROWS_PER_PART..(at + 1) * ROWS_PER_PART).map(row).collect();
-        let bytes = encode_part(&columns(), &rows, &layout)?;
+        let bytes = encode_part(&columns(), &rows, &layout, 1)?;
         let digest = publisher.parts().stage(&bytes)?;
         let path = format!("round-{at:03}/part-00.{digest}.parquet");
         parts.push(Part { path, digest, n_rows: rows.len() as u64, n_bytes: bytes.len() as u64 });

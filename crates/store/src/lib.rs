@@ -12,6 +12,7 @@ mod guard;
 mod jsonl;
 mod lock;
 mod memo;
+pub mod parallel;
 mod records;
 mod scratch;
 mod shelf;

@@ -45,7 +45,7 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
     Ok(())
 }
 
-fn put<R: Cells>(folder: &Path, name: &str, columns: &Columns, rows: &[R]) -> Result<(), Halt> {
+fn put<R: Cells + Sync>(folder: &Path, name: &str, columns: &Columns, rows: &[R]) -> Result<(), Halt> {
     let path = folder.join(name).with_extension("parquet");
     write_table(&path, columns, rows).map_err(|error| Halt::new(Exit::Failed, &codes::PUBLISH, chain(&error)))
 }

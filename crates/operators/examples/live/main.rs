@@ -18,6 +18,10 @@ use flow_plan::Plan;
 use flow_store::{Manifest, Part, Publisher};
 use serde_json::{Map, json};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EDITS: usize = 1000;
 const PUBLISHED_EDITS: usize = 200;
 

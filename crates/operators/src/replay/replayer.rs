@@ -1,5 +1,7 @@
 //! From records to draws.
 
+use std::sync::Arc;
+
 use flow_data::{Heap, Id, IdMap, Item, Value};
 use flow_dataflow::{Out, Source, SourceError};
 
@@ -36,13 +38,14 @@ struct Replayed {
     n_draws: IdMap<i64>,
     /// Where each draw stands.
     places: IdMap<u64>,
-    /// The prompt of the record before, with its cells as they stood there: records of one prompt often follow each other.
-    last: Option<(Vec<Value>, Prompt)>,
+    /// The prompt of the record before: records of one prompt often follow each other.
+    last: Option<Arc<Prompt>>,
 }
 
 /// The row of a record's prompt: its cells are kept once for all of its draws.
-#[derive(Clone)]
 struct Prompt {
+    /// The cells as they stood in the record.
+    stood: Vec<Value>,
     item: Item,
     /// The cell `parent_ids` of its draws.
     parents: Value,
@@ -76,12 +79,13 @@ impl Replayer {
         &self,
         heap: &Heap,
         record: &Record,
-        last: &mut Option<(Vec<Value>, Prompt)>,
-    ) -> Result<Prompt, Flaw> {
-        let stood = self.prompt.iter().map(|field| field.read(record)).collect::<Result<Vec<Value>, Flaw>>()?;
-        if let Some((_, prompt)) = last.as_ref().filter(|(cells, _)| *cells == stood) {
+        last: &mut Option<Arc<Prompt>>,
+    ) -> Result<Arc<Prompt>, Flaw> {
+        let same = |(field, cell): (&Field, &Value)| field.read(record).is_ok_and(|found| found == *cell);
+        if let Some(prompt) = last.as_ref().filter(|last| self.prompt.iter().zip(&last.stood).all(same)) {
             return Ok(prompt.clone());
         }
+        let stood = self.prompt.iter().map(|field| field.read(record)).collect::<Result<Vec<Value>, Flaw>>()?;
         let mut cells = stood.clone();
         self.known.cut(&mut cells)?;
         if cells[0] == Value::Null {
@@ -89,8 +93,8 @@ impl Replayer {
         }
         let item = Item::new(heap, 0, prompt_row(&cells[0]), cells);
         let parents = Value::texts([item.row.id.to_string().as_str()]);
-        let prompt = Prompt { item, parents };
-        *last = Some((stood, prompt.clone()));
+        let prompt = Arc::new(Prompt { stood, item, parents });
+        *last = Some(prompt.clone());
         Ok(prompt)
     }
 

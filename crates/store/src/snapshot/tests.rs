@@ -17,7 +17,7 @@ fn columns() -> Columns {
 }
 
 fn bytes(n: i64) -> Vec<u8> {
-    encode_part(&columns(), &[vec![Value::Int(n)]], &Layout::default()).unwrap()
+    encode_part(&columns(), &[vec![Value::Int(n)]], &Layout::default(), 1).unwrap()
 }
 
 fn lineage() -> Map<String, serde_json::Value> {

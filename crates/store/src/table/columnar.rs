@@ -9,24 +9,29 @@ use flow_data::{Cell, Column, Columns, Floats, Texts, Type};
 
 use super::Cells;
 use super::arrow::{element, message};
-use crate::Error;
+use crate::{Error, parallel};
 
 /// The most one cell may hold, in bytes; Arrow counts the bytes of a whole array in 31 bits.
 const CELL_BYTES: usize = 1 << 30;
 
+/// Rows whose arrays take longer to make than threads to start.
+const WORTH_THREADS: usize = 512;
+
 /// The arrays of the visible columns. `first` is the position of the first row, for errors.
-pub(super) fn arrays<R: Cells>(
+pub(super) fn arrays<R: Cells + Sync>(
     columns: &Columns,
     chat: Option<&str>,
     rows: &[R],
     first: usize,
+    threads: usize,
 ) -> Result<Vec<ArrayRef>, Error> {
-    let array = |(at, column): (usize, &Column)| {
+    let array = |&(at, column): &(usize, &Column)| {
         let chat = chat == Some(&*column.name) && column.kind == Type::Texts;
         let source = Source { column, chat, first };
         source.array(|| rows.iter().map(move |row| row.cell(at)))
     };
-    columns.visible().map(array).collect()
+    let threads = if rows.len() < WORTH_THREADS { 1 } else { threads };
+    parallel::map(&columns.visible().collect::<Vec<_>>(), threads, array).into_iter().collect()
 }
 
 /// The size of a cell in bytes, roughly.

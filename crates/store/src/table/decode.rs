@@ -65,8 +65,16 @@ where
     array.as_primitive::<T>().iter().map(|cell| Value::from(cell.map(Into::<f64>::into))).collect()
 }
 
+/// A text that says what the one before says shares its value: columns often have long runs.
 fn texts<'a>(array: impl StringArrayType<'a>) -> Vec<Value> {
-    array.iter().map(Value::from).collect()
+    let mut values = Vec::with_capacity(array.len());
+    for text in array.iter() {
+        values.push(match (text, values.last()) {
+            (Some(text), Some(Value::Text(before))) if **before == *text => Value::Text(before.clone()),
+            (text, _) => text.into(),
+        });
+    }
+    values
 }
 
 /// Equal cells share one value.

@@ -46,8 +46,14 @@ pub struct Layout<'a> {
 /// completions are not. Bytes depend on the arguments only.
 ///
 /// Errs when a cell does not fit its column: another type, null where the column is not nullable, more than 1 GiB,
-/// or an odd number of texts in a chat. Cost: holds the encoded file and one row group being encoded.
-pub fn encode_part<R: Cells>(columns: &Columns, rows: &[R], layout: &Layout<'_>) -> Result<Vec<u8>, Error> {
+/// or an odd number of texts in a chat. Cost: holds the encoded file and one row group being encoded; columns are made
+/// ready by up to `threads` threads, which have no influence on the bytes.
+pub fn encode_part<R: Cells + Sync>(
+    columns: &Columns,
+    rows: &[R],
+    layout: &Layout<'_>,
+    threads: usize,
+) -> Result<Vec<u8>, Error> {
     let schema = Arc::new(schema(columns, layout.chat));
     let properties = properties(columns, rows, layout)?;
     let mut writer =
@@ -55,7 +61,7 @@ pub fn encode_part<R: Cells>(columns: &Columns, rows: &[R], layout: &Layout<'_>)
     let mut done = 0;
     while done < rows.len() {
         let batch = &rows[done..done + batch_len(columns, &rows[done..])];
-        let arrays = columnar::arrays(columns, layout.chat, batch, done)?;
+        let arrays = columnar::arrays(columns, layout.chat, batch, done, threads)?;
         let arrow = RecordBatch::try_new(schema.clone(), arrays).map_err(ParquetError::from);
         arrow.and_then(|arrow| writer.write(&arrow)).map_err(Error::Encode)?;
         done += batch.len();

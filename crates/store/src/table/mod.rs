@@ -51,6 +51,6 @@ impl<R: Cells + ?Sized> Cells for &R {
 /// One writer of a path at a time: a [`crate::RunLock`] on a file beside it keeps other runs out.
 ///
 /// Errs when a cell does not fit its column and when the file cannot be written; the old file then stays.
-pub fn write_table<R: Cells>(path: &Path, columns: &Columns, rows: &[R]) -> Result<(), Error> {
-    disk::write_whole(path, &encode_part(columns, rows, &Layout::default())?)
+pub fn write_table<R: Cells + Sync>(path: &Path, columns: &Columns, rows: &[R]) -> Result<(), Error> {
+    disk::write_whole(path, &encode_part(columns, rows, &Layout::default(), 1)?)
 }

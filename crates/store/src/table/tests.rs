@@ -29,7 +29,7 @@ fn columns(kinds: &[(Type, bool)]) -> Columns {
 }
 
 fn encode(columns: &Columns, rows: &Rows) -> Result<Vec<u8>, Error> {
-    encode_part(columns, rows, &Layout::default())
+    encode_part(columns, rows, &Layout::default(), 1)
 }
 
 fn read(bytes: &[u8]) -> Result<(Columns, Rows), Error> {
@@ -179,7 +179,7 @@ fn a_chat_is_messages_on_disk_and_texts_in_turn_here() {
     let layout = Layout { chat: Some("messages"), ..Layout::default() };
     let turns = ["user", "2+2?", "assistant", "4", "user", "sure?", "assistant", "yes"];
     let rows = vec![vec![Value::texts(turns)], vec![Value::Null], vec![Value::texts([])]];
-    let bytes = encode_part(&columns, &rows, &layout).unwrap();
+    let bytes = encode_part(&columns, &rows, &layout, 1).unwrap();
     assert_eq!(read(&bytes).unwrap(), (columns.clone(), rows));
 
     let leaves = metadata(&bytes).file_metadata().schema_descr().columns().to_vec();
@@ -187,7 +187,7 @@ fn a_chat_is_messages_on_disk_and_texts_in_turn_here() {
     assert_eq!(paths, ["messages.list.element.role", "messages.list.element.content"]);
 
     let odd = vec![vec![Value::texts(["user", "2+2?", "assistant"])]];
-    let error = encode_part(&columns, &odd, &layout).unwrap_err().to_string();
+    let error = encode_part(&columns, &odd, &layout, 1).unwrap_err().to_string();
     assert!(
         error.ends_with("expected list<text> of roles and contents in turn, found an odd number of texts")
     );
@@ -232,7 +232,7 @@ fn the_footer_keeps_its_pairs_in_order() {
     let rows: Rows = Vec::new();
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("x.parquet");
-    fs::write(&path, encode_part(&columns(&[(Type::Int, false)]), &rows, &layout).unwrap()).unwrap();
+    fs::write(&path, encode_part(&columns(&[(Type::Int, false)]), &rows, &layout, 1).unwrap()).unwrap();
     let reader = TableReader::open(&path, None).unwrap();
     let pairs: Vec<_> = reader.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(pairs, layout.metadata);
