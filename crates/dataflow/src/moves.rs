@@ -37,7 +37,7 @@ impl Moves {
             let pile = &ports[port.map_or(ports.len() - 1, usize::from)];
             let mut pile = pile.lock().unwrap_or_else(PoisonError::into_inner);
             updates.iter().for_each(|(row, _, diff)| pile.add(*row, *diff));
-            if pile.has_doubled() {
+            if pile.is_due() {
                 pile.tidy();
             }
         }
