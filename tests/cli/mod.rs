@@ -7,6 +7,7 @@ mod files;
 mod keys;
 mod models;
 mod plans;
+mod processes;
 mod programs;
 mod replay;
 mod runs;

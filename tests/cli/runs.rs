@@ -154,8 +154,8 @@ pub(crate) fn slow() -> Bench {
 }
 
 /// Starts a slow run and waits until some of its answers are kept.
-fn begun(bench: &Bench) -> Child {
-    let mut command = bench.command(&["exec", "p.yaml"]);
+pub(crate) fn begun(bench: &Bench, more: &[&str]) -> Child {
+    let mut command = bench.command(&[&["exec", "p.yaml"], more].concat());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let log = bench.path(".flow/memo/00000.log");
     let started = Instant::now();
@@ -166,7 +166,7 @@ fn begun(bench: &Bench) -> Child {
     child
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
@@ -189,7 +189,7 @@ pub(crate) fn finished_as_from_scratch(bench: &Bench) {
 fn an_interrupted_run_ends_with_130_and_goes_on_from_there() {
     let stopped = ["-TERM", "-HUP", "-INT"].map(|name| {
         let bench = slow();
-        let child = begun(&bench);
+        let child = begun(&bench, &[]);
         signal(&child, name);
         let ran = Ran::of(child);
         assert_eq!(ran.code, 130, "{name}: {}", ran.stderr);
@@ -228,7 +228,7 @@ fn an_edited_run_that_is_interrupted_takes_no_round_away() {
 #[test]
 fn a_killed_run_goes_on_from_there() {
     let bench = slow();
-    let child = begun(&bench);
+    let child = begun(&bench, &[]);
     signal(&child, "-KILL");
     assert_eq!(Ran::of(child).code, -1);
     bench.flow(&["gc"]).says(&["nothing was removed: the last run of", "has not ended"]);
