@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use flow_model::{Checkpoint, Config, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Tokenizer};
 
 use crate::{Edit, Edited};
 
@@ -49,9 +49,10 @@ fn tiny() -> Checkpoint {
         rope_theta: 10_000.0,
         max_position_embeddings: 64,
         tie_word_embeddings: true,
-        eos_token_id: tokenizer.id(end),
+        eos_token_ids: tokenizer.id(end).into_iter().collect(),
         bos_token_id: None,
         moe: None,
+        block: Block::default(),
     };
     Checkpoint::init(config, tokenizer, 1).unwrap()
 }
