@@ -18,6 +18,7 @@
 //! - **Readings.** A list without brackets is a set of answers, in the order of the other side when that is
 //!   a tuple. `x = 3` is `3`; working ends with its result; what stands behind `≈` is left aside. `log` is
 //!   to base ten, but natural of powers of e. Roots of odd index of negative numbers are real.
+//! - **Moments.** Dates and times of day are the same in any spelling; see [`crate::calendar`].
 //! - **Text.** Answers that are the same after normalisation, case aside for words, are equal. Other text is
 //!   `Unknown`, but for opposites such as `yes` and `no`, and letters of choices.
 //! - **Bounds.** Answers above 4,096 bytes are compared as text only; work is counted and runs out.
@@ -30,7 +31,7 @@ use crate::judge::{Decision, Judge};
 use crate::name::{UnknownName, parse_name};
 use crate::normal::normalise;
 use crate::options::{Decimals, Options};
-use crate::{parse, quantity, text};
+use crate::{calendar, parse, quantity, text};
 
 /// Longest answer that is read, in bytes.
 const MAX_BYTES: usize = 4096;
@@ -96,7 +97,7 @@ pub struct Verdict {
     /// Equal, different or unknown.
     pub outcome: Outcome,
     /// The rule that decided, one of a small fixed set. For numbers: `number`, `percent`, `unit`, `rounding`,
-    /// `base`. For expressions: `same form`, `algebra`, `value`, `algebraic number`, `point`,
+    /// `base`. For moments: `time`, `date`. For expressions: `same form`, `algebra`, `value`, `algebraic number`, `point`,
     /// `identity at 12 points`, `infinity`. For the rest: `relation`, `interval`, `tuple`, `set`, `list`,
     /// `matrix`, `ratio`, `collection`, `choice`, `text`, `characters`, `empty`, `length`, `budget`, `not a number`.
     pub method: &'static str,
@@ -136,6 +137,9 @@ fn compare_math(gold: &str, answer: &str, options: &Options) -> Decision {
     if gold.is_empty() || answer.is_empty() {
         let is_both = gold.is_empty() && answer.is_empty();
         return Decision::new(if is_both { Outcome::Unknown } else { Outcome::Different }, "empty");
+    }
+    if let Some(decision) = calendar::compare(&gold, &answer) {
+        return decision;
     }
     text::compare(&gold, &answer, options).unwrap_or_else(|| compare_trees(&gold, &answer, options))
 }

@@ -289,6 +289,19 @@ impl Expr {
         test(self) || self.children().into_iter().any(|child| child.any(test))
     }
 
+    /// The same with the variable `name` called `other`; none where there is another variable of that name, or none of this.
+    pub(crate) fn with_symbol(&self, name: &str, other: &str) -> Option<Expr> {
+        fn renamed(expr: &Expr, name: &str, other: &str) -> Expr {
+            match expr {
+                Expr::Symbol(own) if own == name => Expr::symbol(other),
+                expr => expr.map(&mut |child| renamed(child, name, other)),
+            }
+        }
+        let names = self.symbols();
+        let has = |wanted: &str| names.iter().any(|known| known == wanted);
+        (has(name) && (name == other || !has(other))).then(|| renamed(self, name, other))
+    }
+
     /// How many expressions it is made of, itself included.
     pub(crate) fn n_parts(&self) -> usize {
         1 + self.children().into_iter().map(Expr::n_parts).sum::<usize>()

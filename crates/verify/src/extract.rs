@@ -171,12 +171,13 @@ impl Extraction {
         }
     }
 
-    /// A box, else `####`, else a tag, else a phrase; then, unless strict, the last expression, and the last line if
-    /// lenient.
+    /// A box, unless a final answer is announced behind it; else `####`, else a tag, else a phrase; then, unless strict,
+    /// the last expression, and the last line if lenient.
     fn auto<'a>(&self, text: &'a str) -> Result<Extracted<'a>, NoAnswer> {
         match self.boxed(text) {
             Err(NoAnswer::Unstated(_)) => {}
-            decided => return decided,
+            Ok(boxed) => return Ok(final_answer(text, boxed.range.end).unwrap_or(boxed)),
+            missing => return missing,
         }
         let rules: &[Extract] = match self.strictness {
             Strictness::Strict => &[Extract::FinalLine, Extract::Tag, Extract::Phrase],
@@ -194,6 +195,12 @@ impl Extraction {
         let by = |rule: &Extract| Extraction { rule: rule.clone(), ..*self }.apply(text).ok();
         rules.iter().find_map(by).ok_or(NoAnswer::Unstated(Extract::Auto.name()))
     }
+}
+
+/// The final answer that is announced behind the byte `start`.
+fn final_answer(text: &str, start: usize) -> Option<Extracted<'_>> {
+    let range = phrase::final_answer(&text[start..])?;
+    found(text, Some(range.start + start..range.end + start), Extract::Phrase.name())
 }
 
 /// What a phrase announces; of a sentence, its last formula or number.

@@ -6,9 +6,12 @@
 mod collection;
 mod interval;
 mod matrix;
+mod pieces;
 mod relation;
 mod scalar;
 mod shape;
+
+pub(crate) use pieces::{CONGRUENCE, PIECES};
 
 use crate::budget::Budget;
 use crate::compare::Outcome;
@@ -86,6 +89,12 @@ impl<'a> Judge<'a> {
             }
             (Expr::Relation(sides, _), scalar) | (scalar, Expr::Relation(sides, _)) if scalar.is_scalar() => {
                 self.relation_and_scalar(sides, scalar)
+            }
+            (Expr::Apply(f, x), Expr::Apply(g, y)) if f == PIECES && g == PIECES => {
+                self.pieces_of_functions(x, y)
+            }
+            (Expr::Apply(f, x), Expr::Apply(g, y)) if f == CONGRUENCE && g == CONGRUENCE => {
+                self.congruences(x, y)
             }
             (Expr::Matrix(x), Expr::Matrix(y)) => self.matrices(x, y),
             (Expr::Ratio(x), Expr::Ratio(y)) => self.ratios(x, y),

@@ -29,6 +29,7 @@
 mod algebra;
 mod ball;
 mod budget;
+mod calendar;
 mod compare;
 mod complex;
 mod critique;

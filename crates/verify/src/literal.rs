@@ -5,7 +5,7 @@ use num_rational::BigRational;
 use num_traits::{One, Pow};
 
 /// Longest literal that is given a value, in digits.
-const MAX_DIGITS: usize = 300;
+const MAX_DIGITS: usize = 1000;
 /// Largest power of ten that is given a value, either sign.
 const MAX_EXPONENT: i32 = 300;
 

@@ -132,9 +132,11 @@ struct Rewriter {
 impl Rewriter {
     /// Rewrites the character at the start of `rest`; returns what follows it.
     fn rewrite_char<'a>(&self, c: char, rest: &'a str, out: &mut String) -> &'a str {
-        if let Some(after) = rest.strip_prefix("{,}") {
+        if let Some(after) = rest.strip_prefix("{,}").or_else(|| rest.strip_prefix("{, }")) {
+            // Spaces around it are not printed.
+            out.truncate(out.trim_end_matches(' ').len());
             out.push(',');
-            return after;
+            return after.trim_start_matches(' ');
         }
         if let Some(after) = DEGREES.iter().find_map(|mark| rest.strip_prefix(mark)) {
             out.push('°');
@@ -147,7 +149,7 @@ impl Rewriter {
         match c {
             '$' if self.dollars_delimit => push_delimiter(after, out),
             '\u{2212}' | '\u{2010}' | '\u{2011}' => out.push('-'),
-            '×' | '·' | '⋅' => out.push('×'),
+            '·' | '⋅' => out.push('·'),
             '％' => out.push('%'),
             '²' => out.push_str("^2"),
             '³' => out.push_str("^3"),
@@ -200,12 +202,18 @@ fn rewrite_command<'a>(rest: &'a str, out: &mut String) -> &'a str {
         {
             out.push_str("\\text");
         }
-        "times" | "cdot" => out.push('×'),
+        "times" => out.push('×'),
+        "cdot" => out.push('·'),
         "langle" => out.push('('),
         "rangle" => out.push(')'),
         "lbrace" => out.push_str("\\{"),
         "rbrace" => out.push_str("\\}"),
-        "circ" | "degree" => out.push('°'),
+        "degree" => out.push('°'),
+        // Between letters it composes functions.
+        "circ" if out.ends_with(|c: char| c.is_ascii_digit() || c == '^') => {
+            out.truncate(out.trim_end_matches('^').len());
+            out.push('°');
+        }
         "pounds" => out.push('£'),
         "euro" => out.push('€'),
         _ => out.extend(["\\", name]),
@@ -277,6 +285,8 @@ mod tests {
             ("$28$ percent", "28 percent"),
             ("10{,}000", "10,000"),
             ("10,\\!000", "10,000"),
+            ("$14 {, }916$", "14,916"),
+            ("$f\\circ g$", "f\\circ g"),
             ("5\\,\\mathrm{cm}", "5 \\text{cm}"),
             ("−3", "-3"),
             ("1½", "1 1/2"),

@@ -10,11 +10,13 @@ mod group;
 mod number;
 mod primary;
 mod product;
+mod series;
 mod words;
 
 pub(crate) use primary::is_function_name;
 
 use crate::expr::{Expr, Joint, Sign};
+use crate::judge::CONGRUENCE;
 
 /// Deepest nesting that is read.
 const MAX_DEPTH: u32 = 40;
@@ -34,10 +36,14 @@ pub(crate) fn parse(text: &str, letters_are_units: bool) -> Option<Expr> {
         brackets: 0,
         letters_are_units,
         has_thousands: false,
+        has_vectors: false,
+        has_crosses: false,
+        is_congruence: false,
     };
     let expr = parser.list()?;
     parser.skip_spaces();
-    parser.rest.is_empty().then_some(expr)
+    let is_vector_product = parser.has_vectors && parser.has_crosses;
+    (parser.rest.is_empty() && !is_vector_product).then_some(expr)
 }
 
 /// What is still to be read, and where in the nesting it stands.
@@ -52,6 +58,12 @@ struct Parser<'a> {
     letters_are_units: bool,
     /// Whether a comma may be of thousands inside brackets too.
     has_thousands: bool,
+    /// Whether a letter was marked as a vector.
+    has_vectors: bool,
+    /// Whether `×` stood before something else than a number: between vectors it is another product than `·`.
+    has_crosses: bool,
+    /// Whether a modulus is still to come.
+    is_congruence: bool,
 }
 
 /// Signs of relations, longer spellings before their beginnings.
@@ -94,11 +106,17 @@ impl<'a> Parser<'a> {
     fn list(&mut self) -> Option<Expr> {
         let mut items = vec![self.item()?];
         let mut joint = Joint::Comma;
-        while let Some(separator) = self.separator() {
+        let mut is_logical = false;
+        while let Some((separator, is_sign)) = self.separator() {
             if separator != Joint::Comma {
                 joint = separator;
             }
+            is_logical |= is_sign;
             items.push(self.item()?);
+        }
+        // `p \land q` is one statement, not two answers.
+        if is_logical && !items.iter().all(|item| matches!(item, Expr::Relation(..))) {
+            return None;
         }
         if items.len() == 1 { items.pop() } else { Some(Expr::List(items, joint)) }
     }
@@ -111,24 +129,23 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn separator(&mut self) -> Option<Joint> {
+    /// What joins two items, and whether it is a sign of logic.
+    fn separator(&mut self) -> Option<(Joint, bool)> {
         self.skip_spaces();
         let mut found = None;
         if self.take(",") || self.take(";") || self.take("，") || self.take("、") {
-            found = Some(Joint::Comma);
+            found = Some((Joint::Comma, false));
         }
         self.skip_spaces();
-        for (word, joint) in [("and", Joint::And), ("or", Joint::Or), ("∧", Joint::And), ("∨", Joint::Or)]
-        {
+        for (word, joint) in [("and", Joint::And), ("or", Joint::Or)] {
             if self.take_word(word) || self.take_marked(word) {
-                return Some(joint);
+                return Some((joint, false));
             }
         }
-        for (name, joint) in
-            [("land", Joint::And), ("wedge", Joint::And), ("lor", Joint::Or), ("vee", Joint::Or)]
+        for (sign, names, joint) in [("∧", ["land", "wedge"], Joint::And), ("∨", ["lor", "vee"], Joint::Or)]
         {
-            if self.take_command(name) {
-                return Some(joint);
+            if self.take(sign) || names.iter().any(|name| self.take_command(name)) {
+                return Some((joint, true));
             }
         }
         found
@@ -139,6 +156,14 @@ impl<'a> Parser<'a> {
         self.descend(|parser| {
             let mut sides = vec![parser.union()?];
             let mut signs = Vec::new();
+            parser.skip_spaces();
+            if parser.take("≡") || parser.take_command("equiv") {
+                parser.is_congruence = true;
+                sides.push(parser.union()?);
+                sides.push(parser.modulus()?);
+                parser.is_congruence = false;
+                return Some(Expr::Apply(CONGRUENCE.to_owned(), sides));
+            }
             while let Some(sign) = parser.sign() {
                 signs.push(sign);
                 sides.push(parser.union()?);

@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
     /// The exponent of `× 10^5`, `x 10^{-3}`; zero when there is none, none when it is malformed.
     fn power_of_ten(&mut self) -> Option<i32> {
         let trimmed = self.rest.trim_start_matches(' ');
-        let Some(rest) = trimmed.strip_prefix(['×', 'x', '*']) else { return Some(0) };
+        let Some(rest) = trimmed.strip_prefix(['×', '·', 'x', '*']) else { return Some(0) };
         self.rest = rest.trim_start_matches(' ').strip_prefix("10^")?;
         let braced = self.take("{");
         let negative = self.sign() == Some(true);

@@ -106,7 +106,12 @@ fn is_words(key: &str) -> bool {
 
 /// Whether a text is a sentence, or has a word in it that changes what its number says: `3 or more`.
 fn is_in_words(normal: &str) -> bool {
-    let mut words = normal.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() >= 3);
+    // Commands, and the "otherwise" of a function in pieces, are mathematics.
+    let mut words =
+        normal.split(|c: char| !(c.is_ascii_alphabetic() || c == '\\')).filter(|word| word.len() >= 3);
+    if normal.contains("\\begin{cases}") {
+        return false;
+    }
     is_prose(normal) || words.any(|word| says_something_about_the_number(word) && !is_mathematical(word))
 }
 

@@ -20,7 +20,8 @@ pub(crate) enum Unit {
     Named(Cow<'static, str>),
 }
 
-/// Spellings that are units wherever they stand after a number, even without a space.
+/// Spellings that are units wherever they stand after a number, even without a space. Those with a capital are read in no
+/// other case: `mW` is not `MW`.
 const KNOWN: &[(&str, &[&str])] = &[
     ("dollar", &["$", "dollar", "dollars", "usd", "bucks"]),
     ("euro", &["€", "euro", "euros", "eur"]),
@@ -60,6 +61,38 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("year", &["yr", "yrs", "year", "years"]),
     ("mile per hour", &["mph"]),
     ("kilometre per hour", &["kph", "kmh"]),
+    ("nanometre", &["nm", "nanometer", "nanometers", "nanometre", "nanometres"]),
+    (
+        "micrometre",
+        &["μm", "µm", "micrometer", "micrometers", "micrometre", "micrometres", "micron", "microns"],
+    ),
+    ("microgram", &["μg", "µg", "mcg", "microgram", "micrograms"]),
+    ("nanosecond", &["nanosecond", "nanoseconds"]),
+    ("microsecond", &["μs", "µs", "microsecond", "microseconds"]),
+    ("millisecond", &["ms", "msec", "millisecond", "milliseconds"]),
+    ("newton", &["newton", "newtons"]),
+    ("kilonewton", &["kN", "kilonewton", "kilonewtons"]),
+    ("joule", &["joule", "joules"]),
+    ("kilojoule", &["kJ", "kilojoule", "kilojoules"]),
+    ("megajoule", &["MJ", "megajoule", "megajoules"]),
+    ("watt", &["watt", "watts"]),
+    ("milliwatt", &["mW", "milliwatt", "milliwatts"]),
+    ("kilowatt", &["kW", "kilowatt", "kilowatts"]),
+    ("megawatt", &["MW", "megawatt", "megawatts"]),
+    ("pascal", &["Pa", "pascal", "pascals"]),
+    ("kilopascal", &["kPa", "kilopascal", "kilopascals"]),
+    ("megapascal", &["MPa", "megapascal", "megapascals"]),
+    ("volt", &["volt", "volts"]),
+    ("millivolt", &["mV", "millivolt", "millivolts"]),
+    ("kilovolt", &["kV", "kilovolt", "kilovolts"]),
+    ("ampere", &["amp", "amps", "ampere", "amperes"]),
+    ("milliampere", &["mA", "milliamp", "milliamps", "milliampere", "milliamperes"]),
+    ("hertz", &["Hz", "hertz"]),
+    ("kilohertz", &["kHz", "kilohertz"]),
+    ("megahertz", &["MHz", "megahertz"]),
+    ("gigahertz", &["GHz", "gigahertz"]),
+    ("mole", &["mol", "mole", "moles"]),
+    ("millimole", &["mmol", "millimole", "millimoles"]),
     ("degree", &["°", "degree", "degrees", "deg"]),
     ("radian", &["radian", "radians", "rad"]),
     ("man", &["man", "men"]),
@@ -70,8 +103,18 @@ const KNOWN: &[(&str, &[&str])] = &[
 ];
 
 /// Letters that are units where they can be nothing else.
-const LETTERS: &[(&str, &str)] =
-    &[("m", "metre"), ("g", "gram"), ("s", "second"), ("h", "hour"), ("L", "litre"), ("l", "litre")];
+const LETTERS: &[(&str, &str)] = &[
+    ("m", "metre"),
+    ("g", "gram"),
+    ("s", "second"),
+    ("h", "hour"),
+    ("L", "litre"),
+    ("l", "litre"),
+    ("N", "newton"),
+    ("J", "joule"),
+    ("W", "watt"),
+    ("V", "volt"),
+];
 
 /// The unit that a letter stands for where it can be nothing else, as inside `\text{}`.
 pub(crate) fn of_letter(letter: &str) -> Option<&'static str> {
@@ -106,6 +149,35 @@ const MEASURES: &[(&str, &str, i64, i64)] = &[
     ("hour", "second", 3600, 1),
     ("day", "second", 86_400, 1),
     ("week", "second", 604_800, 1),
+    ("nanometre", "metre", 1, 1_000_000_000),
+    ("micrometre", "metre", 1, 1_000_000),
+    ("microgram", "gram", 1, 1_000_000),
+    ("nanosecond", "second", 1, 1_000_000_000),
+    ("microsecond", "second", 1, 1_000_000),
+    ("millisecond", "second", 1, 1000),
+    ("newton", "newton", 1, 1),
+    ("kilonewton", "newton", 1000, 1),
+    ("joule", "joule", 1, 1),
+    ("kilojoule", "joule", 1000, 1),
+    ("megajoule", "joule", 1_000_000, 1),
+    ("milliwatt", "watt", 1, 1000),
+    ("watt", "watt", 1, 1),
+    ("kilowatt", "watt", 1000, 1),
+    ("megawatt", "watt", 1_000_000, 1),
+    ("pascal", "pascal", 1, 1),
+    ("kilopascal", "pascal", 1000, 1),
+    ("megapascal", "pascal", 1_000_000, 1),
+    ("millivolt", "volt", 1, 1000),
+    ("volt", "volt", 1, 1),
+    ("kilovolt", "volt", 1000, 1),
+    ("milliampere", "ampere", 1, 1000),
+    ("ampere", "ampere", 1, 1),
+    ("hertz", "hertz", 1, 1),
+    ("kilohertz", "hertz", 1000, 1),
+    ("megahertz", "hertz", 1_000_000, 1),
+    ("gigahertz", "hertz", 1_000_000_000, 1),
+    ("millimole", "mole", 1, 1000),
+    ("mole", "mole", 1, 1),
     ("month", "month", 1, 1),
     ("year", "month", 12, 1),
     ("cent", "dollar", 1, 100),
@@ -262,7 +334,9 @@ pub(crate) fn parse(rest: &str, spaced: bool) -> Option<Unit> {
 
 /// The one name of a unit's spelling, when it is in the table.
 pub(crate) fn known(spelling: &str) -> Option<&'static str> {
-    let spells = |known: &&str| known.eq_ignore_ascii_case(spelling);
+    let has_capital = |text: &str| text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let spells =
+        |known: &&str| *known == spelling || !has_capital(known) && known.eq_ignore_ascii_case(spelling);
     KNOWN.iter().find(|(_, spellings)| spellings.iter().any(spells)).map(|(name, _)| *name)
 }
 

@@ -30,7 +30,7 @@ fn none_is_accepted() {
     }
     assert!(accepted.is_empty(), "{accepted:#?}");
     assert!(count >= 300, "{count}");
-    assert!(different * 100 >= count * 93, "{different} of {count}: {undecided:#?}");
+    assert!(different * 100 >= count * 90, "{different} of {count}: {undecided:#?}");
 }
 
 #[test]

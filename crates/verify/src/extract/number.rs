@@ -54,6 +54,12 @@ impl Scanner<'_> {
             self.at = end + 2;
             return;
         }
+        // `#12` is a name; `#### 12` and `##12` are marks.
+        let head = &self.text[..start];
+        if head.ends_with('#') && !head.ends_with("##") {
+            self.at = end;
+            return;
+        }
         end += glued_len(&self.text[end..]);
         if self.text[..start].ends_with('$') && self.text[end..].starts_with('$') {
             // The signs delimit mathematics, they are no money.
@@ -221,7 +227,7 @@ mod tests {
             ("it is 1 000", "1 000"),
             ("so $\\frac13$", "$\\frac13"),
             ("$28$ %", "$28$ %"),
-            ("16 people think of horse #12.", "12"),
+            ("16 people think of horse #12.", "16"),
         ];
         for (text, expected) in cases {
             assert_eq!(last_number(text).map(|range| &text[range]), Some(expected), "{text}");

@@ -33,7 +33,26 @@ pub(super) fn announced(text: &str) -> Option<Range<usize>> {
     let rest = &text[start..];
     let rest = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '：' | '*' | '#'));
     let start = text.len() - rest.len();
-    tidy(text, start..start + answer_len(rest))
+    tidy(text, start..start + answer_len(rest)).map(|range| unquoted(text, range))
+}
+
+/// `range` without the quotation marks that stand around all of it.
+fn unquoted(text: &str, range: Range<usize>) -> Range<usize> {
+    const QUOTES: [(&str, &str); 3] = [("\\\"", "\\\""), ("\"", "\""), ("“", "”")];
+    let answer = &text[range.clone()];
+    let inside = QUOTES.iter().find_map(|(open, close)| {
+        let inside = answer.strip_prefix(open)?.strip_suffix(close)?;
+        (!inside.trim().is_empty() && !inside.contains(open)).then_some(open.len()..open.len() + inside.len())
+    });
+    inside.map_or(range.clone(), |inside| range.start + inside.start..range.start + inside.end)
+}
+
+/// What follows the last "final answer is", up to the end of its sentence.
+pub(super) fn final_answer(text: &str) -> Option<Range<usize>> {
+    const PHRASE: &str = "inal answer is";
+    let (at, _) = text.rmatch_indices(PHRASE).find(|(at, _)| text[..*at].ends_with(['f', 'F']))?;
+    let start = at + "inal ".len();
+    announced(&text[start..]).map(|range| range.start + start..range.end + start)
 }
 
 /// The byte behind the last phrase that announces an answer.
@@ -155,6 +174,8 @@ mod tests {
             ("The answer is 6. The answer is not 5.", "6"),
             ("The answer should be $\\frac{1}{2}$, which is small", "$\\frac{1}{2}$"),
             ("The answer is 5 because 2+3=5.", "5"),
+            ("The answer is \"Paris\".", "Paris"),
+            ("The answer is \"a\" or \"b\".", "\"a\" or \"b\""),
             ("The final answer is $26. I hope it is correct.", "$26"),
             ("The final answer is:\n\n\\[\n x = 5 \n\\]\nDone.", "\\[\n x = 5 \n\\]"),
             ("### Final Answer\n\n42", "42"),

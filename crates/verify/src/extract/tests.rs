@@ -96,6 +96,11 @@ fn other_rules() {
 fn automatic_order() {
     let cases = [
         ("#### 3\n\\boxed{4}", Some(("4", "boxed"))),
+        (
+            "\\boxed{3} and 4 more. Final Answer: The final answer is $7$. I hope it is correct.",
+            Some(("$7$", "phrase")),
+        ),
+        ("The final answer is \\boxed{3}.", Some(("3", "boxed"))),
         ("The answer is 5.\n#### 3", Some(("3", "final_line"))),
         ("The answer is 5. <answer>3</answer>", Some(("3", "tag"))),
         ("So the answer is: **$18.50**. It is 7.", Some(("$18.50", "phrase"))),

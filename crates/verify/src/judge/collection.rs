@@ -2,7 +2,7 @@
 
 use super::{Decision, Judge, matrix};
 use crate::compare::Outcome;
-use crate::expr::{Bracket, Expr};
+use crate::expr::{Bracket, Expr, Joint};
 use crate::options::Order;
 
 /// Most items of a set that are compared.
@@ -28,6 +28,9 @@ impl Judge<'_> {
             }
             (Expr::Group(..), Expr::Matrix(_)) => self.collections(b, a),
             (Expr::List(x, _), Expr::List(y, _)) if self.options.order == Order::Listed => self.ordered(x, y),
+            (Expr::List(x, own), Expr::List(y, other)) if are_other_conditions(x, *own, y, *other) => {
+                self.as_sets(a, b, Decision::unknown("collection"))
+            }
             (Expr::List(x, _), Expr::List(y, _)) => {
                 let direct = self.unordered(x, y);
                 if direct.is_equal() { direct } else { self.as_sets(a, b, direct) }
@@ -59,7 +62,7 @@ impl Judge<'_> {
     }
 
     /// Item by item.
-    fn ordered(&self, a: &[Expr], b: &[Expr]) -> Decision {
+    pub(super) fn ordered(&self, a: &[Expr], b: &[Expr]) -> Decision {
         if a.len() != b.len() {
             return Decision::different("tuple");
         }
@@ -115,6 +118,13 @@ impl Judge<'_> {
             _ => Decision::different("ratio"),
         }
     }
+}
+
+/// Whether two lists have inequalities joined by "and" in one and by "or" in the other.
+fn are_other_conditions(a: &[Expr], own: Joint, b: &[Expr], other: Joint) -> bool {
+    let is_inequality = |item: &Expr| matches!(item, Expr::Relation(_, signs) if !super::is_equation(signs));
+    let are_opposite = matches!((own, other), (Joint::And, Joint::Or) | (Joint::Or, Joint::And));
+    are_opposite && (a.iter().any(is_inequality) || b.iter().any(is_inequality))
 }
 
 /// Whether a ratio is written as a time of day: `4:30`, `12:00`.

@@ -28,8 +28,11 @@ struct Piece {
 impl Judge<'_> {
     /// The verdict on two sets of real numbers; none when one of them is not one that can be worked out.
     pub(super) fn by_intervals(&self, a: &Expr, b: &Expr) -> Option<Decision> {
-        if is_about_others(a, b) {
+        if are_described(a, b) && a.symbols() != b.symbols() {
             return Some(Decision::different("interval"));
+        }
+        if are_described(a, b) && applications(a) != applications(b) {
+            return None;
         }
         let (a, b) = (self.merged(self.pieces(a)?)?, self.merged(self.pieces(b)?)?);
         // Conditions that cannot be met together are a mistake rather than a set.
@@ -251,10 +254,24 @@ impl Judge<'_> {
     }
 }
 
-/// Whether two descriptions by inequalities are of different unknowns.
-fn is_about_others(a: &Expr, b: &Expr) -> bool {
+/// Whether both are descriptions by inequalities.
+fn are_described(a: &Expr, b: &Expr) -> bool {
     let is_described = |expr: &Expr| expr.any(&|part| matches!(part, Expr::Relation(..)));
-    is_described(a) && is_described(b) && a.symbols() != b.symbols()
+    is_described(a) && is_described(b)
+}
+
+/// The values of functions in descriptions by inequalities: `f(1) < 3` says nothing of `f(2)`.
+fn applications(expr: &Expr) -> Vec<&Expr> {
+    let mut found = match expr {
+        Expr::Apply(..) => vec![expr],
+        _ => Vec::new(),
+    };
+    for inner in expr.children().into_iter().flat_map(applications) {
+        if !found.contains(&inner) {
+            found.push(inner);
+        }
+    }
+    found
 }
 
 /// A name of what is bounded, `f(x)` or `AB`, as one unknown.

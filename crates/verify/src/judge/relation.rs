@@ -18,7 +18,7 @@ use crate::ball::Ball;
 use crate::compare::Outcome;
 use crate::complex::Complex;
 use crate::evaluate::Point;
-use crate::expr::{Expr, Sign};
+use crate::expr::{Expr, Joint, Sign};
 
 /// Points tried to tell equations apart.
 const TRIES: usize = 24;
@@ -234,6 +234,21 @@ impl Judge<'_> {
             }
         }
         Decision::unknown("relation")
+    }
+
+    /// Whether inequalities hold together at a point, where that is sure.
+    pub(super) fn is_met(&self, condition: &Expr, at: &Point<'_>) -> Option<bool> {
+        let statements = match condition {
+            Expr::List(items, Joint::Comma | Joint::And) => {
+                items.iter().map(statements).collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
+            }
+            condition => statements(condition)?,
+        };
+        let is_inequality = |statement: &Statement| !is_equality(statement);
+        let are_met = statements
+            .iter()
+            .map(|statement| is_inequality(statement).then(|| self.holds(statement, at.values)).flatten());
+        Some(are_met.collect::<Option<Vec<_>>>()?.into_iter().all(|is_met| is_met))
     }
 
     /// Whether a relation holds at a point, where that is sure.

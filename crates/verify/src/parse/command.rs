@@ -48,8 +48,82 @@ const NOT_FACTORS: &[&str] = &[
     "star",
     "bullet",
     "cdots",
+    "choose",
     "ldots",
     "dots",
+];
+
+/// Operators and relations that have no reading here. Taken for letters they would be factors, which may change places.
+const UNREAD: &[&str] = &[
+    "Leftrightarrow",
+    "Longleftrightarrow",
+    "Longrightarrow",
+    "Rightarrow",
+    "approxeq",
+    "asymp",
+    "because",
+    "bigcap",
+    "bigoplus",
+    "bmod",
+    "bot",
+    "circ",
+    "cong",
+    "dagger",
+    "doteq",
+    "equiv",
+    "exists",
+    "forall",
+    "gg",
+    "iff",
+    "iiint",
+    "iint",
+    "impliedby",
+    "inf",
+    "int",
+    "leftarrow",
+    "leftrightarrow",
+    "lim",
+    "liminf",
+    "limsup",
+    "ll",
+    "lnot",
+    "longrightarrow",
+    "mapsto",
+    "mod",
+    "models",
+    "nabla",
+    "neg",
+    "ni",
+    "nmid",
+    "not",
+    "notin",
+    "nparallel",
+    "odot",
+    "oint",
+    "oplus",
+    "otimes",
+    "parallel",
+    "partial",
+    "perp",
+    "pmod",
+    "prec",
+    "preceq",
+    "prime",
+    "propto",
+    "rightarrow",
+    "sim",
+    "simeq",
+    "subset",
+    "subseteq",
+    "subsetneq",
+    "succ",
+    "succeq",
+    "sup",
+    "supset",
+    "supseteq",
+    "therefore",
+    "top",
+    "vdash",
 ];
 
 impl Parser<'_> {
@@ -82,12 +156,18 @@ impl Parser<'_> {
         }
         self.rest = rest;
         match name {
-            "frac" => {
-                let over = self.argument()?;
-                Some(over.over(self.argument()?))
-            }
+            "frac" => match self.derivative() {
+                Some(derivative) => derivative,
+                None => {
+                    let over = self.argument()?;
+                    Some(over.over(self.argument()?))
+                }
+            },
+            "sum" => self.series(true),
+            "prod" => self.series(false),
+            "angle" | "measuredangle" | "triangle" => self.figure(name),
             "sqrt" => self.root(),
-            "binom" | "dbinom" | "tbinom" | "choose" => {
+            "binom" | "dbinom" | "tbinom" => {
                 let items = vec![self.argument()?, self.argument()?];
                 Some(Expr::Call(Function::Binomial, items))
             }
@@ -120,7 +200,7 @@ impl Parser<'_> {
             }
             _ => {
                 let (name, may_close) = (&after[..len], self.bars > 0);
-                !NOT_FACTORS.contains(&name) && (name != "vert" || !may_close)
+                !NOT_FACTORS.contains(&name) && !UNREAD.contains(&name) && (name != "vert" || !may_close)
             }
         }
     }
@@ -152,6 +232,8 @@ impl Parser<'_> {
     /// `\mathbf{v}`, `\overline{AB}`: a decoration is part of the name, boldness and boxes are not.
     fn decorated(&mut self, decoration: &str) -> Option<Expr> {
         self.skip_spaces();
+        self.has_vectors |=
+            matches!(decoration, "vec" | "overrightarrow" | "mathbf" | "boldsymbol" | "bold" | "hat");
         let inside = match self.rest.strip_prefix('{') {
             Some(inside) => inside.split_once('}').map(|(name, _)| name.trim()),
             None => self.rest.get(..1),
@@ -188,6 +270,45 @@ impl Parser<'_> {
         }
     }
 
+    /// `\frac{dy}{dx}` as one name, for it is no quotient whose `d` cancels; the inner none for an operator, `\frac{d}{dx}`.
+    /// None for a fraction.
+    fn derivative(&mut self) -> Option<Option<Expr>> {
+        let (over, rest) = braced(self.rest)?;
+        let (under, rest) = braced(rest)?;
+        let (of, by) = (differential(over)?, differential(under)?);
+        if !by.starts_with(|c: char| c.is_alphabetic() || c == '\\') {
+            return None;
+        }
+        if of.is_empty() || !of.chars().all(|c| c.is_alphanumeric() || "^'_".contains(c)) {
+            return Some(None);
+        }
+        self.rest = rest;
+        Some(Some(Expr::Symbol(format!("d{of}/d{by}"))))
+    }
+
+    /// `\angle ABC`: the letters name it, so that they keep their order; an angle may be read from either side.
+    fn figure(&mut self, kind: &str) -> Option<Expr> {
+        self.skip_spaces();
+        let (letters, rest) = match braced(self.rest) {
+            Some((inside, rest)) => (inside.trim(), rest),
+            None => {
+                let len = self.rest.bytes().take_while(u8::is_ascii_uppercase).count();
+                self.rest.split_at(if len > 0 {
+                    len
+                } else {
+                    self.rest.bytes().take_while(u8::is_ascii_digit).count()
+                })
+            }
+        };
+        if letters.is_empty() || !letters.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return None;
+        }
+        self.rest = rest;
+        let backwards: String = letters.chars().rev().collect();
+        let letters = if kind == "triangle" { letters } else { letters.min(&backwards) };
+        Some(Expr::Symbol(format!("{kind} {letters}")))
+    }
+
     fn skip_argument(&mut self) -> Option<()> {
         self.rest = match self.rest.strip_prefix('{') {
             Some(inside) => inside.split_once('}')?.1,
@@ -205,8 +326,8 @@ impl Parser<'_> {
             let symbol = self.subscripted(Expr::symbol(letter));
             return Some(symbol);
         }
-        let is_name = !NOT_FACTORS.contains(&name)
-            && !matches!(name, "sum" | "int" | "prod" | "lim" | "left" | "right");
+        let is_name =
+            !NOT_FACTORS.contains(&name) && !UNREAD.contains(&name) && !matches!(name, "left" | "right");
         is_name.then(|| self.subscripted(Expr::symbol(name)))
     }
 
@@ -222,9 +343,36 @@ impl Parser<'_> {
         if name.len() == 1 && name.is_ascii() {
             return Parser { rest: name, ..*self }.letter();
         }
+        if let Some(named) = words::function(name) {
+            return self.function(named);
+        }
         if crate::unit::known(name).is_some() {
             return words::unit_of_words(name);
         }
         Some(self.subscripted(Expr::symbol(name)))
     }
+}
+
+/// The inside of the braces at the start of `rest`, and what follows them.
+fn braced(rest: &str) -> Option<(&str, &str)> {
+    let inside = rest.trim_start().strip_prefix('{')?;
+    let mut depth = 0_usize;
+    let end = inside.bytes().position(|byte| {
+        let ends = byte == b'}' && depth == 0;
+        depth = match byte {
+            b'{' => depth + 1,
+            b'}' => depth.saturating_sub(1),
+            _ => depth,
+        };
+        ends
+    })?;
+    Some((&inside[..end], &inside[end + 1..]))
+}
+
+/// What a differential is of, `y` for `dy`, without spaces and braces; none for anything else.
+fn differential(text: &str) -> Option<String> {
+    let text = text.trim();
+    let of = text.strip_prefix("\\partial").or_else(|| text.strip_prefix('d'))?;
+    let is_other_letter = of.starts_with(['_', '\'', '+', '-', '*', '/', '=', '(']);
+    (!is_other_letter).then(|| of.chars().filter(|c| !c.is_whitespace() && !"{}".contains(*c)).collect())
 }

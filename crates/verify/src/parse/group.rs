@@ -2,6 +2,7 @@
 
 use super::Parser;
 use crate::expr::{Bracket, Expr, Function, Joint};
+use crate::judge::PIECES;
 
 /// Most rows or columns of a matrix that are read.
 const MAX_SIDE: usize = 32;
@@ -53,8 +54,12 @@ impl<'a> Parser<'a> {
     pub(super) fn braces(&mut self) -> Option<Expr> {
         self.descend(|parser| {
             parser.take("{");
-            let inside = parser.list()?;
+            let mut inside = parser.list()?;
             parser.skip_spaces();
+            if parser.take_command("choose") {
+                inside = Expr::Call(Function::Binomial, vec![inside, parser.list()?]);
+                parser.skip_spaces();
+            }
             parser.take("}").then_some(inside)
         })
     }
@@ -66,12 +71,35 @@ impl<'a> Parser<'a> {
             if parser.take("\\}") {
                 return Some(Expr::Set(Vec::new()));
             }
+            if let Some(name) = parser.bound_name() {
+                let conditions = parser.list()?.with_symbol(&name?, "x")?;
+                parser.skip_spaces();
+                return parser.take("\\}").then_some(conditions);
+            }
             parser.brackets += 1;
             let items = parser.items()?;
             parser.skip_spaces();
             parser.brackets -= 1;
             parser.take("\\}").then_some(Expr::Set(items))
         })
+    }
+
+    /// The `x` of `\{x \mid x > 3\}`, which is the set that its conditions describe; the inner none where it is not any
+    /// real number. None for a set of items.
+    fn bound_name(&mut self) -> Option<Option<String>> {
+        let start = self.rest;
+        let name = self.rest.chars().next().filter(char::is_ascii_alphabetic)?;
+        self.rest = &self.rest[1..];
+        self.skip_spaces();
+        let domain = self.take_command("in").then(|| self.primary() == Some(Expr::Reals));
+        self.skip_spaces();
+        let is_bound = ["|", ":"].iter().any(|sign| self.take(sign))
+            || ["mid", "vert", "colon"].iter().any(|name| self.take_command(name));
+        if !is_bound {
+            self.rest = start;
+            return None;
+        }
+        Some((domain != Some(false)).then(|| name.to_string()))
     }
 
     /// What a command applies to: braces, a bracket, or the one sign that LaTeX takes without them.
@@ -117,9 +145,16 @@ impl<'a> Parser<'a> {
                 continue;
             }
             if self.take("&") {
+                self.skip_condition_word();
                 continue;
             }
-            let entry = self.item()?;
+            let is_condition = name == "cases" && rows.last().is_some_and(|row| row.len() == 1);
+            let entry = if is_condition { self.list()? } else { self.item()? };
+            self.skip_spaces();
+            if name == "cases" {
+                // A comma may stand between a value and its condition.
+                self.take(",");
+            }
             rows.last_mut()?.push(entry);
             if rows.len() > MAX_SIDE || rows.last()?.len() > MAX_SIDE {
                 return None;
@@ -130,7 +165,9 @@ impl<'a> Parser<'a> {
             rows.pop();
         }
         if matches!(name, "cases" | "aligned" | "align") {
-            // With conditions beside them, the rows are a function in pieces, which is not read.
+            if name == "cases" && rows.iter().all(|row| row.len() == 2) {
+                return Some(Expr::Apply(PIECES.to_owned(), rows.into_iter().flatten().collect()));
+            }
             let is_system = rows.iter().all(|row| row.len() == 1);
             return is_system.then(|| Expr::List(rows.into_iter().flatten().collect(), Joint::And));
         }
@@ -140,6 +177,12 @@ impl<'a> Parser<'a> {
         }
         let matrix = Expr::Matrix(rows);
         Some(if matches!(name, "vmatrix" | "Vmatrix") { Expr::call(Function::Det, matrix) } else { matrix })
+    }
+
+    /// The "if" before a condition.
+    fn skip_condition_word(&mut self) {
+        self.skip_spaces();
+        let _ = ["if", "for", "when"].iter().any(|word| self.take_word(word) || self.take_marked(word));
     }
 
     fn skip_matrix_spaces(&mut self) {

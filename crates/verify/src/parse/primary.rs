@@ -24,6 +24,8 @@ impl<'a> Parser<'a> {
                 '⌈' => parser.between("⌈", "⌉", Function::Ceil),
                 '√' => parser.root_sign("√", 2),
                 '∛' => parser.root_sign("∛", 3),
+                '∑' => parser.take("∑").then_some(true).and_then(|is_sum| parser.series(is_sum)),
+                '∏' => parser.take("∏").then_some(false).and_then(|is_sum| parser.series(is_sum)),
                 '∞' => parser.take("∞").then_some(Expr::Constant(Constant::Infinity)),
                 'ℝ' => parser.take("ℝ").then_some(Expr::Reals),
                 '∅' => parser.take("∅").then(|| Expr::Set(Vec::new())),
@@ -76,6 +78,11 @@ impl<'a> Parser<'a> {
         let word = &self.rest[..len];
         if matches!(word, "and" | "or" | "if") {
             return None;
+        }
+        if let Some(len) = derivative_len(self.rest) {
+            let name = &self.rest[..len];
+            self.rest = &self.rest[len..];
+            return Some(Expr::symbol(name));
         }
         if let Some(constant) = words::constant(word) {
             self.rest = &self.rest[len..];
@@ -204,6 +211,13 @@ impl<'a> Parser<'a> {
         self.take("_");
         self.argument()
     }
+}
+
+/// Bytes of `dy/dx` at the start.
+fn derivative_len(rest: &str) -> Option<usize> {
+    let [b'd', of, b'/', b'd', by, after @ ..] = rest.as_bytes() else { return None };
+    let ends = !after.first().is_some_and(u8::is_ascii_alphanumeric);
+    (of.is_ascii_alphabetic() && by.is_ascii_alphabetic() && ends).then_some(5)
 }
 
 fn apply(named: Named, base: Option<Expr>, mut arguments: Vec<Expr>) -> Option<Expr> {

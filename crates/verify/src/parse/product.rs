@@ -37,6 +37,13 @@ impl Parser<'_> {
                 let next = self.signed_factor()?;
                 (last_integer, last_literal) = (false, next.is_literal);
                 product = product.over(next.expr);
+            } else if self.at_modulus() {
+                return Some(product);
+            } else if !self.is_congruence && self.take_mod() {
+                let next = self.signed_factor()?;
+                (last_integer, last_literal) = (false, next.is_literal);
+                let whole = Expr::call(Function::Floor, product.clone().over(next.expr.clone()));
+                product = product.minus(next.expr.times(whole));
             } else if let Some(part) = last_integer.then(|| self.fraction_of_mixed()).flatten() {
                 product = Expr::Sum(vec![product, part]);
                 (last_integer, last_literal) = (false, true);
@@ -86,11 +93,47 @@ impl Parser<'_> {
         factor
     }
 
+    fn take_mod(&mut self) -> bool {
+        ["bmod", "mod"].iter().any(|name| self.take_command(name)) || self.take_word("mod")
+    }
+
+    /// Whether the modulus of a congruence comes next: `\pmod 5`, `(mod 5)`.
+    fn at_modulus(&self) -> bool {
+        let inside = self.rest.strip_prefix('(').map(str::trim_start);
+        let is_mod = |inside: &str| {
+            ["mod", "\\mod", "\\bmod", "\\text{mod"].iter().any(|word| inside.starts_with(word))
+        };
+        self.rest.starts_with("\\pmod")
+            || inside.is_some_and(is_mod)
+            || self.is_congruence && is_mod(self.rest)
+    }
+
+    /// The modulus of a congruence.
+    pub(super) fn modulus(&mut self) -> Option<Expr> {
+        self.skip_spaces();
+        if self.take_command("pmod") {
+            // LaTeX would take one digit of `\pmod 18`; people mean all.
+            return Some(self.factor()?.expr);
+        }
+        let is_bracketed = self.take("(");
+        self.skip_spaces();
+        if !(self.take_mod() || self.take_marked("mod")) {
+            return None;
+        }
+        let modulus = self.factor()?.expr;
+        self.skip_spaces();
+        (!is_bracketed || self.take(")")).then_some(modulus)
+    }
+
     fn take_times(&mut self, letter_may_be_sign: bool) -> bool {
         if self.rest.starts_with("**") {
             return false;
         }
-        if ["*", "×", "•", "∙", "⋅", "·"].iter().any(|sign| self.take(sign)) {
+        if self.take("×") {
+            self.has_crosses |= !literal_follows(self.rest.trim_start());
+            return true;
+        }
+        if ["*", "·", "•", "∙", "⋅"].iter().any(|sign| self.take(sign)) {
             return true;
         }
         if ["ast", "star", "bullet"].iter().any(|name| self.take_command(name)) {
@@ -149,10 +192,28 @@ impl Parser<'_> {
             return Some(Some(Expr::Percent(Box::new(base.clone()))));
         }
         if self.take("°") {
-            return Some(Some(base.clone().times(Expr::Unit("degree".to_owned()))));
+            let degrees = self.with_minutes(base);
+            return Some(Some(degrees.times(Expr::Unit("degree".to_owned()))));
         }
         self.rest = here;
         Some(None)
+    }
+
+    /// Degrees with the minutes and seconds that may follow: `30° 15' 20''`.
+    fn with_minutes(&mut self, degrees: &Expr) -> Expr {
+        let mut parts = vec![degrees.clone()];
+        for (marks, under) in [(&["'", "′"][..], 60), (&["''", "″", "\""][..], 3600)] {
+            let start = self.rest;
+            self.skip_spaces();
+            let part = self.plain_integer();
+            // A mark of minutes is half of one of seconds.
+            let ends = marks.iter().any(|mark| self.take(mark)) && !self.rest.starts_with('\'');
+            match part.filter(|_| ends && degrees.as_small_integer().is_some()) {
+                Some(part) => parts.push(part.over(Expr::integer(under))),
+                None => self.rest = start,
+            }
+        }
+        if parts.len() == 1 { degrees.clone() } else { Expr::Sum(parts) }
     }
 
     fn exponent_of(&mut self, base: Expr) -> Option<Expr> {
