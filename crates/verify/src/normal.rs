@@ -151,6 +151,7 @@ impl Rewriter {
             '\u{2212}' | '\u{2010}' | '\u{2011}' => out.push('-'),
             '·' | '⋅' => out.push('·'),
             '％' => out.push('%'),
+            c if full_width(c).is_some() => out.extend(full_width(c)),
             '²' => out.push_str("^2"),
             '³' => out.push_str("^3"),
             '~' => out.push(' '),
@@ -241,6 +242,12 @@ fn unescaped_dollars(text: &str) -> usize {
     count
 }
 
+/// The letter, digit or sign that `c` is the wide form of, as in Chinese text; commas of that width only separate and stay.
+fn full_width(c: char) -> Option<char> {
+    let plain = char::from_u32(u32::from(c).checked_sub(0xfee0)?)?;
+    (plain.is_ascii_alphanumeric() || "+-=()./<>".contains(plain)).then_some(plain)
+}
+
 fn vulgar_fraction(c: char) -> Option<&'static str> {
     Some(match c {
         '½' => "1/2",
@@ -289,6 +296,7 @@ mod tests {
             ("$f\\circ g$", "f\\circ g"),
             ("5\\,\\mathrm{cm}", "5 \\text{cm}"),
             ("−3", "-3"),
+            ("（１２，ｘ）", "(12，x)"),
             ("1½", "1 1/2"),
             ("90^{\\circ}", "90°"),
             ("\\left(3,\\; 4\\right)", "(3, 4)"),

@@ -282,6 +282,9 @@ impl Algebra<'_> {
                 _ => number.abs(),
             }));
         }
+        if function == Function::Abs && self.is_imaginary(&value) {
+            return self.modulus(&value);
+        }
         let is_number = argument.symbols().is_empty();
         if function == Function::Abs {
             return match is_number.then(|| evaluate::sign_of(argument, self.budget)).flatten() {
@@ -295,6 +298,36 @@ impl Algebra<'_> {
             return Some(integer(whole));
         }
         self.generated(Generator::Call(function, vec![value]), Exponent::one())
+    }
+
+    fn is_imaginary(&self, x: &Quotient) -> bool {
+        let unit = self.generators.iter().position(|known| *known == Generator::Constant(Constant::I));
+        unit.is_some_and(|id| x.over.contains(id) || x.under.contains(id))
+    }
+
+    /// The modulus of a complex number whose parts are made of rationals, roots of them, π and e; none for any other, since
+    /// the law of `|x|`, whose square is that of `x`, holds for real numbers only.
+    fn modulus(&mut self, x: &Quotient) -> Option<Quotient> {
+        let is_known = |(id, generator): (usize, &Generator)| {
+            let is_used = x.over.contains(id) || x.under.contains(id);
+            !is_used || matches!(generator, Generator::Constant(_) | Generator::Whole(_))
+        };
+        if !self.generators.iter().enumerate().all(is_known) {
+            return None;
+        }
+        let id = self.generators.iter().position(|known| *known == Generator::Constant(Constant::I))?;
+        let conjugate = |poly: &Poly| {
+            let mut conjugate = Poly::default();
+            for (monomial, coefficient) in poly.terms() {
+                let is_real = monomial.exponent(id).is_zero();
+                conjugate
+                    .add_term(monomial.clone(), if is_real { coefficient.clone() } else { -coefficient });
+            }
+            conjugate
+        };
+        let conjugate = Quotient { over: conjugate(&x.over), under: conjugate(&x.under) };
+        let square = self.times(x, &conjugate)?;
+        self.rational_power(&square, &ratio(1, 2))
     }
 
     /// `|x|`, a rational factor and the sign taken out of it.

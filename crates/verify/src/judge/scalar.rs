@@ -64,6 +64,9 @@ impl Judge<'_> {
     }
 
     fn both_with_units(&self, a: &Expr, b: &Expr) -> Decision {
+        if in_degrees_only(a) && in_degrees_only(b) && units_of(a) != units_of(b) {
+            return Decision { method: "unit", ..self.unitless(&in_radians(a), &in_radians(b)) };
+        }
         let exact = self.unitless(a, b);
         if exact.outcome != Outcome::Different {
             return Decision { method: "unit", ..exact };

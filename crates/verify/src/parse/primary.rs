@@ -187,6 +187,11 @@ impl<'a> Parser<'a> {
         self.skip_spaces();
         let arguments = if self.rest.starts_with('(') || self.rest.starts_with('[') {
             self.bracket_items()?.0
+        } else if self.take("\\{") {
+            match self.set()? {
+                Expr::Set(items) => items,
+                _ => return None,
+            }
         } else if self.rest.starts_with('{') {
             vec![self.argument()?]
         } else if matches!(named, Named::Root(_)) {

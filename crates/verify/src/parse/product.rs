@@ -50,6 +50,10 @@ impl Parser<'_> {
             } else if let Some(unit) = self.unit(spaced) {
                 product = product.times(unit);
                 (last_integer, last_literal) = (false, false);
+                self.skip_spaces();
+                if literal_follows(self.rest) {
+                    return self.smaller_units(product);
+                }
             } else if self.starts_factor(last_literal) {
                 let next = self.implied_factor()?;
                 (last_integer, last_literal) = (false, next.is_literal);
@@ -58,6 +62,22 @@ impl Parser<'_> {
                 return Some(product);
             }
         }
+    }
+
+    /// `5 feet 6 inches`: a number behind a unit adds to it, if it has a unit of the same kind; it never multiplies.
+    fn smaller_units(&mut self, larger: Expr) -> Option<Expr> {
+        let mut parts = vec![larger];
+        while literal_follows(self.rest) {
+            let amount = self.factor()?.expr;
+            let spaced = self.skip_spaces();
+            let unit = self.unit(spaced)?;
+            if kind_of(&unit)? != kind_of(parts.last()?)? {
+                return None;
+            }
+            parts.push(amount.times(unit));
+            self.skip_spaces();
+        }
+        Some(Expr::Sum(parts))
     }
 
     /// The factors that belong to a function written without brackets: up to a sign or the next function.
@@ -337,6 +357,15 @@ impl Parser<'_> {
     fn starts_function(&self) -> bool {
         let name = self.rest.trim_start_matches('\\');
         words::function_prefix(name).is_some()
+    }
+}
+
+/// The base unit of the kind of the only unit in a product.
+fn kind_of(expr: &Expr) -> Option<&'static str> {
+    match expr {
+        Expr::Unit(name) => crate::unit::measure(name).map(|(base, _)| base),
+        Expr::Product(factors) => kind_of(factors.last()?),
+        _ => None,
     }
 }
 
