@@ -4,6 +4,7 @@
 //! all parts equal is equal, one part different is different, anything else is unknown.
 
 mod collection;
+mod congruence;
 mod interval;
 mod matrix;
 mod pieces;
@@ -11,7 +12,8 @@ mod relation;
 mod scalar;
 mod shape;
 
-pub(crate) use pieces::{CONGRUENCE, PIECES};
+pub(crate) use congruence::CONGRUENCE;
+pub(crate) use pieces::PIECES;
 
 use crate::budget::Budget;
 use crate::compare::Outcome;

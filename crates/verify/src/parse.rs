@@ -7,6 +7,9 @@
 
 mod command;
 mod group;
+mod measured;
+mod modulus;
+mod notation;
 mod number;
 mod primary;
 mod product;

@@ -79,7 +79,7 @@ impl<'a> Parser<'a> {
         if matches!(word, "and" | "or" | "if") {
             return None;
         }
-        if let Some(len) = derivative_len(self.rest) {
+        if let Some(len) = super::notation::derivative_len(self.rest) {
             let name = &self.rest[..len];
             self.rest = &self.rest[len..];
             return Some(Expr::symbol(name));
@@ -216,13 +216,6 @@ impl<'a> Parser<'a> {
         self.take("_");
         self.argument()
     }
-}
-
-/// Bytes of `dy/dx` at the start.
-fn derivative_len(rest: &str) -> Option<usize> {
-    let [b'd', of, b'/', b'd', by, after @ ..] = rest.as_bytes() else { return None };
-    let ends = !after.first().is_some_and(u8::is_ascii_alphanumeric);
-    (of.is_ascii_alphabetic() && by.is_ascii_alphabetic() && ends).then_some(5)
 }
 
 fn apply(named: Named, base: Option<Expr>, mut arguments: Vec<Expr>) -> Option<Expr> {

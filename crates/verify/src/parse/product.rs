@@ -8,8 +8,8 @@ use crate::expr::{Constant, Expr, Function};
 const MAX_POSTFIXES: u32 = 12;
 
 /// A factor just read, and what may follow it directly.
-struct Factor {
-    expr: Expr,
+pub(super) struct Factor {
+    pub(super) expr: Expr,
     /// Whether it is a literal integer, which a fraction makes a mixed number of.
     is_integer: bool,
     /// Whether it is a literal number, which no other may follow.
@@ -64,22 +64,6 @@ impl Parser<'_> {
         }
     }
 
-    /// `5 feet 6 inches`: a number behind a unit adds to it, if it has a unit of the same kind; it never multiplies.
-    fn smaller_units(&mut self, larger: Expr) -> Option<Expr> {
-        let mut parts = vec![larger];
-        while literal_follows(self.rest) {
-            let amount = self.factor()?.expr;
-            let spaced = self.skip_spaces();
-            let unit = self.unit(spaced)?;
-            if kind_of(&unit)? != kind_of(parts.last()?)? {
-                return None;
-            }
-            parts.push(amount.times(unit));
-            self.skip_spaces();
-        }
-        Some(Expr::Sum(parts))
-    }
-
     /// The factors that belong to a function written without brackets: up to a sign or the next function.
     pub(super) fn function_argument(&mut self) -> Option<Expr> {
         self.descend(|parser| {
@@ -111,38 +95,6 @@ impl Parser<'_> {
         let factor = self.factor();
         self.has_thousands = has_thousands;
         factor
-    }
-
-    fn take_mod(&mut self) -> bool {
-        ["bmod", "mod"].iter().any(|name| self.take_command(name)) || self.take_word("mod")
-    }
-
-    /// Whether the modulus of a congruence comes next: `\pmod 5`, `(mod 5)`.
-    fn at_modulus(&self) -> bool {
-        let inside = self.rest.strip_prefix('(').map(str::trim_start);
-        let is_mod = |inside: &str| {
-            ["mod", "\\mod", "\\bmod", "\\text{mod"].iter().any(|word| inside.starts_with(word))
-        };
-        self.rest.starts_with("\\pmod")
-            || inside.is_some_and(is_mod)
-            || self.is_congruence && is_mod(self.rest)
-    }
-
-    /// The modulus of a congruence.
-    pub(super) fn modulus(&mut self) -> Option<Expr> {
-        self.skip_spaces();
-        if self.take_command("pmod") {
-            // LaTeX would take one digit of `\pmod 18`; people mean all.
-            return Some(self.factor()?.expr);
-        }
-        let is_bracketed = self.take("(");
-        self.skip_spaces();
-        if !(self.take_mod() || self.take_marked("mod")) {
-            return None;
-        }
-        let modulus = self.factor()?.expr;
-        self.skip_spaces();
-        (!is_bracketed || self.take(")")).then_some(modulus)
     }
 
     fn take_times(&mut self, letter_may_be_sign: bool) -> bool {
@@ -177,7 +129,7 @@ impl Parser<'_> {
     }
 
     /// A primary with its powers, factorials, percent and degree signs.
-    fn factor(&mut self) -> Option<Factor> {
+    pub(super) fn factor(&mut self) -> Option<Factor> {
         self.descend(|parser| {
             parser.skip_spaces();
             let before = parser.rest;
@@ -217,23 +169,6 @@ impl Parser<'_> {
         }
         self.rest = here;
         Some(None)
-    }
-
-    /// Degrees with the minutes and seconds that may follow: `30° 15' 20''`.
-    fn with_minutes(&mut self, degrees: &Expr) -> Expr {
-        let mut parts = vec![degrees.clone()];
-        for (marks, under) in [(&["'", "′"][..], 60), (&["''", "″", "\""][..], 3600)] {
-            let start = self.rest;
-            self.skip_spaces();
-            let part = self.plain_integer();
-            // A mark of minutes is half of one of seconds.
-            let ends = marks.iter().any(|mark| self.take(mark)) && !self.rest.starts_with('\'');
-            match part.filter(|_| ends && degrees.as_small_integer().is_some()) {
-                Some(part) => parts.push(part.over(Expr::integer(under))),
-                None => self.rest = start,
-            }
-        }
-        if parts.len() == 1 { degrees.clone() } else { Expr::Sum(parts) }
     }
 
     fn exponent_of(&mut self, base: Expr) -> Option<Expr> {
@@ -296,44 +231,11 @@ impl Parser<'_> {
         (0 < a && a < b).then(|| over.over(under))
     }
 
-    fn plain_integer(&mut self) -> Option<Expr> {
+    pub(super) fn plain_integer(&mut self) -> Option<Expr> {
         let len = self.rest.bytes().take_while(u8::is_ascii_digit).count();
         let value = self.rest[..len].parse().ok()?;
         self.rest = &self.rest[len..];
         Some(Expr::integer(value))
-    }
-
-    /// A unit behind a number or an expression, with its power and what it is per: `\text{ cm}^2`, `km/h`.
-    fn unit(&mut self, spaced: bool) -> Option<Expr> {
-        let mut unit = self.simple_unit(spaced)?;
-        if matches!(unit, Expr::Unit(_)) && self.take("^") {
-            unit = unit.power(self.exponent()?);
-        }
-        let here = self.rest;
-        self.skip_spaces();
-        if self.take_marked("per") {
-            self.skip_spaces();
-            let under = self.simple_unit(true)?;
-            return Some(unit.times(under.power(Expr::integer(-1))));
-        }
-        self.rest = here;
-        Some(unit)
-    }
-
-    /// `\text{ cm}`, `cm`, `miles per hour`, `厘米`.
-    fn simple_unit(&mut self, spaced: bool) -> Option<Expr> {
-        if let Some((inside, rest)) = self.marked() {
-            let words = inside.trim();
-            if matches!(words, "and" | "or") || words.is_empty() {
-                return None;
-            }
-            let unit = words::unit_of_words(words)?;
-            self.rest = rest;
-            return Some(unit);
-        }
-        let (len, unit) = words::unit_at_start(self.rest, spaced, self.letters_are_units)?;
-        self.rest = &self.rest[len..];
-        Some(unit)
     }
 
     /// Whether a factor comes next without a sign before it.
@@ -360,16 +262,7 @@ impl Parser<'_> {
     }
 }
 
-/// The base unit of the kind of the only unit in a product.
-fn kind_of(expr: &Expr) -> Option<&'static str> {
-    match expr {
-        Expr::Unit(name) => crate::unit::measure(name).map(|(base, _)| base),
-        Expr::Product(factors) => kind_of(factors.last()?),
-        _ => None,
-    }
-}
-
-fn literal_follows(rest: &str) -> bool {
+pub(super) fn literal_follows(rest: &str) -> bool {
     rest.starts_with(|c: char| c.is_ascii_digit())
         || rest.strip_prefix('.').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
