@@ -1,6 +1,8 @@
 //! Is the incremental result the result? Random networks under random edits on 1, 2 and 4 workers, against a naive
 //! interpreter that recomputes everything with plain loops, and against a dataflow started from scratch; in one process
 //! and in several, each with a heap of its own.
+//!
+//! `FLOW_ORACLE_CASES` sets the number of cases.
 
 mod cluster;
 mod naive;
@@ -107,8 +109,12 @@ fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize, processes: usize)
     members.join();
 }
 
+fn cases() -> u32 {
+    std::env::var("FLOW_ORACLE_CASES").map_or(160, |cases| cases.parse().expect("a number of cases"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn incremental_is_the_oracle_is_from_scratch(
