@@ -5,6 +5,7 @@
 
 mod index;
 mod log;
+mod recent;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -18,13 +19,13 @@ use log::{Log, Spill};
 
 const SHARDS: usize = 64;
 /// Bytes of finished blocks in memory where there is a file for older ones.
-const KEPT: usize = 256 << 20;
+const KEPT: usize = 512 << 20;
 
 /// Records by content hash, shared by all workers; a clone is another handle on the same heap. Equal records are kept
 /// once. Safe to use from many threads.
 ///
 /// Cost: 18 to 36 bytes a record in memory, and the encoded cells that it adds to the record it extends, with 28 to 44
-/// bytes beside them, in memory or, where there is a file, only the last 256 MiB of them.
+/// bytes beside them, in memory or, where there is a file, only the last 512 MiB of them.
 #[derive(Clone, Debug, Default)]
 pub struct Heap(Arc<Handle>);
 
@@ -65,7 +66,7 @@ impl Heap {
         Self::default()
     }
 
-    /// An empty heap that keeps about 256 MiB of records in memory and writes older ones to `file`, which should have no
+    /// An empty heap that keeps about 512 MiB of records in memory and writes older ones to `file`, which should have no
     /// name in any folder: nobody else may write to it, and it is worth nothing once the heap is gone.
     ///
     /// A record that cannot be written stays in memory; reading one back that the disk has lost is a panic.
@@ -116,9 +117,21 @@ impl Heap {
         Record::new(entry[size_of::<Id>()..].into())
     }
 
+    /// The same for a record that others extend, and that is likely to be asked for again soon.
+    pub(crate) fn base(&self, body: &Id) -> Arc<Record> {
+        recent::find(body).unwrap_or_else(|| {
+            let record = Arc::new(self.record(body));
+            recent::keep(*body, &record);
+            record
+        })
+    }
+
     /// The cell at `at` of the record with this content hash; null past the end. Copies nothing else.
     pub(crate) fn cell(&self, mut body: Id, at: usize) -> Value {
         loop {
+            if let Some(record) = recent::find(&body) {
+                return record.cell(self, at).to_value();
+            }
             let shard = self.shard(&body).read().unwrap_or_else(PoisonError::into_inner);
             match Layout::of(&shard.entry(&body, self.inner().spill.as_ref())[size_of::<Id>()..]).place(at) {
                 Place::Own(cell) => return cell.to_value(),

@@ -3,7 +3,7 @@
 //! A record is bytes: how many cells it has of its own, how many leading cells it takes from the record it extends and
 //! which that is, where each cell ends, the cells. Reading one cell decodes one cell.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::{Cell, Heap, Id, Value, decode, encode};
 
@@ -12,7 +12,7 @@ use crate::{Cell, Heap, Id, Value, decode, encode};
 pub(crate) struct Record {
     bytes: Box<[u8]>,
     values: OnceLock<Box<[Value]>>,
-    base: OnceLock<Box<Record>>,
+    base: OnceLock<Arc<Record>>,
 }
 
 /// What a record extends: the leading cells of another.
@@ -63,6 +63,11 @@ impl Record {
         Self { bytes, values: OnceLock::new(), base: OnceLock::new() }
     }
 
+    /// Size in bytes, without the record it extends.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Number of cells.
     pub(crate) fn len(&self) -> usize {
         self.layout().len()
@@ -98,7 +103,7 @@ impl Record {
     }
 
     fn base(&self, heap: &Heap, body: &Id) -> &Record {
-        self.base.get_or_init(|| Box::new(heap.record(body)))
+        self.base.get_or_init(|| heap.base(body))
     }
 
     fn layout(&self) -> Layout<'_> {

@@ -4,11 +4,7 @@ use std::thread;
 
 /// What `work` makes of each of `items`, in their order. At most `threads` threads get equal shares of them, and the caller
 /// works alone where that is one or none: a thread costs about 30 microseconds. A panic of `work` is the caller's.
-pub fn map<'a, T: Sync, R: Send>(
-    items: &'a [T],
-    threads: usize,
-    work: impl Fn(&'a T) -> R + Sync,
-) -> Vec<R> {
+pub fn map<'a, T: Sync, R: Send>(items: &'a [T], threads: usize, work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     let n_threads = threads.min(items.len());
     if n_threads <= 1 {
         return items.iter().map(work).collect();
@@ -16,9 +12,8 @@ pub fn map<'a, T: Sync, R: Send>(
     let work = &work;
     thread::scope(|scope| {
         let chunks = items.chunks(items.len().div_ceil(n_threads));
-        let made: Vec<_> = chunks
-            .map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>()))
-            .collect();
+        let made: Vec<_> =
+            chunks.map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>())).collect();
         let join = |thread: thread::ScopedJoinHandle<'_, Vec<R>>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };

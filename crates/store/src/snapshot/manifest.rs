@@ -1,6 +1,5 @@
 //! What a snapshot holds, written as its last file and read as the first.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -72,15 +71,18 @@ impl Manifest {
         bytes
     }
 
-    /// Errs unless every part has a path of its own that stays in the snapshot.
+    /// Errs unless every part has a path of its own that stays in the snapshot. The parts are sorted by path.
     pub(super) fn check(&self) -> Result<(), Error> {
-        let mut taken = BTreeSet::from([NAME]);
+        let mut before = NAME;
         for part in &self.parts {
             let plain = Path::new(&part.path).components().all(|name| matches!(name, Component::Normal(_)));
             let reason = match plain && !part.path.is_empty() {
                 false => "it leaves the snapshot",
-                true if !taken.insert(&part.path) => "it is taken",
-                true => continue,
+                true if [before, NAME].contains(&&*part.path) => "it is taken",
+                true => {
+                    before = &part.path;
+                    continue;
+                }
             };
             return Err(Error::PartName { name: part.path.clone(), reason });
         }
@@ -94,14 +96,20 @@ impl Manifest {
 
     fn read(path: &Path) -> Result<Self, Error> {
         let bytes = fs::read(path).map_err(Error::io("read the manifest", path))?;
-        let broken = |source| Error::Manifest { path: path.to_owned(), source };
-        let json: Value = serde_json::from_slice(&bytes).map_err(broken)?;
-        match json.get("version").and_then(Value::as_u64) {
+        let manifest = serde_json::from_slice::<Self>(&bytes);
+        // One of another version may have other fields: then the version is what is to be told.
+        let version = match &manifest {
+            Ok(manifest) => Some(manifest.version.into()),
+            Err(_) => {
+                serde_json::from_slice(&bytes).ok().and_then(|json: Value| json.get("version")?.as_u64())
+            }
+        };
+        match version {
             Some(found) if found != u64::from(VERSION) => {
                 let found = u32::try_from(found).unwrap_or(u32::MAX);
                 Err(Error::ManifestVersion { path: path.to_owned(), found, expected: VERSION })
             }
-            _ => serde_json::from_value(json).map_err(broken),
+            _ => manifest.map_err(|source| Error::Manifest { path: path.to_owned(), source }),
         }
     }
 }

@@ -98,9 +98,9 @@ impl Publisher {
         current: Option<&str>,
     ) -> Result<(), Error> {
         let temporary = self.snapshots().join(disk::temporary("snapshot"));
-        let present = self.recycle(&temporary, manifest, current)?;
+        let held = self.recycle(&temporary, manifest, current)?;
         let built =
-            self.fill(&temporary, manifest, bytes, &present).and_then(|()| disk::rename(&temporary, folder));
+            self.fill(&temporary, manifest, bytes, &held).and_then(|()| disk::rename(&temporary, folder));
         if built.is_err() {
             // The first error is the one to report; what stays behind bears a temporary name.
             let _ = disk::remove_folder(&temporary);
@@ -109,48 +109,38 @@ impl Publisher {
     }
 
     /// Lets the snapshot before the current one become `temporary`, without what `manifest` has no more, so that an edit
-    /// costs what it changes. Returns the parts that are there; none where there is no such snapshot.
+    /// costs what it changes. Returns the parts it had, sorted; none where there is no such snapshot.
     fn recycle(
         &self,
         temporary: &Path,
         manifest: &Manifest,
         current: Option<&str>,
-    ) -> Result<BTreeSet<Part>, Error> {
+    ) -> Result<Vec<Part>, Error> {
         let names = disk::names(&self.snapshots())?;
         let older =
             names.iter().find(|name| Some(name.as_str()) != current && !name.starts_with(disk::TEMPORARY));
         let older = older.map(|name| self.snapshots().join(name));
-        let Some((older, Ok(held))) = older.map(|older| (older.clone(), Manifest::of(&older))) else {
-            return Ok(BTreeSet::new());
+        let Some((older, Ok(mut held))) = older.map(|older| (older.clone(), Manifest::of(&older))) else {
+            return Ok(Vec::new());
         };
+        held.parts.sort();
         disk::rename(&older, temporary)?;
-        let held: BTreeSet<Part> = held.parts.into_iter().collect();
-        let (mut present, wanted): (_, BTreeSet<&Part>) = (held.clone(), manifest.parts.iter().collect());
-        let gone: Vec<Part> = present.iter().filter(|part| !wanted.contains(part)).cloned().collect();
-        for part in gone {
+        for part in without(&held.parts, &manifest.parts) {
             disk::remove_file(&temporary.join(&part.path))?;
-            present.remove(&part);
         }
-        let folders =
-            |parts: &BTreeSet<Part>| parts.iter().map(|part| folder(&part.path)).collect::<BTreeSet<_>>();
-        for emptied in folders(&held).difference(&folders(&present)).filter(|folder| !folder.is_empty()) {
+        let wanted = folders(&manifest.parts);
+        for emptied in folders(&held.parts).difference(&wanted).filter(|folder| !folder.is_empty()) {
             disk::remove_folder(&temporary.join(emptied))?;
         }
-        Ok(present)
+        Ok(held.parts)
     }
 
-    /// Links the parts that are not `present`, writes the manifest, and brings all of it to the disk.
-    fn fill(
-        &self,
-        folder: &Path,
-        manifest: &Manifest,
-        bytes: &[u8],
-        present: &BTreeSet<Part>,
-    ) -> Result<(), Error> {
+    /// Links the parts that are not among those `held`, writes the manifest, and brings all of it to the disk.
+    fn fill(&self, folder: &Path, manifest: &Manifest, bytes: &[u8], held: &[Part]) -> Result<(), Error> {
         disk::create_folder(folder)?;
         let mut folders = BTreeSet::from([folder.to_owned()]);
         let mut unsynced = Vec::new();
-        for part in manifest.parts.iter().filter(|part| !present.contains(part)) {
+        for part in without(&manifest.parts, held) {
             let link = folder.join(&part.path);
             let above = link.ancestors().skip(1).take_while(|above| above != &folder).map(Path::to_owned);
             for above in above {
@@ -191,9 +181,18 @@ impl Publisher {
     }
 }
 
-/// The folder of a path within a snapshot; empty where it lies at the top.
-fn folder(path: &str) -> String {
-    path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
+/// The parts of `these` that `those` lack. Both are sorted.
+fn without<'a>(these: &'a [Part], those: &'a [Part]) -> impl Iterator<Item = &'a Part> {
+    let mut those = those.iter().peekable();
+    these.iter().filter(move |part| {
+        while those.next_if(|other| other < part).is_some() {}
+        those.peek() != Some(part)
+    })
+}
+
+/// The folders within a snapshot that hold `parts`; the empty one for those at the top.
+fn folders(parts: &[Part]) -> BTreeSet<&str> {
+    parts.iter().map(|part| part.path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect()
 }
 
 /// Errs when `path` is there and is something else.

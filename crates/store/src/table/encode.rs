@@ -141,8 +141,13 @@ fn are_labels<'a>(cells: impl Iterator<Item = Cell<'a>>) -> bool {
         };
         one.into_iter().chain(list.into_iter().flat_map(Texts::iter))
     });
-    let mut n_cells = 0;
-    let sample = texts.take(SAMPLED_CELLS).inspect(|_| n_cells += 1);
-    let n_distinct = sample.collect::<HashSet<_>>().len();
-    2 * n_distinct <= n_cells
+    let (mut n_cells, mut distinct) = (0, HashSet::new());
+    for text in texts.take(SAMPLED_CELLS) {
+        n_cells += 1;
+        distinct.insert(text);
+        if 2 * distinct.len() > SAMPLED_CELLS {
+            return false;
+        }
+    }
+    2 * distinct.len() <= n_cells
 }
