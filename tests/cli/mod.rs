@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod data;
+mod doctor;
 mod edits;
 mod files;
 mod keys;

@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Find every mistake of a pipeline, without running anything.
     Check(crate::check::Args),
+    /// Examine a model: what it is, what it takes, and whether it computes what a reference says.
+    Doctor(crate::doctor::Args),
     /// Show what the store holds, and for which pipelines.
     Du(crate::du::Args),
     /// Run a pipeline; what did not change is not computed again.
@@ -52,6 +54,7 @@ impl Verb {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Verb::Check(args) => args.format == Format::Json,
+            Verb::Doctor(args) => args.format == Format::Json,
             Verb::Du(args) => args.format == Format::Json,
             Verb::Exec(args) => args.run.format == Format::Json,
             Verb::Gc(args) => args.format == Format::Json,

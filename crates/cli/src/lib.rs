@@ -8,6 +8,7 @@ mod changes;
 mod chart;
 mod check;
 pub mod codes;
+mod doctor;
 mod du;
 mod exec;
 mod exit;
@@ -78,6 +79,7 @@ fn run(catalog: Catalog<'_>, cli: &Cli, command: &str) -> Exit {
 fn dispatch(catalog: Catalog<'_>, verb: &Verb, command: &str) -> Result<Exit, Halt> {
     match verb {
         Verb::Check(args) => check::check(catalog, args),
+        Verb::Doctor(args) => doctor::doctor(args),
         Verb::Du(args) => du::du(args),
         Verb::Exec(args) => exec::exec(catalog, args, command),
         Verb::Explain(args) => explain::explain(args),

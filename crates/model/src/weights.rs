@@ -18,7 +18,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// A file missing or damaged; a tensor missing, of another shape or format, or that the architecture does not have.
 pub fn load_weights(dir: &Path, config: &Config) -> Result<BTreeMap<String, Tensor>, Error> {
     let mut found = BTreeMap::new();
-    for path in files(dir)? {
+    for path in weight_files(dir)? {
         read_file(&path, config, &mut found)?;
     }
     check(config, &found)?;
@@ -67,7 +67,8 @@ pub(crate) fn check(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Resu
 
 /// What to look at when a tensor is missing.
 fn help_for_missing(name: &str, tensors: &BTreeMap<String, Tensor>) -> String {
-    let other = |bare: &str| tensors.keys().find(|found| *found == bare || found.ends_with(&format!(".{name}")));
+    let other =
+        |bare: &str| tensors.keys().find(|found| *found == bare || found.ends_with(&format!(".{name}")));
     let bare = name.strip_prefix("model.").unwrap_or(name);
     if name == names::HEAD {
         return ", is `tie_word_embeddings` of config.json true?".into();
@@ -105,7 +106,11 @@ fn switch_of(name: &str) -> Option<&'static str> {
     Some(if name.contains(".mlp.") { "mlp_bias" } else { "attention_bias" })
 }
 
-fn files(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
+/// The files of a folder's weights, in the order of their names.
+///
+/// # Errors
+/// An index is there and cannot be read.
+pub fn weight_files(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     let index = dir.join(INDEX);
     if !index.exists() {
         return Ok(BTreeSet::from([dir.join(SINGLE)]));
@@ -118,6 +123,19 @@ fn files(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     let parsed: Index =
         serde_json::from_slice(&text).map_err(|source| Error::Json { path: index, source })?;
     Ok(parsed.weight_map.values().map(|file| dir.join(file)).collect())
+}
+
+/// Length of a file and the BLAKE3 digest of its bytes, shortened to 128 bits.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn file_digest(path: &Path) -> Result<(u64, [u8; 16]), Error> {
+    let failed = |source| Error::Read { path: path.into(), source };
+    let mut hasher = blake3::Hasher::new();
+    let bytes = std::io::copy(&mut fs::File::open(path).map_err(failed)?, &mut hasher).map_err(failed)?;
+    let mut digest = [0; 16];
+    hasher.finalize_xof().fill(&mut digest);
+    Ok((bytes, digest))
 }
 
 fn read_file(path: &Path, config: &Config, found: &mut BTreeMap<String, Tensor>) -> Result<(), Error> {

@@ -1,9 +1,10 @@
 //! The engine: a checkpoint made ready to draw from.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use flow_model::Checkpoint;
+use flow_model::{Checkpoint, Config, Tensor, Tokenizer};
 
 use crate::Error;
 use crate::forward::{Forward, Row};
@@ -43,9 +44,34 @@ impl Engine {
     /// # Errors
     /// A tensor is missing or has another shape than the config says.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let weights = Weights::new(checkpoint)?;
-        let decoder = Decoder::new(checkpoint.tokenizer.clone(), weights.vocab);
-        Ok(Self { weights, decoder, ends: checkpoint.config.eos_token_ids.clone() })
+        let Checkpoint { config, tensors, tokenizer } = checkpoint;
+        Self::of_weights(config, tensors, Some(tokenizer.clone()))
+    }
+
+    /// The same from the parts of a checkpoint that may have no tokenizer: then prompts are token ids, and completions have
+    /// no text.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape than the config says.
+    pub fn of_weights(
+        config: &Config,
+        tensors: &BTreeMap<String, Tensor>,
+        tokenizer: Option<Tokenizer>,
+    ) -> Result<Self, Error> {
+        let weights = Weights::new(config, tensors)?;
+        let decoder = Decoder::new(tokenizer, weights.vocab);
+        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone() })
+    }
+
+    /// Bytes of the weights as they are kept, packed and in f32.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
+    /// Bytes of keys and values of one position, in all layers.
+    pub fn bytes_per_position(&self) -> usize {
+        self.weights.shape.heads.block_len() * self.weights.layers.len() * size_of::<f32>()
+            / crate::cache::BLOCK
     }
 
     /// Positions the model has: a prompt and its completion fit in together.
@@ -97,7 +123,7 @@ impl Engine {
     /// The tokens of a prompt that leaves room for at least one more.
     pub(crate) fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
         let tokens = match prompt {
-            Prompt::Text(text) => self.decoder.tokenizer().encode(text)?,
+            Prompt::Text(text) => self.decoder.encode(text)?,
             Prompt::Tokens(tokens) => tokens.clone(),
         };
         self.check(&tokens, self.context() - 1)?;

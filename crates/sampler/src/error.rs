@@ -16,6 +16,9 @@ pub enum Error {
         /// Shape the config calls for.
         expected: Vec<usize>,
     },
+    /// A text was given to an engine that reads only token ids.
+    #[error("the model has no tokenizer: give its prompts as token ids")]
+    NoTokenizer,
     /// The prompt has no tokens, so nothing can follow it.
     #[error("the prompt is empty")]
     PromptEmpty,

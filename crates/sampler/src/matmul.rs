@@ -58,6 +58,11 @@ impl Packed {
         Self { bias: Some(padded.collect()), ..self }
     }
 
+    /// Bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.panels) + self.bias.as_ref().map_or(0, |bias| size_of_val(&**bias))
+    }
+
     /// Width of an output row, padding included.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs

@@ -22,6 +22,11 @@ impl Rotary {
         Self { rope, cos, sin, half: head_dim / 2, positions }
     }
 
+    /// Bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.cos) + size_of_val(&*self.sin)
+    }
+
     /// Rotates each head of `row`, pairing dim i with dim i + head_dim / 2. `span` is how long the sequence is that is
     /// being read: positions may turn otherwise in long ones.
     pub(crate) fn rotate(&self, position: usize, span: usize, row: &mut [f32]) {

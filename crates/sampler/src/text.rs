@@ -8,30 +8,34 @@ use crate::Error;
 
 /// Decodes tokens as the continuation of a prompt.
 pub(crate) struct Decoder {
-    tokenizer: Tokenizer,
+    /// `None`: prompts are token ids, and completions have no text.
+    tokenizer: Option<Tokenizer>,
     vocab: usize,
     /// See [`Decoder::piece`]; made when the first request with a stop text comes.
     pieces: OnceLock<Vec<Option<Box<str>>>>,
 }
 
 impl Decoder {
-    pub(crate) fn new(tokenizer: Tokenizer, vocab: usize) -> Self {
+    pub(crate) fn new(tokenizer: Option<Tokenizer>, vocab: usize) -> Self {
         Self { tokenizer, vocab, pieces: OnceLock::new() }
     }
 
-    pub(crate) fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    /// The tokens of `text` as the beginning of a sequence.
+    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
+        Ok(tokenizer.encode(text)?)
     }
 
     /// The text of `tokens` after a prompt that ends with the token `before`. Decoders drop a leading space at the
     /// beginning of a text, so `before` is decoded along and its text removed.
     pub(crate) fn text(&self, before: u32, tokens: &[u32]) -> Result<String, Error> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(String::new()) };
         let all: Vec<u32> = std::iter::once(before).chain(tokens.iter().copied()).collect();
-        let (start, text) = (self.tokenizer.decode(&all[..1])?, self.tokenizer.decode(&all)?);
+        let (start, text) = (tokenizer.decode(&all[..1])?, tokenizer.decode(&all)?);
         match text.strip_prefix(&start) {
             Some(rest) => Ok(rest.to_owned()),
             // The prompt ends within a character; its bytes are not part of the completion.
-            None => Ok(self.tokenizer.decode(tokens)?),
+            None => Ok(tokenizer.decode(tokens)?),
         }
     }
 
@@ -42,8 +46,8 @@ impl Decoder {
     }
 
     fn find_piece(&self, token: u32) -> Option<Box<str>> {
-        let (once, twice) =
-            (self.tokenizer.decode(&[token]).ok()?, self.tokenizer.decode(&[token, token]).ok()?);
+        let tokenizer = self.tokenizer.as_ref()?;
+        let (once, twice) = (tokenizer.decode(&[token]).ok()?, tokenizer.decode(&[token, token]).ok()?);
         let piece = twice.strip_prefix(&once)?;
         (!piece.contains(char::REPLACEMENT_CHARACTER)).then(|| piece.into())
     }
@@ -93,14 +97,14 @@ mod tests {
         let texts = ["the cat sat on the mat. the end", "#### 12\nQuestion: the", "naïve café é"];
         let tokenizer = Tokenizer::train_byte_bpe(&texts, 290, &["<eos>"]).unwrap();
         let vocab = tokenizer.vocab_size();
-        Decoder::new(tokenizer, vocab)
+        Decoder::new(Some(tokenizer), vocab)
     }
 
     /// Feeds `text` token by token (its characters one by one); the cut and how many tokens it took.
     fn watched(decoder: &Decoder, text: &str, stops: &[&str]) -> Option<(String, usize)> {
         let stops: Vec<String> = stops.iter().map(|&s| s.into()).collect();
-        let tokens = decoder.tokenizer().encode_continuation(text).unwrap();
-        let before = decoder.tokenizer().encode_continuation("x").unwrap()[0];
+        let tokens = decoder.tokenizer.as_ref().unwrap().encode_continuation(text).unwrap();
+        let before = decoder.tokenizer.as_ref().unwrap().encode_continuation("x").unwrap()[0];
         let mut watch = Watch::default();
         (1..=tokens.len()).find_map(|n| {
             let cut = watch.cut(decoder, &stops, before, &tokens[..n]).unwrap();
@@ -130,7 +134,7 @@ mod tests {
     fn the_watch_ends_at_the_first_token_that_completes_a_stop_text() {
         let d = decoder();
         let text = "the cat sat on the mat. the end and more";
-        let tokens = d.tokenizer().encode_continuation(text).unwrap();
+        let tokens = d.tokenizer.as_ref().unwrap().encode_continuation(text).unwrap();
         let first = (1..=tokens.len()).find(|&n| d.text(0, &tokens[..n]).unwrap().contains("mat.")).unwrap();
         assert_eq!(watched(&d, text, &["mat."]), Some(("the cat sat on the ".into(), first)));
     }
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn text_after_a_prompt_that_ends_inside_a_character_is_the_tokens_own() {
         let d = decoder();
-        let tokens = d.tokenizer().encode_continuation("日x").unwrap();
+        let tokens = d.tokenizer.as_ref().unwrap().encode_continuation("日x").unwrap();
         assert_eq!(d.text(tokens[0], &tokens[3..]).unwrap(), "x");
     }
 }

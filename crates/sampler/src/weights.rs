@@ -1,7 +1,9 @@
 //! A checkpoint's weights, packed once for inference: queries, keys and values fused, gates and ups fused.
 
+use std::collections::BTreeMap;
+
 use flow_model::names::{self, FeedForward as Names};
-use flow_model::{Activation, Checkpoint, Config, QkNorm, Tensor};
+use flow_model::{Activation, Config, QkNorm, Tensor};
 
 use crate::Error;
 use crate::attention::{QkNorms, Shape, Sight};
@@ -78,9 +80,8 @@ pub(crate) struct Moe {
 }
 
 impl Weights {
-    pub(crate) fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
-        let config = &checkpoint.config;
-        let source = Source { checkpoint, config };
+    pub(crate) fn new(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<Self, Error> {
+        let source = Source { tensors, config };
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let block = &config.block;
         let heads = Heads { key_value_heads: config.num_key_value_heads, head_dim: config.head_dim };
@@ -109,17 +110,39 @@ impl Weights {
             score_cap: block.final_logit_softcapping.map(|cap| cap as f32),
         })
     }
+
+    /// Bytes of all matrices and tables; norms are not worth counting.
+    pub(crate) fn bytes(&self) -> usize {
+        let tables =
+            size_of_val(&*self.embedding.data) + self.rotaries.iter().map(Rotary::bytes).sum::<usize>();
+        let layer = |layer: &Layer| layer.fused.bytes() + layer.output.bytes() + layer.feed_forward.bytes();
+        tables + self.head.bytes() + self.layers.iter().map(layer).sum::<usize>()
+    }
 }
 
-/// Reads tensors of a checkpoint by name, checking their shapes.
+impl FeedForward {
+    fn bytes(&self) -> usize {
+        let gated = |block: &Gated| block.gate_up.bytes() + block.down.bytes();
+        match self {
+            Self::Dense(block) => gated(block),
+            Self::Moe(moe) => {
+                let shared = moe.shared.as_ref().map_or(0, |(block, gate)| gated(block) + gate.bytes());
+                moe.router.bytes() + moe.experts.iter().map(gated).sum::<usize>() + shared
+            }
+        }
+    }
+}
+
+/// Reads tensors by name, checking their shapes.
 struct Source<'a> {
-    checkpoint: &'a Checkpoint,
+    tensors: &'a BTreeMap<String, Tensor>,
     config: &'a Config,
 }
 
 impl Source<'_> {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<&Tensor, Error> {
-        let tensor = self.checkpoint.tensor(name)?;
+        let missing = || flow_model::Error::TensorMissing { name: name.into(), help: String::new() };
+        let tensor = self.tensors.get(name).ok_or_else(missing)?;
         if tensor.shape == shape {
             return Ok(tensor);
         }

@@ -1,0 +1,222 @@
+//! `flow doctor`: what a checkpoint is, what it takes, and whether this program computes what a reference says.
+
+mod describe;
+mod reference;
+
+use std::path::{Path, PathBuf};
+
+use flow_model::{ChatTemplate, Checkpoint, Config, Tokenizer};
+use flow_sampler::Engine;
+use serde::Serialize;
+use serde_json::{Map, json};
+
+use crate::args::Format;
+use crate::chart::{columns, counted, grouped};
+use crate::doctor::reference::Agreement;
+use crate::du::size;
+use crate::halt::{Halt, chain};
+use crate::{Exit, codes, term};
+
+/// Arguments of `doctor`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Folder of the model, in Hugging Face format.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// Compare with a JSON file of another program's values: `input_ids`, and any of `last_logits`, `greedy_ids` and
+    /// `logprobs_of_input_and_greedy`, each with one row for each prompt.
+    #[arg(long, value_name = "FILE")]
+    reference: Option<PathBuf>,
+    /// Largest difference of a score or log-probability that still agrees.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-3)]
+    tolerance: f64,
+    /// For people or for programs; both on stdout.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// What was found; its JSON form is what `--format json` prints.
+#[derive(Debug, Serialize)]
+struct Findings {
+    model: String,
+    /// `model_type` of `config.json`.
+    family: String,
+    /// Its layers, heads and experts in words.
+    shape: Vec<String>,
+    /// What its layers do beyond Llama's, in words.
+    switches: Vec<String>,
+    parameters: usize,
+    /// Parameters that a token is multiplied with.
+    active_parameters: usize,
+    context: usize,
+    weight_bytes: usize,
+    bytes_per_position: usize,
+    files: Vec<File>,
+    tokenizer: Option<Vocabulary>,
+    template: Option<Template>,
+    trainable: bool,
+    reference: Option<Agreement>,
+}
+
+/// A file of weights.
+#[derive(Debug, Serialize)]
+struct File {
+    name: String,
+    bytes: u64,
+    /// BLAKE3, shortened to 128 bits.
+    digest: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Vocabulary {
+    tokens: usize,
+    /// Tokens it puts before a text.
+    begins: Vec<u32>,
+    /// Tokens that end a text.
+    ends: Vec<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct Template {
+    path: String,
+    /// A short conversation as the template renders it, or why it does not.
+    example: Result<String, String>,
+}
+
+/// Examines a model.
+pub(crate) fn doctor(args: &Args) -> Result<Exit, Halt> {
+    let findings = Findings::of(args)?;
+    match args.format {
+        Format::Json => term::json(&findings)?,
+        Format::Text => term::data(&findings.text())?,
+    }
+    match &findings.reference {
+        Some(agreement) if !agreement.holds => Ok(Exit::Failed),
+        _ => Ok(Exit::Done),
+    }
+}
+
+impl Findings {
+    fn of(args: &Args) -> Result<Self, Halt> {
+        let dir = &args.model;
+        let failed = |error: &dyn std::error::Error| {
+            let message = format!("cannot use the model in {}: {}", dir.display(), chain(error));
+            Halt::new(Exit::Failed, &codes::MODEL, message)
+        };
+        let config = Config::of_folder(dir).map_err(|error| failed(&error))?;
+        let reference = args.reference.as_deref().map(reference::read).transpose()?;
+        let tensors = flow_model::load_weights(dir, &config).map_err(|error| failed(&error))?;
+        let tokenizer = tokenizer(dir).map_err(|error| failed(&error))?;
+        if let Some(tokenizer) = &tokenizer {
+            // The parts may be right each by itself and not fit together.
+            Checkpoint::new(config.clone(), tensors.clone(), tokenizer.clone())
+                .map_err(|error| failed(&error))?;
+        }
+        let template = ChatTemplate::load(dir).map_err(|error| failed(&error))?;
+        // What is compared does not end with the text.
+        let endless = Config { eos_token_ids: Vec::new(), ..config.clone() };
+        let engine =
+            Engine::of_weights(&endless, &tensors, tokenizer.clone()).map_err(|error| failed(&error))?;
+        drop(tensors);
+        let agreement = reference.map(|reference| reference.compare(&engine, &config, args.tolerance));
+        Ok(Self {
+            model: dir.display().to_string(),
+            family: describe::model_type(dir).unwrap_or_else(|| config.family().model_type().to_owned()),
+            shape: describe::shape(&config),
+            switches: describe::switches(&config),
+            parameters: config.num_parameters(),
+            active_parameters: describe::active_parameters(&config),
+            context: config.context(),
+            weight_bytes: engine.weight_bytes(),
+            bytes_per_position: engine.bytes_per_position(),
+            files: files(dir).map_err(|error| failed(&error))?,
+            tokenizer: tokenizer.map(|tokenizer| Vocabulary {
+                tokens: tokenizer.vocab_size(),
+                begins: tokenizer.encode("").unwrap_or_default(),
+                ends: config.eos_token_ids.clone(),
+            }),
+            template: template.map(|template| Template::of(&template)),
+            trainable: config.block == flow_model::Block::default(),
+            reference: agreement.transpose()?,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut rows = vec![("family", self.family.clone())];
+        rows.extend(self.shape.iter().map(|words| ("shape", words.clone())));
+        rows.extend(self.switches.iter().map(|words| ("layers", words.clone())));
+        let active = match self.active_parameters == self.parameters {
+            true => String::new(),
+            false => format!(", {} of them for each token", whole(self.active_parameters)),
+        };
+        rows.push(("parameters", whole(self.parameters) + &active));
+        let (weights, position) = (size(self.weight_bytes as u64), size(self.bytes_per_position as u64));
+        let full = size((self.bytes_per_position * self.context) as u64);
+        rows.push(("memory", format!("{weights} of weights as float32; {position} of keys and values for each token, {full} for a whole context")));
+        let file = |file: &File| format!("{}, {}, {}", file.name, size(file.bytes), file.digest);
+        rows.extend(self.files.iter().map(|found| ("file", file(found))));
+        rows.push(("tokenizer", self.tokenizer.as_ref().map_or_else(no_tokenizer, Vocabulary::text)));
+        rows.push(("template", self.template.as_ref().map_or_else(|| "none".to_owned(), Template::text)));
+        let trainable = if self.trainable { "yes" } else { "not yet: it can be sampled from" };
+        rows.push(("training", trainable.to_owned()));
+        rows.extend(self.reference.iter().flat_map(Agreement::text).map(|words| ("reference", words)));
+        let mut before = "";
+        let named = rows.into_iter().map(|(name, words)| {
+            let name = if std::mem::replace(&mut before, name) == name { "" } else { name };
+            vec![name.to_owned(), words]
+        });
+        columns(&named.collect::<Vec<_>>())
+    }
+}
+
+impl Vocabulary {
+    fn text(&self) -> String {
+        let list = |ids: &[u32]| ids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let begins = match self.begins.is_empty() {
+            true => "puts nothing before a text".to_owned(),
+            false => format!("puts {} before a text", list(&self.begins)),
+        };
+        let ends = match self.ends.is_empty() {
+            true => "no token ends a text".to_owned(),
+            false => format!("a text ends with {}", list(&self.ends)),
+        };
+        format!("{}, {begins}, {ends}", counted(self.tokens as i64, "token"))
+    }
+}
+
+impl Template {
+    fn of(template: &ChatTemplate) -> Self {
+        let messages = json!([{"role": "user", "content": "1+1=?"}]);
+        let example = template.render(&messages, true, &Map::new()).map_err(|error| chain(&error));
+        Self { path: template.path().display().to_string(), example }
+    }
+
+    fn text(&self) -> String {
+        match &self.example {
+            Ok(example) => format!("{}; a question becomes {example:?}", self.path),
+            Err(reason) => format!("{}; a question cannot be rendered: {reason}", self.path),
+        }
+    }
+}
+
+fn no_tokenizer() -> String {
+    "none: tokenizer.json is absent, so prompts can only be token ids".to_owned()
+}
+
+fn tokenizer(dir: &Path) -> Result<Option<Tokenizer>, flow_model::Error> {
+    let path = dir.join("tokenizer.json");
+    path.exists().then(|| Tokenizer::load(&path)).transpose()
+}
+
+fn files(dir: &Path) -> Result<Vec<File>, flow_model::Error> {
+    let file = |path: PathBuf| {
+        let (bytes, digest) = flow_model::file_digest(&path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(File { name, bytes, digest: digest.iter().map(|byte| format!("{byte:02x}")).collect() })
+    };
+    flow_model::weight_files(dir)?.into_iter().map(file).collect()
+}
+
+fn whole(n: usize) -> String {
+    grouped(i64::try_from(n).unwrap_or(i64::MAX))
+}
