@@ -42,6 +42,10 @@ fn any_number_of_processes_publishes_the_same() {
         for folder in ["out/shards", "out/verdicts"] {
             assert!(bench.published(folder) == alone.published(folder), "{folder} with {args:?}");
         }
+        for table in ["steps", "metrics", "problems", "checkpoints", "rejects"] {
+            let rows = |bench: &Bench| bench.table(&format!("out/loop/run/{table}.parquet"));
+            assert_eq!(rows(&bench), rows(&alone), "{table}");
+        }
         // What the others were answered is noted and known: one process alone asks nothing more, and nothing is given up.
         bench.flow(&["gc"]).says(&["0 answers, 0 models that no pipeline uses"]);
         let again = bench.exec(&["--format", "json", "--verify-incremental"], 0).json();
@@ -148,6 +152,10 @@ fn a_process_that_was_started_otherwise_is_refused() {
     for (other, what) in [
         (&["-w", "2"][..], "another number of workers"),
         (&["--set", "seed=4"], "another pipeline, or the same with other inputs or options"),
+        (&["--set", "rounds.on_change=keep"], "another pipeline"),
+        (&["--set", "out=elsewhere"], "another pipeline"),
+        (&["--store", "elsewhere"], "another pipeline"),
+        (&["--from", "graded"], "another pipeline"),
     ] {
         let (host, member) = (start(&bench, 0, &[]), start(&bench, 1, other));
         let (host, member) = (Ran::of(host), Ran::of(member));
@@ -155,8 +163,8 @@ fn a_process_that_was_started_otherwise_is_refused() {
         host.says(&["error[E0618]: process 1 was started with", what]);
         member.says(&["error[E0618]: process 0 at `", "refused this process", what]);
     }
-    let ran = bench.exec(&["--processes", "2", "--set", "models.policy.path=nowhere"], 1);
-    ran.says(&["error[E0604]"]);
+    bench.exec(&["--processes", "2", "--set", "models.policy.path=nowhere"], 1).says(&["error[E0604]"]);
+    bench.exec(&["--processes", "2", "--from", "nowhere"], 2).says(&["error[E0614]"]);
 }
 
 #[test]

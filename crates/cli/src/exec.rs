@@ -19,6 +19,7 @@ mod summary;
 mod tables;
 pub(crate) mod usage;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Instant;
@@ -30,7 +31,7 @@ use crate::args::{Format, Overlay};
 use crate::halt::Halt;
 use crate::pipeline::{self, Pipeline};
 use crate::setup::Setup;
-use crate::{Catalog, Exit, codes, term};
+use crate::{Catalog, Exit, codes, term, typed};
 pub(crate) use captures::Captures;
 use consent::OnRecompute;
 pub(crate) use consent::expect;
@@ -94,14 +95,15 @@ pub(crate) struct Args {
     pub(crate) format: Format,
 }
 
-/// Runs the pipeline; `command` is how it was asked to.
+/// Runs the pipeline; `words` is how it was asked to.
 pub(crate) fn exec(
     catalog: Catalog<'_>,
     ExecArgs { run: args, processes }: &ExecArgs,
-    command: &str,
+    words: &[OsString],
 ) -> Result<Exit, Halt> {
     let started = Instant::now();
-    let role = processes.role()?;
+    let command = &typed::again(words);
+    let role = processes.role(words)?;
     let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
     let mut others = match role {
         Role::Alone => None,

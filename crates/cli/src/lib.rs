@@ -30,7 +30,7 @@ mod term;
 mod test;
 mod typed;
 mod verify;
-mod watch;
+pub(crate) mod watch;
 mod why;
 
 use std::ffi::OsString;
@@ -61,7 +61,7 @@ pub fn run_with(catalog: &[&dyn Operator], args: impl IntoIterator<Item = OsStri
     let words: Vec<OsString> = args.into_iter().collect();
     match Cli::try_parse_from(&words) {
         Ok(cli) => {
-            let run = AssertUnwindSafe(|| run(catalog, &cli, &typed::again(&words)));
+            let run = AssertUnwindSafe(|| run(catalog, &cli, &words));
             std::panic::catch_unwind(run).unwrap_or(Exit::Failed)
         }
         Err(error) => {
@@ -72,16 +72,17 @@ pub fn run_with(catalog: &[&dyn Operator], args: impl IntoIterator<Item = OsStri
     }
 }
 
-fn run(catalog: Catalog<'_>, cli: &Cli, command: &str) -> Exit {
-    dispatch(catalog, &cli.verb, command).unwrap_or_else(|halt| halt.tell(cli.verb.wants_json()))
+fn run(catalog: Catalog<'_>, cli: &Cli, words: &[OsString]) -> Exit {
+    dispatch(catalog, &cli.verb, words).unwrap_or_else(|halt| halt.tell(cli.verb.wants_json()))
 }
 
-fn dispatch(catalog: Catalog<'_>, verb: &Verb, command: &str) -> Result<Exit, Halt> {
+fn dispatch(catalog: Catalog<'_>, verb: &Verb, words: &[OsString]) -> Result<Exit, Halt> {
+    let command = &typed::again(words);
     match verb {
         Verb::Check(args) => check::check(catalog, args),
         Verb::Doctor(args) => doctor::doctor(args),
         Verb::Du(args) => du::du(args),
-        Verb::Exec(args) => exec::exec(catalog, args, command),
+        Verb::Exec(args) => exec::exec(catalog, args, words),
         Verb::Explain(args) => explain::explain(args),
         Verb::Gc(args) => gc::gc(args, command),
         Verb::Graph(args) => graph::graph(catalog, args),

@@ -20,7 +20,8 @@ use crate::halt::Halt;
 use crate::setup::Setup;
 use crate::{Catalog, Exit, panic, pipeline, term};
 use files::Files;
-use inputs::{Inputs, Stale};
+pub(crate) use inputs::Inputs;
+use inputs::Stale;
 use report::{Change, Reporter};
 
 /// Keeps the pipeline up until Ctrl-C; `command` is how it was asked to.

@@ -72,9 +72,7 @@ impl Cluster {
     pub(crate) fn team(&self) -> Team {
         Team { process: self.process, processes: self.data.len(), workers: self.workers }
     }
-}
 
-impl Cluster {
     /// What the host's workers need, and the members.
     pub(crate) fn hosted(self) -> io::Result<(Connections, Members)> {
         let team = self.team();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flow_data::Round;
+use flow_data::{Id, Round};
 
 use crate::{Port, Source, Stage};
 
@@ -18,6 +18,18 @@ pub struct Network {
 }
 
 impl Network {
+    /// What of this machine its answers depend on, in the order of the steps: see [`crate::EffectOp::machine`].
+    pub fn machine(&self) -> impl Iterator<Item = Id> {
+        let stages = self.nodes.iter().flat_map(|node| match &node.body {
+            Body::Source(_) => &[],
+            Body::Chain(stages) => &stages[..],
+        });
+        stages.filter_map(|stage| match stage {
+            Stage::Effect(op) => op.machine(),
+            _ => None,
+        })
+    }
+
     /// Whether the rows of `node` are models that others use.
     pub(crate) fn makes_model(&self, node: usize) -> bool {
         let used =

@@ -57,6 +57,12 @@ pub trait EffectOp: Send + Sync {
         0
     }
 
+    /// What of this machine its answers, or their keys, depend on beside the item: such as an instruction set. Machines that
+    /// differ in it cannot share a run.
+    fn machine(&self) -> Option<Id> {
+        None
+    }
+
     /// Emits the rows made of `item` and the answers to its requests, in the order of the requests. Pure.
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -151,7 +151,7 @@ impl Session {
     /// Closes a tick: applies the updates so far and waits until everything that follows from them has settled.
     pub fn tick(&mut self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
         self.tick += 1;
-        self.send()?;
+        self.send().map_err(|_| self.loss())?;
         for worker in &self.commands {
             worker.send(Command::Tick(self.tick)).map_err(|_| self.loss())?;
         }
@@ -162,15 +162,13 @@ impl Session {
         settled
     }
 
-    /// Hands the updates so far to the workers, which begin to work on them.
-    fn send(&mut self) -> Result<(), SessionError> {
+    /// Hands the updates so far to the workers, which begin to work on them. Errs when one is gone.
+    fn send(&mut self) -> Result<(), SendError<Command>> {
         let mut shares = vec![Vec::new(); self.commands.len()];
         for update in self.buffer.drain(..) {
             shares[update.1.id.leading() as usize % self.commands.len()].push(update);
         }
-        let sent =
-            self.commands.iter().zip(shares).try_for_each(|(to, share)| to.send(Command::Update(share)));
-        sent.map_err(|_| self.loss())
+        self.commands.iter().zip(shares).try_for_each(|(to, share)| to.send(Command::Update(share)))
     }
 
     fn wait(&self, watch: &mut Watch<'_>) -> Result<(), SessionError> {

@@ -120,6 +120,10 @@ impl EffectOp for Trainer {
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 
+    fn machine(&self) -> Option<Id> {
+        Some(Id::of("machine", [flow_trainer::instruction_set().as_bytes()]))
+    }
+
     fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
         for (at, request) in requests.iter().enumerate() {
             match self.train(request, perform) {

@@ -66,13 +66,14 @@ impl<'a> Live<'a> {
         )?;
         let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, host.command)?;
         let captures = Captures::of(&pipeline.plan, &network);
+        let calls = extent::calls(&pipeline.plan, args)?;
         let cluster = match others {
-            Some(others) => Some(others.gather(&setup, &network, args, &host.interrupt)?),
+            Some(others) => Some(others.gather(host.catalog, &setup, &network, args, &host.interrupt)?),
             None => None,
         };
         let options = SessionOptions {
             workers: usize::from(args.workers),
-            calls: extent::calls(&pipeline.plan, args)?,
+            calls,
             capture: captures.ports().collect(),
             cluster,
         };

@@ -34,7 +34,7 @@ pub(super) fn serve(
         capture: captures.ports().collect(),
         cluster: None,
     };
-    let cluster = place.join(&setup, &network, args, &interrupt)?;
+    let cluster = place.join(catalog, &setup, &network, args, &interrupt)?;
     let store = Store::shared(&args.store)?;
     let heap = Arc::new(Store::heap(&args.store)?);
     let mut watch = || {

@@ -1,10 +1,11 @@
 //! Several processes that run one pipeline: `--processes`, `--process`, `--hosts`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ use super::interrupt::Interrupt;
 use super::tables::plan_digest;
 use crate::halt::Halt;
 use crate::setup::Setup;
-use crate::{Exit, codes, panic, term};
+use crate::watch::Inputs;
+use crate::{Catalog, Exit, codes, panic, term};
 
 /// The port of process 0 where no file says another, as timely has it; those of the others follow.
 const FIRST_PORT: usize = 2101;
@@ -73,14 +75,14 @@ pub(crate) struct Others {
     processes: usize,
     /// Where the host listens.
     address: String,
-    /// Whether they are started here.
-    starts: bool,
+    /// The command line that they are started by, where they are started here.
+    words: Option<Vec<OsString>>,
     started: Vec<Child>,
 }
 
 impl Processes {
-    /// What this process does, by the command line.
-    pub(super) fn role(&self) -> Result<Role, Halt> {
+    /// What this process does, by the command line, which was typed as `words`.
+    pub(super) fn role(&self, words: &[OsString]) -> Result<Role, Halt> {
         let process = usize::from(self.process.unwrap_or_default());
         let n = self.processes.map_or(1, usize::from);
         let starts = self.process.is_none() && self.hosts.is_none();
@@ -99,7 +101,10 @@ impl Processes {
         let host = self.join.clone().unwrap_or_else(|| addresses[0].clone());
         Ok(match (processes, process) {
             (1, _) => Role::Alone,
-            (_, 0) => Role::Host(Others { processes, address, starts, started: Vec::new() }),
+            (_, 0) => {
+                let words = starts.then(|| words.to_vec());
+                Role::Host(Others { processes, address, words, started: Vec::new() })
+            }
             _ => {
                 let share_machine = if self.join.is_some() { processes } else { 1 };
                 Role::Member(Place { process, processes, address, host, share_machine })
@@ -143,18 +148,26 @@ fn hosts(file: &Path, most: Option<u16>) -> Result<Vec<String>, Halt> {
     Ok(addresses)
 }
 
-/// What all processes of a run must agree on: everything that makes the network and what is asked.
-fn terms(setup: &Setup, network: &Network, args: &Args, processes: usize) -> Terms {
+/// What all processes of a run must agree on: everything that makes the network, what is asked, and where it is kept.
+fn terms(catalog: Catalog<'_>, setup: &Setup, network: &Network, args: &Args, processes: usize) -> Terms {
     let plan = &setup.pipeline.plan;
-    let numbers = [u64::from(network.rounds.count), u64::from(network.rounds.kept)].map(u64::to_le_bytes);
-    let from = args.from.as_deref().unwrap_or_default();
-    let parts = [&plan_digest(plan).0[..], from.as_bytes()];
-    let parts = parts.into_iter().chain(numbers.iter().map(|number| &number[..]));
+    let place = |path: &Path| {
+        absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string().into_encoded_bytes()
+    };
+    let parts = [
+        plan_digest(plan).0.to_vec(),
+        format!("{:?} {:?} {}", plan.rounds, args.from, network.rounds.kept).into_bytes(),
+        Inputs::of(catalog, plan).contents().0.to_vec(),
+        place(&setup.folder),
+        place(Path::new(&plan.out)),
+    ];
+    let ids = setup.digests.iter().copied().chain(network.machine());
+    let parts: Vec<Vec<u8>> = parts.into_iter().chain(ids.map(|id| id.0.to_vec())).collect();
     Terms {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         processes,
         workers: usize::from(args.workers),
-        plan: Id::of("run", parts.chain(setup.digests.iter().map(|digest| &digest.0[..]))),
+        plan: Id::of("run", parts.iter().map(Vec::as_slice)),
     }
 }
 
@@ -162,12 +175,13 @@ impl Place {
     /// Joins the host.
     pub(super) fn join(
         &self,
+        catalog: Catalog<'_>,
         setup: &Setup,
         network: &Network,
         args: &Args,
         interrupt: &Interrupt,
     ) -> Result<Cluster, Halt> {
-        let terms = terms(setup, network, args, self.processes);
+        let terms = terms(catalog, setup, network, args, self.processes);
         let mut patience = Patience::new(interrupt, args.quiet || self.share_machine > 1);
         let gathering = Gathering::at(&self.address).map_err(|error| halt(&error))?;
         gathering
@@ -179,25 +193,26 @@ impl Place {
 impl Others {
     /// How many processes share this machine, as far as is known.
     pub(super) fn share_machine(&self) -> usize {
-        if self.starts { self.processes } else { 1 }
+        if self.words.is_some() { self.processes } else { 1 }
     }
 
     /// Starts them, where they are started here, and waits until all have come.
     pub(super) fn gather(
         &mut self,
+        catalog: Catalog<'_>,
         setup: &Setup,
         network: &Network,
         args: &Args,
         interrupt: &Interrupt,
     ) -> Result<Cluster, Halt> {
-        let terms = terms(setup, network, args, self.processes);
+        let terms = terms(catalog, setup, network, args, self.processes);
         let gathering = Gathering::at(&self.address).map_err(|error| halt(&error))?;
-        if self.starts {
+        if let Some(words) = &self.words {
             for process in 1..self.processes {
-                self.started.push(start(process, gathering.address())?);
+                self.started.push(start(words, process, gathering.address())?);
             }
         }
-        let mut patience = Patience::new(interrupt, args.quiet || self.starts);
+        let mut patience = Patience::new(interrupt, args.quiet || self.words.is_some());
         let started = &mut self.started;
         let mut ended = None;
         let cluster = gathering.host(&terms, &mut |missing| {
@@ -226,16 +241,17 @@ impl Drop for Others {
     }
 }
 
-/// Starts this program again as `process` of the run whose host is at `address`. Ctrl-C of a terminal goes to the host alone,
-/// which ends the others.
-fn start(process: usize, address: &str) -> Result<Child, Halt> {
+/// Starts this program again, by the same `words`, as `process` of the run whose host is at `address`. Ctrl-C of a terminal goes
+/// to the host alone, which ends the others.
+fn start(words: &[OsString], process: usize, address: &str) -> Result<Child, Halt> {
     let refused = |error: std::io::Error| {
         Halt::new(Exit::Failed, &codes::PROCESSES, format!("cannot start process {process}: {error}"))
     };
     let program = std::env::current_exe().map_err(refused)?;
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1));
-    command.args(["--process", &process.to_string(), "--join", address]);
+    // The program's name, the verb, and what may have a `--` in it.
+    let (verb, rest) = words[1..].split_at(1);
+    command.args(verb).args(["--process", &process.to_string(), "--join", address]).args(rest);
     // What it says in the place of a result is for people: the result is the host's.
     let said = std::io::stderr().as_fd().try_clone_to_owned().map_err(refused)?;
     command.stdin(Stdio::null()).stdout(said).process_group(0).spawn().map_err(refused)

@@ -22,7 +22,7 @@ enum Role {
 
 /// Files and folders with what rests on them.
 #[derive(Default)]
-pub(super) struct Inputs(BTreeMap<PathBuf, BTreeSet<Role>>);
+pub(crate) struct Inputs(BTreeMap<PathBuf, BTreeSet<Role>>);
 
 /// What some changed files ask for.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ pub(super) struct Stale {
 
 impl Inputs {
     /// What `plan` rests on beside its own file. What it publishes itself does not count: it would never come to rest.
-    pub(super) fn of(catalog: Catalog<'_>, plan: &Plan) -> Self {
+    pub(crate) fn of(catalog: Catalog<'_>, plan: &Plan) -> Self {
         let mut roles: BTreeMap<PathBuf, BTreeSet<Role>> = BTreeMap::new();
         let own = published(plan);
         let mut add = |path: PathBuf, role| {
@@ -73,7 +73,7 @@ impl Inputs {
     }
 
     /// Identity of the files that steps read when they are set up.
-    pub(super) fn contents(&self) -> Id {
+    pub(crate) fn contents(&self) -> Id {
         let read = self.0.iter().filter(|(_, roles)| roles.contains(&Role::Setup));
         let contents: Vec<Vec<u8>> = read.map(|(path, _)| std::fs::read(path).unwrap_or_default()).collect();
         Id::of("files", contents.iter().map(Vec::as_slice))

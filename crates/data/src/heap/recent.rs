@@ -11,9 +11,12 @@ const PLACES: usize = 64;
 /// The most that one may hold: what threads keep stays small.
 const LARGEST: usize = 1 << 12;
 
+/// A record under its hash.
+type Held = Option<(Id, Arc<Record>)>;
+
 thread_local! {
     /// A record is what its hash says, whichever heap it came from.
-    static RECENT: RefCell<[Option<(Id, Arc<Record>)>; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
+    static RECENT: RefCell<[Held; PLACES]> = const { RefCell::new([const { None }; PLACES]) };
 }
 
 /// The record with this content hash, where it is at hand.

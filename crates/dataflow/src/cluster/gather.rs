@@ -14,7 +14,7 @@ use super::{Cluster, Terms};
 /// Between two looks for what has come.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a caller may take to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(5);
+const INTRODUCTION: Duration = Duration::from_secs(1);
 
 /// Called while others are waited for, with the processes that have not come; breaks to give up.
 pub type Patience<'a> = dyn FnMut(&[usize]) -> ControlFlow<()> + 'a;
@@ -140,7 +140,7 @@ impl Gathering {
                 Some(Answer::Refused(why)) => {
                     return Err(ClusterError::Refused { address: host.to_owned(), why });
                 }
-                None if patience(&[]).is_break() => return Err(ClusterError::GaveUp { missing: Vec::new() }),
+                None if patience(&[]).is_break() => return Err(ClusterError::GaveUp { missing: vec![0] }),
                 None => {}
             }
         };
@@ -186,6 +186,9 @@ impl Gathering {
             if missing.is_empty() {
                 return Ok(());
             }
+            if patience(&missing).is_break() {
+                return Err(ClusterError::GaveUp { missing });
+            }
             match self.listener.accept() {
                 Ok((stream, _)) => {
                     // Whoever does not introduce itself is a stranger.
@@ -193,7 +196,6 @@ impl Gathering {
                         admit(hello, stream, seats)?;
                     }
                 }
-                Err(_) if patience(&missing).is_break() => return Err(ClusterError::GaveUp { missing }),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
                 Err(source) => return Err(ClusterError::Listen { address: self.address.clone(), source }),
             }

@@ -98,12 +98,13 @@ impl Members {
         for member in &self.0 {
             counts.absorb(*member.await_in(&member.increments)?);
         }
-        Ok(())
+        // A member tells of a failed step before its counts.
+        self.trouble().map_or(Ok(()), Err)
     }
 
     /// Ends the run of all members. Returns the keys of the answers that they used; `None` when one of them cannot tell.
     pub(crate) fn end(&self) -> Option<Vec<Id>> {
-        self.tell(&ToMember::End);
+        self.tell(&ToMember::End { in_peace: !matches!(self.trouble(), Some(Trouble::Lost(_))) });
         // All are waited for, so that none is cut off while it ends.
         let used: Vec<_> = self.0.iter().map(|member| member.await_in(&member.farewells)).collect();
         used.into_iter().collect::<Result<Vec<_>, _>>().ok().map(|used| used.concat())

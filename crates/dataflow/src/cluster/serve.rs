@@ -54,13 +54,26 @@ pub fn serve(
     let member = Member { host: &host, engine: &engine, counts: &counts, halt: workers.halt() };
     let ended = member.follow(watch);
     workers.halt().stop();
-    engine.cancel();
     // What is under way comes to its end, so that all answers are kept before they are told of.
-    drop(engine);
-    ended.map_err(|end| end.error(&cluster.addresses[0]))?;
-    let told = send(&host, &ToHost::Done(memo.used()));
-    workers.part_in_peace();
-    told.map_err(|error| End::Lost(error).error(&cluster.addresses[0]))
+    close(engine, &host);
+    let lost = |end: End| end.error(&cluster.addresses[0]);
+    if ended.map_err(lost)? {
+        workers.part_in_peace();
+    }
+    send(&host, &ToHost::Done(memo.used())).map_err(|error| lost(End::Lost(error)))
+}
+
+/// Stops the engine, which may take until an optimiser step has ended, and gives signs of life meanwhile.
+fn close(engine: Engine, host: &TcpStream) {
+    engine.cancel();
+    std::thread::scope(|threads| {
+        let closing = threads.spawn(|| drop(engine));
+        while !closing.is_finished() {
+            std::thread::sleep(LOOK);
+            // A host that is gone needs none.
+            let _ = send(host, &ToHost::Beat(Vec::new()));
+        }
+    });
 }
 
 /// What a member works with.
@@ -104,8 +117,8 @@ pub(super) fn why(error: &io::Error) -> String {
 }
 
 impl Member<'_> {
-    /// Does what the host asks for until it ends the run.
-    fn follow(&self, watch: &mut dyn FnMut() -> ControlFlow<()>) -> Result<(), End> {
+    /// Does what the host asks for until it ends the run. Returns whether all processes end in order.
+    fn follow(&self, watch: &mut dyn FnMut() -> ControlFlow<()>) -> Result<bool, End> {
         let mut messages = Incoming::new(self.host, LOOK).map_err(End::Lost)?;
         let (mut heard, mut told) = (Instant::now(), Instant::now());
         let (mut has_failed, mut broken_since) = (false, None);
@@ -114,17 +127,18 @@ impl Member<'_> {
             if message.is_some() {
                 heard = Instant::now();
             }
+            // Before anything that lets the host believe that a tick went well.
+            if !has_failed && let Some((node, failure)) = self.engine.broken() {
+                has_failed = true;
+                self.tell(&ToHost::Failed(node, failure.reason.to_owned(), failure.detail))?;
+            }
             match message {
-                Some(ToMember::End) => return Ok(()),
+                Some(ToMember::End { in_peace }) => return Ok(in_peace),
                 Some(ToMember::Count) => self.tell(&ToHost::Counted(Box::new(self.counts.take())))?,
                 Some(ToMember::Beat) | None => {}
             }
             if watch().is_break() {
                 return Err(End::Left);
-            }
-            if !has_failed && let Some((node, failure)) = self.engine.broken() {
-                has_failed = true;
-                self.tell(&ToHost::Failed(node, failure.reason.to_owned(), failure.detail))?;
             }
             if told.elapsed() > BEAT {
                 told = Instant::now();

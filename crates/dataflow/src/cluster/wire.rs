@@ -71,7 +71,10 @@ pub(super) enum ToMember {
     /// A tick has settled: what has been counted since the last time?
     Count,
     /// The run is over, in whatever way.
-    End,
+    End {
+        /// Whether all processes are there to end their connections in order.
+        in_peace: bool,
+    },
 }
 
 /// From a member to the host.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use flow_data::{Heap, Id};
+use flow_data::{Heap, Id, Item, Value};
 use flow_dataflow::{
-    Cluster, ClusterError, Gathering, MemoryMemo, Network, SessionError, SessionOptions, Terms, serve,
+    Body, Cluster, ClusterError, EffectOp, Failure, Gathering, InputId, MemoryMemo, Network, Node, Out,
+    Perform, Request, SessionError, SessionOptions, Stage, Terms, Wire, serve,
 };
 
-use crate::all_ports;
+use crate::{all_ports, ops, prompt, start};
 
 /// The members of a run, and the host's connections with them.
 pub(crate) struct Members {
@@ -75,6 +76,54 @@ fn patience() -> impl FnMut(&[usize]) -> ControlFlow<()> {
         } else {
             ControlFlow::Continue(())
         }
+    }
+}
+
+/// Cannot answer anything.
+struct Broken;
+
+impl EffectOp for Broken {
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        Ok(vec![Request { key: item.row.id, item: item.clone(), model, index: 0 }])
+    }
+
+    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+        let failure = Failure { reason: "broken", detail: "as it must".to_owned(), fatal: true };
+        (0..requests.len()).for_each(|at| perform.answer(at, Err(failure.clone())));
+    }
+
+    fn rows(&self, _: &Item, _: Option<Id>, _: &[&[Value]], _: &mut Out<'_>) {}
+}
+
+#[test]
+fn a_step_that_fails_in_any_process_ends_the_run() {
+    let node = |name: &str, inputs, body| Node {
+        name: name.to_owned(),
+        inputs,
+        body,
+        ports: 1,
+        model: None,
+        width: 1,
+        per_round: false,
+    };
+    let wire = Wire { node: 0, port: Some(0), project: None };
+    let steps = vec![
+        node("rows", Vec::new(), Body::Source(Arc::new(ops::Fed))),
+        node("broken", vec![wire], Body::Chain(vec![Stage::Effect(Arc::new(Broken))])),
+    ];
+    let network = Arc::new(Network { nodes: steps, ..Network::default() });
+    // One row alone goes to one process or to the other.
+    for number in 0..12 {
+        let memo = Arc::default();
+        let mut members = Members::start(&network, &memo, 1, 2);
+        let heap = Arc::new(Heap::new());
+        let mut driver = start(&network, &heap, &memo, members.host(1));
+        driver.update(InputId::Rows(0), prompt(&heap, (number, 0)), 1);
+        let settled = driver.settle(&mut |_| ControlFlow::Continue(()), &mut |_, _| {});
+        let failed = matches!(&settled, Err(SessionError::Failed { step, failure }) if step == "broken" && failure.reason == "broken");
+        assert!(failed, "{number}: {settled:?}");
+        drop(driver);
+        members.join();
     }
 }
 

@@ -109,12 +109,12 @@ fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize, processes: usize)
     members.join();
 }
 
-fn cases() -> u32 {
-    std::env::var("FLOW_ORACLE_CASES").map_or(160, |cases| cases.parse().expect("a number of cases"))
+fn cases(by_default: u32) -> u32 {
+    std::env::var("FLOW_ORACLE_CASES").map_or(by_default, |cases| cases.parse().expect("a number of cases"))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(160), ..ProptestConfig::default() })]
 
     #[test]
     fn incremental_is_the_oracle_is_from_scratch(
@@ -127,7 +127,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(40), ..ProptestConfig::default() })]
 
     #[test]
     fn several_processes_are_one(

@@ -67,6 +67,10 @@ impl EffectOp for Trial {
         Ok(vec![Request { key, item: item.clone(), model: None, index: 0 }])
     }
 
+    fn machine(&self) -> Option<Id> {
+        Some(Id::of("machine", [self.interpreter.as_slice()]))
+    }
+
     fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
         let next = AtomicUsize::new(0);
         let work = || {
