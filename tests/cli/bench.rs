@@ -72,7 +72,10 @@ impl Bench {
     pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+        // Whole at once: somebody may be watching.
+        let fresh = path.with_extension("fresh");
+        fs::write(&fresh, bytes).unwrap();
+        fs::rename(fresh, path).unwrap();
     }
 
     /// The command, to be run in the folder. Nothing of this machine's environment reaches a pipeline.

@@ -174,6 +174,24 @@ fn a_mistake_is_told_and_mended_while_it_watches() {
 }
 
 #[test]
+fn data_that_is_edited_while_the_pipeline_is_wrong_is_not_forgotten() {
+    let bench = looped();
+    let watching = Watching::start(&bench, &[]);
+    watching.settled();
+    let right = fs::read_to_string(bench.path("p.yaml")).unwrap();
+    let wrong = right
+        .replace("path: policy}", "path: nowhere}")
+        .replace("questions.jsonl}", "questions.jsonl, limit: 2}");
+    bench.put("p.yaml", wrong);
+    assert!(watching.mistake().contains("E0604"));
+    bench.put("questions.jsonl", QUESTIONS.replace("1+1=", "1+2="));
+    assert!(watching.mistake().contains("E0604"));
+    bench.put("p.yaml", right);
+    watching.settled();
+    assert_as_from_scratch(&bench, &["out/shards", "out/verdicts"]);
+}
+
+#[test]
 fn a_watch_may_begin_with_a_mistake_but_not_without_a_file() {
     let bench = Bench::with("version: 1\nsteps: {}\n");
     assert_eq!(bench.flow(&["watch", "nowhere.yaml"]).code, 2);

@@ -95,9 +95,11 @@ impl<'a> Watcher<'a> {
             return Ok(false);
         }
         let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
-        self.inputs = Inputs::of(catalog, &pipeline.plan);
+        // Until this text is up, what is up may come back.
+        let wanted = Inputs::of(catalog, &pipeline.plan);
+        self.inputs.join(&wanted);
         self.files.watch(self.inputs.paths().chain([args.file.clone()]));
-        let contents = self.inputs.contents();
+        let contents = wanted.contents();
         let alike = |live: &&Live<'_>| live.setup().pipeline.plan.models == pipeline.plan.models;
         let setup = match self.live.as_ref().filter(alike) {
             Some(live) if !self.stale.models => live.setup().with(pipeline),
@@ -107,6 +109,7 @@ impl<'a> Watcher<'a> {
             && setup.pipeline.plan.rounds.as_ref().is_none_or(|rounds| rounds.on_change != OnChange::Keep)
         {
             live.reword(setup.pipeline);
+            self.rest_on(wanted);
             return Ok(false);
         }
         expect(catalog, &setup, args)?;
@@ -114,7 +117,14 @@ impl<'a> Watcher<'a> {
         self.live =
             Some(Live::start(self.host, setup, started, Some(read.without(&self.stale.sources)), None)?);
         self.contents = contents;
+        self.rest_on(wanted);
         Ok(true)
+    }
+
+    /// What is up rests on `inputs` and nothing else.
+    fn rest_on(&mut self, inputs: Inputs) {
+        self.inputs = inputs;
+        self.files.watch(self.inputs.paths().chain([self.host.args.file.clone()]));
     }
 
     /// Feeds what differs in the sources that have changed. Returns whether anything does.
@@ -143,6 +153,7 @@ impl<'a> Watcher<'a> {
             closed?;
             return stopped(self.host.args, self.ending);
         }
+        self.ending = Ending::Done;
         Ok(())
     }
 

@@ -37,7 +37,7 @@ impl Network {
         self.models.iter().any(|slot| slot.fed_by == Some(node)) || self.nodes.iter().any(used)
     }
 
-    /// Whether a model of a later round rests on rows of `node`.
+    /// Whether a model of a later round, or whether there is a later round, rests on rows of `node`.
     pub(crate) fn feeds_back(&self, node: usize) -> bool {
         let mut rests = vec![false; self.nodes.len()];
         rests[node] = true;
@@ -49,7 +49,8 @@ impl Network {
             let on = |node: usize| rests[node];
             rests[at] |= description.inputs.iter().any(|wire| on(wire.node)) || maker.is_some_and(on);
         }
-        self.models.iter().filter_map(|slot| slot.fed_by).any(|trainer| rests[trainer])
+        let gate = self.rounds.gate.map(|(gate, _)| gate);
+        self.models.iter().filter_map(|slot| slot.fed_by).chain(gate).any(|closes| rests[closes])
     }
 }
 

@@ -11,7 +11,7 @@ use super::captures::Captures;
 use super::host::Host;
 use super::outputs::Outputs;
 use super::processes::Others;
-use super::settle::{Ending, Run};
+use super::settle::{Ending, Run, Spent};
 use super::store::Store;
 use super::summary::Summary;
 use super::usage::Usage;
@@ -29,6 +29,8 @@ pub(crate) struct Live<'a> {
     usage: Usage,
     /// How it settled last.
     ending: Option<Ending>,
+    /// What had been spent then.
+    spent: Spent,
 }
 
 /// Rows of sources that need not be read again, with the heap that holds their records.
@@ -94,13 +96,14 @@ impl<'a> Live<'a> {
         kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
         let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
         let run = Run { setup, ledger, outputs, captures, host, started };
-        Ok(Self { run, driver, usage, ending: None })
+        Ok(Self { run, driver, usage, ending: None, spent: Spent::default() })
     }
 
     /// Settles what was fed and publishes it.
     pub(crate) fn settle(&mut self) -> Result<Ending, Halt> {
         self.ending = None;
-        let ending = self.run.settle(&mut self.driver)?;
+        let ending = self.run.settle(&mut self.driver, self.spent)?;
+        self.spent = Spent::of(&self.driver.session().progress());
         self.ending = Some(ending);
         Ok(ending)
     }
@@ -162,7 +165,7 @@ impl<'a> Live<'a> {
 
     /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources.
     pub(crate) fn close(self) -> Result<Read, Halt> {
-        let Self { run, mut driver, usage, ending } = self;
+        let Self { run, mut driver, usage, ending, .. } = self;
         let used = driver.end();
         let session = driver.session();
         let models = run.captures.rows(session, "checkpoint").into_iter().map(|(_, item)| item.row.id);

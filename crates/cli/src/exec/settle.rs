@@ -76,13 +76,12 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Settles everything that was fed and publishes after each settled tick. All but the last tick are written down too;
-    /// what the last one leaves is for [`Run::write_down`].
-    pub(crate) fn settle(&self, driver: &mut Driver) -> Result<Ending, Halt> {
+    /// what the last one leaves is for [`Run::write_down`]. The budget counts from `before` on.
+    pub(crate) fn settle(&self, driver: &mut Driver, before: Spent) -> Result<Ending, Halt> {
         let interrupt = &self.host.interrupt;
         let names = self.pipeline().plan.steps.iter().map(|step| step.name.clone()).collect();
         let mut progress = Progress::new(names, self.host.args.quiet);
         let failed = RefCell::new(None);
-        let before = Spent::of(&driver.session().progress());
         let mut watch = |state: &[EffectProgress]| {
             progress.show(state);
             let stop = panic::happened()
@@ -157,14 +156,15 @@ impl Run<'_> {
 }
 
 /// What models have been asked for in a session.
-#[derive(Clone, Copy)]
-struct Spent {
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Spent {
     tokens: u64,
     calls: u64,
 }
 
 impl Spent {
-    fn of(state: &[EffectProgress]) -> Self {
+    /// What `state` comes to.
+    pub(crate) fn of(state: &[EffectProgress]) -> Self {
         Self {
             tokens: state.iter().map(|step| step.tokens).sum(),
             calls: state.iter().map(|step| step.answered).sum(),

@@ -53,6 +53,13 @@ impl Inputs {
         Self(roles)
     }
 
+    /// Adds what another text of the pipeline rests on.
+    pub(super) fn join(&mut self, other: &Inputs) {
+        for (path, roles) in &other.0 {
+            self.0.entry(path.clone()).or_default().extend(roles);
+        }
+    }
+
     /// The paths.
     pub(super) fn paths(&self) -> impl Iterator<Item = PathBuf> {
         self.0.keys().cloned()

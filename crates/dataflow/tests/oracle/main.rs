@@ -14,7 +14,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Row};
-use flow_dataflow::{Driver, InputId, MemoryMemo, Network, Node, Port, Session, SessionOptions};
+use flow_dataflow::{
+    Body, Driver, InputId, MemoryMemo, ModelWire, Network, Node, Port, Session, SessionOptions, Stage,
+};
 use proptest::prelude::*;
 
 use cluster::Members;
@@ -77,6 +79,21 @@ fn settle(driver: &mut Driver) -> Everything {
     everything
 }
 
+/// Whether an effect rests on a step that spans rounds.
+fn asks_behind_rounds(network: &Network) -> bool {
+    let mut behind = vec![false; network.nodes.len()];
+    for (at, node) in network.nodes.iter().enumerate() {
+        let maker = match node.model {
+            Some(ModelWire::Node { node, .. }) => Some(node),
+            _ => None,
+        };
+        let mut before = node.inputs.iter().map(|wire| wire.node).chain(maker);
+        behind[at] = node.spans_rounds() || before.any(|before| behind[before]);
+    }
+    let asks = |node: &Node| matches!(&node.body, Body::Chain(stages) if stages.iter().any(|stage| matches!(stage, Stage::Effect(_))));
+    network.nodes.iter().zip(behind).any(|(node, behind)| behind && asks(node))
+}
+
 /// Applies edits tick by tick, comparing with the oracle after each and with a fresh dataflow at the end.
 fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize, processes: usize) {
     let asked = ops::Asked::default();
@@ -104,7 +121,10 @@ fn check(recipe: &Recipe, ticks: &[Vec<Edit>], workers: usize, processes: usize)
     present.iter().for_each(|edit| fresh.update(InputId::Rows(0), prompt(&heap, *edit), 1));
     let before = asked.counts().len();
     assert_eq!(settle(&mut fresh), settle(&mut driver), "incremental differs from scratch");
-    assert_eq!(asked.counts().len(), before, "a rerun over the memo asked the engine");
+    // What spans rounds grows with each of them, and on another way to the same end: what rests on it may ask of every state.
+    if !asks_behind_rounds(&network) {
+        assert_eq!(asked.counts().len(), before, "a rerun over the memo asked the engine");
+    }
     drop(driver);
     members.join();
 }
