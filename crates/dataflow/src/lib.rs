@@ -36,4 +36,4 @@ pub use op::{Answer, EffectOp, Failure, KeyedOp, Request, RowOp, Source, SourceE
 pub use out::{Emission, Feed, Out, Port};
 pub use rounds::Driver;
 pub use session::{Session, SessionError, SessionOptions, Watch};
-pub use sources::SourceRows;
+pub use sources::{Memory, SourceRows};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow_data::{Heap, Id, Item, Value};
 
-use crate::{Out, Perform};
+use crate::{Memory, Out, Perform, SourceRows};
 
 /// One row in, rows out. Pure: the same item always gives the same output.
 pub trait RowOp: Send + Sync {
@@ -99,6 +99,17 @@ pub struct Failure {
 pub trait Source: Send + Sync {
     /// All rows of the source, through `out`: good rows by `create`, bad ones by `reject_new`.
     fn load(&self, heap: &Heap, out: &mut Out<'_>) -> Result<(), SourceError>;
+
+    /// The same for a source that is read again and again: `before` is what the last reading gave, nothing at first. Rows that
+    /// it has already may be passed on by [`Out::again`]. Returns what the next reading is to know; by default nothing.
+    fn load_after(
+        &self,
+        heap: &Heap,
+        _before: &SourceRows,
+        out: &mut Out<'_>,
+    ) -> Result<Memory, SourceError> {
+        self.load(heap, out).map(|()| None)
+    }
 }
 
 /// A source that cannot be read at all. Nothing runs.

@@ -82,6 +82,15 @@ impl<'a> Out<'a> {
         }
     }
 
+    /// A row of a source that an earlier reading gave too; `None` stands for the port of rejected rows.
+    pub fn again(&mut self, port: Option<Port>, row: Row) {
+        match (&mut self.feed, port) {
+            (Some(feed), port) => feed(port, row),
+            (None, Some(port)) => self.rows.push((port, row)),
+            (None, None) => self.rejected.push((row, row)),
+        }
+    }
+
     /// The item goes no further: `reason` is a stable word, `detail` the particulars.
     pub fn reject(&mut self, item: &Item, reason: &str, detail: impl Into<String>) {
         let row = item.continued(self.heap, self.width, &[reason.into(), detail.into().into()]);

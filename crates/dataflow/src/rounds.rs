@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flow_data::{Heap, Id, Item, Round, Row};
+use flow_data::{Id, Item, Round, Row};
 
 use crate::forecast::unknown_model;
 use crate::{
@@ -65,15 +65,24 @@ impl Driver {
 
     /// Feeds the rows of a source while it is read.
     fn stream(&mut self, network: &Network, node: usize) -> Result<(), (usize, SourceError)> {
-        let (session, mut rows) = (&mut self.session, self.loaded.is_some().then(SourceRows::default));
-        read(network, node, &session.heap().clone(), &mut |port, row| {
+        let Body::Source(source) = &network.nodes[node].body else { return Ok(()) };
+        let (heap, session, mut rows) =
+            (self.session.heap().clone(), &mut self.session, SourceRows::default());
+        let is_kept = self.loaded.is_some();
+        let mut feed = |port: Option<Port>, row| {
             let input = if port.is_some() { InputId::Rows(node) } else { InputId::Rejected(node) };
             session.stream(input, row);
-            rows.iter_mut().for_each(|rows| rows.add(port, row));
-        })?;
-        if let (Some(loaded), Some(rows)) = (&mut self.loaded, rows) {
-            loaded.insert(node, rows);
-        }
+            if is_kept {
+                rows.add(port, row);
+            }
+        };
+        let mut out = Out::feeding(&heap, network.nodes[node].width, &mut feed);
+        let Some(loaded) = &mut self.loaded else {
+            return source.load(&heap, &mut out).map_err(|error| (node, error));
+        };
+        let memory = source.load_after(&heap, &SourceRows::default(), &mut out);
+        let memory = memory.map_err(|error| (node, error))?;
+        loaded.insert(node, rows.remembering(memory));
         Ok(())
     }
 
@@ -83,13 +92,14 @@ impl Driver {
     /// Panics unless the driver is [`Driver::reloading`].
     pub fn reload(&mut self, nodes: &[usize]) -> Result<bool, (usize, SourceError)> {
         let network = self.session.network().clone();
+        let loaded = self.loaded.as_mut().expect("the driver was made to read its sources again");
         let mut now = BTreeMap::new();
         for node in nodes {
-            let mut rows = SourceRows::default();
-            read(&network, *node, self.session.heap(), &mut |port, row| rows.add(port, row))?;
-            now.insert(*node, rows);
+            let Body::Source(source) = &network.nodes[*node].body else { continue };
+            let (heap, width) = (self.session.heap(), network.nodes[*node].width);
+            let rows = SourceRows::read(&**source, heap, width, loaded.entry(*node).or_default());
+            now.insert(*node, rows.map_err(|error| (*node, error))?);
         }
-        let loaded = self.loaded.as_mut().expect("the driver was made to read its sources again");
         let (mut differs, mut feeds_back) = (false, false);
         for (node, rows) in now {
             let changes = rows.since(loaded.entry(node).or_default(), node);
@@ -250,17 +260,4 @@ impl Driver {
         let Some((gate, port)) = self.session.network().rounds.gate else { return false };
         self.session.rows(gate, Some(port)).keys().any(|row| row.round <= round)
     }
-}
-
-/// Reads the rows of `node` into `feed`; nothing where it is no source.
-fn read(
-    network: &Network,
-    node: usize,
-    heap: &Heap,
-    feed: &mut dyn FnMut(Option<Port>, Row),
-) -> Result<(), (usize, SourceError)> {
-    let Body::Source(source) = &network.nodes[node].body else { return Ok(()) };
-    let mut feed = |port: Option<Port>, row| feed(port, row);
-    let mut out = Out::feeding(heap, network.nodes[node].width, &mut feed);
-    source.load(heap, &mut out).map_err(|error| (node, error))
 }

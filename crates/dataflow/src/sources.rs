@@ -1,19 +1,55 @@
 //! What sources have fed, kept where they will be read again: then only what differs is fed.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 
-use flow_data::Row;
+use flow_data::{Heap, Row};
 
-use crate::{InputId, Port};
+use crate::{InputId, Out, Port, Source, SourceError};
 
-/// The rows of one source in the order in which it yields them. Cost: 36 bytes a row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a source knows of its last reading, in a form of its own.
+pub type Memory = Option<Box<dyn Any + Send + Sync>>;
+
+/// The rows of one source in the order in which it yields them. Cost: 36 bytes a row, and what the source remembers.
+#[derive(Default)]
 pub struct SourceRows {
     rows: Vec<Row>,
     rejected: Vec<Row>,
+    memory: Memory,
 }
 
 impl SourceRows {
+    /// What `source` gives now, where it gave `before`.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    pub fn read(source: &dyn Source, heap: &Heap, width: usize, before: &Self) -> Result<Self, SourceError> {
+        let mut rows = Self::default();
+        let mut feed = |port: Option<Port>, row| rows.add(port, row);
+        let memory = source.load_after(heap, before, &mut Out::feeding(heap, width, &mut feed))?;
+        Ok(rows.remembering(memory))
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The rejected rows.
+    pub fn rejected(&self) -> &[Row] {
+        &self.rejected
+    }
+
+    /// What the source remembers of its reading.
+    pub fn memory(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.memory.as_deref()
+    }
+
+    /// The same with what the source remembers.
+    pub(crate) fn remembering(self, memory: Memory) -> Self {
+        Self { memory, ..self }
+    }
+
     /// Takes the next row; `None` stands for the port of rejected ones.
     pub(crate) fn add(&mut self, port: Option<Port>, row: Row) {
         if port.is_some() { self.rows.push(row) } else { self.rejected.push(row) }

@@ -184,7 +184,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The records of the file.
-    pub(crate) fn records(&self) -> Result<Records, SourceError> {
+    pub(crate) fn records(&self) -> Result<Records<'static>, SourceError> {
         let names: Vec<&str> = self.fields.iter().flat_map(|field| field.names()).collect();
         let required = self.fields.iter().filter(|field| field.required && field.fallback.is_none());
         self.file.records(&names, &required.map(|field| &*field.name).collect::<Vec<_>>())
@@ -198,6 +198,19 @@ impl<'a> Reading<'a> {
         for (seen, field) in self.seen.iter_mut().zip(&self.fields) {
             *seen = *seen || !field.required || field.names().any(|name| record.find(name).is_some());
         }
+    }
+
+    /// Which of the fields any record had, and the names of the first one.
+    pub(crate) fn seen(self) -> (Vec<bool>, Vec<String>) {
+        (self.seen, self.known)
+    }
+
+    /// Takes note of what records had that were read elsewhere.
+    pub(crate) fn merge(&mut self, (seen, known): &(Vec<bool>, Vec<String>)) {
+        if self.known.is_empty() {
+            self.known.clone_from(known);
+        }
+        self.seen.iter_mut().zip(seen).for_each(|(seen, also)| *seen |= also);
     }
 
     /// Errs when records were read and a required field was in none.

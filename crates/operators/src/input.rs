@@ -1,14 +1,14 @@
 //! Files of rows, JSON lines and Parquet: a record at a time, each with its place.
 
 use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow_data::{Columns, Type, Value};
 use flow_dataflow::SourceError;
 use flow_plan::Problem;
-use flow_store::{Error, JsonLines, TableReader, read_jsonl};
+use flow_store::{Error, JsonLines, LineBlocks, LineError, TableReader, read_jsonl};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -53,7 +53,7 @@ impl InputFile {
 
     /// The records in the order of the file. Of a Parquet file only the columns in `names` are read; errs when it has
     /// not all of those in `required`.
-    pub(crate) fn records(&self, names: &[&str], required: &[&str]) -> Result<Records, SourceError> {
+    pub(crate) fn records(&self, names: &[&str], required: &[&str]) -> Result<Records<'static>, SourceError> {
         let failed = |error| refused(&self.path, &error);
         let reader = match self.format {
             Format::Jsonl => Reader::Lines(read_jsonl(&self.path).map_err(failed)?),
@@ -72,6 +72,22 @@ impl InputFile {
             }
         };
         Ok(Records { path: self.path.clone(), reader })
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The lines of the file in blocks; none where it has no lines.
+    pub(crate) fn blocks(&self) -> Result<Option<LineBlocks>, SourceError> {
+        let open = || LineBlocks::open(&self.path).map_err(|error| refused(&self.path, &error));
+        (self.format == Format::Jsonl).then(open).transpose()
+    }
+
+    /// The records of some of its lines.
+    pub(crate) fn records_of<'a>(&self, lines: JsonLines<&'a [u8]>) -> Records<'a> {
+        Records { path: self.path.clone(), reader: Reader::Block(lines) }
     }
 
     /// A place as people write it: `train.jsonl:17` for a line (from 1), `train.parquet row 17` for a row (from 0).
@@ -108,7 +124,8 @@ impl InputFile {
     }
 }
 
-fn refused(path: &Path, error: &Error) -> SourceError {
+/// The error of a file that cannot be read.
+pub(crate) fn refused(path: &Path, error: &Error) -> SourceError {
     let help = match error {
         Error::Io { source, .. } if source.kind() == ErrorKind::NotFound && path.is_relative() => {
             Some("paths are relative to the folder in which `flow` runs")
@@ -122,27 +139,24 @@ fn refused(path: &Path, error: &Error) -> SourceError {
 }
 
 /// Yields (line from 1 or row from 0, record or why there is none). The outer error is the file's.
-pub(crate) struct Records {
+pub(crate) struct Records<'a> {
     path: PathBuf,
-    reader: Reader,
+    reader: Reader<'a>,
 }
 
-enum Reader {
+enum Reader<'a> {
     Lines(JsonLines<BufReader<File>>),
+    Block(JsonLines<&'a [u8]>),
     Table { table: TableReader, columns: Arc<Columns>, batch: std::vec::IntoIter<Vec<Value>>, at: u64 },
 }
 
-impl Iterator for Records {
+impl Iterator for Records<'_> {
     type Item = Result<(u64, Result<Record, String>), SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.reader {
-            Reader::Lines(lines) => {
-                let line = lines.next()?.map_err(|error| refused(&self.path, &error));
-                let record =
-                    |line: Result<_, flow_store::LineError>| line.map(Record::Json).map_err(|bad| bad.reason);
-                Some(line.map(|line| (lines.line(), record(line))))
-            }
+            Reader::Lines(lines) => next_line(lines, &self.path),
+            Reader::Block(lines) => next_line(lines, &self.path),
             Reader::Table { table, columns, batch, at } => loop {
                 if let Some(cells) = batch.next() {
                     *at += 1;
@@ -155,6 +169,15 @@ impl Iterator for Records {
             },
         }
     }
+}
+
+fn next_line<R: BufRead>(
+    lines: &mut JsonLines<R>,
+    path: &Path,
+) -> Option<<Records<'static> as Iterator>::Item> {
+    let line = lines.next()?.map_err(|error| refused(path, &error));
+    let record = |line: Result<_, LineError>| line.map(Record::Json).map_err(|bad| bad.reason);
+    Some(line.map(|line| (lines.line(), record(line))))
 }
 
 /// One row of a file.

@@ -16,6 +16,7 @@ mod known;
 mod metric;
 mod operator;
 mod random;
+mod records;
 mod statistics;
 mod template;
 #[cfg(test)]

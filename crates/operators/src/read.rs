@@ -20,19 +20,20 @@
 //! questions: {op: read, path: data/train.jsonl, fields: {prompt: question, answer: answer}, limit: 2000}
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Value, kind};
-use flow_dataflow::{Body, Out, Source, SourceError};
+use flow_dataflow::{Body, Out, SourceError};
 use flow_plan::{Arity, Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::fields::{ColumnType, Field, Flaw, PromptFields, Reading, prompt_fields, with_extra};
+use crate::fields::{ColumnType, Field, Flaw, PromptFields, prompt_fields, with_extra};
 use crate::input::{Format, InputFile, Record};
 use crate::known::Known;
+use crate::records::{ByRecord, Numbers, Records};
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// Options of `read`.
@@ -102,7 +103,7 @@ impl Definition for Read {
             fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
             limit: config.limit.unwrap_or(usize::MAX),
         };
-        Ok(Body::Source(Arc::new(reader)))
+        Ok(Body::Source(Arc::new(Records(reader))))
     }
 }
 
@@ -114,30 +115,43 @@ struct Reader {
     limit: usize,
 }
 
-impl Source for Reader {
-    fn load(&self, _: &Heap, out: &mut Out<'_>) -> Result<(), SourceError> {
-        let mut reading = Reading::new(&self.file, &self.fields);
-        let mut identities = Identities::default();
-        for record in reading.records()?.take(self.limit) {
-            let (at, record) = record?;
-            let record = record.map_err(|detail| Flaw { reason: "malformed", detail });
-            let cells = record.and_then(|record| {
-                reading.note(&record);
-                self.cells(&record)
-            });
-            match cells {
-                Ok(cells) => {
-                    let cells = identities.named(cells);
-                    let id = prompt_row(&cells[0]);
-                    if let Some(first) = identities.places.insert(id, at) {
-                        return Err(self.file.duplicate(&format!("the id {:?}", text(&cells[0])), first, at));
-                    }
-                    out.create(0, 0, id, cells);
-                }
-                Err(flaw) => flaw.reject(&self.file.place(at), out),
-            }
+impl ByRecord for Reader {
+    type Cache = ();
+
+    fn file(&self) -> &InputFile {
+        &self.file
+    }
+
+    fn fields(&self) -> Vec<&Field> {
+        self.fields.iter().collect()
+    }
+
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn rows(
+        &self,
+        _: &Heap,
+        at: u64,
+        record: &Record,
+        (numbers, ()): (&mut Numbers, &mut ()),
+        out: &mut Out<'_>,
+    ) -> Result<Result<(), Flaw>, SourceError> {
+        let mut cells = match self.cells(record) {
+            Ok(cells) => cells,
+            Err(flaw) => return Ok(Err(flaw)),
+        };
+        if cells[0] == Value::Null {
+            let occurrence = numbers.next(prompt_row(&cells[1]));
+            cells[0] = content_id(&cells[1], occurrence.unsigned_abs());
         }
-        reading.finish()
+        let id = prompt_row(&cells[0]);
+        if let Some(first) = numbers.place(id, at) {
+            return Err(self.file.duplicate(&format!("the id {:?}", text(&cells[0])), first, at));
+        }
+        out.create(0, 0, id, cells);
+        Ok(Ok(()))
     }
 }
 
@@ -166,25 +180,6 @@ pub(crate) fn text(value: &Value) -> &str {
     match value {
         Value::Text(text) => text,
         _ => "",
-    }
-}
-
-/// What names rows, so far.
-#[derive(Default)]
-struct Identities {
-    places: HashMap<Id, u64>,
-    occurrences: HashMap<Id, u64>,
-}
-
-impl Identities {
-    /// `cells`, which begin with id and prompt; an id that is null is made of the prompt.
-    fn named(&mut self, mut cells: Vec<Value>) -> Vec<Value> {
-        if cells[0] == Value::Null {
-            let occurrence = self.occurrences.entry(prompt_row(&cells[1])).or_default();
-            cells[0] = content_id(&cells[1], *occurrence);
-            *occurrence += 1;
-        }
-        cells
     }
 }
 

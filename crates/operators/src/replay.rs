@@ -35,6 +35,7 @@ use serde::Deserialize;
 use crate::fields::{ColumnType, Field, PromptFields, prompt_fields, with_extra};
 use crate::input::{Format, InputFile};
 use crate::known::Known;
+use crate::records::Records;
 use crate::{BuildError, Definition, Env, StepContext};
 use replayer::{Completion, Replayer};
 
@@ -125,7 +126,7 @@ impl Definition for Replay {
             model: Field::of_kind("draw", "model", config.fields.model.as_ref()),
             completions: config.completions(),
         };
-        Ok(Body::Source(Arc::new(replayer)))
+        Ok(Body::Source(Arc::new(Records(replayer))))
     }
 }
 

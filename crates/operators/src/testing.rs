@@ -45,11 +45,8 @@ pub(crate) fn run_answered(columns: &Columns, rows: &[Json], yaml: &str, complet
 
 /// The rows of the source `yaml`.
 pub(crate) fn load(yaml: &str) -> Result<Ports, SourceError> {
-    let plan = plan(None, yaml).expect("the step has no mistake");
+    let (plan, source) = source(yaml);
     let step = &plan.steps[0];
-    let Ok(Body::Source(source)) = operator(step.op).body(&StepContext { plan: &plan, step }, &env()) else {
-        panic!("{} is no source", step.op)
-    };
     let heap = Heap::new();
     let mut out = Out::new(&heap, 0);
     source.load(&heap, &mut out)?;
@@ -57,6 +54,16 @@ pub(crate) fn load(yaml: &str) -> Result<Ports, SourceError> {
     let rows = rows.map(|item| object(&step.ports[0].columns, &item)).collect();
     let rejected = out.rejected().map(|row| object(&step.rejected, &Item::load(&heap, row))).collect();
     Ok(Ports::from([("out".to_owned(), rows), ("rejected".to_owned(), rejected)]))
+}
+
+/// The source `yaml`.
+pub(crate) fn source(yaml: &str) -> (Plan, Arc<dyn Source>) {
+    let plan = plan(None, yaml).expect("the step has no mistake");
+    let step = &plan.steps[0];
+    let Ok(Body::Source(source)) = operator(step.op).body(&StepContext { plan: &plan, step }, &env()) else {
+        panic!("{} is no source", step.op)
+    };
+    (plan, source)
 }
 
 /// The mistakes of the step `yaml`: the marked text, the message and the help of each.

@@ -1,5 +1,7 @@
 //! Files of one JSON object per line, where a bad line is reported and the reading goes on.
 
+mod blocks;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::Error;
+pub use blocks::{LineBlock, LineBlocks};
 
 const LINE_BYTES: usize = 64 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

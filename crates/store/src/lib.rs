@@ -22,7 +22,7 @@ mod uses;
 
 pub use error::Error;
 pub use guard::is_guarding;
-pub use jsonl::{JsonLines, LineError, read_jsonl};
+pub use jsonl::{JsonLines, LineBlock, LineBlocks, LineError, read_jsonl};
 pub use lock::RunLock;
 pub use memo::{Answers, Memo, Swept};
 pub use records::Records;

@@ -31,7 +31,12 @@ pub(crate) struct Live<'a> {
     ending: Option<Ending>,
     /// What had been spent then.
     spent: Spent,
+    /// Bytes of the heap's index when it had settled first.
+    index_bytes: Option<usize>,
 }
+
+/// How many times as large as at first a heap may become, in records that an edited pipeline no longer makes.
+const GROWN: usize = 4;
 
 /// Rows of sources that need not be read again, with the heap that holds their records.
 #[derive(Default)]
@@ -39,6 +44,8 @@ pub(crate) struct Read {
     heap: Option<Arc<Heap>>,
     /// By the digest of the step.
     sources: BTreeMap<Id, SourceRows>,
+    /// Bytes of the heap's index when it was new.
+    index_bytes: Option<usize>,
 }
 
 impl Read {
@@ -79,6 +86,7 @@ impl<'a> Live<'a> {
             capture: captures.ports().collect(),
             cluster,
         };
+        let index_bytes = read.as_ref().and_then(|read| read.index_bytes);
         let heap = match read.as_ref().and_then(|read| read.heap.clone()) {
             Some(heap) => heap,
             None => Arc::new(Store::heap(&args.store)?),
@@ -96,7 +104,7 @@ impl<'a> Live<'a> {
         kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
         let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
         let run = Run { setup, ledger, outputs, captures, host, started };
-        Ok(Self { run, driver, usage, ending: None, spent: Spent::default() })
+        Ok(Self { run, driver, usage, ending: None, spent: Spent::default(), index_bytes })
     }
 
     /// Settles what was fed and publishes it.
@@ -105,6 +113,7 @@ impl<'a> Live<'a> {
         let ending = self.run.settle(&mut self.driver, self.spent)?;
         self.spent = Spent::of(&self.driver.session().progress());
         self.ending = Some(ending);
+        self.index_bytes.get_or_insert(self.driver.session().heap().memory().index_bytes);
         Ok(ending)
     }
 
@@ -147,6 +156,9 @@ impl<'a> Live<'a> {
         if self.ending == Some(Ending::Done) {
             self.run.write_down(self.driver.session(), self.driver.last_round(), Ending::Done)?;
             self.run.ledger.settled();
+            if !self.run.host.args.is_partial() {
+                self.run.outputs.clean(self.run.pipeline())?;
+            }
         }
         Ok(())
     }
@@ -163,9 +175,10 @@ impl<'a> Live<'a> {
         Ok(Summary::new(&setup.pipeline, captures, outputs, session, &setup.models, *started, warnings))
     }
 
-    /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources.
+    /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources, unless most of the heap is
+    /// records that only earlier texts of the pipeline made.
     pub(crate) fn close(self) -> Result<Read, Halt> {
-        let Self { run, mut driver, usage, ending, .. } = self;
+        let Self { run, mut driver, usage, ending, index_bytes, .. } = self;
         let used = driver.end();
         let session = driver.session();
         let models = run.captures.rows(session, "checkpoint").into_iter().map(|(_, item)| item.row.id);
@@ -178,9 +191,12 @@ impl<'a> Live<'a> {
             usage.end(used, models.collect(), is_whole)?;
         }
         run.host.store.finish()?;
-        let heap = Some(session.heap().clone());
+        let heap = session.heap().clone();
+        if index_bytes.is_none_or(|first| heap.memory().index_bytes > GROWN * first) {
+            return Ok(Read::default());
+        }
         let steps = &run.setup.pipeline.plan.steps;
         let sources = driver.into_sources().into_iter().map(|(at, rows)| (steps[at].digest, rows)).collect();
-        Ok(Read { heap, sources })
+        Ok(Read { heap: Some(heap), sources, index_bytes })
     }
 }

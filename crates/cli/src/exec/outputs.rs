@@ -83,6 +83,15 @@ impl Outputs {
         }
         Ok(())
     }
+
+    /// Removes what was made for a snapshot and is in none, once all that has settled is published.
+    pub(crate) fn clean(&self, pipeline: &Pipeline) -> Result<(), Halt> {
+        for output in &self.outputs {
+            let name = &pipeline.plan.steps[output.step].name;
+            output.publisher.clean().map_err(|error| refusal(pipeline, Some(name), &error))?;
+        }
+        Ok(())
+    }
 }
 
 impl Output {

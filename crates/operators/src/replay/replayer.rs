@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use flow_data::{Heap, Id, IdMap, Item, Value};
-use flow_dataflow::{Out, Source, SourceError};
+use flow_data::{Heap, Id, Item, Value};
+use flow_dataflow::{Out, SourceError};
 
-use crate::fields::{Field, Flaw, Reading};
+use crate::fields::{Field, Flaw};
 use crate::input::{InputFile, Record};
 use crate::known::Known;
 use crate::read::{content_id, prompt_row, text};
+use crate::records::{ByRecord, Numbers};
 
 /// Where one completion of a record stands.
 pub(super) struct Completion {
@@ -31,19 +32,8 @@ pub(super) struct Replayer {
     pub(super) completions: Vec<Completion>,
 }
 
-/// What has been read so far.
-#[derive(Default)]
-struct Replayed {
-    /// Completions by prompt.
-    n_draws: IdMap<i64>,
-    /// Where each draw stands.
-    places: IdMap<u64>,
-    /// The prompt of the record before: records of one prompt often follow each other.
-    last: Option<Arc<Prompt>>,
-}
-
-/// The row of a record's prompt: its cells are kept once for all of its draws.
-struct Prompt {
+/// The row of a record's prompt, kept for the next one: records of one prompt often follow each other. Its cells are kept once for all of its draws.
+pub(super) struct Prompt {
     /// The cells as they stood in the record.
     stood: Vec<Value>,
     item: Item,
@@ -51,25 +41,35 @@ struct Prompt {
     parents: Value,
 }
 
-impl Source for Replayer {
-    fn load(&self, heap: &Heap, out: &mut Out<'_>) -> Result<(), SourceError> {
+impl ByRecord for Replayer {
+    /// The prompt of the record before: records of one prompt often follow each other.
+    type Cache = Option<Arc<Prompt>>;
+
+    fn file(&self) -> &InputFile {
+        &self.file
+    }
+
+    fn fields(&self) -> Vec<&Field> {
         let drawn = self.completions.iter().flat_map(|one| std::iter::once(&one.text).chain(&one.extra));
-        let fields = self.prompt.iter().chain([&self.sample_index, &self.model]).chain(drawn);
-        let mut reading = Reading::new(&self.file, fields);
-        let mut replayed = Replayed::default();
-        for record in reading.records()?.take(self.limit) {
-            let (at, record) = record?;
-            let record = record.map_err(|detail| Flaw { reason: "malformed", detail });
-            let prompt = record.and_then(|record| {
-                reading.note(&record);
-                Ok((self.prompt(heap, &record, &mut replayed.last)?, record))
-            });
-            match prompt {
-                Ok((prompt, record)) => self.draws(&prompt, &record, at, &mut replayed, out)?,
-                Err(flaw) => flaw.reject(&self.file.place(at), out),
-            }
+        self.prompt.iter().chain([&self.sample_index, &self.model]).chain(drawn).collect()
+    }
+
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn rows(
+        &self,
+        heap: &Heap,
+        at: u64,
+        record: &Record,
+        (numbers, last): (&mut Numbers, &mut Self::Cache),
+        out: &mut Out<'_>,
+    ) -> Result<Result<(), Flaw>, SourceError> {
+        match self.prompt(heap, record, last) {
+            Ok(prompt) => self.draws(&prompt, record, at, numbers, out).map(Ok),
+            Err(flaw) => Ok(Err(flaw)),
         }
-        reading.finish()
     }
 }
 
@@ -104,17 +104,15 @@ impl Replayer {
         prompt: &Prompt,
         record: &Record,
         at: u64,
-        replayed: &mut Replayed,
+        numbers: &mut Numbers,
         out: &mut Out<'_>,
     ) -> Result<(), SourceError> {
         for completion in &self.completions {
-            let n_draws = replayed.n_draws.entry(prompt.item.row.id).or_default();
-            let index = *n_draws;
-            *n_draws += 1;
+            let index = numbers.next(prompt.item.row.id);
             match self.draw(record, completion, index) {
                 Ok(draw) => {
                     let id = draw.id(&prompt.item);
-                    if let Some(first) = replayed.places.insert(id, at) {
+                    if let Some(first) = numbers.place(id, at) {
                         return Err(self.file.duplicate(&draw.identity(), first, at));
                     }
                     out.derive(0, &prompt.item, 0, id, draw.cells(prompt));

@@ -1,0 +1,254 @@
+//! Sources that make their rows record by record, and read a file again at the cost of what has changed in it.
+//!
+//! A file of lines is read in blocks. A block that stands as it stood, behind as many rows of each of its groups, gives the
+//! rows that it gave: they are not made again.
+
+use flow_data::{Heap, Id, IdMap};
+use flow_dataflow::{Memory, Out, Source, SourceError, SourceRows};
+use flow_store::{Error, LineBlock, LineBlocks};
+
+use crate::fields::{Field, Flaw, Reading};
+use crate::input::{InputFile, Record, refused};
+
+/// What makes rows of the records of a file. What a record becomes depends on it and on [`Numbers`] only.
+pub(crate) trait ByRecord: Send + Sync {
+    /// What is kept from one record for the next, to save time.
+    type Cache: Default;
+
+    fn file(&self) -> &InputFile;
+
+    /// The fields that are read.
+    fn fields(&self) -> Vec<&Field>;
+
+    /// Most records that are read.
+    fn limit(&self) -> usize;
+
+    /// Emits the rows of the record at `at`. The outer error ends the run, the inner one rejects the record.
+    fn rows(
+        &self,
+        heap: &Heap,
+        at: u64,
+        record: &Record,
+        memory: (&mut Numbers, &mut Self::Cache),
+        out: &mut Out<'_>,
+    ) -> Result<Result<(), Flaw>, SourceError>;
+}
+
+/// The source of what a [`ByRecord`] makes.
+pub(crate) struct Records<R>(pub(crate) R);
+
+/// What has been read so far.
+#[derive(Default)]
+pub(crate) struct Numbers {
+    counts: IdMap<i64>,
+    places: IdMap<u64>,
+    /// What was counted in the present block.
+    taken: Vec<Taken>,
+}
+
+/// Rows of one group in one block.
+#[derive(Clone, Copy)]
+struct Taken {
+    group: Id,
+    /// Rows of the group before the block.
+    before: i64,
+    n: i64,
+}
+
+/// A block as it was read.
+#[derive(Clone)]
+struct Block {
+    digest: Id,
+    n_records: usize,
+    /// Whether these are all of its records.
+    is_whole: bool,
+    n_rows: usize,
+    n_rejected: usize,
+    taken: Vec<Taken>,
+    /// Which of the fields its records have, and the names of the first one.
+    seen: (Vec<bool>, Vec<String>),
+}
+
+impl Block {
+    /// Whether so many records would be read of it where `rest` may be.
+    fn fits(&self, rest: usize) -> bool {
+        if self.is_whole { self.n_records <= rest } else { self.n_records == rest }
+    }
+}
+
+impl Numbers {
+    /// How many rows of `group` stand before the next one.
+    pub(crate) fn next(&mut self, group: Id) -> i64 {
+        let count = self.counts.entry(group).or_default();
+        match self.taken.last_mut() {
+            Some(taken) if taken.group == group => taken.n += 1,
+            _ => self.taken.push(Taken { group, before: *count, n: 1 }),
+        }
+        *count += 1;
+        *count - 1
+    }
+
+    /// Notes that the row `id` stands at `at`; where another one of this name does, if any.
+    pub(crate) fn place(&mut self, id: Id, at: u64) -> Option<u64> {
+        self.places.insert(id, at)
+    }
+
+    /// What was counted since the last call, each group once.
+    fn take(&mut self) -> Vec<Taken> {
+        self.taken.sort_by_key(|taken| (taken.group, taken.before));
+        self.taken.dedup_by(|next, first| {
+            let same = next.group == first.group;
+            first.n += if same { next.n } else { 0 };
+            same
+        });
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.shrink_to_fit();
+        taken
+    }
+
+    /// Whether rows of these groups would get the numbers that they had.
+    fn agree(&self, taken: &[Taken]) -> bool {
+        taken.iter().all(|taken| self.counts.get(&taken.group).copied().unwrap_or(0) == taken.before)
+    }
+
+    fn skip(&mut self, taken: &[Taken]) {
+        taken.iter().for_each(|taken| *self.counts.entry(taken.group).or_default() += taken.n);
+    }
+}
+
+impl<R: ByRecord> Source for Records<R> {
+    fn load(&self, heap: &Heap, out: &mut Out<'_>) -> Result<(), SourceError> {
+        let mut reading = Reading::new(self.0.file(), self.0.fields());
+        let (mut numbers, mut cache) = <(Numbers, R::Cache)>::default();
+        for record in reading.records()?.take(self.0.limit()) {
+            let (at, record) = record?;
+            self.take(heap, at, record, &mut reading, (&mut numbers, &mut cache), out)?;
+        }
+        reading.finish()
+    }
+
+    fn load_after(&self, heap: &Heap, before: &SourceRows, out: &mut Out<'_>) -> Result<Memory, SourceError> {
+        let Some(blocks) = self.0.file().blocks()? else {
+            return self.load(heap, out).map(|()| None);
+        };
+        let known = before.memory().and_then(|memory| memory.downcast_ref::<Vec<Block>>());
+        let again = Again {
+            source: self,
+            heap,
+            known: known.map_or(&[], Vec::as_slice),
+            before,
+            numbers: Numbers::default(),
+            reading: Reading::new(self.0.file(), self.0.fields()),
+        };
+        Ok(Some(Box::new(again.read(blocks, out)?)))
+    }
+}
+
+impl<R: ByRecord> Records<R> {
+    fn take(
+        &self,
+        heap: &Heap,
+        at: u64,
+        record: Result<Record, String>,
+        reading: &mut Reading<'_>,
+        memory: (&mut Numbers, &mut R::Cache),
+        out: &mut Out<'_>,
+    ) -> Result<(), SourceError> {
+        let made = match record {
+            Ok(record) => {
+                reading.note(&record);
+                self.0.rows(heap, at, &record, memory, out)?
+            }
+            Err(detail) => Err(Flaw { reason: "malformed", detail }),
+        };
+        if let Err(flaw) = made {
+            flaw.reject(&self.0.file().place(at), out);
+        }
+        Ok(())
+    }
+}
+
+/// A reading of a file that was read before.
+struct Again<'a, R> {
+    source: &'a Records<R>,
+    heap: &'a Heap,
+    /// The blocks as they were.
+    known: &'a [Block],
+    /// Their rows.
+    before: &'a SourceRows,
+    numbers: Numbers,
+    reading: Reading<'a>,
+}
+
+impl<R: ByRecord> Again<'_, R> {
+    fn read(mut self, mut blocks: LineBlocks, out: &mut Out<'_>) -> Result<Vec<Block>, SourceError> {
+        let (mut now, mut kept): (Vec<Block>, Vec<Id>) = Default::default();
+        let (mut n_records, mut row, mut rejected) = (0, 0, 0);
+        let failed = |error: Error| refused(self.source.0.file().path(), &error);
+        while let Some(lines) = blocks.next_block().map_err(failed)? {
+            let rest = self.source.0.limit() - n_records;
+            let known = self.known.get(now.len());
+            let rows = row..row + known.map_or(0, |block| block.n_rows);
+            let rejects = rejected..rejected + known.map_or(0, |block| block.n_rejected);
+            (row, rejected) = (rows.end, rejects.end);
+            let digest = lines.digest();
+            let same = |block: &&Block| {
+                block.digest == digest && block.fits(rest) && self.numbers.agree(&block.taken)
+            };
+            let block = match known.filter(same) {
+                Some(block) => {
+                    self.numbers.skip(&block.taken);
+                    self.before.rows()[rows.clone()].iter().for_each(|row| out.again(Some(0), *row));
+                    self.before.rejected()[rejects].iter().for_each(|row| out.again(None, *row));
+                    kept.extend(self.before.rows()[rows].iter().map(|row| row.id));
+                    block.clone()
+                }
+                None => self.parse(&lines, digest, rest, out)?,
+            };
+            self.reading.merge(&block.seen);
+            n_records += block.n_records;
+            now.push(block);
+        }
+        if kept.iter().any(|id| self.numbers.places.contains_key(id)) {
+            // A new row has the name of one that was not looked at: reading all of them tells where both stand.
+            self.source.load(self.heap, &mut Out::new(self.heap, 0))?;
+        }
+        self.reading.finish().map(|()| now)
+    }
+
+    /// Makes the rows of at most `limit` records of a block.
+    fn parse(
+        &mut self,
+        lines: &LineBlock<'_>,
+        digest: Id,
+        limit: usize,
+        out: &mut Out<'_>,
+    ) -> Result<Block, SourceError> {
+        let file = self.source.0.file();
+        let mut reading = Reading::new(file, self.source.0.fields());
+        let mut cache = R::Cache::default();
+        let mut made = Out::new(self.heap, 0);
+        let mut n_records = 0;
+        let mut records = file.records_of(lines.lines(file.path()));
+        for record in records.by_ref().take(limit) {
+            let (at, record) = record?;
+            let memory = (&mut self.numbers, &mut cache);
+            self.source.take(self.heap, at, record, &mut reading, memory, &mut made)?;
+            n_records += 1;
+        }
+        made.rows().iter().for_each(|(port, row)| out.again(Some(*port), *row));
+        made.rejected().for_each(|row| out.again(None, row));
+        Ok(Block {
+            digest,
+            n_records,
+            is_whole: records.next().is_none(),
+            n_rows: made.rows().len(),
+            n_rejected: made.rejected().count(),
+            taken: self.numbers.take(),
+            seen: reading.seen(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
