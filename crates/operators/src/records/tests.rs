@@ -18,7 +18,7 @@ fn found(rows: &Result<SourceRows, SourceError>) -> Found {
 
 /// A line of a file: prompts repeat, in places near and far; some lines are blank, malformed or lack a field.
 fn line(at: usize, text: u8) -> String {
-    let prompt = if text % 4 == 0 { at % 700 } else { at / 5 };
+    let prompt = if text.is_multiple_of(4) { at % 700 } else { at / 5 };
     match text {
         251 => "\n".to_owned(),
         252 => "no object\n".to_owned(),
