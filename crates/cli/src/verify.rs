@@ -59,6 +59,7 @@ fn preset_names() -> clap::builder::PossibleValuesParser {
 /// Verifies every row of the file; nothing is written when one cannot be read.
 pub(crate) fn verify(args: &Args) -> Result<Exit, Halt> {
     let judge = row::Judge::new(grader(args)?, args.preset.is_none() && !names_rule(args));
+    expect_another_file(args)?;
     let mut sink = Sink::new(args.format, args.output.as_deref())?;
     let mut tally = Tally::default();
     for read in rows::read(&args.file)? {
@@ -72,6 +73,18 @@ pub(crate) fn verify(args: &Args) -> Result<Exit, Halt> {
     }
     sink.finish(&tally)?;
     Ok(Exit::Done)
+}
+
+/// Errs where the verdicts would take the place of the answers.
+fn expect_another_file(args: &Args) -> Result<(), Halt> {
+    let place = |path: &Path| path.canonicalize().ok();
+    let Some(output) =
+        args.output.as_deref().filter(|output| place(output).is_some_and(|at| place(&args.file) == Some(at)))
+    else {
+        return Ok(());
+    };
+    let message = format!("`{}` is the file of answers itself", output.display());
+    Err(Halt::with(Exit::Usage, codes::AUDIT_OUTPUT.id, &message, Some("write the verdicts to another file")))
 }
 
 /// The grader that the arguments describe.

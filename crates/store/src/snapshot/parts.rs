@@ -1,5 +1,6 @@
 //! Parquet parts by content: written once, linked into every snapshot that holds them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -48,15 +49,24 @@ impl Parts {
         &self.folder
     }
 
-    /// Removes the parts that no snapshot holds and files that a crash left half written.
-    pub(super) fn clean(&self) -> Result<(), Error> {
+    /// Removes the parts that no snapshot holds and files that a crash left half written. Parts that were copied with their
+    /// snapshots share no bytes with them: those of the digests `named` stay.
+    pub(super) fn clean(&self, named: &BTreeSet<Id>) -> Result<(), Error> {
+        let named: BTreeSet<PathBuf> = named.iter().map(|digest| self.path(digest)).collect();
         for name in disk::names(&self.folder)? {
             let path = self.folder.join(&name);
             let links = fs::metadata(&path).map_err(Error::io("inspect", &path))?.nlink();
-            if name.starts_with(disk::TEMPORARY) || links == 1 {
+            if name.starts_with(disk::TEMPORARY) || links == 1 && !named.contains(&path) {
                 disk::remove_file(&path)?;
             }
         }
         Ok(())
+    }
+
+    /// Removes a part whose size is not `n_bytes`, so that it is staged anew or missed.
+    pub(super) fn remove_unlike(&self, digest: &Id, n_bytes: u64) -> Result<(), Error> {
+        let path = self.path(digest);
+        let is_unlike = fs::metadata(&path).is_ok_and(|file| file.len() != n_bytes);
+        if is_unlike { disk::remove_file(&path) } else { Ok(()) }
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
 
@@ -17,6 +18,8 @@ use crate::{Error, disk};
 pub struct Publisher {
     dir: PathBuf,
     parts: Parts,
+    /// Snapshots that lacked a part, or held one of another size, when the folder was opened.
+    damaged: Mutex<BTreeSet<String>>,
 }
 
 /// What [`Publisher::publish`] did.
@@ -31,7 +34,8 @@ pub struct Published {
 }
 
 impl Publisher {
-    /// Opens the folder `dir`, creating it where missing, and removes what a killed run left behind.
+    /// Opens the folder `dir`, creating it where missing, and removes what a killed run left behind. A snapshot that was
+    /// damaged since it was published stays until another, or the same made anew, takes its place.
     ///
     /// Errs when something that was not published here is in the way, or the folder cannot be written.
     pub fn open(dir: &Path) -> Result<Self, Error> {
@@ -42,9 +46,30 @@ impl Publisher {
         disk::create_folder(&dir.join(SNAPSHOTS))?;
         disk::create_folder(parts.folder())?;
         disk::sync(&dir)?;
-        let publisher = Self { dir, parts };
+        let publisher = Self { dir, parts, damaged: Mutex::default() };
         publisher.clean()?;
+        *publisher.damaged() = publisher.inspect()?;
         Ok(publisher)
+    }
+
+    /// The damaged snapshots. Parts that share the damage are removed.
+    fn inspect(&self) -> Result<BTreeSet<String>, Error> {
+        let mut damaged = BTreeSet::new();
+        for name in disk::names(&self.snapshots())? {
+            let folder = self.snapshots().join(&name);
+            let Ok(manifest) = Manifest::of(&folder) else {
+                damaged.insert(name);
+                continue;
+            };
+            for part in &manifest.parts {
+                let size = fs::metadata(folder.join(&part.path)).map(|file| file.len());
+                if !size.is_ok_and(|size| size == part.n_bytes) {
+                    damaged.insert(name.clone());
+                    self.parts.remove_unlike(&part.digest, part.n_bytes)?;
+                }
+            }
+        }
+        Ok(damaged)
     }
 
     /// The parts to publish from.
@@ -65,11 +90,16 @@ impl Publisher {
         let folder = self.snapshots().join(&name);
 
         let before = self.current_name();
-        let present = folder.exists();
+        let is_damaged = self.damaged().contains(&name);
+        let present = folder.exists() && !is_damaged;
         let changed = !present || before.as_ref() != Some(&name);
         if changed {
             if !present {
+                if is_damaged && folder.exists() {
+                    disk::rename(&folder, &self.snapshots().join(disk::temporary("damaged")))?;
+                }
                 self.build(&folder, manifest, &bytes, before.as_deref())?;
+                self.damaged().remove(&name);
             }
             disk::sync(&self.snapshots())?;
             disk::switch_link(&Path::new(SNAPSHOTS).join(&name), &self.dir.join(CURRENT))?;
@@ -86,7 +116,13 @@ impl Publisher {
                 if path.is_symlink() { disk::remove_file(&path) } else { disk::remove_folder(&path) }?;
             }
         }
-        self.parts.clean()
+        let mut named = BTreeSet::new();
+        for name in disk::names(&self.snapshots())? {
+            // One that cannot be read names nothing.
+            let manifest = Manifest::of(&self.snapshots().join(name));
+            named.extend(manifest.into_iter().flat_map(|manifest| manifest.parts).map(|part| part.digest));
+        }
+        self.parts.clean(&named)
     }
 
     /// Makes the snapshot under a temporary name and gives it its own when all of it is on the disk.
@@ -117,8 +153,11 @@ impl Publisher {
         current: Option<&str>,
     ) -> Result<Vec<Part>, Error> {
         let names = disk::names(&self.snapshots())?;
-        let older =
-            names.iter().find(|name| Some(name.as_str()) != current && !name.starts_with(disk::TEMPORARY));
+        let is_older = |name: &&String| {
+            let is_other = Some(name.as_str()) != current && !name.starts_with(disk::TEMPORARY);
+            is_other && !self.damaged().contains(*name)
+        };
+        let older = names.iter().find(is_older);
         let older = older.map(|name| self.snapshots().join(name));
         let Some((older, Ok(mut held))) = older.map(|older| (older.clone(), Manifest::of(&older))) else {
             return Ok(Vec::new());
@@ -160,6 +199,10 @@ impl Publisher {
         unsynced.push(manifest);
         unsynced.extend(folders);
         disk::sync_all(&unsynced)
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn snapshots(&self) -> PathBuf {

@@ -66,6 +66,45 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// The first file that readers see.
+fn first_file(dir: &Path) -> std::path::PathBuf {
+    Snapshot::current(dir).unwrap().unwrap().files().next().unwrap()
+}
+
+#[test]
+fn a_damaged_snapshot_is_made_anew_and_lends_nothing_to_others() {
+    let damages: [fn(&Path); 2] =
+        [|file| fs::write(file, "junk").unwrap(), |file| fs::remove_file(file).unwrap()];
+    for damage in damages {
+        for numbers in [[1, 2, 3], [1, 2, 4]] {
+            let dir = TempDir::new().unwrap();
+            publish(&Publisher::open(dir.path()).unwrap(), &[1, 2, 3]).unwrap();
+            damage(&first_file(dir.path()));
+            let publisher = Publisher::open(dir.path()).unwrap();
+            for again in [true, false] {
+                assert_eq!(publish(&publisher, &numbers).unwrap().changed, again);
+                assert_eq!(seen(dir.path()), numbers);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copied_folder_keeps_its_parts() {
+    let dir = TempDir::new().unwrap();
+    publish(&Publisher::open(dir.path()).unwrap(), &[1, 2, 3]).unwrap();
+    // As a copy does that knows no links between files.
+    for file in Snapshot::current(dir.path()).unwrap().unwrap().files().collect::<Vec<_>>() {
+        let bytes = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, bytes).unwrap();
+    }
+    let before = tree(&dir.path().join(".parts"));
+    Publisher::open(dir.path()).unwrap();
+    assert_eq!(tree(&dir.path().join(".parts")), before);
+    assert_eq!(seen(dir.path()), [1, 2, 3]);
+}
+
 #[test]
 fn a_snapshot_replaces_the_one_before() {
     let dir = TempDir::new().unwrap();
