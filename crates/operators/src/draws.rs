@@ -55,7 +55,17 @@ impl Draws {
 
     /// Adds all settings that decide what is drawn, one by one: a new one must be added here on purpose.
     fn settings(&self, key: &mut IdHasher) {
-        let Params { temperature, top_p, top_k, min_p, max_tokens, stop } = &self.params;
+        let Params {
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            max_tokens,
+            stop,
+            repetition_penalty,
+            prefix,
+            routing,
+        } = &self.params;
         [temperature, top_p, min_p].iter().for_each(|number| {
             key.part(&number.to_bits().to_le_bytes());
         });
@@ -65,6 +75,13 @@ impl Draws {
         stop.iter().for_each(|text| {
             key.part(text.as_bytes());
         });
+        // Settings that came later are left out where they change nothing: answers that were kept before stay.
+        if *repetition_penalty != 1.0 {
+            key.part(b"repetition_penalty").part(&repetition_penalty.to_bits().to_le_bytes());
+        }
+        if prefix.is_some() || routing.is_some() {
+            key.part(format!("{prefix:?} {routing:?}").as_bytes());
+        }
     }
 
     fn stream(&self, row: &Id, round: Round, index: u32) -> Id {

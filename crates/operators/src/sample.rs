@@ -53,6 +53,14 @@ pub(crate) struct Config {
     /// Keeps this many likeliest tokens; 0 keeps all.
     #[serde(default)]
     top_k: u32,
+    /// Keeps tokens at least this fraction as likely as the likeliest; 0 keeps all.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    min_p: f64,
+    /// Divides the positive scores of tokens that prompt or completion already has, and multiplies the negative ones.
+    #[serde(default = "crate::defaults::unit")]
+    #[schemars(range(min = 0.01, max = 100.0))]
+    repetition_penalty: f64,
     /// Most tokens of a completion, at least 1.
     #[serde(default = "crate::defaults::max_tokens")]
     #[schemars(range(min = 1))]
@@ -83,6 +91,8 @@ impl Definition for Sample {
             temperature: config.temperature,
             top_p: config.top_p,
             top_k: config.top_k as usize,
+            min_p: config.min_p,
+            repetition_penalty: config.repetition_penalty,
             max_tokens: config.max_tokens as usize,
             stop: config.stop,
             ..Params::default()

@@ -61,6 +61,22 @@ impl Cache {
         }
     }
 
+    /// Blocks in use, shared ones counted once.
+    pub(crate) fn used(&self) -> usize {
+        self.users.len() - self.free_blocks.len()
+    }
+
+    /// Most blocks that were in use at a time.
+    #[cfg(test)]
+    pub(crate) fn most(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Blocks that `sequence` has yet to take to hold `positions` positions.
+    pub(crate) fn missing(&self, sequence: Sequence, positions: usize) -> usize {
+        positions.div_ceil(BLOCK).saturating_sub(self.tables[sequence].len())
+    }
+
     /// All blocks of a layer, and where each sequence has its own.
     pub(crate) fn layer(&self, layer: usize) -> (&[f32], &[Vec<u32>]) {
         (&self.layers[layer], &self.tables)

@@ -15,25 +15,47 @@ pub(crate) struct Draw<'a> {
     /// The prompt and all tokens but the last are in the cache here.
     pub(crate) sequence: Sequence,
     pub(crate) answer: Option<Result<Completion, Error>>,
-    request: &'a Request,
+    pub(crate) request: &'a Request,
+    /// Positions that its sequence may come to have.
+    pub(crate) positions: usize,
     prompt_tokens: usize,
     last_prompt_token: u32,
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
+    /// Tokens the completion is to begin with.
+    forced: Vec<u32>,
+    /// Tokens of prompt and completion, each once; empty when nothing asks for them.
+    seen: Vec<u32>,
     watch: Watch,
 }
 
 impl<'a> Draw<'a> {
-    pub(crate) fn new(index: usize, request: &'a Request, prompt: &[u32], sequence: Sequence) -> Self {
+    /// A draw that continues `prompt` and begins with the tokens `forced`.
+    pub(crate) fn new(
+        index: usize,
+        request: &'a Request,
+        prompt: &[u32],
+        forced: Vec<u32>,
+        sequence: Sequence,
+    ) -> Self {
+        let mut seen = Vec::new();
+        if request.params.repetition_penalty != 1.0 {
+            seen.extend_from_slice(prompt);
+            seen.sort_unstable();
+            seen.dedup();
+        }
         Self {
             index,
             sequence,
             answer: None,
             request,
+            positions: 0,
             prompt_tokens: prompt.len(),
             last_prompt_token: prompt.last().copied().unwrap_or_default(),
             tokens: Vec::new(),
             logprobs: Vec::new(),
+            forced,
+            seen,
             watch: Watch::default(),
         }
     }
@@ -43,14 +65,18 @@ impl<'a> Draw<'a> {
         self.tokens.last().map(|&token| (token, self.prompt_tokens + self.tokens.len() - 1))
     }
 
-    /// Draws a token from the model's scores. The random number is that of the token's place in the completion.
+    /// Draws a token from the model's scores, or takes that which is forced. The random number is that of the token's place in the completion.
     pub(crate) fn advance(&mut self, engine: &Engine, selector: &mut Selector, scores: &[f32]) {
         let place = self.tokens.len();
         let random = uniform(&self.request.stream, place as u32);
-        let Some(choice) = selector.choose(scores, &self.request.params, random) else {
+        let (params, forced) = (&self.request.params, self.forced.get(place).copied());
+        let Some(choice) = selector.choose(scores, params, &self.seen, forced, random) else {
             self.answer = Some(Err(Error::NotFinite { position: self.prompt_tokens + place - 1 }));
             return;
         };
+        if params.repetition_penalty != 1.0 && !self.seen.contains(&choice.token) {
+            self.seen.push(choice.token);
+        }
         self.tokens.push(choice.token);
         self.logprobs.push(choice.logprob);
         self.answer = self.end(engine, choice.token).transpose();

@@ -13,16 +13,15 @@ use crate::text::Decoder;
 use crate::weights::Weights;
 use crate::worker::{Run, Worker, jobs};
 
-/// Draws a worker keeps going, two full tiles of rows. More make better use of each weight read, fewer keep their keys
+/// Most draws a worker keeps going, two full tiles of rows. More make better use of each weight read, fewer keep their keys
 /// and values in cache: 16 to 24 were the fastest for models of 1 to 4 M parameters.
 const SLOTS: usize = 24;
 
-/// Most draws that share one reading of their prompt, so that long runs of one prompt spread over workers.
-const JOB: usize = 16;
+/// Most draws that share one reading of their prompt.
+const JOB: usize = 32;
 
-/// Most bytes of keys and values a worker holds when all its draws fill the context; there are fewer slots when they
-/// would need more. One slot there is always.
-const CACHE_BYTES: usize = 2 << 30;
+/// Bytes of keys and values that all workers together may hold unless told otherwise.
+const CACHE_BYTES: usize = 4 << 30;
 
 /// Rows of one step when scoring given tokens.
 const SCORE_ROWS: usize = 64;
@@ -36,6 +35,7 @@ pub struct Engine {
     pub(crate) decoder: Decoder,
     /// Tokens that end a completion.
     pub(crate) ends: Vec<u32>,
+    cache_bytes: usize,
 }
 
 impl Engine {
@@ -60,7 +60,13 @@ impl Engine {
     ) -> Result<Self, Error> {
         let weights = Weights::new(config, tensors)?;
         let decoder = Decoder::new(tokenizer, weights.vocab);
-        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone() })
+        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: CACHE_BYTES })
+    }
+
+    /// The same with another bound on the bytes of keys and values, 4 GiB by default, shared by the threads of a call. A draw
+    /// begins when all it may still need is free; where not even one draw fits, one is under way at a time.
+    pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
+        Self { cache_bytes, ..self }
     }
 
     /// Bytes of the weights as they are kept, packed and in f32.
@@ -85,13 +91,14 @@ impl Engine {
     ///
     /// A completion is a function of the model and its own request: not of the other requests, their order, the
     /// number of threads or earlier calls. Requests with equal prompts are faster as neighbours: their prompt is
-    /// read once. Memory is bounded by the draws under way, not by the number of requests.
+    /// read once for up to 32 of them. Memory is bounded by [`Engine::with_cache_bytes`], not by the number of requests.
     pub fn generate(&self, requests: &[Request], threads: usize, cancel: &AtomicBool, sink: &Sink<'_>) {
         let threads = threads.max(1);
-        let slots = self.slots().min(requests.len().div_ceil(threads)).max(1);
-        let jobs = self.valid_jobs(requests, slots, sink);
-        let run =
-            Run { engine: self, requests, jobs: &jobs, next_job: &AtomicUsize::new(0), cancel, sink, slots };
+        let share = requests.len().div_ceil(threads).max(1);
+        let jobs = self.valid_jobs(requests, share.min(JOB), sink);
+        let (slots, blocks) = (share.min(SLOTS), self.blocks() / threads);
+        let next_job = &AtomicUsize::new(0);
+        let run = Run { engine: self, requests, jobs: &jobs, next_job, cancel, sink, slots, blocks };
         std::thread::scope(|scope| {
             for _ in 1..threads {
                 scope.spawn(|| Worker::new(&run).work());
@@ -109,7 +116,7 @@ impl Engine {
         let mut forward = Forward::new(&self.weights);
         let sequence = forward.cache.open();
         let span = tokens.len();
-        let row = |(position, &token)| Row { sequence, position, token, span, wanted: true };
+        let row = |(position, &token)| Row { sequence, position, token, span, routing: None, wanted: true };
         let rows: Vec<Row> = tokens.iter().enumerate().map(row).collect();
         let mut logits = Vec::with_capacity(tokens.len() * self.weights.vocab);
         for rows in rows.chunks(SCORE_ROWS) {
@@ -130,6 +137,20 @@ impl Engine {
         Ok(tokens)
     }
 
+    /// The tokens a completion of `request` is to begin with.
+    pub(crate) fn forced(&self, request: &Request) -> Result<Vec<u32>, Error> {
+        let tokens = match &request.params.prefix {
+            None => return Ok(Vec::new()),
+            Some(Prompt::Text(text)) => self.decoder.encode_continuation(text)?,
+            Some(Prompt::Tokens(tokens)) => tokens.clone(),
+        };
+        let vocab_size = self.weights.vocab;
+        match tokens.iter().find(|&&token| token as usize >= vocab_size) {
+            Some(&token) => Err(Error::TokenUnknown { token, vocab_size }),
+            None => Ok(tokens),
+        }
+    }
+
     fn check(&self, tokens: &[u32], most: usize) -> Result<(), Error> {
         let vocab_size = self.weights.vocab;
         if tokens.is_empty() {
@@ -145,8 +166,7 @@ impl Engine {
     }
 
     /// Jobs of the requests whose parameters are valid; the others are answered.
-    fn valid_jobs(&self, requests: &[Request], slots: usize, sink: &Sink<'_>) -> Vec<Range<usize>> {
-        let most = (slots / 4).clamp(1, JOB);
+    fn valid_jobs(&self, requests: &[Request], most: usize, sink: &Sink<'_>) -> Vec<Range<usize>> {
         jobs(requests, most, |i| match requests[i].params.validate() {
             Ok(()) => true,
             Err(error) => {
@@ -156,9 +176,46 @@ impl Engine {
         })
     }
 
-    fn slots(&self) -> usize {
-        let heads = self.weights.shape.heads;
-        let blocks = self.context().div_ceil(crate::cache::BLOCK) * self.weights.layers.len();
-        (CACHE_BYTES / (blocks * heads.block_len() * size_of::<f32>())).clamp(1, SLOTS)
+    /// Blocks of positions that the workers together may hold.
+    fn blocks(&self) -> usize {
+        self.cache_bytes / (self.bytes_per_position() * crate::cache::BLOCK)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use flow_model::{Block, Moe};
+
+    use super::*;
+
+    /// A mixture of experts with heads that leave a remainder.
+    pub(crate) fn tiny() -> Engine {
+        let moe = Moe {
+            num_experts: 4,
+            experts_per_token: 2,
+            norm_topk_prob: false,
+            shared_expert_intermediate_size: Some(24),
+            router_aux_loss_coef: 0.0,
+            router_z_loss_coef: 0.0,
+        };
+        let config = Config {
+            vocab_size: 270,
+            hidden_size: 40,
+            intermediate_size: 48,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 10,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            max_position_embeddings: 160,
+            tie_word_embeddings: true,
+            eos_token_ids: Vec::new(),
+            bos_token_id: None,
+            moe: Some(moe),
+            block: Block::default(),
+        };
+        let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
+        Engine::new(&Checkpoint::init(config, tokenizer, 1).unwrap()).unwrap()
     }
 }

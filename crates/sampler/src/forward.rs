@@ -9,6 +9,7 @@ use crate::feed_forward::{Inner, grown};
 use crate::layers::{add, rms_norm, soft_cap};
 use crate::matmul::padded;
 use crate::moe::Mixture;
+use crate::request::Routing;
 use crate::simd::LANES;
 use crate::weights::{FeedForward, Layer, Weights};
 
@@ -21,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) token: u32,
     /// Positions of the sequence as it is read: of the whole prompt for its tokens, up to itself for a drawn token.
     pub(crate) span: usize,
+    /// Which experts it visits; `None`: as many as the model says.
+    pub(crate) routing: Option<Routing>,
     /// Whether the scores of the next token are wanted.
     pub(crate) wanted: bool,
 }
@@ -66,7 +69,7 @@ impl<'a> Forward<'a> {
         self.embed(rows);
         for layer in &self.weights.layers {
             self.attention(layer, rows);
-            self.feed_forward(layer, rows.len());
+            self.feed_forward(layer, rows);
         }
         self.head(rows)
     }
@@ -103,13 +106,14 @@ impl<'a> Forward<'a> {
         add(normed, residual);
     }
 
-    fn feed_forward(&mut self, layer: &Layer, n: usize) {
+    fn feed_forward(&mut self, layer: &Layer, rows: &[Row]) {
+        let n = rows.len();
         let residual = &mut self.residual[..n * padded(self.weights.hidden)];
         let normed = grown(&mut self.normed, residual.len());
         rms_norm(residual, &layer.feed_forward_norm, normed);
         let mut feed = |to: &mut [f32]| match &layer.feed_forward {
             FeedForward::Dense(block) => self.inner.feed_add(block, n, normed, to),
-            FeedForward::Moe(moe) => self.mixture.add(moe, n, normed, to),
+            FeedForward::Moe(moe) => self.mixture.add(moe, rows, normed, to),
         };
         let Some(norm) = &layer.feed_forward_post_norm else { return feed(residual) };
         let post = grown(&mut self.post, residual.len());

@@ -47,4 +47,4 @@ mod worker;
 pub use engine::{Engine, Sink};
 pub use error::Error;
 pub use random::{Stream, uniform};
-pub use request::{Completion, FinishReason, Params, Prompt, Request};
+pub use request::{Completion, FinishReason, Params, Prompt, Request, Routing};

@@ -1,7 +1,9 @@
 //! Mixture of experts: each row visits its most probable experts; rows are grouped so that each expert runs once.
 
 use crate::feed_forward::{Inner, grown};
+use crate::forward::Row;
 use crate::layers::softmax;
+use crate::request::Routing;
 use crate::weights::Moe;
 
 /// One row's visit to one expert.
@@ -18,8 +20,12 @@ struct Visit {
 pub(crate) struct Mixture {
     inner: Inner,
     router: Vec<f32>,
-    /// `experts_per_token` for each row, by ascending expert.
+    /// Those of each row in turn, by ascending expert.
     visits: Vec<Visit>,
+    /// Where the visits of each row end.
+    ends: Vec<usize>,
+    /// Experts of a row, most probable first.
+    order: Vec<usize>,
     /// First place of each expert, and the end of the last.
     starts: Vec<usize>,
     gathered: Vec<f32>,
@@ -30,29 +36,34 @@ pub(crate) struct Mixture {
 }
 
 impl Mixture {
-    /// Adds the mixture's output for `rows` rows of `x` to `out`: per row, experts in ascending order are summed,
+    /// Adds the mixture's output for the `rows` of `x` to `out`: per row, experts in ascending order are summed,
     /// then the shared expert, then the sum is added.
-    pub(crate) fn add(&mut self, moe: &Moe, rows: usize, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn add(&mut self, moe: &Moe, rows: &[Row], x: &[f32], out: &mut [f32]) {
+        let stride = x.len() / rows.len();
         self.route(moe, rows, x);
         self.group(moe.experts.len());
-        self.visit(moe, x, x.len() / rows);
+        self.visit(moe, x, stride);
+        let rows = rows.len();
         if let Some((block, gate)) = &moe.shared {
             gate.multiply(rows, x, grown(&mut self.gate, rows * gate.outputs()));
             self.inner.feed(block, rows, x, grown(&mut self.shared, x.len()));
         }
-        self.combine(moe, out, x.len() / rows);
+        self.combine(moe, out, stride);
     }
 
     /// Chooses the experts of each row.
-    fn route(&mut self, moe: &Moe, rows: usize, x: &[f32]) {
+    fn route(&mut self, moe: &Moe, rows: &[Row], x: &[f32]) {
         let (experts, width) = (moe.experts.len(), moe.router.outputs());
-        let router = grown(&mut self.router, rows * width);
-        moe.router.multiply(rows, x, router);
+        let router = grown(&mut self.router, rows.len() * width);
+        moe.router.multiply(rows.len(), x, router);
         self.visits.clear();
-        for scores in router.chunks_exact_mut(width) {
+        self.ends.clear();
+        for (row, scores) in rows.iter().zip(router.chunks_exact_mut(width)) {
             scores[experts..].fill(f32::MIN);
             softmax(scores);
-            choose(&mut scores[..experts], moe.experts_per_token, moe.renormalise, &mut self.visits);
+            let routing = row.routing.unwrap_or(Routing::TopK(moe.experts_per_token));
+            choose(&scores[..experts], routing, moe.renormalise, &mut self.order, &mut self.visits);
+            self.ends.push(self.visits.len());
         }
     }
 
@@ -78,7 +89,7 @@ impl Mixture {
     fn visit(&mut self, moe: &Moe, x: &[f32], stride: usize) {
         let len = self.visits.len() * stride;
         let gathered = grown(&mut self.gathered, len);
-        for (visits, row) in self.visits.chunks_exact(moe.experts_per_token).zip(x.chunks_exact(stride)) {
+        for (visits, row) in by_row(&self.visits, &self.ends).zip(x.chunks_exact(stride)) {
             for visit in visits {
                 gathered[visit.place * stride..][..stride].copy_from_slice(row);
             }
@@ -94,7 +105,7 @@ impl Mixture {
     }
 
     fn combine(&mut self, moe: &Moe, out: &mut [f32], stride: usize) {
-        let rows = self.visits.chunks_exact(moe.experts_per_token).zip(out.chunks_exact_mut(stride));
+        let rows = by_row(&self.visits, &self.ends).zip(out.chunks_exact_mut(stride));
         let sum = grown(&mut self.sum, stride);
         for (r, (visits, out)) in rows.enumerate() {
             sum.fill(0.0);
@@ -110,30 +121,47 @@ impl Mixture {
     }
 }
 
+/// The visits of each row.
+fn by_row<'a>(visits: &'a [Visit], ends: &'a [usize]) -> impl Iterator<Item = &'a [Visit]> {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).map(|(start, &end)| &visits[start..end])
+}
+
 fn add_scaled(to: &mut [f32], factor: f32, x: &[f32]) {
     for (to, x) in to.iter_mut().zip(x) {
         *to += factor * x;
     }
 }
 
-/// Appends the `count` most probable experts (lowest index of equals) by ascending expert; uses `probabilities` up.
-fn choose(probabilities: &mut [f32], count: usize, renormalise: bool, visits: &mut Vec<Visit>) {
-    let first = visits.len();
-    let mut sum = 0.0;
-    for _ in 0..count {
-        let mut best = 0;
-        for (e, p) in probabilities.iter().enumerate() {
-            if *p > probabilities[best] {
-                best = e;
-            }
+/// Appends the experts that `routing` chooses, lowest index first of equals, by ascending expert. `order` is scratch.
+fn choose(
+    probabilities: &[f32],
+    routing: Routing,
+    renormalise: bool,
+    order: &mut Vec<usize>,
+    visits: &mut Vec<Visit>,
+) {
+    order.clear();
+    order.extend(0..probabilities.len());
+    order.sort_unstable_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+    let (first, count) = match routing {
+        Routing::TopK(count) => (0, count.min(order.len())),
+        Routing::Rank(rank) => (rank.min(order.len()) - 1, 1),
+        Routing::TopP(least) => {
+            let mut sum = 0.0;
+            let reached = order.iter().position(|&expert| {
+                sum += f64::from(probabilities[expert]);
+                sum >= least
+            });
+            (0, reached.map_or(order.len(), |last| last + 1))
         }
-        let weight = probabilities[best];
-        sum += weight;
-        probabilities[best] = -1.0;
-        visits.push(Visit { expert: best, weight, place: 0 });
-    }
-    let chosen = &mut visits[first..];
+    };
+    let start = visits.len();
+    let visit = |&expert: &usize| Visit { expert, weight: probabilities[expert], place: 0 };
+    visits.extend(order[first..first + count].iter().map(visit));
+    let chosen = &mut visits[start..];
     if renormalise {
+        let sum: f32 = chosen.iter().map(|visit| visit.weight).sum();
         chosen.iter_mut().for_each(|visit| visit.weight /= sum);
     }
     chosen.sort_unstable_by_key(|visit| visit.expert);
@@ -143,10 +171,26 @@ fn choose(probabilities: &mut [f32], count: usize, renormalise: bool, visits: &m
 mod tests {
     use super::*;
 
-    fn chosen(probabilities: &[f32], count: usize, renormalise: bool) -> Vec<(usize, f32)> {
+    fn routed(probabilities: &[f32], routing: Routing, renormalise: bool) -> Vec<(usize, f32)> {
         let mut visits = Vec::new();
-        choose(&mut probabilities.to_vec(), count, renormalise, &mut visits);
+        choose(probabilities, routing, renormalise, &mut Vec::new(), &mut visits);
         visits.iter().map(|v| (v.expert, v.weight)).collect()
+    }
+
+    fn chosen(probabilities: &[f32], count: usize, renormalise: bool) -> Vec<(usize, f32)> {
+        routed(probabilities, Routing::TopK(count), renormalise)
+    }
+
+    #[test]
+    fn a_request_may_choose_one_rank_or_a_sum_of_probabilities() {
+        let p = [0.125, 0.25, 0.125, 0.5];
+        assert_eq!(routed(&p, Routing::Rank(1), true), [(3, 1.0)]);
+        assert_eq!(routed(&p, Routing::Rank(2), false), [(1, 0.25)]);
+        assert_eq!(routed(&p, Routing::Rank(9), true), [(2, 1.0)]);
+        assert_eq!(routed(&p, Routing::TopP(0.5), true), [(3, 1.0)]);
+        assert_eq!(routed(&p, Routing::TopP(0.51), false), [(1, 0.25), (3, 0.5)]);
+        assert_eq!(routed(&p, Routing::TopP(1.0), false).len(), 4);
+        assert_eq!(routed(&p, Routing::TopK(9), false).len(), 4);
     }
 
     #[test]

@@ -23,9 +23,9 @@ pub enum Prompt {
     Tokens(Vec<u32>),
 }
 
-/// How tokens are chosen. The steps are those of vLLM and `transformers`, in this order: scores are divided by
-/// `temperature`, then `top_k`, then `top_p` over what is left (renormalised), then `min_p`, then a draw from what
-/// is left in proportion.
+/// How tokens are chosen. The steps are those of vLLM and `transformers`, in this order: scores are changed by
+/// `repetition_penalty`, divided by `temperature`, then `top_k`, then `top_p` over what is left (renormalised), then
+/// `min_p`, then a draw from what is left in proportion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
     /// 0 chooses the most probable token (the lowest id of equals); default 1.
@@ -40,11 +40,41 @@ pub struct Params {
     pub max_tokens: usize,
     /// Texts that end a completion and are cut from it with all that follows; empty ones are ignored.
     pub stop: Vec<String>,
+    /// Scores of tokens that the prompt or the completion already has are divided by this where they are positive and
+    /// multiplied where negative; more than 0, default 1 (arXiv 1909.05858).
+    pub repetition_penalty: f64,
+    /// What the completion is to begin with, in place of draws: its tokens count as the completion's own, with their
+    /// log-probabilities. A completion that is begun with its own first tokens goes on as it did. Default nothing.
+    pub prefix: Option<Prompt>,
+    /// Which experts tokens visit, in place of the model's own choice; a model without experts does not look at it.
+    /// Default `None`.
+    pub routing: Option<Routing>,
+}
+
+/// Which experts a token visits, by the router's probabilities.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Routing {
+    /// The so many most probable ones; at least 1, and at most all.
+    TopK(usize),
+    /// Only the one of this rank, counted from 1, the most probable: contrast for decoding (arXiv 2405.14507).
+    Rank(usize),
+    /// The fewest most probable ones whose probabilities reach this sum; above 0 to 1 (arXiv 2403.07652).
+    TopP(f64),
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { temperature: 1.0, top_p: 1.0, top_k: 0, min_p: 0.0, max_tokens: 256, stop: Vec::new() }
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            max_tokens: 256,
+            stop: Vec::new(),
+            repetition_penalty: 1.0,
+            prefix: None,
+            routing: None,
+        }
     }
 }
 
@@ -62,7 +92,14 @@ impl Params {
         check(temperature.is_finite() && temperature >= 0.0, "temperature", temperature, "0 or more")?;
         check(self.top_p > 0.0 && self.top_p <= 1.0, "top_p", self.top_p, "above 0, at most 1")?;
         check((0.0..=1.0).contains(&self.min_p), "min_p", self.min_p, "0 to 1")?;
-        check(self.max_tokens > 0, "max_tokens", self.max_tokens as f64, "at least 1")
+        check(self.max_tokens > 0, "max_tokens", self.max_tokens as f64, "at least 1")?;
+        let penalty = self.repetition_penalty;
+        check(penalty.is_finite() && penalty > 0.0, "repetition_penalty", penalty, "more than 0")?;
+        match self.routing {
+            Some(Routing::TopK(n) | Routing::Rank(n)) => check(n > 0, "routing", n as f64, "at least 1"),
+            Some(Routing::TopP(p)) => check(p > 0.0 && p <= 1.0, "routing", p, "above 0, at most 1"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -106,6 +143,9 @@ mod tests {
             ("top_p", Params { top_p: 1.1, ..Params::default() }),
             ("min_p", Params { min_p: f64::NAN, ..Params::default() }),
             ("max_tokens", Params { max_tokens: 0, ..Params::default() }),
+            ("repetition_penalty", Params { repetition_penalty: 0.0, ..Params::default() }),
+            ("routing", Params { routing: Some(Routing::Rank(0)), ..Params::default() }),
+            ("routing", Params { routing: Some(Routing::TopP(1.5)), ..Params::default() }),
         ];
         for (expected, params) in cases {
             match params.validate() {

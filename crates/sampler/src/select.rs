@@ -1,4 +1,4 @@
-//! From scores to a token: temperature, top-k, top-p, min-p, and a draw by one uniform number.
+//! From scores to a token: repetition penalty, temperature, top-k, top-p, min-p, and a draw by one uniform number.
 //!
 //! The draw is by inverse cumulative distribution in the order of token ids: the token whose interval holds the
 //! number. Sums are f64 over blocks that are f32 sums in a fixed order, so the choice is a function of the scores.
@@ -27,11 +27,20 @@ pub(crate) struct Selector {
     /// Weight and token of those in the running for top-p, most probable first.
     order: Vec<u64>,
     sorted: Vec<f32>,
+    penalised: Vec<f32>,
 }
 
 impl Selector {
-    /// Chooses from the scores of a vocabulary; `None` when they are not all finite. `uniform` is in [0, 1).
-    pub(crate) fn choose(&mut self, scores: &[f32], params: &Params, uniform: f64) -> Option<Choice> {
+    /// Chooses from the scores of a vocabulary; `None` when they are not all finite. `seen` are the tokens, each once, that a
+    /// repetition penalty is about, and `forced` is a token to choose in any case. `uniform` is in [0, 1).
+    pub(crate) fn choose(
+        &mut self,
+        scores: &[f32],
+        params: &Params,
+        seen: &[u32],
+        forced: Option<u32>,
+        uniform: f64,
+    ) -> Option<Choice> {
         self.weights.resize(scores.len().next_multiple_of(BLOCK), 0.0);
         let top = run(Largest(scores))?;
         self.weigh(scores, top, 1.0);
@@ -40,14 +49,37 @@ impl Selector {
             token: token as u32,
             logprob: (f64::from(scores[token]) - f64::from(top) - log_total) as f32,
         };
-        if params.temperature == 0.0 {
-            return scores.iter().position(|&s| s == top).map(choice);
+        if let Some(token) = forced {
+            return Some(choice(token as usize));
         }
-        if params.temperature != 1.0 {
+        if params.repetition_penalty == 1.0 {
+            return self.pick(scores, top, params, 1.0, uniform).map(choice);
+        }
+        let mut penalised = std::mem::take(&mut self.penalised);
+        penalise(scores, seen, params.repetition_penalty as f32, &mut penalised);
+        let picked =
+            run(Largest(&penalised)).and_then(|top| self.pick(&penalised, top, params, f64::NAN, uniform));
+        self.penalised = penalised;
+        picked.map(choice)
+    }
+
+    /// Picks a token by `scores`, the largest of which is `top`. The weights hold those of the temperature `weighed`.
+    fn pick(
+        &mut self,
+        scores: &[f32],
+        top: f32,
+        params: &Params,
+        weighed: f64,
+        uniform: f64,
+    ) -> Option<usize> {
+        if params.temperature == 0.0 {
+            return scores.iter().position(|&s| s == top);
+        }
+        if params.temperature != weighed {
             self.weigh(scores, top, params.temperature);
         }
         self.filter(params);
-        Some(choice(self.draw(uniform)))
+        Some(self.draw(uniform))
     }
 
     /// Sets `weights` to `exp((score - top) / temperature)`.
@@ -136,6 +168,16 @@ impl Selector {
     }
 }
 
+/// Scores with those of `seen` tokens moved towards the improbable.
+fn penalise(scores: &[f32], seen: &[u32], penalty: f32, out: &mut Vec<f32>) {
+    out.clear();
+    out.extend_from_slice(scores);
+    for &token in seen {
+        let score = &mut out[token as usize];
+        *score = if *score > 0.0 { *score / penalty } else { *score * penalty };
+    }
+}
+
 /// The largest score, or `None` when one is not finite.
 struct Largest<'a>(&'a [f32]);
 
@@ -205,11 +247,19 @@ mod tests {
     const TOKENS: usize = 100;
 
     fn scores() -> Vec<f32> {
-        (0..TOKENS as u32).map(|i| (uniform(&[3; 16], i) * 6.0) as f32).collect()
+        (0..TOKENS as u32).map(|i| (uniform(&[3; 16], i) * 6.0 - 2.0) as f32).collect()
     }
+
+    const SEEN: [u32; 4] = [3, 40, 41, 97];
 
     /// The distribution by definition, in f64: sorted tokens, one filter after the other.
     fn exact(scores: &[f32], params: &Params) -> Vec<f64> {
+        let mut scores = scores.to_vec();
+        for token in SEEN {
+            let score = &mut scores[token as usize];
+            let factor = params.repetition_penalty as f32;
+            *score *= if *score > 0.0 { 1.0 / factor } else { factor };
+        }
         let top = scores.iter().copied().fold(f32::MIN, f32::max);
         let mut p: Vec<(usize, f64)> =
             scores.iter().map(|&s| (f64::from(s - top) / params.temperature).exp()).enumerate().collect();
@@ -240,6 +290,7 @@ mod tests {
             Params { top_k: 7, ..all.clone() },
             Params { top_p: 0.8, ..all.clone() },
             Params { min_p: 0.1, ..all.clone() },
+            Params { repetition_penalty: 1.8, ..all.clone() },
             Params { temperature: 0.8, top_k: 30, top_p: 0.9, min_p: 0.05, ..all },
         ];
         let (scores, draws) = (scores(), 50_000);
@@ -247,7 +298,7 @@ mod tests {
             let mut selector = Selector::default();
             let mut counts = vec![0u32; TOKENS];
             for i in 0..draws {
-                let choice = selector.choose(&scores, &params, uniform(&[5; 16], i)).unwrap();
+                let choice = selector.choose(&scores, &params, &SEEN, None, uniform(&[5; 16], i)).unwrap();
                 counts[choice.token as usize] += 1;
             }
             let exact = exact(&scores, &params);
@@ -271,12 +322,15 @@ mod tests {
         let mut scores = scores();
         (scores[41], scores[77]) = (9.0, 9.0);
         let greedy = Params { temperature: 0.0, ..Params::default() };
-        let choice = selector.choose(&scores, &greedy, 0.999).unwrap();
+        let choice = selector.choose(&scores, &greedy, &[], None, 0.999).unwrap();
         assert_eq!(choice.token, 41);
         let total: f64 = scores.iter().map(|&s| f64::from(s).exp()).sum();
         assert!((f64::from(choice.logprob) - (9.0 - total.ln())).abs() < 1e-6);
         let cold = Params { temperature: 1e-30, top_k: 5, ..Params::default() };
-        let (low, high) = (selector.choose(&scores, &cold, 0.0), selector.choose(&scores, &cold, 0.999_999));
+        let (low, high) = (
+            selector.choose(&scores, &cold, &[], None, 0.0),
+            selector.choose(&scores, &cold, &[], None, 0.999_999),
+        );
         assert_eq!(low, Some(choice));
         assert_eq!(high, Some(Choice { token: 77, ..choice }));
     }
@@ -287,7 +341,8 @@ mod tests {
         let last = 1.0 - f64::EPSILON / 2.0;
         for count in [1, 2, 63, 64, 65, 130] {
             let scores: Vec<f32> = (0..count).map(|i| if i < 70 { 1.0 } else { -200.0 }).collect();
-            let choose = |s: &mut Selector, u| s.choose(&scores, &Params::default(), u).unwrap().token;
+            let choose =
+                |s: &mut Selector, u| s.choose(&scores, &Params::default(), &[], None, u).unwrap().token;
             assert_eq!(choose(&mut selector, 0.0), 0);
             assert_eq!(choose(&mut selector, last), count.min(70) - 1);
         }
@@ -299,7 +354,7 @@ mod tests {
             for place in [0, 50, 99] {
                 let mut scores = scores();
                 scores[place] = bad;
-                assert_eq!(Selector::default().choose(&scores, &Params::default(), 0.5), None);
+                assert_eq!(Selector::default().choose(&scores, &Params::default(), &[], None, 0.5), None);
             }
         }
     }

@@ -173,10 +173,7 @@ impl<S: Simd, const V: usize> Unit<S, V> {
 mod tests {
     use std::cell::Cell;
 
-    use flow_model::{Block, Checkpoint, Config, Moe, Tokenizer};
-
     use super::*;
-    use crate::Engine;
     use crate::request::Params;
     use crate::select::Selector;
 
@@ -225,38 +222,13 @@ mod tests {
 
     #[test]
     fn logits_have_the_same_bits_on_every_instruction_set() {
-        let moe = Moe {
-            num_experts: 4,
-            experts_per_token: 2,
-            norm_topk_prob: false,
-            shared_expert_intermediate_size: Some(24),
-            router_aux_loss_coef: 0.0,
-            router_z_loss_coef: 0.0,
-        };
-        let config = Config {
-            vocab_size: 270,
-            hidden_size: 40,
-            intermediate_size: 48,
-            num_hidden_layers: 2,
-            num_attention_heads: 4,
-            num_key_value_heads: 2,
-            head_dim: 10,
-            rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            max_position_embeddings: 64,
-            tie_word_embeddings: true,
-            eos_token_ids: Vec::new(),
-            bos_token_id: None,
-            moe: Some(moe),
-            block: Block::default(),
-        };
-        let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
-        let engine = Engine::new(&Checkpoint::init(config, tokenizer, 1).unwrap()).unwrap();
+        let engine = crate::engine::tests::tiny();
         let tokens: Vec<u32> = (0..37).map(|t| t * 7).collect();
         let found = sets().into_iter().map(|arch| {
             FORCED.set(Some(arch));
             let logits = engine.logits(&tokens).unwrap();
-            let choice = Selector::default().choose(&logits[..270], &Params::default(), 0.6).unwrap();
+            let choice =
+                Selector::default().choose(&logits[..270], &Params::default(), &[], None, 0.6).unwrap();
             FORCED.set(None);
             (logits.iter().map(|l| l.to_bits()).collect::<Vec<u32>>(), choice)
         });

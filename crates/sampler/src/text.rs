@@ -26,6 +26,12 @@ impl Decoder {
         Ok(tokenizer.encode(text)?)
     }
 
+    /// The tokens of `text`, to be put after others.
+    pub(crate) fn encode_continuation(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
+        Ok(tokenizer.encode_continuation(text)?)
+    }
+
     /// The text of `tokens` after a prompt that ends with the token `before`. Decoders drop a leading space at the
     /// beginning of a text, so `before` is decoded along and its text removed.
     pub(crate) fn text(&self, before: u32, tokens: &[u32]) -> Result<String, Error> {

@@ -2,11 +2,14 @@
 //!
 //! Requests with the same prompt that follow each other form a job. Its prompt is read once; each draw of the job
 //! then starts from a fork of it. A step reads one token of every live draw and some prompt tokens of coming jobs.
+//!
+//! Memory is planned, not hoped for: a job is opened, and a draw started, when the blocks it can still come to need are
+//! free beside those that others can still come to need. Which draws are under way together changes none of them.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::cache::Sequence;
+use crate::cache::{BLOCK, Sequence};
 use crate::draw::Draw;
 use crate::engine::{Engine, Sink};
 use crate::forward::{Forward, Row};
@@ -24,18 +27,19 @@ pub(crate) struct Run<'a> {
     pub(crate) next_job: &'a AtomicUsize,
     pub(crate) cancel: &'a AtomicBool,
     pub(crate) sink: &'a Sink<'a>,
-    /// Draws each worker keeps going.
+    /// Most draws that each worker keeps going.
     pub(crate) slots: usize,
+    /// Most blocks of the cache that each worker uses, unless a single draw needs more.
+    pub(crate) blocks: usize,
 }
 
-/// Groups neighbours with equal prompts into jobs of at most `most`, leaving out requests that are not `valid`.
+/// Groups neighbours with equal prompts, read by the same experts, into jobs of at most `most`, leaving out requests that are not `valid`.
 pub(crate) fn jobs(requests: &[Request], most: usize, valid: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     let mut jobs: Vec<Range<usize>> = Vec::new();
+    let read = |i: usize| (&requests[i].prompt, requests[i].params.routing);
     for i in (0..requests.len()).filter(|&i| valid(i)) {
         match jobs.last_mut() {
-            Some(job)
-                if job.end == i && job.len() < most && requests[job.start].prompt == requests[i].prompt =>
-            {
+            Some(job) if job.end == i && job.len() < most && read(job.start) == read(i) => {
                 job.end += 1;
             }
             _ => jobs.push(i..i + 1),
@@ -44,10 +48,24 @@ pub(crate) fn jobs(requests: &[Request], most: usize, valid: impl Fn(usize) -> b
     jobs
 }
 
-/// A prompt on its way into the cache, and the requests waiting for it.
-struct Prompt {
+/// A job that has been taken.
+struct Job {
     waiting: Range<usize>,
     tokens: Vec<u32>,
+    /// Positions of prompt and completion of its longest draw.
+    positions: usize,
+}
+
+impl Job {
+    /// Blocks of one draw beside those it shares with the prompt.
+    fn blocks_of_draw(&self) -> usize {
+        self.positions.div_ceil(BLOCK) - self.tokens.len() / BLOCK
+    }
+}
+
+/// A prompt on its way into the cache, and the requests waiting for it.
+struct Prompt {
+    job: Job,
     sequence: Sequence,
     /// Tokens in the cache.
     read: usize,
@@ -60,6 +78,8 @@ pub(crate) struct Worker<'a> {
     run: &'a Run<'a>,
     forward: Forward<'a>,
     selector: Selector,
+    /// A job that waits for memory.
+    next: Option<Job>,
     /// In the order of their jobs; the first are read first.
     prompts: Vec<Prompt>,
     live: Vec<Draw<'a>>,
@@ -70,11 +90,11 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(run: &'a Run<'a>) -> Self {
         let forward = Forward::new(&run.engine.weights);
         let selector = Selector::default();
-        Self { run, forward, selector, prompts: Vec::new(), live: Vec::new(), rows: Vec::new() }
+        Self { run, forward, selector, next: None, prompts: Vec::new(), live: Vec::new(), rows: Vec::new() }
     }
 
     /// Works until no job is left or the run is cancelled; cancelled draws are not answered.
-    pub(crate) fn work(mut self) {
+    pub(crate) fn work(&mut self) {
         while !self.run.cancel.load(Ordering::Relaxed) {
             self.take_jobs();
             if self.prompts.is_empty() && self.live.is_empty() {
@@ -90,61 +110,110 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Takes jobs until enough requests wait for the free slots, and a few more whose prompts are read ahead.
+    /// Takes jobs until enough requests wait for the free slots, and a few more whose prompts are read ahead, as long as
+    /// memory for them is free.
     fn take_jobs(&mut self) {
-        let waiting = |prompts: &[Prompt]| prompts.iter().map(|p| p.waiting.len()).sum::<usize>();
+        let waiting = |prompts: &[Prompt]| prompts.iter().map(|p| p.job.waiting.len()).sum::<usize>();
         let enough = self.run.slots + self.run.slots / 8;
         while self.live.len() + waiting(&self.prompts) < enough {
-            let job = self.run.next_job.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = self.run.jobs.get(job) else { return };
-            self.open(job.clone());
+            let Some(job) = self.next.take().or_else(|| self.take_job()) else { return };
+            if !self.fits(&job) {
+                self.next = Some(job);
+                return;
+            }
+            let sequence = self.forward.cache.open();
+            self.prompts.push(Prompt { job, sequence, read: 0, scores: None });
         }
     }
 
-    /// Begins a job. Its prompt is the same for all its requests, so an unusable one is unusable for each.
-    fn open(&mut self, job: Range<usize>) {
-        for i in job.clone() {
-            match self.run.engine.tokens(&self.run.requests[i].prompt) {
-                Err(error) => (self.run.sink)(i, Err(error)),
-                Ok(tokens) => {
-                    let sequence = self.forward.cache.open();
-                    self.prompts.push(Prompt { waiting: job, tokens, sequence, read: 0, scores: None });
-                    return;
+    /// The next job with a usable prompt. It is the same for all requests of a job, so an unusable one is unusable for each.
+    fn take_job(&self) -> Option<Job> {
+        let Run { engine, requests, .. } = self.run;
+        loop {
+            let job = self.run.next_job.fetch_add(1, Ordering::Relaxed);
+            let waiting = self.run.jobs.get(job)?.clone();
+            for i in waiting.clone() {
+                match engine.tokens(&requests[i].prompt) {
+                    Err(error) => (self.run.sink)(i, Err(error)),
+                    Ok(tokens) => {
+                        let longest = requests[waiting.clone()].iter().map(|r| r.params.max_tokens).max();
+                        let positions =
+                            tokens.len().saturating_add(longest.unwrap_or(0)).min(engine.context());
+                        return Some(Job { waiting, tokens, positions });
+                    }
                 }
             }
         }
     }
 
-    /// Starts draws from prompts that are read, as long as there are free slots.
+    /// Whether the job can be opened beside what is under way, so that any open job can go on when nothing else does.
+    fn fits(&self, job: &Job) -> bool {
+        let draws = self.prompts.iter().map(|prompt| &prompt.job).chain([job]).map(Job::blocks_of_draw);
+        let idle = self.prompts.is_empty() && self.live.is_empty();
+        let most = job.tokens.len().div_ceil(BLOCK) + draws.max().unwrap_or(0);
+        idle || self.promised() + most <= self.run.blocks
+    }
+
+    /// Blocks in use, and those that open prompts and live draws can still come to need.
+    fn promised(&self) -> usize {
+        let cache = &self.forward.cache;
+        let prompts = self.prompts.iter().map(|p| cache.missing(p.sequence, p.job.tokens.len()));
+        let live = self.live.iter().map(|draw| cache.missing(draw.sequence, draw.positions));
+        cache.used() + prompts.sum::<usize>() + live.sum::<usize>()
+    }
+
+    /// Starts draws from prompts that are read, as long as there are free slots and memory.
     fn start_draws(&mut self) {
-        let Self { run, forward, selector, prompts, live, .. } = self;
-        prompts.retain_mut(|prompt| {
-            let Some(scores) = &prompt.scores else { return true };
-            let free = run.slots - live.len();
-            for index in prompt.waiting.by_ref().take(free) {
-                let sequence = forward.cache.fork(prompt.sequence, prompt.read);
-                let mut draw = Draw::new(index, &run.requests[index], &prompt.tokens, sequence);
-                draw.advance(run.engine, selector, scores);
-                live.push(draw);
+        for at in 0..self.prompts.len() {
+            while self.prompts[at].scores.is_some()
+                && !self.prompts[at].job.waiting.is_empty()
+                && self.live.len() < self.run.slots
+                && (self.live.is_empty()
+                    || self.promised() + self.prompts[at].job.blocks_of_draw() <= self.run.blocks)
+            {
+                self.start_draw(at);
             }
-            if prompt.waiting.is_empty() {
+        }
+        let Self { forward, prompts, .. } = self;
+        prompts.retain(|prompt| {
+            if prompt.job.waiting.is_empty() {
                 forward.cache.close(prompt.sequence);
             }
-            !prompt.waiting.is_empty()
+            !prompt.job.waiting.is_empty()
         });
         self.answer();
     }
 
+    /// Starts the next draw of a prompt that is read, with its first token.
+    fn start_draw(&mut self, at: usize) {
+        let Self { run, forward, selector, prompts, live, .. } = self;
+        let prompt = &mut prompts[at];
+        let (Some(index), Some(scores)) = (prompt.job.waiting.next(), &prompt.scores) else { return };
+        let request = &run.requests[index];
+        match run.engine.forced(request) {
+            Err(error) => (run.sink)(index, Err(error)),
+            Ok(forced) => {
+                let sequence = forward.cache.fork(prompt.sequence, prompt.read);
+                let mut draw = Draw::new(index, request, &prompt.job.tokens, forced, sequence);
+                draw.positions = prompt.job.positions;
+                draw.advance(run.engine, selector, scores);
+                live.push(draw);
+            }
+        }
+    }
+
     /// Lists the rows of the next step: the last token of each live draw, then prompt tokens.
     fn plan(&mut self) {
-        let Self { prompts, live, rows, .. } = self;
+        let Self { run, prompts, live, rows, .. } = self;
         rows.clear();
         rows.extend(live.iter().filter_map(|draw| {
             let (token, position) = draw.next()?;
-            Some(Row { sequence: draw.sequence, position, token, span: position + 1, wanted: true })
+            let routing = draw.request.params.routing;
+            Some(Row { sequence: draw.sequence, position, token, span: position + 1, routing, wanted: true })
         }));
         let most = rows.len() + PROMPT_ROWS;
-        for Prompt { tokens, sequence, read, .. } in prompts.iter_mut() {
+        for Prompt { job: Job { waiting, tokens, .. }, sequence, read, .. } in prompts.iter_mut() {
+            let routing = run.requests.get(waiting.start).and_then(|request| request.params.routing);
             let next = tokens.len().min(*read + most - rows.len());
             let last = tokens.len() - 1;
             let row = |position| Row {
@@ -152,6 +221,7 @@ impl<'a> Worker<'a> {
                 position,
                 token: tokens[position],
                 span: tokens.len(),
+                routing,
                 wanted: position == last,
             };
             rows.extend((*read..next).map(row));
@@ -168,7 +238,7 @@ impl<'a> Worker<'a> {
         for (draw, scores) in live.iter_mut().zip(&mut scores) {
             draw.advance(run.engine, selector, scores);
         }
-        let complete = prompts.iter_mut().filter(|p| p.scores.is_none() && p.read == p.tokens.len());
+        let complete = prompts.iter_mut().filter(|p| p.scores.is_none() && p.read == p.job.tokens.len());
         for (prompt, scores) in complete.zip(scores) {
             prompt.scores = Some(scores.to_vec());
         }
@@ -190,6 +260,51 @@ impl<'a> Worker<'a> {
 mod tests {
     use super::*;
     use crate::request::{Params, Prompt};
+
+    #[test]
+    fn workers_stay_within_their_blocks_and_answer_the_same() {
+        let engine = crate::engine::tests::tiny();
+        let request = |i: usize| Request {
+            prompt: Prompt::Tokens((0..1 + i as u32 / 4 * 7 % 90).collect()),
+            params: Params { max_tokens: 1 + i * 5 % 60, ..Params::default() },
+            stream: [i as u8; 16],
+        };
+        let requests: Vec<Request> = (0..60).map(request).collect();
+        let run = |blocks: usize| {
+            let jobs = jobs(&requests, 8, |_| true);
+            let answers = std::sync::Mutex::new(vec![None; requests.len()]);
+            let sink = |i: usize, answer: Result<crate::Completion, crate::Error>| {
+                let before = answers.lock().unwrap()[i].replace(answer.unwrap().tokens);
+                assert!(before.is_none(), "answered once");
+            };
+            let (next_job, cancel) = (AtomicUsize::new(0), AtomicBool::new(false));
+            let run = Run {
+                engine: &engine,
+                requests: &requests,
+                jobs: &jobs,
+                next_job: &next_job,
+                cancel: &cancel,
+                sink: &sink,
+                slots: 24,
+                blocks,
+            };
+            let mut worker = Worker::new(&run);
+            worker.work();
+            assert_eq!(worker.forward.cache.used(), 0, "all is given back");
+            let most = worker.forward.cache.most();
+            let answers = answers.into_inner().unwrap();
+            assert!(answers.iter().all(Option::is_some));
+            (most, answers)
+        };
+        let (free, expected) = run(usize::MAX);
+        // The largest request alone takes 10 blocks: 89 + 60 positions, and its prompt's part-filled block twice.
+        for blocks in [40, 20, 12] {
+            let (most, answers) = run(blocks);
+            assert!(most <= blocks && most < free, "{most} of {blocks} blocks, {free} without a bound");
+            assert_eq!(answers, expected);
+        }
+        assert_eq!(run(1).1, expected, "one at a time");
+    }
 
     #[test]
     fn neighbours_with_equal_prompts_share_a_job() {

@@ -4,9 +4,9 @@ mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{VOCAB, dense, generate, random, softmax};
+use common::{VOCAB, dense, generate, moe, random, softmax};
 use flow_model::{Config, Tensor, names};
-use flow_sampler::{Engine, Error, FinishReason, Params, Prompt, Request};
+use flow_sampler::{Engine, Error, FinishReason, Params, Prompt, Request, Routing};
 
 fn request(prompt: Prompt, params: Params, stream: u8) -> Request {
     Request { prompt, params, stream: [stream; 16] }
@@ -135,4 +135,95 @@ fn a_cancelled_run_stops_answering() {
         cancel.store(true, Ordering::Relaxed);
     });
     assert!((1..200).contains(&answered.into_inner()));
+}
+
+#[test]
+fn a_completion_begun_with_its_own_tokens_goes_on_as_it_did() {
+    let engine = Engine::new(&random(dense(), 11)).unwrap();
+    let params = Params { max_tokens: 24, repetition_penalty: 1.3, ..Params::default() };
+    let free = request(text("the cat"), params.clone(), 3);
+    let whole = generate(&engine, std::slice::from_ref(&free), 1).remove(0).unwrap();
+    for begun in [1, 7, 23, 24] {
+        let prefix = Some(Prompt::Tokens(whole.tokens[..begun].to_vec()));
+        let again = Request { params: Params { prefix, ..params.clone() }, ..free.clone() };
+        assert_eq!(generate(&engine, &[again], 1).remove(0).unwrap(), whole, "{begun}");
+    }
+}
+
+#[test]
+fn a_completion_begins_with_the_text_it_is_given() {
+    let engine = Engine::new(&random(dense(), 11)).unwrap();
+    let params = |prefix: Prompt| Params { max_tokens: 24, prefix: Some(prefix), ..Params::default() };
+    let requests: Vec<Request> =
+        (0..9).map(|i| request(text("the"), params(text(" mat the cat")), i)).collect();
+    let answers: Vec<_> = generate(&engine, &requests, 2).into_iter().map(Result::unwrap).collect();
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.text.starts_with(" mat the cat") && answer.completion_tokens == 24)
+    );
+    assert!(answers.iter().any(|answer| answer.tokens != answers[0].tokens));
+    let unknown = request(text("the"), params(Prompt::Tokens(vec![5000])), 0);
+    assert!(matches!(generate(&engine, &[unknown], 1)[0], Err(Error::TokenUnknown { token: 5000, .. })));
+}
+
+#[test]
+fn a_large_repetition_penalty_repeats_nothing() {
+    let engine = Engine::new(&random(dense(), 12)).unwrap();
+    let draw = |repetition_penalty| {
+        let params = Params { temperature: 0.0, max_tokens: 40, repetition_penalty, ..Params::default() };
+        generate(&engine, &[request(text("the cat sat"), params, 0)], 1).remove(0).unwrap()
+    };
+    let distinct = |tokens: &[u32]| tokens.iter().collect::<std::collections::BTreeSet<_>>().len();
+    let (plain, penalised) = (draw(1.0), draw(1e6));
+    assert!(distinct(&plain.tokens) < 40, "{:?}", plain.tokens);
+    assert_eq!(distinct(&penalised.tokens), 40, "{:?}", penalised.tokens);
+    assert_eq!(
+        plain.logprobs[0].to_bits() == penalised.logprobs[0].to_bits(),
+        plain.tokens[0] == penalised.tokens[0]
+    );
+}
+
+#[test]
+fn each_request_is_read_by_the_experts_it_chooses() {
+    let engine = Engine::new(&random(moe(None), 13)).unwrap();
+    let routings = [
+        None,
+        Some(Routing::TopK(2)),
+        Some(Routing::TopK(1)),
+        Some(Routing::Rank(2)),
+        Some(Routing::TopP(1.0)),
+        Some(Routing::TopK(5)),
+    ];
+    let draw = |routing| request(text("the cat"), Params { max_tokens: 12, routing, ..Params::default() }, 1);
+    let requests: Vec<Request> = routings.into_iter().map(draw).collect();
+    let together: Vec<_> = generate(&engine, &requests, 1).into_iter().map(Result::unwrap).collect();
+    for (request, together) in requests.iter().zip(&together) {
+        let alone = generate(&engine, std::slice::from_ref(request), 1).remove(0).unwrap();
+        assert_eq!(alone, *together, "{:?}", request.params.routing);
+    }
+    let logprobs: Vec<_> = together.iter().map(|completion| &completion.logprobs).collect();
+    assert_eq!(logprobs[0], logprobs[1], "the model's own number of experts");
+    assert_eq!(logprobs[4], logprobs[5], "all experts");
+    for (a, b) in [(0, 2), (0, 3), (0, 4), (2, 3), (2, 4), (3, 4)] {
+        assert_ne!(logprobs[a], logprobs[b], "{a} {b}");
+    }
+}
+
+#[test]
+fn little_memory_changes_no_completion() {
+    let model = random(dense(), 14);
+    let requests: Vec<Request> = (0..40)
+        .map(|i| {
+            let params = Params { max_tokens: 3 + usize::from(i) * 2 % 50, ..Params::default() };
+            request(Prompt::Tokens((0..1 + u32::from(i / 5) * 4).collect()), params, i)
+        })
+        .collect();
+    let draw = |bytes| -> Vec<_> {
+        let engine = Engine::new(&model).unwrap().with_cache_bytes(bytes);
+        generate(&engine, &requests, 2).into_iter().map(Result::unwrap).collect()
+    };
+    let position = Engine::new(&model).unwrap().bytes_per_position();
+    assert_eq!(draw(1 << 30), draw(400 * position));
+    assert_eq!(draw(1 << 30), draw(1));
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{dense, generate, moe, random, switched};
-use flow_sampler::{Completion, Engine, Params, Prompt, Request, uniform};
+use flow_sampler::{Completion, Engine, Params, Prompt, Request, Routing, uniform};
 use proptest::prelude::*;
 
 /// Tokens, the bits of their log-probabilities, and the text.
@@ -32,6 +32,10 @@ fn requests(seed: u64) -> Vec<Request> {
                 min_p: [0.0, 0.2 * random()][(random() * 2.0) as usize],
                 max_tokens: 1 + (random() * 30.0) as usize,
                 stop: vec!["zz".into(), "e".into()],
+                repetition_penalty: [1.0, 1.0 + random()][(random() * 2.0) as usize],
+                routing: [None, None, Some(Routing::TopK(1)), Some(Routing::TopP(0.7))]
+                    [(random() * 4.0) as usize],
+                prefix: None,
             };
             let stream = (u128::from(seed) << 64 | u128::from(run << 8 | draw)).to_le_bytes();
             requests.push(Request { prompt: Prompt::Tokens(prompt.clone()), params, stream });
