@@ -3,6 +3,7 @@
 mod incremental;
 mod memo;
 mod replay;
+mod sample;
 mod think_prune_train;
 mod verify;
 
@@ -10,8 +11,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
-pub(crate) const NAMES: [&str; 6] =
-    ["think-prune-train", "replay", "verify", "incremental", "incremental --full", "memo"];
+pub(crate) const NAMES: [&str; 7] =
+    ["think-prune-train", "replay", "sample", "verify", "incremental", "incremental --full", "memo"];
 
 /// Where a benchmark runs, and what.
 pub(crate) struct Place {
@@ -26,6 +27,7 @@ pub(crate) fn run(place: &Place, name: &str) -> Result<String, String> {
     match name {
         "think-prune-train" => think_prune_train::tables(place),
         "replay" => replay::table(place),
+        "sample" => sample::tables(place),
         "verify" => verify::tables(place),
         "incremental" => incremental::tables(place, false),
         "incremental --full" => incremental::tables(place, true),

@@ -14,7 +14,7 @@ PROGRAM is flow as it was built, target/release/flow by default.
 codegen   writes the generated files with PROGRAM: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
 bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
-          and 2 arms), replay (200,000 recorded rows), verify (the answer checker
+          and 2 arms), replay (200,000 recorded rows), sample (drawing beside PyTorch), verify (the answer checker
           beside Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000
           recorded rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
 kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened";

@@ -24,23 +24,24 @@ fn suites(place: &Place) -> Result<String, String> {
     if !suites.exists() {
         return Ok(format!("skipped: there is no {}\n", suites.display()));
     }
-    let python = environment(&place.root.join("target/bench/math-verify"))?;
+    let python = environment(&place.root.join("target/bench/math-verify"), PEER)?;
     let script = place.root.join("crates/xtask/src/bench/verify.py");
     let out = place.root.join("target/bench/verify-suites");
     output(Command::new(python).arg(script).arg(suites).arg(&place.program).arg(out))
 }
 
-/// The Python of a virtual environment at `folder` that has the peer.
-fn environment(folder: &Path) -> Result<std::path::PathBuf, String> {
+/// The Python of a virtual environment at `folder` that has the package `peer`.
+pub(super) fn environment(folder: &Path, peer: &str) -> Result<std::path::PathBuf, String> {
     let python = folder.join("bin/python");
     if !python.exists() {
         output(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     }
-    output(Command::new(&python).args(["-m", "pip", "install", "--quiet", PEER]))?;
+    output(Command::new(&python).args(["-m", "pip", "install", "--quiet", peer]))?;
     Ok(python)
 }
 
-fn output(command: &mut Command) -> Result<String, String> {
+/// What a command prints.
+pub(super) fn output(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());

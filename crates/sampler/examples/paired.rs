@@ -1,0 +1,79 @@
+//! One side of a comparison with other programs: makes a model and saves it, or loads it and measures drawn tokens per second.
+//!
+//! `paired make DIR WIDTH` saves a random Llama of four layers; `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
+//! temperature 0.8 for each of SEQUENCES prompts on two threads and prints tokens per second. The prompts are those of
+//! `bench/sample.py`: eight tokens each, or, where SHARED is more than 1, as many draws of each prompt of 200 tokens. With a last word
+//! `alone` draws of a prompt are not neighbours, so that each reads the prompt for itself.
+#![allow(clippy::print_stdout, reason = "an example reports to programs")]
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use flow_model::{Block, Checkpoint, Config, Tokenizer};
+use flow_sampler::{Engine, Params, Prompt, Request};
+
+const THREADS: usize = 2;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["make", dir, width] => make(dir.as_ref(), width.parse()?),
+        ["run", dir, sequences, tokens, shared, ref rest @ ..] => {
+            let alone = rest == ["alone"];
+            let rate = run(dir.as_ref(), sequences.parse()?, tokens.parse()?, shared.parse()?, alone)?;
+            println!("{rate:.0}");
+            Ok(())
+        }
+        _ => Err("expected `make DIR WIDTH` or `run DIR SEQUENCES TOKENS SHARED [alone]`".into()),
+    }
+}
+
+fn make(dir: &Path, width: usize) -> Result<(), Box<dyn Error>> {
+    let tokenizer = Tokenizer::train_byte_bpe(&["no merges"], 260, &[])?;
+    let config = Config {
+        vocab_size: 1000,
+        hidden_size: width,
+        intermediate_size: width * 11 / 4,
+        num_hidden_layers: 4,
+        num_attention_heads: width / 64,
+        num_key_value_heads: width / 64,
+        head_dim: 64,
+        rms_norm_eps: 1e-5,
+        rope_theta: 10_000.0,
+        max_position_embeddings: 512,
+        tie_word_embeddings: true,
+        eos_token_ids: Vec::new(),
+        bos_token_id: None,
+        moe: None,
+        block: Block::default(),
+    };
+    Ok(Checkpoint::init(config, tokenizer, 1)?.save(dir)?)
+}
+
+fn run(dir: &Path, sequences: u32, tokens: usize, shared: u32, alone: bool) -> Result<f64, Box<dyn Error>> {
+    let engine = Engine::new(&Checkpoint::load(dir)?)?;
+    let length = if shared > 1 { 200 } else { 8 };
+    let prompt = |i: u32| (0..length).map(|t| (i / shared * 31 + t * 7) % 1000).collect();
+    let params = Params { temperature: 0.8, max_tokens: tokens, ..Params::default() };
+    let request = |i: u32| Request {
+        prompt: Prompt::Tokens(prompt(i)),
+        params: params.clone(),
+        stream: u128::from(i).to_le_bytes(),
+    };
+    let mut requests: Vec<Request> = (0..sequences).map(request).collect();
+    if alone {
+        // A stable sort by the place within the group puts draws of different prompts side by side.
+        requests.sort_by_key(|request| u128::from_le_bytes(request.stream) % u128::from(shared));
+    }
+    let measure = |requests: &[Request]| {
+        let (drawn, start) = (AtomicUsize::new(0), Instant::now());
+        engine.generate(requests, THREADS, &AtomicBool::new(false), &|_, answer| {
+            drawn.fetch_add(answer.map_or(0, |completion| completion.completion_tokens), Ordering::Relaxed);
+        });
+        drawn.into_inner() as f64 / start.elapsed().as_secs_f64()
+    };
+    measure(&requests[..requests.len().min(16)]);
+    Ok(measure(&requests))
+}
