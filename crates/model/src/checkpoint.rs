@@ -15,8 +15,8 @@ pub struct Checkpoint {
     pub config: Config,
     /// Its weights by Hugging Face name; exactly those of [`crate::names::expected`].
     pub tensors: BTreeMap<String, Tensor>,
-    /// Its tokenizer. It fits when every id that it can give is below `config.vocab_size`; it may have fewer tokens, since
-    /// embeddings are often padded.
+    /// Its tokenizer. It fits when every id of its vocabulary is below `config.vocab_size`; it may have fewer tokens, since
+    /// embeddings are often padded, and added tokens beyond, with which a prompt cannot be read.
     pub tokenizer: Tokenizer,
 }
 

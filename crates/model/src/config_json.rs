@@ -132,7 +132,13 @@ fn block(keys: &Keys, traits: &Traits, layers: usize) -> Result<Block, Error> {
         AttentionBias::Qkv => true,
         AttentionBias::QkvKey => keys.flag("qkv_bias", true)?,
     };
-    let gemma = |key| if traits.gemma { keys.number(key) } else { Ok(None) };
+    // Gemma 2 means its own numbers where a key is absent, and nothing where it is null.
+    let cap = |key, default| match traits.family {
+        Family::Gemma2 if !keys.names(key) => Ok(Some(default)),
+        Family::Gemma2 | Family::Gemma3 => keys.number(key),
+        _ => Ok(None),
+    };
+    let scaled_by = if traits.gemma { keys.number("query_pre_attn_scalar")?.or(Some(256.0)) } else { None };
     Ok(Block {
         activation: activation(keys, traits)?,
         qkv_bias,
@@ -141,9 +147,9 @@ fn block(keys: &Keys, traits: &Traits, layers: usize) -> Result<Block, Error> {
         qk_norm: traits.qk_norm,
         clip_qkv: if traits.experts == Experts::Olmoe { keys.number("clip_qkv")? } else { None },
         gemma_norms: traits.gemma,
-        query_pre_attn_scalar: gemma("query_pre_attn_scalar")?.or(traits.gemma.then_some(256.0)),
-        attn_logit_softcapping: gemma("attn_logit_softcapping")?,
-        final_logit_softcapping: gemma("final_logit_softcapping")?,
+        query_pre_attn_scalar: scaled_by,
+        attn_logit_softcapping: cap("attn_logit_softcapping", 50.0)?,
+        final_logit_softcapping: cap("final_logit_softcapping", 30.0)?,
         rope_scaling: Default::default(),
         sliding: sliding(keys, traits, layers)?,
         dense: dense(keys, traits, layers)?,

@@ -112,9 +112,10 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The token with the highest id, and that id.
+    /// The token with the highest id, and that id, without those that were added to the vocabulary: tokens of families that
+    /// also see images are often added to models that do not.
     pub fn last(&self) -> Option<(String, u32)> {
-        self.inner.get_vocab(true).into_iter().max_by_key(|(_, id)| *id)
+        self.inner.get_vocab(false).into_iter().max_by_key(|(_, id)| *id)
     }
 
     /// The canonical `tokenizer.json`.

@@ -191,6 +191,13 @@ fn older_and_newer_files_say_the_same() {
         read("gemma2", &[]).block.sliding.map(|s| (s.window, s.layers)),
         Some((4096, vec![true, false]))
     );
+    let caps = |keys: &[(&str, serde_json::Value)]| {
+        let block = read("gemma2", keys).block;
+        (block.attn_logit_softcapping, block.final_logit_softcapping)
+    };
+    let none = serde_json::Value::Null;
+    assert_eq!(caps(&[]), (Some(50.0), Some(30.0)));
+    assert_eq!(caps(&[("attn_logit_softcapping", none.clone()), ("final_logit_softcapping", none)]), (None, None));
     assert_eq!(read("mistral", &[("sliding_window", 8.into())]).block.window(1), Some(8));
     assert_eq!(read("mistral", &[]).block.sliding, None, "4096 is beyond the longest sequence");
     let windows =
@@ -392,6 +399,20 @@ fn a_tokenizer_with_fewer_tokens_fits_and_one_that_adds_unknown_ids_does_not() {
         refused(spoil),
         "tokenizer does not fit the model: token `#900` has the id 900, the vocabulary has 300"
     );
+}
+
+#[test]
+fn tokens_that_were_added_beyond_the_embedding_are_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    checkpoint(dense()).save(dir.path()).expect("saves");
+    let path = dir.path().join("tokenizer.json");
+    let mut json: serde_json::Value = serde_json::from_str(tokenizer().json()).expect("JSON");
+    let image = serde_json::json!({"id": 300, "content": "<image>", "single_word": false, "lstrip": false,
+        "rstrip": false, "normalized": false, "special": true});
+    json["added_tokens"].as_array_mut().expect("a list").push(image);
+    fs::write(path, json.to_string()).expect("writes");
+    let loaded = Checkpoint::load(dir.path()).expect("loads");
+    assert_eq!(loaded.tokenizer.encode("Ann").expect("encodes"), tokenizer().encode("Ann").expect("encodes"));
 }
 
 #[test]

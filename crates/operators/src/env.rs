@@ -10,6 +10,8 @@ use flow_data::Id;
 use flow_model::Checkpoint;
 use flow_sampler::Engine;
 
+use crate::declared::{self, Notes};
+
 /// Models kept ready in memory: the sampled one, its successor and a critic.
 const READY: usize = 3;
 
@@ -60,12 +62,14 @@ pub enum CheckpointError {
 /// Checkpoints by digest: declared ones where they lie, trained ones in the store.
 pub struct Models {
     folder: PathBuf,
+    notes: Notes,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    declared: BTreeMap<Id, PathBuf>,
+    /// Where they lie, and what their files were told apart by before they were read.
+    declared: BTreeMap<Id, (PathBuf, Option<Id>)>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
     engines: Vec<(Id, Arc<Engine>)>,
 }
@@ -73,15 +77,21 @@ struct State {
 impl Models {
     /// Models trained here are kept in `folder`.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), state: Mutex::default() }
+        Self { folder: folder.to_owned(), notes: Notes::beside(folder), state: Mutex::default() }
     }
 
-    /// Loads the checkpoint at `path` and returns its digest.
+    /// The digest of the checkpoint at `path`. It is loaded for that, unless it was drawn from before and its files did not
+    /// change since.
     pub fn declare(&self, path: &Path) -> Result<Id, flow_model::Error> {
+        let stamp = declared::stamp(path);
+        if let Some(id) = stamp.and_then(|stamp| self.notes.find(path, &stamp)) {
+            self.state().declared.insert(id, (path.to_owned(), None));
+            return Ok(id);
+        }
         let checkpoint = Checkpoint::load(path)?;
         let id = Id(checkpoint.digest());
         let mut state = self.state();
-        state.declared.insert(id, path.to_owned());
+        state.declared.insert(id, (path.to_owned(), stamp));
         remember(&mut state.checkpoints, id, Arc::new(checkpoint));
         Ok(id)
     }
@@ -121,7 +131,8 @@ impl Models {
         if let Some(checkpoint) = recall(&mut state.checkpoints, id) {
             return Ok(checkpoint);
         }
-        let path = state.declared.get(id).cloned().unwrap_or_else(|| self.path(id));
+        let declared = state.declared.get(id).map(|(path, _)| path.clone());
+        let path = declared.unwrap_or_else(|| self.path(id));
         let checkpoint = Arc::new(Checkpoint::load(&path)?);
         if checkpoint.digest() != id.0 {
             return Err(CheckpointError::Changed { path });
@@ -137,7 +148,11 @@ impl Models {
         }
         let checkpoint = self.checkpoint(id).map_err(|error| crate::text::chain(&error))?;
         let engine = Arc::new(Engine::new(&checkpoint).map_err(|error| crate::text::chain(&error))?);
-        remember(&mut self.state().engines, *id, engine.clone());
+        let mut state = self.state();
+        remember(&mut state.engines, *id, engine.clone());
+        if let Some((path, Some(stamp))) = state.declared.get(id) {
+            self.notes.keep(path, stamp, id);
+        }
         Ok(engine)
     }
 
@@ -206,6 +221,26 @@ mod tests {
         }
         assert!(Models::new(dir.path()).has(&id));
         assert_eq!(Models::new(dir.path()).checkpoint(&id).expect("loads").digest(), id.0);
+    }
+
+    #[test]
+    fn a_model_that_was_drawn_from_is_known_without_reading_it() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let policy = dir.path().join("policy");
+        checkpoint().save(&policy).expect("saves");
+        let models = || Models::new(&dir.path().join("store/models"));
+        let first = models();
+        let id = first.declare(&policy).expect("loads");
+        first.engine(&id).expect("is ready");
+        let second = models();
+        assert_eq!(second.declare(&policy).expect("is known"), id);
+        assert!(second.state().checkpoints.is_empty(), "nothing was read");
+        assert_eq!(second.checkpoint(&id).expect("loads").digest(), id.0);
+
+        let config = policy.join("config.json");
+        let text = fs::read_to_string(&config).expect("reads").replace("10000.0", "20000.0");
+        fs::write(&config, text).expect("writes");
+        assert_ne!(models().declare(&policy).expect("loads"), id);
     }
 
     #[test]

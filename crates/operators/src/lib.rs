@@ -6,6 +6,7 @@
 mod assemble;
 pub mod cells;
 pub mod codes;
+mod declared;
 mod defaults;
 mod drawer;
 mod draws;
