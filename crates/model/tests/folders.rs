@@ -197,7 +197,10 @@ fn older_and_newer_files_say_the_same() {
     };
     let none = serde_json::Value::Null;
     assert_eq!(caps(&[]), (Some(50.0), Some(30.0)));
-    assert_eq!(caps(&[("attn_logit_softcapping", none.clone()), ("final_logit_softcapping", none)]), (None, None));
+    assert_eq!(
+        caps(&[("attn_logit_softcapping", none.clone()), ("final_logit_softcapping", none)]),
+        (None, None)
+    );
     assert_eq!(read("mistral", &[("sliding_window", 8.into())]).block.window(1), Some(8));
     assert_eq!(read("mistral", &[]).block.sliding, None, "4096 is beyond the longest sequence");
     let windows =
