@@ -263,6 +263,12 @@ impl<'a> Parser<'a> {
         result
     }
 
+    /// Counts the parts of what is written down again, as if it had been read; none when that is too long.
+    fn charge(&mut self, copied: &Expr) -> Option<()> {
+        self.items = self.items.saturating_add(u32::try_from(copied.n_parts()).ok()?);
+        (self.items <= MAX_ITEMS).then_some(())
+    }
+
     fn take(&mut self, prefix: &str) -> bool {
         let Some(rest) = self.rest.strip_prefix(prefix) else { return false };
         self.rest = rest;

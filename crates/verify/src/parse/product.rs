@@ -42,6 +42,7 @@ impl Parser<'_> {
             } else if !self.is_congruence && self.take_mod() {
                 let next = self.signed_factor()?;
                 (last_integer, last_literal) = (false, next.is_literal);
+                self.charge(&product)?;
                 let whole = Expr::call(Function::Floor, product.clone().over(next.expr.clone()));
                 product = product.minus(next.expr.times(whole));
             } else if let Some(part) = last_integer.then(|| self.fraction_of_mixed()).flatten() {

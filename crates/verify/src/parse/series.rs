@@ -30,10 +30,13 @@ impl Parser<'_> {
         let (name, low) = (index_name(name)?, low.clone());
         let term = self.product()?;
         let high = high?;
-        match (low.as_small_integer(), high.as_small_integer()) {
+        let series = match (low.as_small_integer(), high.as_small_integer()) {
             (Some(from), Some(to)) => written_out(is_sum, name, from, to, &term),
             _ => kept(is_sum, name, low, high, &term),
-        }
+        };
+        let series = series?;
+        self.charge(&series)?;
+        Some(series)
     }
 }
 
