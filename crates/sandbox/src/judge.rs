@@ -6,7 +6,7 @@ use crate::wire::{Report, Stopped};
 use crate::{Error, Limits, Outcome, Reason, Test};
 
 /// Longest detail in characters.
-const DETAIL_CHARS: usize = 300;
+pub(crate) const DETAIL_CHARS: usize = 300;
 
 /// The outcome of a program that was started. `secret` is what proves that assertions have run to their end.
 ///

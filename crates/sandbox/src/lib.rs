@@ -23,12 +23,17 @@
 //!
 //! What holds a program is the kernel. What names its attempt (`forbidden: network`) is mostly an audit hook in the
 //! interpreter, which a program may blind by native code: it is stopped all the same, under another name. The outputs of
-//! `StdinStdout` never enter the jail, so they cannot be read there. `Asserts` run in the program's own interpreter: a
-//! program that exits early is caught, one that attacks the harness on purpose could feign success.
+//! `StdinStdout` never enter the jail, so they cannot be read there. `Asserts`
+//! that are imports and assertions only are taken apart: the program's jail tells values, as plain data, and another one
+//! checks them, so that no program sees what it is compared with, brings a comparison of its own, or says that it has passed.
+//! Two things cannot be held: what the tests themselves hand to the program (`assert is_close(f(2), 4)`), and tests with
+//! statements of other kinds. Those run in the program's own interpreter: a program that exits early is caught, one that
+//! attacks the harness on purpose could feign success.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("flow-sandbox needs the namespaces, landlock and seccomp of Linux");
 
+mod apart;
 mod error;
 mod interpreter;
 mod judge;

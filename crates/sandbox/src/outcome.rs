@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::judge::DETAIL_CHARS;
+
 /// How a program did on one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -19,6 +21,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The same run, called otherwise.
+    pub(crate) fn ended(self, reason: Reason, detail: &str) -> Self {
+        Self { reason, detail: detail.chars().take(DETAIL_CHARS).collect(), ..self }
+    }
+
     /// The outcome of a program that was not started.
     pub(crate) fn unstarted(reason: Reason, detail: &str) -> Self {
         Self { reason, detail: detail.to_owned(), cpu_ms: 0, wall_ms: 0, peak_bytes: 0 }

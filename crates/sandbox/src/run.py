@@ -1,6 +1,6 @@
 """Runs `main.py` under an audit hook that names what it attempts; with `asserts`, then the test code on it.
 
-Arguments: the harness (`script` or `asserts`) and the file descriptor of the record. The kernel holds the program; this
+Arguments: the harness (`script`, `asserts` or `values`) and the file descriptor of the record. The kernel holds the program; this
 file only tells what happened.
 """
 
@@ -90,6 +90,32 @@ def auditor(fd, home):
     return hook
 
 
+def plain(value, depth=0):
+    """A value as JSON that says its type: a program's own types do not cross, and neither do their comparisons."""
+    if depth > 50:
+        raise ValueError("the value is nested too deeply")
+    items = lambda values: [plain(item, depth + 1) for item in values]
+    if value is None or type(value) in (bool, str):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    for kind, make in ((int, int.__repr__), (float, float.__repr__), (complex, complex.__repr__)):
+        if isinstance(value, kind):
+            return [kind.__name__, make(value)]
+    if isinstance(value, (bytes, bytearray)):
+        return ["bytes", bytes(value).decode("latin-1")]
+    if isinstance(value, range):
+        return ["range", [value.start, value.stop, value.step]]
+    for kind in (list, tuple, set, frozenset):
+        if isinstance(value, kind):
+            return [kind.__name__, items(value)]
+    if isinstance(value, dict):
+        return ["dict", [[plain(key, depth + 1), plain(item, depth + 1)] for key, item in value.items()]]
+    if hasattr(value, "__next__") or type(value).__name__ in ("dict_keys", "dict_values", "dict_items", "deque"):
+        return ["iter", items(value)]
+    raise TypeError(f"a value of type {type(value).__name__} cannot be told to the tests")
+
+
 def main():
     harness, fd = sys.argv[1], int(sys.argv[2])
     home = os.getcwd()
@@ -99,7 +125,7 @@ def main():
     with open("main.py", "rb") as file:
         source = file.read()
     write, tests = os.write, None
-    if harness == "asserts":
+    if harness != "script":
         tests = os.dup(0)
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     module = type(sys)("__main__" if tests is None else "solution")
@@ -112,6 +138,20 @@ def main():
     if tests is not None:
         with opened(tests, encoding="utf-8") as file:
             secret, _, source = file.read().partition("\n")
+        if harness == "values":
+            import json
+            sys.set_int_max_str_digits(0)
+            asked = json.loads(source)
+            for line in asked["imports"]:
+                run(line, scope)
+            for expression in asked["asked"]:
+                value = json.dumps(plain(eval(translate(expression, "tests.py", "eval"), scope)))
+                sys.stdout.flush()
+                view = memoryview(f"\n{secret} {value}\n".encode())
+                while view:
+                    view = view[write(1, view):]
+            write(fd, f"passed {secret}\n".encode())
+            return
         run(translate(source, "tests.py", "exec"), scope)
         write(fd, f"passed {secret}\n".encode())
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Gid, Uid};
 
+use crate::apart::Splits;
 use crate::judge::judge;
 use crate::wire::{self, Harness, Place, Request};
 use crate::{Error, Interpreter, Limits, Outcome, Reason};
@@ -54,6 +55,7 @@ pub struct Sandbox {
     isolation: Isolation,
     interpreter: Interpreter,
     secret: String,
+    pub(crate) splits: Splits,
 }
 
 impl Sandbox {
@@ -72,7 +74,8 @@ impl Sandbox {
     /// The jail cannot be built here.
     pub fn open_with(isolation: Isolation, stage: &Path, interpreter: Interpreter) -> Result<Self, Error> {
         let secret = secret().map_err(Error::host("read random bytes"))?;
-        let sandbox = Self { stage: stage.to_owned(), isolation, interpreter, secret };
+        let sandbox =
+            Self { stage: stage.to_owned(), isolation, interpreter, secret, splits: Splits::default() };
         let test = Test::StdinStdout { input: "6 7", output: "42" };
         let program = "a, b = map(int, input().split())\nprint(a * b)\n";
         let outcome = sandbox.run(program, &test, &Limits::default())?;
@@ -97,14 +100,28 @@ impl Sandbox {
         if code.len() as u64 > limits.disk_bytes / 2 {
             return Ok(Outcome::unstarted(Reason::Quota, "files: the program's own text is too long"));
         }
+        let secret = format!("{}{}", self.secret, RUNS.fetch_add(1, Relaxed));
+        let report = match test {
+            Test::StdinStdout { input, .. } => self.report_of(Harness::Script, code, input, limits)?,
+            Test::Asserts(tests) => match self.split(tests)? {
+                Some(split) => return self.run_apart(code, &split, &secret, limits),
+                None => self.report_of(Harness::Asserts, code, &format!("{secret}\n{tests}"), limits)?,
+            },
+        };
+        judge(&report, test, &secret, limits)
+    }
+
+    /// How a program ended.
+    pub(crate) fn report_of(
+        &self,
+        harness: Harness,
+        code: &str,
+        stdin: &str,
+        limits: &Limits,
+    ) -> Result<wire::Report, Error> {
         let folder = match self.isolation {
             Isolation::Jail => None,
             Isolation::None => Some(Folder::create().map_err(Error::host("make a folder for the program"))?),
-        };
-        let secret = format!("{}{}", self.secret, RUNS.fetch_add(1, Relaxed));
-        let (harness, stdin) = match test {
-            Test::StdinStdout { input, .. } => (Harness::Script, (*input).to_owned()),
-            Test::Asserts(tests) => (Harness::Asserts, format!("{secret}\n{tests}")),
         };
         let request = Request {
             place: match &folder {
@@ -116,11 +133,11 @@ impl Sandbox {
             interpreter: self.interpreter.clone(),
             limits: limits.clone(),
         };
-        let report = self.report(&request, &stdin)?;
-        if let Some((attempt, cause)) = report.refused {
-            return Err(Error::Unsupported { attempt, cause });
+        let report = self.report(&request, stdin)?;
+        match report.refused {
+            Some((attempt, cause)) => Err(Error::Unsupported { attempt, cause }),
+            None => Ok(report),
         }
-        judge(&report, test, &secret, limits)
     }
 
     fn report(&self, request: &Request, stdin: &str) -> Result<wire::Report, Error> {

@@ -50,6 +50,8 @@ pub(crate) enum Harness {
     Script,
     /// It runs as a module; then stdin's first line is a secret and the rest is code that must run to its end.
     Asserts,
+    /// It runs as a module; then stdin's first line is a mark and the rest asks for values, which it tells behind that mark.
+    Values,
 }
 
 /// How a run ended.

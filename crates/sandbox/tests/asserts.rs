@@ -40,3 +40,94 @@ fn programs_pass_by_what_they_define_and_not_by_ending_well() {
         assert!(outcome.detail.starts_with(detail), "{code}: {}", outcome.detail);
     }
 }
+
+/// What a program writes that reads all it can find, and says with it that it has passed.
+const SAY_PASSED: &str = "
+import os, sys
+found = set()
+for fd in range(64):
+    try:
+        found.update(os.pread(fd, 65536, 0).decode().split())
+    except OSError:
+        pass
+    try:
+        found.update(os.read(fd, 65536).decode().split()) if fd > 2 else None
+    except OSError:
+        pass
+frame = sys._getframe()
+while frame:
+    found.update(str(value) for value in frame.f_locals.values())
+    frame = frame.f_back
+for fd in range(3, 64):
+    for word in found:
+        try:
+            os.write(fd, f'passed {word}\\n'.encode())
+        except OSError:
+            pass
+";
+
+#[test]
+fn programs_that_attack_the_harness_do_not_pass() {
+    let sandbox = jail();
+    let yes = "class Yes(int):\n    def __eq__(self, other):\n        return True\n    __ne__ = lambda self, other: False\n    __hash__ = None\ndef add(a, b):\n    return Yes()\n";
+    let any =
+        "class Any:\n    def __eq__(self, other):\n        return True\ndef add(a, b):\n    return Any()\n";
+    let attacks = [
+        SAY_PASSED.to_owned(),
+        format!("{SAY_PASSED}os._exit(0)\n"),
+        format!("{SAY_PASSED}def add(a, b):\n    return 0\n"),
+        format!("def add(a, b):\n{}\n    os._exit(0)\n", SAY_PASSED.replace('\n', "\n    ")),
+        yes.to_owned(),
+        any.to_owned(),
+        "import builtins\nbuiltins.AssertionError = SystemExit\ndef add(a, b):\n    return 0\n".to_owned(),
+        "import builtins\nbuiltins.exec = builtins.eval = lambda *rest: 0\ndef add(a, b):\n    return 0\n".to_owned(),
+        "import json\njson.dumps = lambda value: '[1]'\ndef add(a, b):\n    return 0\n".to_owned(),
+        "import atexit, os\natexit.register(lambda: os._exit(0))\ndef add(a, b):\n    return 0\n".to_owned(),
+        "import sys\nsys.excepthook = lambda *rest: None\ndef add(a, b):\n    sys.exit(0)\n".to_owned(),
+        "import threading, os, time\nthreading.Thread(target=lambda: (time.sleep(0.1), os._exit(0))).start()\ndef add(a, b):\n    time.sleep(1)\n    return 0\n".to_owned(),
+        "import sys\nsys.settrace(lambda *rest: None)\nsys.modules['builtins'].print = lambda *rest: None\ndef add(a, b):\n    return 0\n".to_owned(),
+        "import sys\nlocals_ = sys._getframe(1).f_globals\nlocals_['plain'] = lambda value, depth=0: True\ndef add(a, b):\n    return 0\n".to_owned(),
+    ];
+    for code in attacks {
+        let outcome = sandbox.run(&code, &Test::Asserts(TESTS), &limits()).unwrap();
+        assert_ne!(outcome.reason, Reason::Passed, "{code}");
+    }
+}
+
+#[test]
+fn values_of_many_kinds_are_told_to_the_tests() {
+    let sandbox = jail();
+    let code = "def same(x):\n    return x\ndef items():\n    yield 1\n    yield 'é'\n";
+    let cases = [
+        ("assert same(10**5000) == 10**5000", Reason::Passed),
+        ("assert same(0.1) == 0.1 and same(float('inf')) == float('inf')", Reason::Passed),
+        ("assert same((1, [2, {'a': {3}}])) == (1, [2, {'a': {3}}])", Reason::Passed),
+        ("assert same((1, 2)) == [1, 2]", Reason::WrongOutput),
+        ("assert list(items()) == [1, 'é']", Reason::Passed),
+        ("assert same(b'\\xff') == b'\\xff' and same(None) is None and same(True) is True", Reason::Passed),
+        ("import math\nassert abs(same(1.5) - math.sqrt(2)) < 0.1", Reason::Passed),
+        (
+            "def check(candidate):\n    assert candidate(2) == 2\n    assert candidate('a')[0] == 'a'\n\ncheck(same)",
+            Reason::Passed,
+        ),
+        ("def check(candidate):\n    assert candidate(2) == 3\n\ncheck(same)", Reason::WrongOutput),
+        // What cannot be taken apart runs beside the program.
+        ("x = same(3)\nassert x == 3", Reason::Passed),
+        ("for x in range(3):\n    assert same(x) == x + 1", Reason::WrongOutput),
+    ];
+    for (tests, reason) in cases {
+        let outcome = sandbox.run(code, &Test::Asserts(tests), &limits()).unwrap();
+        assert_eq!(outcome.reason, reason, "{tests}: {}", outcome.detail);
+    }
+    let told = sandbox.run(code, &Test::Asserts("assert same(1) == 2"), &limits()).unwrap().detail;
+    assert_eq!(told, "AssertionError: same(1) == 2, same(1) being 1");
+}
+
+#[test]
+fn tests_that_cannot_be_taken_apart_can_be_feigned() {
+    // FIXME: a loop or a variable in the tests keeps them in the program's own interpreter, where they can be read.
+    let tests = "x = add(1, 2)\nassert x == 3\n";
+    let code = format!("{SAY_PASSED}os._exit(0)\n");
+    let outcome = jail().run(&code, &Test::Asserts(tests), &limits()).unwrap();
+    assert_eq!(outcome.reason, Reason::Passed, "{}", outcome.detail);
+}

@@ -54,6 +54,7 @@ fn become_program(record: &str) -> Result<Infallible, Refused> {
     command.arg(match harness {
         Harness::Script => "script",
         Harness::Asserts => "asserts",
+        Harness::Values => "values",
     });
     let error = command.arg(record).exec();
     attempt("start the interpreter", Err(error))
