@@ -69,8 +69,15 @@ fn header(operator: &dyn Operator) -> String {
     lines.map(text).collect()
 }
 
-/// A line for each key: name, what it takes, what it means.
+/// Deepest nesting of keys that is shown.
+const MAX_DEPTH: usize = 4;
+
+/// A line for each key: name, what it takes, what it means. Keys inside a key follow it, with the way to them.
 fn keys(schema: &Json) -> String {
+    columns(&key_rows("  ", schema, schema, MAX_DEPTH))
+}
+
+fn key_rows(before: &str, schema: &Json, root: &Json, depth: usize) -> Vec<Vec<String>> {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     let row = |(name, rule): (&String, &Json)| {
@@ -80,10 +87,30 @@ fn keys(schema: &Json) -> String {
             _ => String::new(),
         };
         let meaning = rule["description"].as_str().unwrap_or_default().replace('\n', " ");
-        vec![format!("  {name}"), kind(rule, schema), need, meaning]
+        let mut rows = vec![vec![format!("{before}{name}"), kind(rule, root), need, meaning]];
+        if let Some((way, inner)) = inside(rule, root).filter(|_| depth > 0) {
+            rows.extend(key_rows(&format!("{before}{name}{way}."), inner, root, depth - 1));
+        }
+        rows
     };
-    let rows: Vec<Vec<String>> = schema["properties"].as_object().into_iter().flatten().map(row).collect();
-    columns(&rows)
+    schema["properties"].as_object().into_iter().flatten().flat_map(row).collect()
+}
+
+/// The map of keys inside a value, and the way to it: nothing for a map, `.NAME` for a map of maps, `[]` for a list of maps.
+fn inside<'a>(rule: &'a Json, root: &'a Json) -> Option<(String, &'a Json)> {
+    if let Some(target) = rule["$ref"].as_str() {
+        return inside(root.pointer(target.trim_start_matches('#'))?, root);
+    }
+    if let Some(choices) = ["anyOf", "oneOf", "allOf"].iter().find_map(|key| rule[key].as_array()) {
+        return choices.iter().find_map(|choice| inside(choice, root));
+    }
+    let further =
+        |way: &str, rule: &'a Json| inside(rule, root).map(|(rest, inner)| (format!("{way}{rest}"), inner));
+    if rule["properties"].is_object() {
+        return Some((String::new(), rule));
+    }
+    let named = Some(&rule["additionalProperties"]).filter(|rule| rule.is_object());
+    named.and_then(|rule| further(".NAME", rule)).or_else(|| further("[]", rule.get("items")?))
 }
 
 /// What a value may be, in a few words.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flow_data::Id;
 use flow_dataflow::{Memo, MemoryMemo, Network};
 use flow_operators::{Env, Models, assemble};
+use flow_spec::Diagnostic;
 
 use crate::args::Overlay;
 use crate::exec::{Store, declare};
@@ -68,7 +69,10 @@ impl Setup {
         last: Option<&Record>,
     ) -> Result<Network, Halt> {
         let mut network = assemble(&self.pipeline.plan, catalog, env).map_err(|error| {
-            self.pipeline.halt_at_step(Exit::Invalid, &codes::SETUP, &error.step, error.message)
+            let mistake = self.pipeline.mistake_in_step(&codes::SETUP, &error.step, &[], error.message);
+            let code = error.code.unwrap_or(mistake.code);
+            let mistake = Diagnostic { code, help: error.help.or(mistake.help.clone()), ..mistake };
+            Halt::located(Exit::Invalid, &[mistake], &self.pipeline.sources)
         })?;
         network.rounds.kept = kept::rounds(&self.pipeline.plan, last);
         Ok(network)

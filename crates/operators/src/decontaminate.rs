@@ -97,11 +97,12 @@ impl Definition for Decontaminate {
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
         let mut known = Known { n: config.n, places: Vec::new(), runs: HashMap::new() };
         for (name, set) in &config.against {
-            let failed = |message: String| {
-                BuildError::step(&step.step.name, format!("evaluation set `{name}`: {message}"))
-            };
-            let file = InputFile::new(&set.path, set.format).map_err(|problem| failed(problem.message))?;
-            known.add(name, &file, &set.columns).map_err(|error| failed(error.message))?;
+            let what = format!("evaluation set `{name}`");
+            let file = InputFile::new(&set.path, set.format).map_err(|problem| {
+                BuildError::step(&step.step.name, format!("{what}: {}", problem.message))
+            })?;
+            let added = known.add(name, &file, &set.columns);
+            added.map_err(|error| BuildError::file(&step.step.name, &what, error))?;
         }
         let columns = config.columns.iter().map(|name| step.column(name)).collect();
         Ok(Body::Chain(vec![Stage::Row(Arc::new(Sieve { columns, known }))]))
@@ -223,7 +224,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::testing::{Ports, columns, mistakes, run};
+    use crate::testing::{Ports, columns, mistakes, run, set_up};
 
     const HELD_OUT: &str = "{\"question\": \"How many figs are there in three boxes of seven figs each?\"}\n\n\
                             {\"question\": \"What is 2 + 3?\"}\n{\"question\": \"一共有多少个苹果\"}\n";
@@ -272,6 +273,19 @@ mod tests {
         for yaml in ["against: {}", "against: {a: {path: test.jsonl}}, n: 0", "n: 8"] {
             let found = mistakes(Some(&columns("prompt")), &format!("op: decontaminate, {yaml}"));
             assert_eq!(found.len(), 1, "{yaml}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_have_the_code_of_such_files() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("test.jsonl"), HELD_OUT).unwrap();
+        for (file, column, code) in [("none.jsonl", "question", "E0401"), ("test.jsonl", "prompt", "E0402")] {
+            let path = folder.path().join(file);
+            let against = format!("{{figs: {{path: {}, columns: [{column}]}}}}", path.display());
+            let error = set_up(&columns("prompt"), &format!("op: decontaminate, against: {against}")).unwrap_err();
+            assert_eq!(error.code, Some(code), "{error}");
+            assert!(error.message.starts_with("evaluation set `figs`: "), "{error}");
         }
     }
 

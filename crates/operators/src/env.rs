@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
+use flow_dataflow::SourceError;
 use flow_model::Checkpoint;
 use flow_sampler::Engine;
 
@@ -34,12 +35,22 @@ pub struct BuildError {
     pub step: String,
     /// What is wrong.
     pub message: String,
+    /// The code of its kind, where it has one beside that of steps that cannot be set up.
+    pub code: Option<&'static str>,
+    /// What to do about it.
+    pub help: Option<String>,
 }
 
 impl BuildError {
     /// An error of a step.
     pub fn step(step: &str, message: impl Into<String>) -> Self {
-        Self { step: step.to_owned(), message: message.into() }
+        Self { step: step.to_owned(), message: message.into(), code: None, help: None }
+    }
+
+    /// A file that a step needs and that cannot be read as the pipeline says; `what` is what the file is to it.
+    pub fn file(step: &str, what: &str, error: SourceError) -> Self {
+        let message = format!("{what}: {}", error.message);
+        Self { step: step.to_owned(), message, code: Some(error.code), help: error.help }
     }
 }
 

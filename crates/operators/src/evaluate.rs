@@ -10,6 +10,8 @@
 //! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt_id`, `no_prompt`, `no_answer` (nothing
 //! to judge by). A model whose scores are not finite numbers ends the run.
 //!
+//! `preset` sets how completions are judged, with the names and meanings of `verify`; `extract` and `compare` change it.
+//!
 //! Cost: n model calls per problem and model, memoised.
 //!
 //! ```yaml
@@ -24,13 +26,13 @@ use flow_data::{Id, Item, Type, Value, kind};
 use flow_dataflow::{Body, EffectOp, Out, Perform, Request, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_sampler::Params;
-use flow_verify::{Compare, Extract, Outcome};
+use flow_verify::{Grader, Outcome};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::draws::{Draw, Draws};
 use crate::metric::Metric;
-use crate::{BuildError, Definition, Env, StepContext};
+use crate::{BuildError, Definition, Env, StepContext, grading};
 use report::Report;
 
 /// Options of `evaluate`.
@@ -50,12 +52,12 @@ pub(crate) struct Config {
     /// Column that holds the known answer.
     #[serde(default = "crate::defaults::answer")]
     answer: String,
-    /// Where a completion states its answer: `final_line`, `boxed`, `last_number` or `auto`.
-    #[serde(default = "crate::defaults::extract")]
-    extract: String,
-    /// How answers are compared: `math`, `numeric` or `exact`.
-    #[serde(default = "crate::defaults::compare")]
-    compare: String,
+    /// The data set whose rules hold, as in `verify`: `gsm8k`, `math`, `aime`, `boxed`, `numeric`, `choice` or `exact`.
+    preset: Option<String>,
+    /// Where a completion states its answer, as in `verify`; `auto` without a preset.
+    extract: Option<String>,
+    /// How answers are compared: `math`, `numeric` or `exact`; `math` without a preset.
+    compare: Option<String>,
     /// Draws per problem, at least 1.
     #[serde(default = "eight")]
     #[schemars(range(min = 1, max = 65_536))]
@@ -108,10 +110,7 @@ impl Definition for Evaluate {
                     .map(|m| Problem::new(&format!("metrics.{at}"), m)),
             );
         }
-        problems
-            .extend(config.extract.parse::<Extract>().err().map(|e| Problem::new("extract", e.to_string())));
-        problems
-            .extend(config.compare.parse::<Compare>().err().map(|e| Problem::new("compare", e.to_string())));
+        problems.extend(config.grader().err().unwrap_or_default());
         for (key, name) in [("prompt", &config.prompt), ("answer", &config.answer)] {
             problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
         }
@@ -126,6 +125,7 @@ impl Definition for Evaluate {
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let invalid = |message: String| BuildError::step(&step.step.name, message);
+        let grader = config.grader();
         let params = Params {
             temperature: config.temperature,
             top_p: config.top_p,
@@ -148,8 +148,7 @@ impl Definition for Evaluate {
         let judge = Judge {
             answer: exam.answer,
             completion: width,
-            extract: config.extract.parse().map_err(|e: flow_verify::InvalidExtract| invalid(e.to_string()))?,
-            compare: config.compare.parse().map_err(|e: flow_verify::UnknownName| invalid(e.to_string()))?,
+            grader: grader.map_err(|problems| invalid(problems[0].message.clone()))?,
         };
         let report = Report {
             prompt_id: exam.prompt_id,
@@ -164,6 +163,15 @@ impl Definition for Evaluate {
             Stage::Row(Arc::new(judge)),
             Stage::Keyed(Arc::new(report)),
         ]))
+    }
+}
+
+impl Config {
+    /// How completions are judged; all that is wrong with its keys.
+    fn grader(&self) -> Result<Grader, Vec<Problem>> {
+        let keys = [("extract", &self.extract), ("compare", &self.compare)];
+        let given = keys.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        grading::grader(self.preset.as_deref(), given)
     }
 }
 
@@ -208,19 +216,15 @@ impl EffectOp for Exam {
 struct Judge {
     answer: usize,
     completion: usize,
-    extract: Extract,
-    compare: Compare,
+    grader: Grader,
 }
 
 impl RowOp for Judge {
     fn row(&self, item: &Item, out: &mut Out<'_>) {
         let gold = item.text(self.answer).unwrap_or_default();
-        let answer = flow_verify::extract(item.text(self.completion).unwrap_or_default(), self.extract.clone());
-        let correct = answer.as_ref().is_some_and(|answer| {
-            flow_verify::compare(gold, &answer.text, self.compare).outcome == Outcome::Equal
-        });
-        let extracted = answer.map(|answer| answer.text.into_owned());
-        out.extend(0, item, vec![extracted.into(), correct.into()]);
+        let graded = self.grader.grade(gold, item.text(self.completion).unwrap_or_default());
+        let correct = graded.verdict.outcome == Outcome::Equal;
+        out.extend(0, item, vec![graded.extracted.map(|answer| answer.into_owned()).into(), correct.into()]);
     }
 }
 
@@ -244,6 +248,18 @@ mod tests {
         assert_eq!(scores, [(Some("a"), Some(4), Some(4)), (Some("b"), Some(4), Some(0))]);
         assert_eq!((ports["out"].len(), &ports["out"][0]["value"]), (1, &json!(0.5)));
         assert_eq!(ports["rejected"][0]["reason"], json!("no_prompt_id"));
+    }
+
+    #[test]
+    fn a_preset_says_where_answers_stand() {
+        let rows = [json!({"prompt_id": "a", "prompt": "1+1?", "answer": "2"})];
+        let correct = |preset: &str| {
+            let yaml = format!("op: evaluate, model: critic, n: 4, top_k: 5, metrics: [pass@4], preset: {preset}");
+            run_answered(&columns("prompt"), &rows, &yaml, "so 1 + 1 is 2").remove("problems").unwrap()[0]["n_correct"].clone()
+        };
+        assert_eq!((correct("gsm8k"), correct("boxed")), (json!(4), json!(0)));
+        let found = mistakes(Some(&columns("prompt")), "op: evaluate, model: critic, preset: gsm, extract: box");
+        assert!(found.len() == 2 && found[0].contains("unknown preset \"gsm\""), "{found:?}");
     }
 
     #[test]

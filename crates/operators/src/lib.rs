@@ -12,6 +12,7 @@ mod drawer;
 mod draws;
 mod env;
 mod fields;
+mod grading;
 mod input;
 mod known;
 mod metric;

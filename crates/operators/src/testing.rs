@@ -15,7 +15,7 @@ use flow_spec::Options;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cells::{fit, from_json, to_json};
-use crate::{CATALOG, Env, Models, Operator, StepContext, signatures};
+use crate::{BuildError, CATALOG, Env, Models, Operator, StepContext, signatures};
 
 /// The rows on each port, `rejected` among them, each a JSON object without its null cells.
 pub(crate) type Ports = BTreeMap<String, Vec<Json>>;
@@ -69,6 +69,13 @@ pub(crate) fn source(yaml: &str) -> (Plan, Arc<dyn Source>) {
 /// The mistakes of the step `yaml`: the marked text, the message and the help of each.
 pub(crate) fn mistakes(columns: Option<&Columns>, yaml: &str) -> Vec<String> {
     plan(columns, yaml).map(|_| Vec::new()).unwrap_or_else(|mistakes| mistakes)
+}
+
+/// Sets up the step `yaml` behind rows of these columns.
+pub(crate) fn set_up(columns: &Columns, yaml: &str) -> Result<(), BuildError> {
+    let plan = plan(Some(columns), yaml).expect("the step has no mistake");
+    let step = plan.steps.last().expect("the step");
+    operator(step.op).body(&StepContext { plan: &plan, step }, &env()).map(|_| ())
 }
 
 /// A file of the shared data; says that the test is skipped when it is absent.

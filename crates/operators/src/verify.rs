@@ -14,7 +14,8 @@
 //! With `code`, the completion is a program and the tests of its row are the judge: pairs of input and output
 //! (`tests: stdin_stdout`), or code that must run to its end (`tests: asserts`). The program is what stands between the last
 //! fences, else the whole completion. It runs in a jail: no network, no file of this machine, no other process, and limits
-//! on time, memory, output, files and threads. Where the kernel cannot build the jail the run ends before it begins;
+//! on time, memory, output, files and threads. Tests of imports and assertions only are checked in another jail, on the values
+//! that the program tells as plain data: it never holds what it is compared with, and cannot say that it has passed. Where the kernel cannot build the jail the run ends before it begins;
 //! `sandbox: none` runs programs without. `prune: hard` asks for all tests, `prune: soft` for any. The record `trial`
 //! follows, with the reason of each test; `method` is the reason of the first that failed.
 //!
@@ -26,7 +27,7 @@
 //! `uneven_tests`, where a row has more inputs than outputs or fewer.
 //!
 //! Cost: linear in the text; microseconds a row. With `code`, about 20 ms of a processor a test beside the program's own
-//! time; memoised by program, tests, limits and interpreter.
+//! time, 40 ms with `asserts`; memoised by program, tests, limits and interpreter.
 //!
 //! ```yaml
 //! graded: {op: verify, from: attempts, preset: gsm8k, on_unknown: reject}
@@ -44,7 +45,7 @@ use flow_verify::{Grader, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BuildError, Definition, Env, StepContext};
+use crate::{BuildError, Definition, Env, StepContext, grading};
 use code::Code;
 
 /// Options of `verify`.
@@ -163,18 +164,7 @@ impl Definition for Verify {
 impl Config {
     /// The preset with the single keys set; all that is wrong with them.
     fn grader(&self) -> Result<Grader, Vec<Problem>> {
-        let preset = self.preset.as_deref().map_or(Ok(Grader::default()), Grader::preset);
-        let mut problems: Vec<Problem> = preset
-            .as_ref()
-            .err()
-            .map(|error| Problem::new("preset", error.to_string()))
-            .into_iter()
-            .collect();
-        let mut grader = preset.unwrap_or_default();
-        for (key, value) in self.single_keys() {
-            problems.extend(grader.set(key, value).err().map(|error| Problem::new(key, error.to_string())));
-        }
-        if problems.is_empty() { Ok(grader) } else { Err(problems) }
+        grading::grader(self.preset.as_deref(), self.single_keys())
     }
 
     /// The keys that change one rule and are given, with their values.

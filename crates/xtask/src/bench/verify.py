@@ -1,7 +1,7 @@
 """The answer checker beside Math-Verify on every suite of answers, the same rows in the same run.
 
-usage: verify.py SUITES FLOW OUT. SUITES holds the suites as JSON lines, FLOW is the program, OUT takes the rows, the verdicts and
-the disagreements. Prints Markdown. Each side uses one core, and times are of its processor, so that other work on the machine does
+usage: verify.py SUITES FLOW OUT READINGS. SUITES holds the suites as JSON lines, FLOW is the program, OUT takes the rows, the
+verdicts and the disagreements, READINGS says which reading is taken where a label is not followed. Prints Markdown. Each side uses one core, and times are of its processor, so that other work on the machine does
 not count. Math-Verify's leave out its imports and the reading of files, those of FLOW include everything.
 """
 
@@ -119,6 +119,27 @@ def table(given, verdicts, accepted, seconds):
         )
 
 
+def readings(path):
+    """What is said of each reading, and the reading of each row that has one."""
+    lines = [line.split("\t") for line in path.read_text().splitlines() if not line.startswith("#")]
+    said = {fields[0][1:]: fields[1] for fields in lines if fields[0].startswith("=")}
+    return said, {fields[0]: fields[1] for fields in lines if not fields[0].startswith("=")}
+
+
+def disagreements(given, verdicts, path):
+    """Every row whose label is not followed, under the reading that is taken instead. Undecided rows count as not accepted."""
+    said, of_row = readings(path)
+    by_reading = {}
+    for (_, row), verdict in zip(given, verdicts, strict=True):
+        if row["expected"] != (verdict["verdict"] == "equal"):
+            entry = f"{row['id']} ({verdict['verdict']}, label {'equal' if row['expected'] else 'different'})"
+            by_reading.setdefault(of_row.get(row["id"]), []).append(entry)
+    print("\nWhere a label is not followed:\n")
+    print("| reading | rows |\n| --- | --- |")
+    for name, entries in sorted(by_reading.items(), key=lambda item: item[0] or ""):
+        print(f"| {said.get(name, '**No reading: to be looked at.**')} | {', '.join(entries)} |")
+
+
 def main():
     folder, flow, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -136,6 +157,7 @@ def main():
         f"{1e6 * own_s / len(given):.1f} microseconds a row; Math-Verify {other_s:.1f} s, {1000 * other_s / len(given):.2f} ms a row; "
         f"ratio {other_s / own_s:.0f}."
     )
+    disagreements(given, verdicts, Path(sys.argv[4]))
     with (out / "disagreements.jsonl").open("w") as file:
         for (_, row), verdict in zip(given, verdicts, strict=True):
             if row["expected"] != (verdict["verdict"] == "equal"):

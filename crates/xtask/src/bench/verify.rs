@@ -27,7 +27,8 @@ fn suites(place: &Place) -> Result<String, String> {
     let python = environment(&place.root.join("target/bench/math-verify"), PEER)?;
     let script = place.root.join("crates/xtask/src/bench/verify.py");
     let out = place.root.join("target/bench/verify-suites");
-    output(Command::new(python).arg(script).arg(suites).arg(&place.program).arg(out))
+    let readings = place.root.join("crates/verify/tests/readings.tsv");
+    output(Command::new(python).arg(script).arg(suites).arg(&place.program).arg(out).arg(readings))
 }
 
 /// The Python of a virtual environment at `folder` that has the package `peer`.
