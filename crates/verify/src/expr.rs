@@ -4,6 +4,10 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
+/// Longest parts, in bits together, of a quotient of numbers that is worked out while it is read, where nothing counts the
+/// work: long chains of divisions by long numbers are left to what does.
+const MAX_QUOTIENT_BITS: u64 = 512;
+
 /// A mathematical answer. Subtraction is a product with -1, division a power of -1.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expr {
@@ -203,7 +207,10 @@ impl Expr {
     pub(crate) fn over(self, under: Expr) -> Expr {
         match (&self, &under) {
             (Expr::Number(a), Expr::Number(b))
-                if !b.value.is_zero() && a.digits.is_none() && b.digits.is_none() =>
+                if !b.value.is_zero()
+                    && a.digits.is_none()
+                    && b.digits.is_none()
+                    && bits(&a.value) + bits(&b.value) <= MAX_QUOTIENT_BITS =>
             {
                 Expr::rational(&a.value / &b.value)
             }
@@ -364,4 +371,9 @@ impl Expr {
 /// `1`, exactly.
 pub(crate) fn one() -> BigRational {
     BigRational::one()
+}
+
+/// The longer part of a fraction, in bits.
+fn bits(value: &BigRational) -> u64 {
+    value.numer().bits().max(value.denom().bits())
 }

@@ -202,6 +202,7 @@ fn what_grows_is_bounded() {
         (joined(60, ",", &|i| format!("\\sqrt{{x+{i}}}")), joined(60, ",", &|i| format!("\\sqrt{{y+{i}}}"))),
         (joined(700, "+", &|i| format!("x_{i}")), joined(700, "+", &|i| format!("x_{}", i + 1))),
         ("7".to_owned() + &" mod 5".repeat(60), "3".to_owned()),
+        (".25".to_owned() + &"2e-300/".repeat(400) + "2", "3".to_owned()),
         ("5".to_owned() + &"%".repeat(4000), "5".to_owned()),
         ("x".to_owned() + &"! ".repeat(1900), "x".to_owned()),
         ("R".to_owned() + &"∖x".repeat(950), "x".to_owned()),

@@ -67,18 +67,17 @@ fn any_text_gets_an_answer() {
             std::panic::resume_unwind(panic);
         }
     }
-    assert!(seen.cases > 100, "{}", seen.cases);
-    assert!(seen.extracted > 100, "{}", seen.extracted);
-    // A hang guard, not a benchmark.
-    assert!(seen.slowest.0 < Duration::from_millis(500), "{:?}", seen.slowest);
-    if let Some(peak) = peak_memory_mib() {
-        assert!(peak < 256, "{peak} MiB");
-        eprintln!("peak memory {peak} MiB");
-    }
+    let peak = peak_memory_mib();
+    eprintln!("peak memory {peak:?} MiB");
     eprintln!(
         "{} cases; equal, different, unknown: {:?}; {} answers extracted; slowest {:?}",
         seen.cases, seen.outcomes, seen.extracted, seen.slowest
     );
+    assert!(seen.cases > 100);
+    assert!(seen.extracted > 100);
+    // A hang guard, not a benchmark.
+    assert!(seen.slowest.0 < Duration::from_millis(500));
+    assert!(peak.is_none_or(|peak| peak < 256));
 }
 
 /// What happened in a run.
