@@ -1,5 +1,7 @@
 //! What a run would do, told before it does it: counts, reasons, refusals; and what it leaves alone.
 
+use std::fs;
+
 use serde_json::Value as Json;
 
 use super::bench::{Bench, QUESTIONS, tiny};
@@ -180,6 +182,32 @@ fn finished_rounds_stay_as_they_were() {
     assert!(after.keys().any(|path| path.starts_with("round-004")));
     let manifest: Json = serde_json::from_slice(&after[std::path::Path::new("_manifest.json")]).unwrap();
     assert_eq!(manifest["lineage"]["kept_rounds"], 3);
+}
+
+#[test]
+fn rounds_that_cannot_stay_are_not_computed_again_unasked() {
+    let bench = looped();
+    let keep = ["--set", "rounds.on_change=keep"];
+    exec(&bench, &keep);
+    let before = bench.published("out/shards");
+    let refused = |more: &[&str], what: &str| {
+        bench.exec(&[&keep[..], more].concat(), 1).says(&[
+            "error[E0620]",
+            what,
+            "rounds.on_change=recompute",
+        ]);
+        assert!(before == bench.published("out/shards"));
+    };
+    refused(&["--rounds", "1"], "3 rounds have finished, and a run of 1 would forget some");
+    let models = bench.path(".flow/models");
+    fs::rename(&models, bench.path("elsewhere")).unwrap();
+    refused(&[], "the model that round 1 made is not in the store any more");
+    fs::rename(bench.path("elsewhere"), &models).unwrap();
+    for record in fs::read_dir(bench.path(".flow/records")).unwrap() {
+        fs::write(record.unwrap().path(), "half").unwrap();
+    }
+    refused(&[], "the record of the last run is damaged");
+    exec(&bench, &[]);
 }
 
 #[test]

@@ -168,6 +168,17 @@ fn a_process_that_was_started_otherwise_is_refused() {
 }
 
 #[test]
+fn no_process_calls_a_run_done_that_failed() {
+    let bench = looped();
+    bench.put("hosts", free(2).join("\n"));
+    fs::remove_file(bench.path("questions.jsonl")).unwrap();
+    let (host, member) = (start(&bench, 0, &[]), start(&bench, 1, &[]));
+    let (host, member) = (Ran::of(host), Ran::of(member));
+    host.says(&["error[E0401]"]);
+    assert_eq!((host.code, member.code), (1, 1), "{}", member.stderr);
+}
+
+#[test]
 fn places_that_are_none_are_refused() {
     let bench = looped();
     let cases = [

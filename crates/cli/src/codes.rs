@@ -90,6 +90,12 @@ flow_spec::codes! {
          published before is untouched, and answers that were finished are kept: the same command goes on from there.",
         wrong "",
         right "";
+    KEPT = "E0620", "finished rounds cannot stay as they are",
+        "With `rounds: {on_change: keep}` rounds that have finished are not computed again: what they made is taken from the record of \
+         the last run, and from the models in the store. Where these are gone, or would be forgotten, nothing is run, because other \
+         rounds would take the place of those that were to stay.",
+        wrong "flow exec pipeline.yaml --rounds 1",
+        right "flow exec pipeline.yaml --set rounds.on_change=recompute";
     TEST_FAILED = "E0621", "a test of the pipeline fails",
         "Other rows left the step by this port than the test expects. The help lists the first of them.",
         wrong "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 0}}]",

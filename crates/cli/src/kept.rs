@@ -6,7 +6,10 @@ use flow_plan::Plan;
 use flow_spec::OnChange;
 
 use crate::exec::Captures;
+use crate::halt::Halt;
 use crate::record::Record;
+use crate::setup::Setup;
+use crate::{Exit, codes};
 
 /// A row that a finished round made, with its step and port.
 #[derive(Clone, Debug)]
@@ -22,6 +25,36 @@ pub(crate) struct KeptRow {
 pub(crate) fn rounds(plan: &Plan, last: Option<&Record>) -> Round {
     let keeps = plan.rounds.as_ref().filter(|rounds| rounds.on_change == OnChange::Keep);
     keeps.zip(last).map_or(0, |(rounds, last)| last.rounds.min(rounds.count))
+}
+
+/// Errs where rounds of the pipeline should stay, and what they made is gone or would be forgotten.
+pub(crate) fn expect(setup: &Setup, last: Option<&Record>) -> Result<(), Halt> {
+    let plan = &setup.pipeline.plan;
+    let Some(rounds) = plan.rounds.as_ref().filter(|rounds| rounds.on_change == OnChange::Keep) else {
+        return Ok(());
+    };
+    let Some(last) = last else {
+        let is_damaged = Record::is_there(&setup.folder, plan);
+        return if is_damaged { Err(lost("the record of the last run is damaged")) } else { Ok(()) };
+    };
+    if last.rounds > rounds.count {
+        let (finished, count) = (last.rounds, rounds.count);
+        return Err(lost(&format!(
+            "{finished} rounds have finished, and a run of {count} would forget some"
+        )));
+    }
+    let makers: Vec<&str> = rounds.feed.iter().map(|feed| plan.steps[feed.step].name.as_str()).collect();
+    let models = last.kept.iter().filter(|row| makers.contains(&row.step.as_str()));
+    match models.filter(|row| !setup.models.has(&row.id)).map(|row| row.round).min() {
+        Some(round) => Err(lost(&format!("the model that round {round} made is not in the store any more"))),
+        None => Ok(()),
+    }
+}
+
+fn lost(what: &str) -> Halt {
+    let help =
+        "`--set rounds.on_change=recompute` computes all rounds again, from kept answers where there are";
+    Halt::with(Exit::Failed, codes::KEPT.id, what, Some(help))
 }
 
 /// Feeds the rows of the rounds that stay, which the driver's network leaves out.

@@ -137,6 +137,11 @@ impl Record {
         Ok(parts.and_then(|parts| Self::from_parts(&parts)))
     }
 
+    /// Whether there is a record of `plan` in the store in `folder`, which may be damaged.
+    pub(crate) fn is_there(folder: &Path, plan: &Plan) -> bool {
+        records(folder).has(&pipeline_id(plan))
+    }
+
     /// Takes the place of the record of the last run.
     pub(crate) fn save(&self, folder: &Path, plan: &Plan) -> Result<(), Halt> {
         let head = serde_json::to_vec(self).expect("a record has text keys and finite depth");

@@ -47,8 +47,8 @@ impl Driver {
     }
 
     /// As [`Session::end`].
-    pub fn end(&mut self) -> Option<Vec<Id>> {
-        self.session.end()
+    pub fn end(&mut self, done: bool) -> Option<Vec<Id>> {
+        self.session.end(done)
     }
 
     /// Reads every source and feeds its rows, to be settled by [`Driver::settle`]. On an error, tells the step too.

@@ -225,13 +225,13 @@ impl Session {
         self.workers.halt().stop();
     }
 
-    /// Ends the run for the other processes; nothing can be fed any more, and what has settled can still be read.
+    /// Ends the run, which was `done` or not, for the other processes; nothing can be fed any more, and what has settled can still be read.
     ///
     /// Returns the keys of the answers that they used, none where there are no others, and `None` when one of them was lost.
-    pub fn end(&mut self) -> Option<Vec<Id>> {
+    pub fn end(&mut self, done: bool) -> Option<Vec<Id>> {
         self.halt();
         let Some(members) = self.members.take() else { return Some(Vec::new()) };
-        let used = members.end();
+        let used = members.end(done);
         if used.is_some() {
             self.workers.part_in_peace();
         }
@@ -285,7 +285,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.end();
+        self.end(false);
         self.commands.clear();
     }
 }

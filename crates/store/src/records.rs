@@ -45,6 +45,11 @@ impl Records {
         }
     }
 
+    /// Whether there is a record of `pipeline`, damaged or not.
+    pub fn has(&self, pipeline: &Id) -> bool {
+        self.path(pipeline).exists()
+    }
+
     /// The pipelines that have a record, in order.
     pub fn pipelines(&self) -> Result<Vec<Id>, Error> {
         let names = if self.folder.exists() { disk::names(&self.folder)? } else { Vec::new() };

@@ -68,6 +68,7 @@ impl<'a> Live<'a> {
     ) -> Result<Self, Halt> {
         let (args, pipeline) = (host.args, &setup.pipeline);
         let ledger = Ledger::open(&setup)?;
+        kept::expect(&setup, ledger.last.as_ref())?;
         let network = setup.network(
             host.catalog,
             &setup.env(args.threads(others.as_ref().map_or(1, |others| others.share_machine()))),
@@ -179,7 +180,7 @@ impl<'a> Live<'a> {
     /// records that only earlier texts of the pipeline made.
     pub(crate) fn close(self) -> Result<Read, Halt> {
         let Self { run, mut driver, usage, ending, index_bytes, .. } = self;
-        let used = driver.end();
+        let used = driver.end(ending == Some(Ending::Done));
         let session = driver.session();
         let models = run.captures.rows(session, "checkpoint").into_iter().map(|(_, item)| item.row.id);
         let is_whole = ending == Some(Ending::Done)

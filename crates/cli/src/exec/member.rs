@@ -50,6 +50,7 @@ pub(super) fn serve(
         _ if panic::happened() => Err(Halt::of_panic()),
         Err(SessionError::Interrupted) => kept.map(|_| Exit::Interrupted),
         Err(error) => Err(session_halt(&error)),
-        Ok(()) => kept.map(|_| Exit::Done),
+        // The host has said why.
+        Ok(done) => kept.map(|_| if done { Exit::Done } else { Exit::Failed }),
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -68,6 +68,8 @@ pub(super) struct Place {
     host: String,
     /// Processes on this machine.
     pub(super) share_machine: usize,
+    /// The process that started this one, where that is the host: without it nobody will come.
+    parent: Option<u32>,
 }
 
 /// The other processes of a run, at its host. Those that were started here end with it.
@@ -107,7 +109,8 @@ impl Processes {
             }
             _ => {
                 let share_machine = if self.join.is_some() { processes } else { 1 };
-                Role::Member(Place { process, processes, address, host, share_machine })
+                let parent = self.join.is_some().then(parent_id);
+                Role::Member(Place { process, processes, address, host, share_machine, parent })
             }
         })
     }
@@ -185,7 +188,10 @@ impl Place {
         let mut patience = Patience::new(interrupt, args.quiet || self.share_machine > 1);
         let gathering = Gathering::at(&self.address).map_err(|error| halt(&error))?;
         gathering
-            .join(self.process, &self.host, &terms, &mut |missing| patience.asks(missing))
+            .join(self.process, &self.host, &terms, &mut |missing| match self.parent {
+                Some(parent) if parent != parent_id() => ControlFlow::Break(()),
+                _ => patience.asks(missing),
+            })
             .map_err(|error| patience.halt(&error))
     }
 }

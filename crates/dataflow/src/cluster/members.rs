@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use flow_data::Id;
 
 use super::serve::why;
-use super::wire::{Incoming, ToHost, ToMember, send};
+use super::wire::{Ending, Incoming, ToHost, ToMember, send};
 use crate::counts::{Counts, Increment};
 use crate::{EffectProgress, Failure, SessionError};
 
@@ -102,9 +102,10 @@ impl Members {
         self.trouble().map_or(Ok(()), Err)
     }
 
-    /// Ends the run of all members. Returns the keys of the answers that they used; `None` when one of them cannot tell.
-    pub(crate) fn end(&self) -> Option<Vec<Id>> {
-        self.tell(&ToMember::End { in_peace: !matches!(self.trouble(), Some(Trouble::Lost(_))) });
+    /// Ends the run of all members, which was `done` or not. Returns the keys of the answers that they used; `None` when one of them cannot tell.
+    pub(crate) fn end(&self, done: bool) -> Option<Vec<Id>> {
+        let in_peace = !matches!(self.trouble(), Some(Trouble::Lost(_)));
+        self.tell(&ToMember::End(Ending { done, in_peace }));
         // All are waited for, so that none is cut off while it ends.
         let used: Vec<_> = self.0.iter().map(|member| member.await_in(&member.farewells)).collect();
         used.into_iter().collect::<Result<Vec<_>, _>>().ok().map(|used| used.concat())

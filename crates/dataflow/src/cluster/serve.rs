@@ -9,7 +9,7 @@ use std::time::Instant;
 use flow_data::Heap;
 
 use super::members::{BEAT, LOOK, SILENCE};
-use super::wire::{Incoming, ToHost, ToMember, send};
+use super::wire::{Ending, Incoming, ToHost, ToMember, send};
 use crate::counts::Counts;
 use crate::engine::Engine;
 use crate::moves::Moves;
@@ -17,7 +17,8 @@ use crate::render::{Captured, Shared, render};
 use crate::workers::{GRACE, HEARTBEAT, Halt, Workers};
 use crate::{Cluster, Memo, Network, SessionError, SessionOptions};
 
-/// Takes part in the run of a host, which runs the same network with the same options, until the host ends it.
+/// Takes part in the run of a host, which runs the same network with the same options, until the host ends it. Returns whether
+/// the run came to its end.
 ///
 /// `watch` is called about ten times a second; when it breaks, the member leaves, which ends the host's run too.
 /// Errs when the host is lost, and with [`SessionError::Interrupted`] after leaving. Finished answers are in the memo in any
@@ -29,7 +30,7 @@ pub fn serve(
     cluster: Cluster,
     options: SessionOptions,
     watch: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<(), SessionError> {
+) -> Result<bool, SessionError> {
     let start = |error: io::Error| SessionError::Start(error.to_string());
     let engine = Engine::start(memo.clone(), options.calls).map_err(start)?;
     let team = cluster.team();
@@ -57,10 +58,12 @@ pub fn serve(
     // What is under way comes to its end, so that all answers are kept before they are told of.
     close(engine, &host);
     let lost = |end: End| end.error(&cluster.addresses[0]);
-    if ended.map_err(lost)? {
+    let Ending { done, in_peace } = ended.map_err(lost)?;
+    if in_peace {
         workers.part_in_peace();
     }
-    send(&host, &ToHost::Done(memo.used())).map_err(|error| lost(End::Lost(error)))
+    send(&host, &ToHost::Done(memo.used())).map_err(|error| lost(End::Lost(error)))?;
+    Ok(done)
 }
 
 /// Stops the engine, which may take until an optimiser step has ended, and gives signs of life meanwhile.
@@ -117,8 +120,8 @@ pub(super) fn why(error: &io::Error) -> String {
 }
 
 impl Member<'_> {
-    /// Does what the host asks for until it ends the run. Returns whether all processes end in order.
-    fn follow(&self, watch: &mut dyn FnMut() -> ControlFlow<()>) -> Result<bool, End> {
+    /// Does what the host asks for until it ends the run.
+    fn follow(&self, watch: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Ending, End> {
         let mut messages = Incoming::new(self.host, LOOK).map_err(End::Lost)?;
         let (mut heard, mut told) = (Instant::now(), Instant::now());
         let (mut has_failed, mut broken_since) = (false, None);
@@ -133,7 +136,7 @@ impl Member<'_> {
                 self.tell(&ToHost::Failed(node, failure.reason.to_owned(), failure.detail))?;
             }
             match message {
-                Some(ToMember::End { in_peace }) => return Ok(in_peace),
+                Some(ToMember::End(ending)) => return Ok(ending),
                 Some(ToMember::Count) => self.tell(&ToHost::Counted(Box::new(self.counts.take())))?,
                 Some(ToMember::Beat) | None => {}
             }

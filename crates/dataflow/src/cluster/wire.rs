@@ -70,11 +70,17 @@ pub(super) enum ToMember {
     Beat,
     /// A tick has settled: what has been counted since the last time?
     Count,
-    /// The run is over, in whatever way.
-    End {
-        /// Whether all processes are there to end their connections in order.
-        in_peace: bool,
-    },
+    /// The run is over.
+    End(Ending),
+}
+
+/// How a run ends for its members.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Ending {
+    /// Whether it came to its end.
+    pub(super) done: bool,
+    /// Whether all processes are there to end their connections in order.
+    pub(super) in_peace: bool,
 }
 
 /// From a member to the host.

@@ -16,7 +16,7 @@ use crate::{all_ports, ops, prompt, start};
 /// The members of a run, and the host's connections with them.
 pub(crate) struct Members {
     host: Option<Cluster>,
-    members: Vec<JoinHandle<Result<(), SessionError>>>,
+    members: Vec<JoinHandle<Result<bool, SessionError>>>,
 }
 
 impl Members {
@@ -55,7 +55,9 @@ impl Members {
 
     /// Waits for the members, whose host has ended the run.
     pub(crate) fn join(self) {
-        self.members.into_iter().for_each(|member| member.join().unwrap().unwrap());
+        for member in self.members {
+            member.join().unwrap().unwrap();
+        }
     }
 }
 
