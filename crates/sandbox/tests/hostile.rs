@@ -1,6 +1,7 @@
 //! Programs that mean harm: each is stopped, the reason is named, and the host is as it was.
 //!
-//! A program of `hostile/` says in its second line how it ends. It may read on stdin where a secret of the host lies, and the
+//! A program of `hostile/` says in its second line how it ends, or, where its threads meet the limit in any order, how it may end:
+//! a stack that cannot grow is a fault of another name. It may read on stdin where a secret of the host lies, and the
 //! host's process number; the output that would count as right is the secret.
 
 mod common;
@@ -78,8 +79,8 @@ fn every_hostile_program_is_stopped_and_named_and_the_host_is_as_it_was() {
         let expected = code.lines().nth(1).and_then(|line| line.strip_prefix("# ends: ")).unwrap().to_owned();
         let outcome = sandbox.run(&code, &test, &limits()).unwrap();
         let found = format!("{} {}", outcome.reason, outcome.detail);
-        (!found.starts_with(&expected))
-            .then(|| format!("{}: expected {expected}, found {found}", path.display()))
+        let is_expected = expected.split(" or ").any(|end| found.starts_with(end));
+        (!is_expected).then(|| format!("{}: expected {expected}, found {found}", path.display()))
     });
     let faults: Vec<String> = faults.into_iter().flatten().collect();
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), programs.len(), faults.join("\n"));

@@ -1,5 +1,5 @@
 # Takes memory in several threads.
-# ends: memory
+# ends: memory or killed SIGSEGV
 import threading
 blocks, go = [], threading.Event()
 def take():
