@@ -1,139 +1,110 @@
 //! One word problem: its text, its worked solution and its answer.
 
-use std::collections::BTreeMap;
-
 use flow_data::{Id, Value};
 
+use super::domain::Domain;
+use super::wording::{Fact, Phrasing, Words};
 use crate::random::below;
 use crate::read::content_id;
 
-const NAMES: [&str; 16] = [
-    "Ann", "Ben", "Cal", "Dan", "Eve", "Fay", "Gus", "Ida", "Jim", "Kim", "Leo", "Mia", "Ned", "Pam", "Sue",
-    "Tom",
+/// Facts that are beside the point.
+const DISTRACTORS: [Words; 6] = [
+    Words { plain: "Room {n}.", varied: &["The room has {n} chairs."], unseen: &["All this is on page {n}."] },
+    Words { plain: "Bus {n}.", varied: &["Bus {n} goes by."], unseen: &["Train {n} is late today."] },
+    Words { plain: "It is {n} C.", varied: &["It is {n} degrees."], unseen: &["The wind blows at {n} knots."] },
+    Words { plain: "A cat is {n}.", varied: &["A cat is {n} years old."], unseen: &["The oldest dog is {n}."] },
+    Words { plain: "Hall {n}.", varied: &["There are {n} lamps in the hall."], unseen: &["A lamp costs {n}."] },
+    Words { plain: "Gate {n}.", varied: &["Gate {n} is closed."], unseen: &["Nobody uses gate {n}."] },
 ];
-const ITEMS: [&str; 16] = [
-    "pens", "nuts", "eggs", "figs", "cups", "keys", "hats", "jars", "pins", "pots", "bags", "toys", "caps",
-    "cars", "nets", "rugs",
-];
-const GAINS: [&str; 4] = ["Gets", "Buys", "Finds", "Makes"];
-const LOSSES: [&str; 4] = ["Loses", "Sells", "Gives", "Drops"];
 
-/// Largest number that a problem begins with or that is added at once.
-const MOST: usize = 30;
+/// Most facts beside the point in one problem.
+pub(super) const MOST_DISTRACTORS: usize = DISTRACTORS.len();
 
-/// How many texts there are of `level` operations, as far as that is below `enough`.
-pub(super) fn n_texts(level: u32, enough: u64) -> u64 {
-    // How many texts lead to each value. Every text of a level becomes several of the next one.
-    let mut by_value: BTreeMap<usize, u64> = (2..=MOST).map(|value| (value, 1)).collect();
-    let openings = (NAMES.len() * ITEMS.len()) as u64;
-    let total =
-        |by_value: &BTreeMap<usize, u64>| by_value.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
-    for _ in 0..level {
-        if total(&by_value).saturating_mul(openings) >= enough {
-            break;
-        }
-        let mut next = BTreeMap::new();
-        for (value, n) in by_value {
-            for (result, n_sentences) in outcomes(value) {
-                let sum: &mut u64 = next.entry(result).or_default();
-                *sum = sum.saturating_add(n.saturating_mul(n_sentences));
-            }
-        }
-        by_value = next;
-    }
-    total(&by_value).saturating_mul(openings)
+/// What kind of problem is to be made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    pub(super) domain: Domain,
+    /// Steps of the solution, at least 1.
+    pub(super) level: u32,
+    /// Largest number that a problem begins with, or that it adds at once.
+    pub(super) largest: usize,
+    pub(super) phrasing: Phrasing,
+    /// Facts beside the point, at most [`MOST_DISTRACTORS`].
+    pub(super) distractors: usize,
 }
 
-/// What [`operation`] can make of `value`, each with the number of sentences that say so.
-fn outcomes(value: usize) -> impl Iterator<Item = (usize, u64)> {
-    let gains = (2..=MOST).map(move |operand| (value + operand, GAINS.len() as u64));
-    let losses = (1..value).map(move |operand| (value - operand, LOSSES.len() as u64));
-    gains.chain(losses).chain([(value * 2, 2), (value * 3, 2)])
+/// What a domain makes up: what is given and asked, and how it is solved.
+pub(super) struct Worked {
+    /// What is given, in order.
+    pub(super) given: Vec<Fact>,
+    /// What is asked.
+    pub(super) asked: Fact,
+    /// The solution's equations, one for each step.
+    pub(super) equations: Vec<String>,
+    pub(super) answer: usize,
 }
 
 /// A problem and its solution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
+    domain: Domain,
     level: u32,
+    text_id: Id,
     prompt: String,
     solution: String,
     answer: usize,
 }
 
 impl Problem {
-    /// A problem of `level` operations from a random state.
-    pub(super) fn draw(state: &mut u64, level: u32) -> Self {
-        let mut value = 2 + below(state, MOST - 1);
-        let (name, item) = (pick(state, &NAMES), pick(state, &ITEMS));
-        let mut prompt = format!("{name} has {value} {item}.");
-        let mut solution = String::new();
-        for _ in 0..level {
-            let (sentence, sign, operand, result) = operation(state, value);
-            prompt.push_str(&format!(" {sentence}."));
-            solution.push_str(&format!("{value}{sign}{operand}={result}\n"));
-            value = result;
-        }
-        prompt.push('\n');
-        solution.push_str(&format!("#### {value}"));
-        Self { level, prompt, solution, answer: value }
+    /// A problem from a random state.
+    pub(super) fn draw(state: &mut u64, task: &Task) -> Self {
+        let worked = task.domain.draw(state, task.level, task.largest);
+        let facts = worked.given.iter().chain([&worked.asked]);
+        let text_id = Id::of("problem", [text(facts.map(Fact::plain)).as_bytes()]);
+        let mut solution = worked.equations.join("\n");
+        solution.push_str(&format!("\n#### {}", worked.answer));
+        let (domain, level) = (task.domain, task.level);
+        Self { domain, level, text_id, prompt: prompt(state, task, &worked), solution, answer: worked.answer }
     }
 
-    /// Identity of the text: what makes problems distinct and splits them.
+    /// Identity of the plain text without distractors: what makes problems distinct and splits them, so that no
+    /// problem is held out in one wording and learned from in another.
     pub(super) fn text_id(&self) -> Id {
-        Id::of("problem", [self.prompt.as_bytes()])
+        self.text_id
     }
 
-    /// The cells of the record `prompt`.
+    /// The cells of the record `prompt`, and the domain.
     pub(super) fn cells(self) -> Vec<Value> {
         let prompt: Value = self.prompt.into();
         let level = i64::from(self.level).into();
-        vec![content_id(&prompt, 0), prompt, self.answer.to_string().into(), self.solution.into(), level]
+        let answer = self.answer.to_string().into();
+        vec![content_id(&prompt, 0), prompt, answer, self.solution.into(), level, self.domain.name().into()]
     }
 }
 
-/// A sentence, its sign, its operand and what `value` becomes: never below 1.
-fn operation(state: &mut u64, value: usize) -> (String, char, usize, usize) {
-    match below(state, 3) {
-        0 => {
-            let operand = 2 + below(state, MOST - 1);
-            (format!("{} {operand}", pick(state, &GAINS)), '+', operand, value + operand)
-        }
-        1 if value > 1 => {
-            let operand = 1 + below(state, value - 1);
-            (format!("{} {operand}", pick(state, &LOSSES)), '-', operand, value - operand)
-        }
-        _ => {
-            let operand = 2 + below(state, 2);
-            let short = if operand == 2 { "Doubles" } else { "Triples" };
-            let sentence = if below(state, 2) == 0 { short.to_owned() } else { format!("Times {operand}") };
-            (sentence, '*', operand, value * operand)
-        }
+/// The problem in the words of its task, with what is beside the point among what is given.
+fn prompt(state: &mut u64, task: &Task, worked: &Worked) -> String {
+    let mut said: Vec<String> = worked.given.iter().map(|fact| fact.say(task.phrasing, state)).collect();
+    let mut beside: Vec<&'static Words> = DISTRACTORS.iter().collect();
+    for _ in 0..task.distractors {
+        let words = beside.swap_remove(below(state, beside.len()));
+        let fact = Fact::new(words, [("n", &(2 + below(state, task.largest - 1)))]);
+        let at = 1 + below(state, said.len());
+        said.insert(at, fact.say(task.phrasing, state));
     }
+    said.push(worked.asked.say(task.phrasing, state));
+    text(said)
 }
 
-fn pick<'a>(state: &mut u64, words: &[&'a str]) -> &'a str {
-    words[below(state, words.len())]
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn as_many_texts_are_counted_as_can_be_drawn() {
-        // Every operation on one value, drawn until no new sentence comes.
-        for value in [2, 3, 9] {
-            let mut state = 7;
-            let drawn: BTreeSet<(String, usize)> = (0..20_000)
-                .map(|_| operation(&mut state, value))
-                .map(|(sentence, _, _, result)| (sentence, result))
-                .collect();
-            assert_eq!(drawn.len() as u64, outcomes(value).map(|(_, n)| n).sum::<u64>(), "{value}");
+/// Sentences as one text that ends in a line break.
+fn text(said: impl IntoIterator<Item = String>) -> String {
+    let mut text = String::new();
+    for sentence in said.into_iter().filter(|sentence| !sentence.is_empty()) {
+        if !text.is_empty() {
+            text.push(' ');
         }
-        assert_eq!(n_texts(0, u64::MAX), 16 * 16 * 29);
-        assert!(n_texts(1, u64::MAX) > 1_000_000 && n_texts(6, 5000) >= 5000);
-        assert!(n_texts(6, u64::MAX) > n_texts(5, u64::MAX));
+        text.push_str(&sentence);
     }
+    text.push('\n');
+    text
 }
