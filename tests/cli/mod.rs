@@ -11,6 +11,7 @@ mod plans;
 mod processes;
 mod programs;
 mod replay;
+mod report;
 mod runs;
 mod store;
 mod verbs;

@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Ops(crate::ops::Args),
     /// Tell what a run would do and why, before it is paid for.
     Plan(crate::plan::Args),
+    /// Show what a run came to: charts, tables and examples in one HTML file.
+    Report(crate::report::Args),
     /// Print the JSON Schema of pipelines, for editors.
     Schema,
     /// Run the pipeline's own tests, without any model.
@@ -63,7 +65,7 @@ impl Verb {
             Verb::Watch(args) => args.format == Format::Json,
             Verb::Why(args) => args.format == Format::Json,
             Verb::Verify(args) => args.format == crate::verify::VerdictFormat::Json,
-            Verb::Explain(_) | Verb::Graph(_) | Verb::Ops(_) | Verb::Schema => false,
+            Verb::Explain(_) | Verb::Graph(_) | Verb::Ops(_) | Verb::Report(_) | Verb::Schema => false,
         }
     }
 }

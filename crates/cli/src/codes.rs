@@ -105,6 +105,11 @@ flow_spec::codes! {
          steps behind them by giving the rows that they would make.",
         wrong "tests: [{step: shards, given: [{completion: '#### 4'}], expect: {out: 1}}]",
         right "tests: [{step: graded, given: [{completion: '#### 4', answer: '4'}], expect: {equal: 1}}]";
+    NOT_RUN = "E0623", "the pipeline has not been run",
+        "`flow report` shows what a run came to. It computes the run again from the answers in the store, so it needs the store that the run \
+         had, and the same `--set` and `--profile`.",
+        wrong "flow report pipeline.yaml --store elsewhere",
+        right "flow report pipeline.yaml";
     GRADER = "E0631", "an answer checker cannot be set up so",
         "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
         wrong "flow verify rows.jsonl --with extract=box",

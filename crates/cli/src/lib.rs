@@ -24,6 +24,7 @@ mod panic;
 mod pipeline;
 mod plan;
 mod record;
+mod report;
 mod schema;
 mod setup;
 mod term;
@@ -88,6 +89,7 @@ fn dispatch(catalog: Catalog<'_>, verb: &Verb, words: &[OsString]) -> Result<Exi
         Verb::Graph(args) => graph::graph(catalog, args),
         Verb::Ops(args) => ops::ops(catalog, args),
         Verb::Plan(args) => plan::plan(catalog, args),
+        Verb::Report(args) => report::report(catalog, args),
         Verb::Schema => schema::schema(catalog),
         Verb::Test(args) => test::test(catalog, args),
         Verb::Verify(args) => verify::verify(args),

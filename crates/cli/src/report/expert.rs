@@ -1,0 +1,74 @@
+//! What training did: losses, and how tokens spread over experts.
+
+use super::page::Block;
+use super::plot::{Axis, Line, Plot, Point, Scale};
+use super::tables::{Table, Tables};
+
+/// Points of a loss curve: more are averaged.
+const POINTS: usize = 120;
+
+/// Losses of every training, and the share of tokens of each expert after the last one.
+pub(super) fn training(tables: &Tables<'_>) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for table in tables.with(&["losses", "n_experts", "expert_load"]) {
+        blocks.push(Block::Chart(losses(table)));
+        blocks.extend(load(table));
+    }
+    blocks
+}
+
+fn losses(table: &Table<'_>) -> Plot {
+    let lines = table.rows.iter().map(|row| {
+        let losses = table.floats(row, "losses").unwrap_or_default();
+        Line { name: format!("round {}", row.row.round), points: smoothed(losses) }
+    });
+    Plot {
+        caption: format!("`{}`: loss per completion token in nats", table.step.name),
+        x: Axis { name: "optimiser step".to_owned(), scale: Scale::Whole },
+        y: Axis { name: "loss".to_owned(), scale: Scale::Number },
+        lines: lines.filter(|line| !line.points.is_empty()).collect(),
+    }
+}
+
+/// The curve as means over equal stretches.
+fn smoothed(losses: &[f32]) -> Vec<Point> {
+    let width = losses.len().div_ceil(POINTS).max(1);
+    let stretch = |(at, losses): (usize, &[f32])| {
+        let mean = losses.iter().copied().map(f64::from).sum::<f64>() / losses.len() as f64;
+        Point { x: (at * width + losses.len()) as f64, y: mean, interval: None }
+    };
+    losses.chunks(width).enumerate().map(stretch).collect()
+}
+
+/// The share of each layer's tokens that every expert got, in the last round; nothing for dense models.
+fn load(table: &Table<'_>) -> Option<Block> {
+    let last = table.rows.iter().max_by_key(|row| row.row.round)?;
+    let n_experts = usize::try_from(table.int(last, "n_experts")?).ok().filter(|n| *n > 0)?;
+    let load = table.floats(last, "expert_load").filter(|load| !load.is_empty())?;
+    let rows = load.chunks(n_experts).enumerate().map(|(layer, shares)| {
+        (format!("layer {layer}"), shares.iter().map(|share| Some(f64::from(*share))).collect())
+    });
+    Some(Block::Heat {
+        caption: format!(
+            "`{}`: share of each layer's tokens that an expert got, round {}",
+            table.step.name, last.row.round
+        ),
+        head: std::iter::once(String::new()).chain((0..n_experts).map(|at| format!("expert {at}"))).collect(),
+        rows: rows.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_curves_are_averaged() {
+        let losses: Vec<f32> = (0..1000).map(|at| at as f32).collect();
+        let points = smoothed(&losses);
+        assert!(points.len() <= POINTS);
+        assert_eq!((points[0].x, points[0].y), (9.0, 4.0));
+        assert_eq!(points.last().map(|point| point.x), Some(1000.0));
+        assert_eq!(smoothed(&[2.0, 1.0]).len(), 2);
+    }
+}

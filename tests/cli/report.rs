@@ -1,0 +1,71 @@
+//! `flow report`: a run as one file.
+
+use std::fs;
+
+use super::bench::{Bench, QUESTIONS};
+
+const LOOP: &str = "version: 1
+name: loop
+models: {policy: {path: policy}}
+steps:
+  questions: {op: read, path: questions.jsonl}
+  attempts: {op: sample, from: questions, model: policy, n: 3, max_tokens: 6}
+  graded: {op: verify, from: attempts, on_unknown: reject}
+  shards: {op: write, from: [graded.equal, graded.different]}
+  learner: {op: train, from: shards, start: policy, moe: {experts: 2, experts_per_token: 1}, max_steps: 3, batch_size: 2}
+  scores: {op: evaluate, from: questions, model: learner, n: 2, max_tokens: 6, metrics: [pass@1, pass@2]}
+  gains: {op: compare, from: scores.problems, baseline: first, metrics: [pass@1]}
+rounds: {count: 2, feed: {policy: learner}}
+";
+
+fn report(bench: &Bench, args: &[&str]) -> String {
+    let ran = bench.flow(&[&["report", "p.yaml"], args].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    fs::read_to_string(bench.path(ran.stdout.trim())).expect("the file that was named")
+}
+
+#[test]
+fn a_run_is_shown_in_one_file_that_needs_nothing_else() {
+    let bench = Bench::with(LOOP);
+    bench.put("questions.jsonl", QUESTIONS.replace("9-4=", "<b>9-4="));
+    bench.model("policy");
+    bench.exec(&["-q"], 0);
+    let html = report(&bench, &[]);
+    for section in ["Accuracy", "How often problems are solved", "Completions", "Training", "Examples"] {
+        assert!(html.contains(&format!("<h2>{section}</h2>")), "{section}");
+    }
+    for fact in ["pass@1", "expert 1", "round 2", "1+1="] {
+        assert!(html.contains(fact), "{fact}");
+    }
+    // Nothing is fetched, nothing runs, nothing that was written becomes markup.
+    for outside in ["http", "<script", "<link", "<img", "<b>9", "NaN"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    assert!(html.contains("&lt;b&gt;9-4="));
+    assert_eq!(html, report(&bench, &["-o", "elsewhere/r.html"]), "the same run, the same file");
+}
+
+#[test]
+fn answers_that_are_missing_are_told_and_no_model_is_asked() {
+    let bench = Bench::with(LOOP);
+    bench.model("policy");
+    bench.exec(&["-q"], 0);
+    let edited = LOOP.replace("n: 3", "n: 4");
+    bench.put("p.yaml", edited);
+    assert!(report(&bench, &[]).contains("answers are not there yet"));
+    assert_eq!(bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]).code, 3, "nothing was asked");
+}
+
+#[test]
+fn a_pipeline_that_was_not_run_and_a_place_that_cannot_be_written_are_told() {
+    let bench = Bench::with(LOOP);
+    bench.model("policy");
+    let ran = bench.flow(&["report", "p.yaml"]);
+    assert_eq!(ran.code, 1);
+    ran.says(&["error[E0623]", "has not been run", "flow exec"]);
+    bench.exec(&["-q"], 0);
+    bench.put("file", "in the way");
+    let ran = bench.flow(&["report", "p.yaml", "-o", "file/report.html"]);
+    assert_eq!(ran.code, 1);
+    ran.says(&["cannot write `file/report.html`"]);
+}
