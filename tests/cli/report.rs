@@ -1,4 +1,4 @@
-//! `flow report`: a run as one file.
+//! `flow report` and `flow show`: a run as one file, rows in full.
 
 use std::fs;
 
@@ -68,4 +68,32 @@ fn a_pipeline_that_was_not_run_and_a_place_that_cannot_be_written_are_told() {
     let ran = bench.flow(&["report", "p.yaml", "-o", "file/report.html"]);
     assert_eq!(ran.code, 1);
     ran.says(&["cannot write `file/report.html`"]);
+}
+
+#[test]
+fn rows_of_any_port_are_shown() {
+    let bench = Bench::with(LOOP);
+    bench.model("policy");
+    let show = |what: &[&str]| bench.flow(&[&["show", "p.yaml"], what].concat());
+    let before = show(&["attempts"]);
+    assert_eq!((before.code, before.stdout.as_str()), (0, ""), "nothing is known before a run");
+    before.says(&["0 of 0 rows"]);
+    bench.exec(&["-q"], 0);
+
+    let ran = show(&["attempts", "-n", "2", "--round", "2"]);
+    assert_eq!((ran.code, ran.stdout.matches("  round 2\n").count()), (0, 2));
+    ran.says(&["2 of 9 rows in `attempts`"]);
+    let json = show(&["graded.different", "--format", "json", "-n", "100"]).json();
+    let rows = json["rows"].as_array().expect("rows");
+    assert_eq!(json["rows_known"], rows.len());
+    assert!(rows.iter().all(|row| row["verdict"] == "different" && row["row_id"].is_string()));
+
+    assert_eq!(show(&["graded.rejected"]).code, 0);
+    for (what, help) in
+        [("grded", "did you mean `graded`?"), ("graded.diferent", "did you mean `different`?")]
+    {
+        let ran = show(&[what]);
+        assert_eq!(ran.code, 2);
+        ran.says(&[help]);
+    }
 }

@@ -41,6 +41,8 @@ pub(crate) enum Verb {
     Report(crate::report::Args),
     /// Print the JSON Schema of pipelines, for editors.
     Schema,
+    /// Show rows of a step in full, as far as they are known without a run.
+    Show(crate::show::Args),
     /// Run the pipeline's own tests, without any model.
     Test(crate::test::Args),
     /// Keep a pipeline up: what is edited is computed again, and published, as soon as it is saved.
@@ -61,6 +63,7 @@ impl Verb {
             Verb::Exec(args) => args.run.format == Format::Json,
             Verb::Gc(args) => args.format == Format::Json,
             Verb::Plan(args) => args.format == Format::Json,
+            Verb::Show(args) => args.format == Format::Json,
             Verb::Test(args) => args.format == Format::Json,
             Verb::Watch(args) => args.format == Format::Json,
             Verb::Why(args) => args.format == Format::Json,

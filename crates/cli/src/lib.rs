@@ -27,6 +27,7 @@ mod record;
 mod report;
 mod schema;
 mod setup;
+mod show;
 mod term;
 mod test;
 mod typed;
@@ -91,6 +92,7 @@ fn dispatch(catalog: Catalog<'_>, verb: &Verb, words: &[OsString]) -> Result<Exi
         Verb::Plan(args) => plan::plan(catalog, args),
         Verb::Report(args) => report::report(catalog, args),
         Verb::Schema => schema::schema(catalog),
+        Verb::Show(args) => show::show(catalog, args),
         Verb::Test(args) => test::test(catalog, args),
         Verb::Verify(args) => verify::verify(args),
         Verb::Watch(args) => watch::watch(catalog, args, command),

@@ -1,0 +1,131 @@
+//! `flow show`: rows of a step in full, as they are known without asking any model.
+
+use std::path::PathBuf;
+
+use flow_data::{Columns, Item, Value};
+use flow_dataflow::Port;
+use flow_operators::cells::to_json;
+use flow_plan::{Plan, Step};
+use flow_spec::help_with_names;
+use serde_json::{Map, Value as Json, json};
+
+use crate::args::{Format, Overlay};
+use crate::chart::{counted, grouped};
+use crate::exec::named;
+use crate::forecast::traced;
+use crate::halt::Halt;
+use crate::record::Record;
+use crate::setup::Setup;
+use crate::{Catalog, Exit, codes, term};
+
+/// Arguments of `show`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// The pipeline file.
+    file: PathBuf,
+    /// A step, or one of its ports: `graded`, `graded.different`, `graded.rejected`.
+    what: String,
+    #[command(flatten)]
+    overlay: Overlay,
+    /// Folder that keeps the answers of models and the trained models between runs.
+    #[arg(long, value_name = "DIR", default_value = ".flow")]
+    store: PathBuf,
+    /// Rows to show, at most.
+    #[arg(short, long, value_name = "N", default_value_t = 5)]
+    n: usize,
+    /// Rows of this round only.
+    #[arg(long, value_name = "N")]
+    round: Option<u32>,
+    /// For people or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Shows the rows with the lowest identities, which are hashes: a fair choice, and the same one each time.
+pub(crate) fn show(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
+    let setup = Setup::new(catalog, &args.file, &args.overlay, &args.store)?;
+    let plan = &setup.pipeline.plan;
+    let (at, port, columns) = place(plan, &args.what)?;
+    let last = Record::load(&setup.folder, plan)?;
+    let driver = traced(catalog, &setup, last.as_ref())?;
+    let mut rows: Vec<_> = driver.session().rows(at, port).into_keys().collect();
+    rows.retain(|row| args.round.is_none_or(|round| row.round == round));
+    rows.sort_by_key(|row| (row.id, row.round));
+    let shown: Vec<Item> =
+        rows.iter().take(args.n).map(|row| Item::load(driver.session().heap(), *row)).collect();
+    match args.format {
+        Format::Json => term::json(&json!({
+            "step": plan.steps[at].name, "rows_known": rows.len(),
+            "rows": shown.iter().map(|item| object(columns, item)).collect::<Vec<_>>(),
+        }))?,
+        Format::Text => {
+            let texts: Vec<String> = shown.iter().map(|item| text(columns, item)).collect();
+            term::data(&texts.join("\n"))?;
+            let known = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            let of = i64::try_from(shown.len()).unwrap_or(i64::MAX);
+            term::tell(&format!("{} of {} in `{}`\n", grouped(of), counted(known, "row"), args.what));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The step and the port that `what` names, `None` for rejected rows, with the columns there.
+fn place<'a>(plan: &'a Plan, what: &str) -> Result<(usize, Option<Port>, &'a Columns), Halt> {
+    let (name, port) = match what.rsplit_once('.') {
+        Some((name, port)) if plan.step(what).is_none() => (name, Some(port)),
+        _ => (what, None),
+    };
+    let at = named(plan, name)?;
+    let step = &plan.steps[at];
+    let index = match port {
+        Some("rejected") => return Ok((at, None, &step.rejected)),
+        Some(port) => step.ports.iter().position(|described| described.name == port),
+        None => Some(0),
+    };
+    let found = index.and_then(|index| Some((Port::try_from(index).ok()?, step.ports.get(index)?)));
+    match found {
+        Some((port, described)) => Ok((at, Some(port), &described.columns)),
+        None => Err(no_port(step, port.unwrap_or_default())),
+    }
+}
+
+fn no_port(step: &Step, port: &str) -> Halt {
+    let names: Vec<&str> = step.ports.iter().map(|port| port.name.as_str()).chain(["rejected"]).collect();
+    let help = help_with_names(port, "its ports", &names);
+    Halt::with(
+        Exit::Usage,
+        codes::NO_STEP.id,
+        &format!("step `{}` has no port `{port}`", step.name),
+        Some(&help),
+    )
+}
+
+/// Where the row stands and what it says, without its null cells.
+fn cells<'a>(columns: &'a Columns, item: &'a Item) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    let cells = columns.visible().map(|(at, column)| (&*column.name, item.get(at)));
+    cells.filter(|(_, value)| **value != Value::Null)
+}
+
+fn object(columns: &Columns, item: &Item) -> Json {
+    let place = [("row_id", item.row.id.to_string().into()), ("round", item.row.round.into())];
+    let place = place.into_iter().map(|(name, value): (&str, Json)| (name.to_owned(), value));
+    let cells = cells(columns, item).map(|(name, value)| (name.to_owned(), to_json(value)));
+    Json::Object(place.chain(cells).collect::<Map<_, _>>())
+}
+
+/// A line for each cell; texts of several lines stand below their name.
+fn text(columns: &Columns, item: &Item) -> String {
+    let mut text = format!("{}  round {}\n", item.row.id, item.row.round);
+    for (name, value) in cells(columns, item) {
+        match value {
+            Value::Text(value) if value.trim_end().contains('\n') => {
+                let lines: String = value.trim_end().lines().map(|line| format!("    {line}\n")).collect();
+                text.push_str(&format!("  {name}:\n{lines}"));
+            }
+            Value::Text(value) => text.push_str(&format!("  {name}: {}\n", value.trim_end())),
+            Value::Floats(floats) => text.push_str(&format!("  {name}: {} numbers\n", floats.len())),
+            value => text.push_str(&format!("  {name}: {}\n", to_json(value))),
+        }
+    }
+    text
+}
