@@ -1,19 +1,26 @@
-//! The engine: one thread beside the dataflow that answers the requests of all effects.
+//! The engine: beside the dataflow, answers the requests of all effects. One thread computes what is answered on this
+//! machine; another hands over what is answered elsewhere, so that neither waits for the other.
+
+mod perform;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use flow_data::{Id, Value};
-use serde::{Deserialize, Serialize};
 use timely::scheduling::SyncActivator;
 
 use crate::{Answer, EffectOp, Failure, Memo, Request};
+use perform::Progress;
+pub use perform::{EffectProgress, Perform};
 
 /// Most requests handed to an operator at once. Large, so that a batching sampler can keep its slots full.
 const BATCH: usize = 1 << 16;
+
+/// Most requests of a step that are handed over at once, of which nothing is known but that they wait elsewhere.
+const HANDED: usize = 1 << 14;
 
 /// The cells of an answer or the failure, shared by all who asked.
 pub(crate) type Reply = Arc<Answer>;
@@ -36,7 +43,16 @@ pub enum Calls {
 /// Takes requests from the workers and hands out replies. Dropping it stops the thread.
 pub(crate) struct Engine {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Where requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// By the thread that takes them, on this machine.
+    Here,
+    /// By others; the thread hands them over.
+    Away,
 }
 
 struct Shared {
@@ -60,57 +76,22 @@ struct State {
 
 struct Queue {
     op: Arc<dyn EffectOp>,
-    requests: Vec<Request>,
+    here: Vec<Request>,
+    away: Vec<Request>,
     progress: Arc<Progress>,
 }
 
-/// Requests of one step for its operator to answer.
-struct Batch {
-    node: usize,
-    op: Arc<dyn EffectOp>,
-    requests: Vec<Request>,
-    progress: Arc<Progress>,
-}
-
-#[derive(Default)]
-struct Progress {
-    asked: AtomicU64,
-    answered: AtomicU64,
-    tokens: AtomicU64,
-    /// Parts done of the request under way, and all its parts; 0 of 0 when it has none.
-    done: AtomicU64,
-    parts: AtomicU64,
-}
-
-impl Progress {
-    fn within(&self) -> Option<(u64, u64)> {
-        let parts = self.parts.load(Relaxed);
-        (parts > 0).then(|| (self.done.load(Relaxed), parts))
-    }
-}
-
-/// How far the engine is with one step's requests in this session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EffectProgress {
-    /// The step, an index into the network.
-    pub node: usize,
-    /// Requests that reached the engine.
-    pub asked: u64,
-    /// Requests it has answered.
-    pub answered: u64,
-    /// Tokens of its answers, prompts not counted.
-    pub tokens: u64,
-    /// For a long request under way: parts done and all its parts, such as optimiser steps.
-    pub within: Option<(u64, u64)>,
-}
-
-impl EffectProgress {
-    /// Adds what another process's engine has done of the same step.
-    pub(crate) fn add(&mut self, other: &EffectProgress) {
-        self.asked += other.asked;
-        self.answered += other.answered;
-        self.tokens += other.tokens;
-        self.within = self.within.or(other.within);
+impl Queue {
+    /// The requests that can be taken for `place` now.
+    fn take(&mut self, place: Place) -> Option<Vec<Request>> {
+        let (requests, room) = match place {
+            Place::Here => (&mut self.here, BATCH),
+            // Not for every answer a request, which would be small change.
+            Place::Away if self.progress.away() > HANDED / 2 => return None,
+            Place::Away => (&mut self.away, HANDED / 2),
+        };
+        let rest = requests.split_off(requests.len().min(room));
+        Some(std::mem::replace(requests, rest)).filter(|taken| !taken.is_empty())
     }
 }
 
@@ -136,47 +117,6 @@ impl Mailbox {
     }
 }
 
-/// What an operator sees while it answers requests.
-pub struct Perform<'a> {
-    shared: &'a Shared,
-    op: &'a dyn EffectOp,
-    node: usize,
-    requests: &'a [Request],
-    progress: &'a Progress,
-    answered: Vec<AtomicBool>,
-}
-
-impl Perform<'_> {
-    /// Gives the answer to the request at `index` of the batch; callable from any thread. Later ones are ignored.
-    pub fn answer(&self, index: usize, answer: Answer) {
-        if self.answered[index].swap(true, Relaxed) {
-            return;
-        }
-        self.within(0, 0);
-        self.progress.answered.fetch_add(1, Relaxed);
-        if let Ok(cells) = &answer {
-            self.progress.tokens.fetch_add(self.op.tokens(cells), Relaxed);
-        }
-        self.shared.deliver(self.node, self.requests[index].key, answer);
-    }
-
-    /// Tells those who watch that a long request is `done` of `parts` done.
-    pub fn within(&self, done: u64, parts: u64) {
-        self.progress.done.store(done, Relaxed);
-        self.progress.parts.store(parts, Relaxed);
-    }
-
-    /// Whether the run is being stopped: return soon, leaving the rest unanswered.
-    pub fn cancelled(&self) -> bool {
-        self.shared.cancel.load(Relaxed)
-    }
-
-    /// The flag behind [`Perform::cancelled`].
-    pub fn cancel_flag(&self) -> &AtomicBool {
-        &self.shared.cancel
-    }
-}
-
 impl Engine {
     pub(crate) fn start(memo: Arc<dyn Memo>, calls: Calls) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
@@ -186,9 +126,13 @@ impl Engine {
             state: Mutex::default(),
             wake: Condvar::new(),
         });
-        let worker = shared.clone();
-        let thread = std::thread::Builder::new().name("flow-engine".into()).spawn(move || worker.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        let mut engine = Self { shared, threads: Vec::new() };
+        for (name, place) in [("flow-engine", Place::Here), ("flow-engine-away", Place::Away)] {
+            let worker = engine.shared.clone();
+            let thread = std::thread::Builder::new().name(name.into());
+            engine.threads.push(thread.spawn(move || worker.run(place))?);
+        }
+        Ok(engine)
     }
 
     /// The handle that workers use.
@@ -209,14 +153,7 @@ impl Engine {
 
     pub(crate) fn progress(&self) -> Vec<EffectProgress> {
         let state = lock(&self.shared.state);
-        let read = |(effect, queue): (&EffectId, &Queue)| EffectProgress {
-            node: effect.0,
-            asked: queue.progress.asked.load(Relaxed),
-            answered: queue.progress.answered.load(Relaxed),
-            tokens: queue.progress.tokens.load(Relaxed),
-            within: queue.progress.within(),
-        };
-        state.queues.iter().map(read).collect()
+        state.queues.iter().map(|(effect, queue)| queue.progress.of(effect.0)).collect()
     }
 }
 
@@ -224,7 +161,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         lock(&self.shared.state).closed = true;
         self.cancel();
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // A panic of the thread has been reported as a failure of the run.
             let _ = thread.join();
         }
@@ -276,7 +213,8 @@ impl Client {
         let State { queues, waiting, failed, .. } = &mut *state;
         let queue = queues.entry(effect).or_insert_with(|| Queue {
             op: op.clone(),
-            requests: Vec::new(),
+            here: Vec::new(),
+            away: Vec::new(),
             progress: Arc::default(),
         });
         for request in requests {
@@ -289,13 +227,13 @@ impl Client {
                 mailbox.leave(request.key, Arc::new(Ok(answer)));
             } else {
                 waiting.insert(request.key, vec![mailbox.clone()]);
-                queue.progress.asked.fetch_add(1, Relaxed);
-                queue.requests.push(request);
+                queue.progress.asked();
+                if op.is_away(request.model) { &mut queue.away } else { &mut queue.here }.push(request);
                 fresh += 1;
             }
         }
         drop(state);
-        self.0.wake.notify_one();
+        self.0.wake.notify_all();
         fresh
     }
 
@@ -317,55 +255,44 @@ impl Client {
 }
 
 impl Shared {
-    fn run(&self) {
-        while let Some(Batch { node, op, requests, progress }) = self.next_batch() {
-            let answered = requests.iter().map(|_| AtomicBool::new(false)).collect();
-            let perform =
-                Perform { shared: self, op: &*op, node, requests: &requests, progress: &progress, answered };
-            let outcome = catch_unwind(AssertUnwindSafe(|| op.perform(&requests, &perform)));
-            if outcome.is_err() {
-                self.break_off(
-                    node,
-                    fatal("panic", "an operator panicked while answering a request; this is a bug"),
-                );
-            }
-            if perform.cancelled() {
-                continue;
-            }
-            for index in 0..requests.len() {
-                perform.answer(
-                    index,
-                    Err(fatal("unanswered", "an operator left a request unanswered; this is a bug")),
-                );
+    fn run(self: Arc<Self>, place: Place) {
+        while let Some(perform) = self.next_batch(place) {
+            if catch_unwind(AssertUnwindSafe(|| perform.run())).is_err() {
+                let bug = "an operator panicked while answering a request; this is a bug";
+                self.break_off(perform.node(), fatal("panic", bug));
             }
         }
     }
 
-    /// The requests of the first step that has any, once there are some; `None` when the engine is closed.
-    fn next_batch(&self) -> Option<Batch> {
+    /// The requests of the first step that has any to be answered at `place`, once there are some; `None` when the engine is
+    /// closed.
+    fn next_batch(self: &Arc<Self>, place: Place) -> Option<Perform> {
         let mut state = lock(&self.state);
         loop {
             if state.closed {
                 return None;
             }
             let idle = self.cancel.load(Relaxed);
-            if let Some((effect, queue)) =
-                state.queues.iter_mut().find(|(_, queue)| !idle && !queue.requests.is_empty())
-            {
-                let rest = queue.requests.split_off(queue.requests.len().min(BATCH));
-                let requests = std::mem::replace(&mut queue.requests, rest);
-                return Some(Batch {
-                    node: effect.0,
-                    op: queue.op.clone(),
-                    requests,
-                    progress: queue.progress.clone(),
-                });
+            let taken = state.queues.iter_mut().filter(|_| !idle).find_map(|(effect, queue)| {
+                let requests = queue.take(place)?;
+                if place == Place::Away {
+                    queue.progress.handed_over(requests.len());
+                }
+                let (op, progress) = (queue.op.clone(), queue.progress.clone());
+                Some(Perform::new(self.clone(), effect.0, op, requests, progress, place))
+            });
+            if taken.is_some() {
+                return taken;
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     fn deliver(&self, node: usize, key: Id, answer: Answer) {
+        if lock(&self.state).closed {
+            // It comes from elsewhere, after the run: the store may be another's by now.
+            return;
+        }
         match &answer {
             Ok(cells) => self.keep(node, key, cells),
             Err(failure) if failure.fatal => self.break_off(node, failure.clone()),

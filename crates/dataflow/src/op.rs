@@ -38,8 +38,15 @@ pub trait EffectOp: Send + Sync {
 
     /// Answers requests on the engine's thread, each through `perform.answer(index, ..)` as soon as it is known.
     ///
-    /// Returns early, leaving requests unanswered, when `perform.cancelled()`.
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>);
+    /// Returns early, leaving requests unanswered, when `perform.cancelled()`. What is [away](EffectOp::is_away) it only hands
+    /// over, with a clone of `perform`, and returns.
+    fn perform(&self, requests: &[Request], perform: &Perform);
+
+    /// Whether requests with this model are answered elsewhere, such as by a server. They come in batches of their own, beside
+    /// those that this machine computes.
+    fn is_away(&self, _model: Option<Id>) -> bool {
+        false
+    }
 
     /// Whether an answer kept earlier can still be used; one that cannot is asked for again.
     fn usable(&self, _answer: &[Value]) -> bool {

@@ -29,7 +29,7 @@ impl EffectOp for Drawer {
         Ok((0..self.n).map(|index| self.draws.request(item, &prompt, model, item.row.round, index)).collect())
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         let prompt = |item: &Item| (self.prompt)(item).unwrap_or_default();
         self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
     }

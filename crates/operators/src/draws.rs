@@ -95,7 +95,7 @@ impl Draws {
         requests: &[Request],
         prompt: &dyn Fn(&Item) -> String,
         round: &dyn Fn(&Item) -> Round,
-        perform: &Perform<'_>,
+        perform: &Perform,
     ) {
         let mut by_model: Vec<usize> = (0..requests.len()).collect();
         by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row, requests[*at].index));

@@ -197,7 +197,7 @@ impl EffectOp for Exam {
         Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, 0, index)).collect())
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         let prompt = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned();
         self.draws.perform(requests, &prompt, &|_| 0, perform);
     }

@@ -124,7 +124,7 @@ impl EffectOp for Trainer {
         Some(Id::of("machine", [flow_trainer::instruction_set().as_bytes()]))
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         for (at, request) in requests.iter().enumerate() {
             match self.train(request, perform) {
                 Ok(Some(cells)) => perform.answer(at, Ok(cells)),
@@ -160,7 +160,7 @@ fn digest(answer: &[Value]) -> Option<Id> {
 
 impl Trainer {
     /// The cells of the record `checkpoint`; none when the run was stopped.
-    fn train(&self, request: &Request, perform: &Perform<'_>) -> Result<Option<Vec<Value>>, String> {
+    fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
         let dataset = &request.item;
         let Value::Texts(parts) = dataset.get(0) else { return Err("the data set names no parts".into()) };
         let examples = examples::read(&self.paths(parts)?, &self.config.prompt, &self.config.completion)?;

@@ -89,7 +89,7 @@ impl EffectOp for Broken {
         Ok(vec![Request { key: item.row.id, item: item.clone(), model, index: 0 }])
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         let failure = Failure { reason: "broken", detail: "as it must".to_owned(), fatal: true };
         (0..requests.len()).for_each(|at| perform.answer(at, Err(failure.clone())));
     }

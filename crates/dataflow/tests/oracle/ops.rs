@@ -123,11 +123,21 @@ impl EffectOp for Draw {
         Ok((0..self.n).map(|index| Request { key: key(index), item: item.clone(), model, index }).collect())
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
-        for (at, request) in requests.iter().enumerate() {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
+        for request in requests {
             *self.asked.0.lock().unwrap().entry(request.key).or_default() += 1;
-            perform.answer(at, answer(&request.key));
         }
+        let (perform, keys) = (perform.clone(), requests.iter().map(|request| request.key));
+        let answers: Vec<_> = keys.enumerate().map(|(at, key)| (at, answer(&key))).collect();
+        let tell = move || answers.into_iter().rev().for_each(|(at, answer)| perform.answer(at, answer));
+        match requests.first().is_some_and(|request| self.is_away(request.model)) {
+            true => drop(std::thread::spawn(tell)),
+            false => tell(),
+        }
+    }
+
+    fn is_away(&self, model: Option<Id>) -> bool {
+        model.unwrap_or_default().0[0].is_multiple_of(2)
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
@@ -150,7 +160,7 @@ impl EffectOp for Train {
         Ok(vec![Request { key, item: item.clone(), model, index: 0 }])
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         for (at, request) in requests.iter().enumerate() {
             *self.asked.0.lock().unwrap().entry(request.key).or_default() += 1;
             perform.answer(at, answer(&request.key));

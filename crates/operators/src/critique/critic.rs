@@ -49,7 +49,7 @@ impl EffectOp for Critic {
         Ok(vec![self.draws.request(item, &prompt, model, item.row.round, 0)])
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         let prompt = |item: &Item| self.template.render(item).unwrap_or_default();
         self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
     }

@@ -71,7 +71,7 @@ impl EffectOp for Trial {
         Some(Id::of("machine", [self.interpreter.as_slice()]))
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform<'_>) {
+    fn perform(&self, requests: &[Request], perform: &Perform) {
         let next = AtomicUsize::new(0);
         let work = || {
             while !perform.cancelled() {
