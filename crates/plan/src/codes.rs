@@ -55,6 +55,11 @@ flow_spec::codes! {
         "`model: x` could mean either. Rename one of them.",
         wrong "steps: {policy: {op: read, path: q.jsonl}, s: {op: write, from: policy, path: out}}\nmodels: {policy: {path: m}}",
         right "steps: {q: {op: read, path: q.jsonl}, s: {op: write, from: q, path: out}}\nmodels: {policy: {path: m}}";
+    NO_WEIGHTS = "E0314", "a step needs the weights of a model that is behind a server",
+        "Training starts from weights, which servers do not give away. Name a model that is a folder, and let the served one \
+         write what it learns from.",
+        wrong "steps: {q: {op: read, path: q.jsonl}, l: {op: train, from: q, start: teacher}}\nmodels: {teacher: {server: \"http://host:8000/v1\", model: m}}",
+        right "steps: {q: {op: read, path: q.jsonl}, l: {op: train, from: q, start: base}}\nmodels: {base: {path: m}}";
 
     UNUSED_STEP = "W0301", "nothing comes of a step",
         "No step reads its rows or uses its model, and it neither writes, trains nor measures. It is computed for \

@@ -32,11 +32,25 @@ pub(crate) fn digest<'m>(
         hasher.part(b"model");
         hasher.part(used.key.as_bytes());
         match &used.model {
-            ModelRef::Declared(name) => hasher.part(model(name)?.path.as_bytes()),
-            ModelRef::Step(maker) => hasher.part(&digests[*maker].0),
-        };
+            ModelRef::Declared(name) => declared(&mut hasher, model(name)?),
+            ModelRef::Step(maker) => {
+                hasher.part(&digests[*maker].0);
+            }
+        }
     }
     Some(hasher.finish())
+}
+
+fn declared(hasher: &mut IdHasher, model: &Model) {
+    match model {
+        Model::Folder(folder) => {
+            hasher.part(folder.path.as_bytes());
+        }
+        Model::Served(served) => {
+            let [name, revision] = served.weights();
+            hasher.part(name.as_bytes()).part(revision.as_bytes()).part(served.manner().as_bytes());
+        }
+    }
 }
 
 /// The JSON text with the keys of every map in alphabetical order.

@@ -42,7 +42,7 @@ fn model_at(draft: &mut Draft<'_>, at: usize, key: &str) -> Option<ModelRef> {
     let name = config.real.pointer(&pointer)?.as_str()?.to_owned();
     let span = config.node.at(key).map_or(step.spec.name_span, |node| node.span);
     if draft.spec.declares_model(&name) {
-        return Some(ModelRef::Declared(name));
+        return has_weights(draft, at, &name, span).then_some(ModelRef::Declared(name));
     }
     match draft.by_name.get(name.as_str()).copied() {
         Some(maker) => makes_model(draft, maker, span).then_some(ModelRef::Step(maker)),
@@ -51,6 +51,20 @@ fn model_at(draft: &mut Draft<'_>, at: usize, key: &str) -> Option<ModelRef> {
             None
         }
     }
+}
+
+/// Whether the step can do with the declared model: what makes a model needs weights to start from. Reports it if not.
+fn has_weights(draft: &mut Draft<'_>, step: usize, model: &str, span: Span) -> bool {
+    let served = draft.spec.models.get(model).is_some_and(|model| model.served().is_some());
+    let needs = draft.steps[step].shape.as_ref().is_some_and(|shape| shape.makes_model);
+    if served && needs {
+        let words = format!("expected a model with weights, found `{model}`, which is behind a server");
+        let declared = draft.spec.key_span(&format!("models.{model}"));
+        let help = "name a model that is a folder; let the served one write what it learns from";
+        let diagnostic = Diagnostic::new(&codes::NO_WEIGHTS, span, words);
+        draft.report(diagnostic.related(declared, "the model").help(help));
+    }
+    !(served && needs)
 }
 
 /// Whether the step makes a model; reports it if it is known not to.

@@ -1,4 +1,4 @@
-//! The mistakes of text and values: E00.. YAML, E01.. keys and values, E02.. names, overlays and variables.
+//! The mistakes of text and values: E00.. YAML, E01.. keys and values, E02.. names, overlays, variables and addresses.
 
 crate::codes! {
     SYNTAX = "E0001", "the text is not YAML",
@@ -109,4 +109,9 @@ crate::codes! {
         "The argument is a dotted path, `=`, and a value as it would be written in YAML.",
         wrong "flow exec pipeline.yaml --set seed",
         right "flow exec pipeline.yaml --set seed=4";
+    ADDRESS = "E0209", "the address of a server is not one",
+        "A server is named by the base address of its OpenAI-compatible interface, which usually ends in `/v1`. Messages show \
+         addresses, so keys have no place in them: `api_key_env` names the environment variable that holds one.",
+        wrong "models: {teacher: {server: \"localhost:8000\", model: m}}",
+        right "models: {teacher: {server: \"http://localhost:8000/v1\", model: m}}";
 }

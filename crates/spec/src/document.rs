@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use crate::Model;
 use crate::validate::{IDENTIFIER, PIPELINE_NAME, REFERENCE};
 
 /// JSON Schema of a pipeline file whose steps have any keys beside `op` and `from`.
@@ -72,14 +73,6 @@ struct Variable {
     /// Whether its value must appear in no message and no digest.
     #[serde(default)]
     secret: bool,
-}
-
-/// A model that exists before the run.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// Folder in Hugging Face format: `config.json`, `*.safetensors`, `tokenizer.json`.
-    pub path: String,
 }
 
 /// The keys that every step has.

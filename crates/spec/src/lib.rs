@@ -8,6 +8,7 @@ pub mod codes;
 mod diagnostic;
 mod document;
 mod env;
+mod model;
 mod node;
 mod overlay;
 mod parse;
@@ -21,8 +22,9 @@ mod validate;
 
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Severity, settle};
-pub use document::{Budget, Expect, Model, OnChange, Rounds, Test, document_schema, from_schema};
+pub use document::{Budget, Expect, OnChange, Rounds, Test, document_schema, from_schema};
 pub use env::Environment;
+pub use model::{Addresses, Api, Dialect, Folder, Model, OnFailure, Served};
 pub use node::{Entry, Node, Value};
 pub use read::{Options, Reading, read};
 pub use render::{render, to_json};

@@ -12,7 +12,7 @@ mod supported;
 
 pub use supported::unsupported;
 
-pub(crate) use pattern::{IDENTIFIER, PIPELINE_NAME, REFERENCE, is_reference};
+pub(crate) use pattern::{ADDRESS, IDENTIFIER, PIPELINE_NAME, REFERENCE, VARIABLE, is_reference};
 
 use serde_json::{Map, Value as Json};
 

@@ -43,7 +43,7 @@ fn a_pipeline_is_read_whole() {
     let spec = clean(PIPELINE, &Options::default());
     assert!(spec.is_complete());
     assert_eq!((spec.name.as_str(), spec.seed, spec.out.as_str()), ("think", 3, "out/think"));
-    assert_eq!(spec.models["policy"].path, "models/a");
+    assert_eq!(spec.models["policy"].folder(), Some("models/a"));
     let names: Vec<&str> = spec.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!(names, ["questions", "attempts", "graded"]);
     let from: Vec<String> = spec.steps[2].from.iter().map(|(reference, _)| reference.to_string()).collect();

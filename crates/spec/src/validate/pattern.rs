@@ -10,6 +10,10 @@ pub(crate) const IDENTIFIER: &str = "^[a-z][a-z0-9_]*$";
 pub(crate) const PIPELINE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]*$";
 /// `step` or `step.port`.
 pub(crate) const REFERENCE: &str = "^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)?$";
+/// The base address of a server. Keys have no place in it: messages show it.
+pub(crate) const ADDRESS: &str = "^https?://[^@?#]+$";
+/// The name of an environment variable.
+pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
 /// A pattern and its meaning.
 pub(super) struct Pattern {
@@ -19,7 +23,7 @@ pub(super) struct Pattern {
     code: Code,
 }
 
-const PATTERNS: [Pattern; 5] = [
+const PATTERNS: [Pattern; 7] = [
     Pattern {
         text: IDENTIFIER,
         matches: is_identifier,
@@ -37,6 +41,18 @@ const PATTERNS: [Pattern; 5] = [
         matches: is_reference,
         expected: "`step` or `step.port`",
         code: codes::REFERENCE,
+    },
+    Pattern {
+        text: ADDRESS,
+        matches: is_address,
+        expected: "an address such as `http://host:8000/v1`, without user, key or query",
+        code: codes::ADDRESS,
+    },
+    Pattern {
+        text: VARIABLE,
+        matches: is_variable,
+        expected: "the name of an environment variable: letters, digits and `_`",
+        code: codes::NAME,
     },
     // What schemars makes of maps with integer keys.
     Pattern { text: r"^\d+$", matches: is_digits, expected: "a whole number", code: codes::NAME },
@@ -89,6 +105,16 @@ pub(crate) fn is_reference(text: &str) -> bool {
 fn is_pipeline_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+fn is_address(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_digits(text: &str) -> bool {
