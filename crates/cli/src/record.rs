@@ -209,7 +209,7 @@ impl ModelRecord {
     pub(crate) fn all(plan: &Plan, models: &Models, digests: &[Id]) -> BTreeMap<String, Self> {
         let named = plan.models.keys().zip(digests);
         let parts = named.filter_map(|(name, digest)| {
-            let [config, weights, tokenizer] = models.checkpoint(digest).ok()?.part_digests().map(Id);
+            let [config, weights, tokenizer] = models.part_digests(digest)?;
             Some((name.clone(), Self { config, weights, tokenizer }))
         });
         parts.collect()

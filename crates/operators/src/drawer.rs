@@ -24,6 +24,10 @@ impl EffectOp for Drawer {
         Draw::new(answer).tokens()
     }
 
+    fn is_away(&self, model: Option<Id>) -> bool {
+        self.draws.is_away(model)
+    }
+
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         let prompt = (self.prompt)(item)?;
         Ok((0..self.n).map(|index| self.draws.request(item, &prompt, model, item.row.round, index)).collect())

@@ -6,7 +6,7 @@ use flow_data::{Id, IdHasher, Item, Round, Value};
 use flow_dataflow::{Failure, Perform, Request};
 use flow_sampler::{Completion, FinishReason, Params, Prompt};
 
-use crate::{Env, Models, StepContext};
+use crate::{Env, Models, Server, StepContext, served};
 
 /// A way of drawing: settings, seed and surroundings.
 pub(crate) struct Draws {
@@ -100,6 +100,11 @@ impl Draws {
         let mut by_model: Vec<usize> = (0..requests.len()).collect();
         by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row, requests[*at].index));
         for batch in by_model.chunk_by(|a, b| requests[*a].model == requests[*b].model) {
+            let model = requests[batch[0]].model.unwrap_or_default();
+            if let Some(server) = self.models.server(&model) {
+                self.hand_over(&server, requests, batch, prompt, round, perform);
+                continue;
+            }
             let drawn: Vec<flow_sampler::Request> = batch
                 .iter()
                 .map(|at| {
@@ -111,7 +116,6 @@ impl Draws {
                     }
                 })
                 .collect();
-            let model = requests[batch[0]].model.unwrap_or_default();
             match self.models.engine(&model) {
                 Ok(engine) => {
                     engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
@@ -124,6 +128,34 @@ impl Draws {
                 }),
             }
         }
+    }
+
+    /// Whether draws from the model are a server's.
+    pub(crate) fn is_away(&self, model: Option<Id>) -> bool {
+        model.is_some_and(|model| self.models.server(&model).is_some())
+    }
+
+    /// Asks the server of a model for the draws of the requests at `batch`, and returns.
+    fn hand_over(
+        &self,
+        server: &Arc<Server>,
+        requests: &[Request],
+        batch: &[usize],
+        prompt: &dyn Fn(&Item) -> String,
+        round: &dyn Fn(&Item) -> Round,
+        perform: &Perform,
+    ) {
+        let mut draws = Vec::with_capacity(batch.len());
+        for row in batch.chunk_by(|a, b| requests[*a].item.row == requests[*b].item.row) {
+            let item = &requests[row[0]].item;
+            let (prompt, stream): (Arc<str>, _) =
+                (prompt(item).into(), self.stream(&item.row.id, round(item), 0));
+            let seed = |at: &usize| served::seed(&stream, requests[*at].index);
+            draws.extend(row.iter().map(|at| flow_server::Draw { prompt: prompt.clone(), seed: seed(at) }));
+        }
+        let (batch, told, asking) = (batch.to_vec(), perform.clone(), perform.clone());
+        let answer = move |at: usize, answer| told.answer(batch[at], answer);
+        server.submit(draws, &self.params, answer, move || asking.cancelled());
     }
 }
 

@@ -10,7 +10,9 @@ use flow_data::Id;
 use flow_dataflow::SourceError;
 use flow_model::Checkpoint;
 use flow_sampler::Engine;
+use flow_spec::Served;
 
+use crate::Server;
 use crate::declared::{self, Notes};
 
 /// Models kept ready in memory: the sampled one, its successor and a critic.
@@ -81,6 +83,8 @@ pub struct Models {
 struct State {
     /// Where they lie, and what their files were told apart by before they were read.
     declared: BTreeMap<Id, (PathBuf, Option<Id>)>,
+    /// Those behind servers, with the digests of their parts.
+    served: BTreeMap<Id, (Arc<Server>, [Id; 3])>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
     engines: Vec<(Id, Arc<Engine>)>,
 }
@@ -107,6 +111,27 @@ impl Models {
         Ok(id)
     }
 
+    /// The digest of the model behind the servers of `served`, by which its answers are kept. `variable` finds variables of
+    /// the environment.
+    pub fn declare_served(&self, served: &Served, variable: impl Fn(&str) -> Option<String>) -> Id {
+        let parts = crate::served::parts(served);
+        let id = Id::of("served model", parts.iter().map(|part| part.0.as_slice()));
+        let server = Arc::new(Server::new(served, variable));
+        self.state().served.insert(id, (server, parts));
+        id
+    }
+
+    /// The servers of the model, if it is behind some.
+    pub(crate) fn server(&self, id: &Id) -> Option<Arc<Server>> {
+        self.state().served.get(id).map(|(server, _)| server.clone())
+    }
+
+    /// Digests of shape and settings, weights and tokenizer of a model; `None` where it cannot be loaded.
+    pub fn part_digests(&self, id: &Id) -> Option<[Id; 3]> {
+        let served = self.state().served.get(id).map(|(_, parts)| *parts);
+        served.or_else(|| Some(self.checkpoint(id).ok()?.part_digests().map(Id)))
+    }
+
     /// Keeps a trained checkpoint and returns its digest. It is seen whole or not at all, after a crash too.
     ///
     /// # Errors
@@ -125,7 +150,8 @@ impl Models {
 
     /// Whether the checkpoint can be had.
     pub fn has(&self, id: &Id) -> bool {
-        self.state().declared.contains_key(id) || is_checkpoint(&self.path(id))
+        let state = self.state();
+        state.declared.contains_key(id) || state.served.contains_key(id) || is_checkpoint(&self.path(id))
     }
 
     /// Where a trained checkpoint lies: a Hugging Face folder.

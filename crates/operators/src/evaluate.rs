@@ -189,6 +189,10 @@ impl EffectOp for Exam {
         Draw::new(answer).tokens()
     }
 
+    fn is_away(&self, model: Option<Id>) -> bool {
+        self.draws.is_away(model)
+    }
+
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         item.text(self.prompt_id).ok_or_else(|| ("no_prompt_id", "the problem has no name".to_owned()))?;
         let prompt = item.text(self.prompt).filter(|prompt| !prompt.is_empty());

@@ -19,6 +19,7 @@ mod metric;
 mod operator;
 mod random;
 mod records;
+mod served;
 mod statistics;
 mod template;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod text;
 pub use assemble::{assemble, feeds};
 pub use env::{BuildError, CheckpointError, Env, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
+pub use served::Server;
 pub use text::chain;
 pub use train::destination;
 pub use write::{Publication, publication};

@@ -1,9 +1,10 @@
-//! Loading the declared models, each once, with every failure told at its place.
+//! Loading the declared models, each once, with every failure told at its place. Those behind servers are not asked yet.
 
 use std::path::Path;
 
 use flow_data::Id;
 use flow_operators::Models;
+use flow_spec::{Folder, Model};
 
 use crate::halt::{Halt, chain};
 use crate::pipeline::Pipeline;
@@ -13,7 +14,14 @@ use crate::{Exit, codes};
 pub(crate) fn declare(pipeline: &Pipeline, models: &Models) -> Result<Vec<Id>, Halt> {
     let (mut digests, mut mistakes) = (Vec::new(), Vec::new());
     for (name, model) in &pipeline.plan.models {
-        match models.declare(Path::new(&model.path)) {
+        let folder = match model {
+            Model::Folder(Folder { path }) => Path::new(path),
+            Model::Served(served) => {
+                digests.push(models.declare_served(served, |name| std::env::var(name).ok()));
+                continue;
+            }
+        };
+        match models.declare(folder) {
             Ok(digest) => digests.push(digest),
             Err(error) => {
                 let message = format!("cannot load model `{name}`: {}", chain(&error));

@@ -49,7 +49,8 @@ impl Inputs {
             let role = if step.inputs.is_empty() { Role::Source(step.digest) } else { Role::Setup };
             files(catalog, plan, step).into_iter().for_each(|path| add(path, role));
         }
-        plan.models.values().for_each(|model| add(PathBuf::from(&model.path), Role::Model));
+        let folders = plan.models.values().filter_map(|model| model.folder());
+        folders.for_each(|folder| add(PathBuf::from(folder), Role::Model));
         Self(roles)
     }
 

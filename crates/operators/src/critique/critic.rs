@@ -44,6 +44,10 @@ impl EffectOp for Critic {
         Draw::new(answer).tokens()
     }
 
+    fn is_away(&self, model: Option<Id>) -> bool {
+        self.draws.is_away(model)
+    }
+
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         let prompt = self.template.render(item).map_err(|detail| ("not_rendered", detail))?;
         Ok(vec![self.draws.request(item, &prompt, model, item.row.round, 0)])
