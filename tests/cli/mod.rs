@@ -13,6 +13,7 @@ mod programs;
 mod replay;
 mod report;
 mod runs;
+mod servers;
 mod store;
 mod verbs;
 mod verify;

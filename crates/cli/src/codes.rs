@@ -1,4 +1,4 @@
-//! The mistakes that only running shows: E06... What no edit of a pipeline would mend has no example.
+//! The mistakes that only running shows: E06.., and E07.. those of servers. What no edit of a pipeline would mend has no example.
 
 flow_spec::codes! {
     FILE = "E0601", "a pipeline file cannot be read",
@@ -130,6 +130,12 @@ flow_spec::codes! {
         right "flow verify rows.jsonl -o verdicts.jsonl";
     FAULT = "E0699", "the program failed of a fault of its own",
         "No input should cause this. What was published before is untouched and finished answers are kept.",
+        wrong "",
+        right "";
+    SERVER = "E0701", "a server of a model cannot be used",
+        "It cannot be reached, does not know the key or the model, or has answered nothing for as long as `give_up_after` allows. \
+         Draws that were finished are kept: once the cause is gone, the same command goes on from there. `flow doctor PIPELINE` \
+         asks every server for its models and for one token.",
         wrong "",
         right "";
 }

@@ -1,7 +1,9 @@
-//! `flow doctor`: what a checkpoint is, what it takes, and whether this program computes what a reference says.
+//! `flow doctor`: what a checkpoint is, what it takes, and whether this program computes what a reference says; and whether
+//! the servers of a pipeline answer.
 
 mod describe;
 mod reference;
+mod servers;
 
 use std::path::{Path, PathBuf};
 
@@ -10,22 +12,27 @@ use flow_sampler::Engine;
 use serde::Serialize;
 use serde_json::{Map, json};
 
-use crate::args::Format;
+use crate::args::{Format, Overlay};
 use crate::chart::{columns, counted, grouped};
 use crate::doctor::reference::Agreement;
 use crate::du::size;
 use crate::halt::{Halt, chain};
-use crate::{Exit, codes, term};
+use crate::{Catalog, Exit, codes, term};
 
 /// Arguments of `doctor`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Folder of the model, in Hugging Face format.
+    /// The pipeline whose servers are asked: for their models, and for one token each.
+    #[arg(required_unless_present = "model", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    overlay: Overlay,
+    /// Folder of a model, in Hugging Face format.
     #[arg(long, value_name = "DIR")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     /// Compare with a JSON file of another program's values: `input_ids`, and any of `last_logits`, `greedy_ids` and
     /// `logprobs_of_input_and_greedy`, each with one row for each prompt.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "model")]
     reference: Option<PathBuf>,
     /// Largest difference of a score or log-probability that still agrees.
     #[arg(long, value_name = "NUMBER", default_value_t = 1e-3)]
@@ -83,9 +90,17 @@ struct Template {
     example: Result<String, String>,
 }
 
-/// Examines a model.
-pub(crate) fn doctor(args: &Args) -> Result<Exit, Halt> {
-    let findings = Findings::of(args)?;
+/// Examines a model, or the servers of a pipeline.
+pub(crate) fn doctor(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
+    match (&args.model, &args.file) {
+        (Some(dir), _) => examine(args, dir),
+        (None, Some(file)) => servers::examine(catalog, file, &args.overlay, args.format),
+        (None, None) => unreachable!("the command line asks for one of them"),
+    }
+}
+
+fn examine(args: &Args, dir: &Path) -> Result<Exit, Halt> {
+    let findings = Findings::of(args, dir)?;
     match args.format {
         Format::Json => term::json(&findings)?,
         Format::Text => term::data(&findings.text())?,
@@ -97,8 +112,7 @@ pub(crate) fn doctor(args: &Args) -> Result<Exit, Halt> {
 }
 
 impl Findings {
-    fn of(args: &Args) -> Result<Self, Halt> {
-        let dir = &args.model;
+    fn of(args: &Args, dir: &Path) -> Result<Self, Halt> {
         let failed = |error: &dyn std::error::Error| {
             let message = format!("cannot use the model in {}: {}", dir.display(), chain(error));
             Halt::new(Exit::Failed, &codes::MODEL, message)

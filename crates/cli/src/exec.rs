@@ -171,6 +171,10 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
             let help = "run without `--from`, or name an earlier step; `flow plan` shows what is not known";
             Halt::with(Exit::Failed, codes::BEFORE.id, &error.to_string(), Some(help))
         }
+        SessionError::Failed { failure, .. } if failure.reason.starts_with("server") => {
+            let help = "finished draws are kept; `flow doctor PIPELINE` asks the servers, and the same command goes on";
+            Halt::with(Exit::Failed, codes::SERVER.id, &error.to_string(), Some(help))
+        }
         SessionError::Failed { .. } => {
             let help = "finished answers are kept; the same command goes on once the cause is gone";
             Halt::with(Exit::Failed, codes::STEP.id, &error.to_string(), Some(help))

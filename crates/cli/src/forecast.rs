@@ -10,7 +10,7 @@ use flow_data::Round;
 use flow_dataflow::{
     Body, Calls, Driver, Network, Node, Pending, Port, Session, SessionOptions, Stage, Turnover,
 };
-use flow_operators::Env;
+use flow_operators::{Env, feeds};
 use flow_plan::{ModelRef, Plan};
 use serde::Serialize;
 
@@ -84,6 +84,8 @@ impl Serialize for Reason {
 struct Work {
     /// Requests that no kept answer serves.
     calls: u64,
+    /// Of these, how many go to servers.
+    server_calls: u64,
     /// Whether `calls` is known exactly: it does not rest on answers that are not there yet.
     exact: bool,
     /// Tokens that models will write, as many a request as in earlier rounds; absent where nothing is known.
@@ -292,6 +294,7 @@ impl Reading<'_> {
             let unseen = if settled { 0 } else { self.expected(at, round).saturating_sub(seen) };
             work.exact &= settled || step.makes_model && known == 0;
             work.calls += missing + unseen;
+            work.server_calls += if self.asks_server(at, round) { missing + unseen } else { 0 };
             let earlier = self.earlier(at, round);
             let per_request =
                 |total: u64, requests: u64| (missing + unseen) as f64 * total as f64 / requests as f64;
@@ -303,6 +306,17 @@ impl Reading<'_> {
             }
         }
         work
+    }
+
+    /// Whether the model of a step is behind a server in `round`, as far as it is declared and not replaced since.
+    fn asks_server(&self, at: usize, round: Round) -> bool {
+        self.plan().steps[at].models.iter().any(|used| match &used.model {
+            ModelRef::Declared(name) => {
+                self.plan().models[name].served().is_some()
+                    && (round <= 1 || feeds(self.plan(), name).is_none())
+            }
+            ModelRef::Step(_) => false,
+        })
     }
 
     /// Requests that a step will make in a round whose rows are not known: as many as in the nearest known round, one where
@@ -363,6 +377,7 @@ impl Reading<'_> {
 impl Work {
     fn and(mut self, other: Self) -> Self {
         self.calls += other.calls;
+        self.server_calls += other.server_calls;
         self.exact &= other.exact;
         other.tokens.into_iter().for_each(|tokens| add(&mut self.tokens, tokens));
         other.training_steps.into_iter().for_each(|steps| add(&mut self.training_steps, steps));

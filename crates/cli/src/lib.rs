@@ -82,7 +82,7 @@ fn dispatch(catalog: Catalog<'_>, verb: &Verb, words: &[OsString]) -> Result<Exi
     let command = &typed::again(words);
     match verb {
         Verb::Check(args) => check::check(catalog, args),
-        Verb::Doctor(args) => doctor::doctor(args),
+        Verb::Doctor(args) => doctor::doctor(catalog, args),
         Verb::Du(args) => du::du(args),
         Verb::Exec(args) => exec::exec(catalog, args, words),
         Verb::Explain(args) => explain::explain(args),

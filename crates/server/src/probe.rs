@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 use crate::http::Http;
-use crate::{Completion, Draw, Fault, Params, Settings, wire};
+use crate::{Class, Completion, Draw, Fault, Params, Settings, wire};
 
 /// How long a question may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,9 +37,18 @@ impl Probe {
         }
     }
 
-    /// Whether draws of `model` can be expected to work.
+    /// Whether `model` is among those listed; `None` where the endpoint lists none, as some gateways do.
+    pub fn lists(&self, model: &str) -> Option<bool> {
+        match &self.models {
+            Ok(names) => Some(names.iter().any(|name| name == model)),
+            Err(fault) if fault.class == Class::NotFound => None,
+            Err(_) => Some(false),
+        }
+    }
+
+    /// Whether draws of `model` can be expected to work, and to be of this model: some servers take any name.
     pub fn is_well(&self, model: &str) -> bool {
-        self.drawn.is_ok() && self.models.as_ref().is_ok_and(|names| names.iter().any(|name| name == model))
+        self.drawn.is_ok() && self.lists(model) != Some(false)
     }
 }
 

@@ -35,6 +35,10 @@ impl Forecast {
             return format!("{}: nothing to do, everything is as the last run left it\n", self.pipeline);
         }
         let mut text = format!("{}: {}", self.pipeline, asked(&self.total));
+        if self.total.server_calls > 0 {
+            write!(text, " ({} to servers)", count(self.total.server_calls))
+                .expect("writing to a string cannot fail");
+        }
         if let Some(tokens) = self.total.tokens {
             write!(text, ", about {} tokens", count(tokens)).expect("writing to a string cannot fail");
         }
