@@ -1,4 +1,4 @@
-//! A bound on the work of one comparison, counted in steps, so that a verdict never depends on a clock.
+//! A bound on the work of one question, counted in steps, so that a verdict never depends on a clock.
 
 use std::cell::Cell;
 
@@ -13,7 +13,11 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new() -> Budget {
-        Budget { left: Cell::new(STEPS) }
+        Budget::of(STEPS)
+    }
+
+    pub(crate) fn of(steps: u64) -> Budget {
+        Budget { left: Cell::new(steps) }
     }
 
     /// Takes `steps`; none when that many are not left, now and from then on.

@@ -114,21 +114,26 @@ pub fn compare(gold: &str, answer: &str, how: Compare) -> Verdict {
 /// [`Decimals::Relative`](crate::Decimals::Relative), which is relative to the known answer; time is bounded
 /// for any input.
 pub fn compare_with(gold: &str, answer: &str, options: &Options) -> Verdict {
+    compare_within(gold, answer, options, &Budget::new())
+}
+
+/// The same as part of a question that has spent of its budget before.
+pub(crate) fn compare_within(gold: &str, answer: &str, options: &Options, budget: &Budget) -> Verdict {
     let decision = match options.mode {
         Compare::Exact => Decision::new(either(gold.trim() == answer.trim()), "characters"),
-        Compare::Math | Compare::Numeric => compare_math(gold, answer, options),
+        Compare::Math | Compare::Numeric => compare_math(gold, answer, options, budget),
     };
     Verdict { outcome: decision.outcome, method: decision.method, witness: witness(gold, answer, &decision) }
 }
 
-fn compare_math(gold: &str, answer: &str, options: &Options) -> Decision {
+fn compare_math(gold: &str, answer: &str, options: &Options, budget: &Budget) -> Decision {
     if gold.len().max(answer.len()) > MAX_BYTES {
         return Decision::new(if gold == answer { Outcome::Equal } else { Outcome::Unknown }, "length");
     }
     let (gold, answer) = (normalise(gold), normalise(answer));
     if let Some(decision) = quantity::compare(&gold, &answer, options) {
         let may_be_converted = decision.method == "unit" && decision.outcome == Outcome::Unknown;
-        let converted = may_be_converted.then(|| compare_trees(&gold, &answer, options));
+        let converted = may_be_converted.then(|| compare_trees(&gold, &answer, options, budget));
         return converted.filter(|converted| converted.outcome == Outcome::Equal).unwrap_or(decision);
     }
     if options.mode == Compare::Numeric {
@@ -141,19 +146,18 @@ fn compare_math(gold: &str, answer: &str, options: &Options) -> Decision {
     if let Some(decision) = calendar::compare(&gold, &answer) {
         return decision;
     }
-    text::compare(&gold, &answer, options).unwrap_or_else(|| compare_trees(&gold, &answer, options))
+    text::compare(&gold, &answer, options).unwrap_or_else(|| compare_trees(&gold, &answer, options, budget))
 }
 
 /// Two normalised answers as mathematics, under the reading that makes them equal if one does.
-fn compare_trees(gold: &str, answer: &str, options: &Options) -> Decision {
-    let budget = Budget::new();
+fn compare_trees(gold: &str, answer: &str, options: &Options, budget: &Budget) -> Decision {
     // Only a relative tolerance asks which of the two is known; otherwise one order gives one verdict.
     let is_directed = matches!(options.decimals, Decimals::Relative(_));
     let (gold, answer) = if is_directed || gold <= answer { (gold, answer) } else { (answer, gold) };
     let judged = |gold: &str, answer: &str, letters_are_units: bool| {
         let (gold, answer) =
             (parse::parse(gold, letters_are_units)?, parse::parse(answer, letters_are_units)?);
-        Some(Judge::new(options, &budget).judge(&gold, &answer))
+        Some(Judge::new(options, budget).judge(&gold, &answer))
     };
     let plain = judged(gold, answer, false).unwrap_or_else(|| Decision::new(Outcome::Unknown, "text"));
     if plain.outcome == Outcome::Equal {

@@ -11,8 +11,8 @@
 //!
 //! A decimal that stands alone on its side may be rounded: `10/3 = 3.33` holds because 10/3 rounds to it,
 //! `20/3 = 6.66` does not. An integer is exact, unless the sign is `≈`. A percent sign is read as a
-//! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Lines above 64 KiB, sides above
-//! 64 symbols, nesting above 16 and values above 1,024 bits are left unchecked.
+//! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Sides above 64 symbols, nesting above
+//! 16 and values above 1,024 bits are left unchecked. Work is counted: behind some hundred kilobytes nothing is checked.
 
 mod doubt;
 mod evaluate;
@@ -22,6 +22,8 @@ mod sides;
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use crate::budget::Budget;
 
 /// What is known of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,15 +46,19 @@ pub struct Step<'a> {
     /// Whether its equations hold.
     pub label: Label,
     /// One sentence for a person: which equation fails and what its sides are, or how many hold.
-    pub explanation: String,
+    pub explanation: Cow<'static, str>,
 }
+
+/// What the equations of a text may cost, in steps: 100 KB of lines with few equations, 20 KB of nothing else.
+const STEPS: u64 = 200_000;
 
 /// The lines of `text` that are not blank, in order, each with its label.
 pub fn check_steps(text: &str) -> Vec<Step<'_>> {
+    let budget = Budget::of(STEPS);
     lines(text)
         .map(|range| {
             let line = &text[range.clone()];
-            let (label, explanation) = line::check(line);
+            let (label, explanation) = line::check(line, &budget);
             Step { text: line, range, label, explanation }
         })
         .collect()
@@ -93,6 +99,9 @@ fn lines(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.split_inclusive('\n').filter_map(move |line| {
         let line_start = start;
         start += line.len();
+        if line == "\n" {
+            return None;
+        }
         let content = line.trim_start();
         let indent = line.len() - content.len();
         let content = content.trim_end();

@@ -15,6 +15,9 @@ const MAX_BITS: u64 = 1 << 16;
 /// Largest prime that is looked for in a number.
 const MAX_PRIME: u64 = 2000;
 
+/// Roots that are looked for in what has no small primes.
+const ROOTS: [u32; 4] = [2, 3, 5, 7];
+
 /// `n!`; none when `n` is large.
 pub(crate) fn factorial(n: u64, budget: &Budget) -> Option<BigInt> {
     if n > MAX_FACTORIAL {
@@ -73,7 +76,11 @@ pub(crate) fn prime_factors(n: &BigInt, budget: &Budget) -> Option<Vec<(BigInt, 
     let mut rest = n.clone();
     budget.spend_operations(MAX_PRIME / 20, n.bits().min(1 << 12))?;
     let trial = if n.bits() > 4096 { 100 } else { MAX_PRIME };
-    let mut prime = 2_u64;
+    if let Some(twos) = rest.trailing_zeros().filter(|twos| *twos > 0) {
+        factors.push((BigInt::from(2), i64::try_from(twos).ok()?));
+        rest >>= twos;
+    }
+    let mut prime = 3_u64;
     while prime <= trial && rest > BigInt::one() {
         if let Some(small) = rest.to_u64()
             && prime * prime > small
@@ -82,15 +89,17 @@ pub(crate) fn prime_factors(n: &BigInt, budget: &Budget) -> Option<Vec<(BigInt, 
         }
         let mut exponent = 0;
         while (&rest % prime).is_zero() {
+            budget.spend(2 + rest.bits() / 256)?;
             rest /= prime;
             exponent += 1;
         }
         if exponent > 0 {
             factors.push((BigInt::from(prime), exponent));
         }
-        prime += if prime == 2 { 1 } else { 2 };
+        prime += 2;
     }
     if rest > BigInt::one() {
+        budget.spend_operations(ROOTS.len() as u64 * 8, rest.bits())?;
         let (base, exponent) = perfect_power(rest);
         factors.push((base, exponent));
     }
@@ -98,7 +107,7 @@ pub(crate) fn prime_factors(n: &BigInt, budget: &Budget) -> Option<Vec<(BigInt, 
 }
 
 fn perfect_power(n: BigInt) -> (BigInt, i64) {
-    for exponent in [2_u32, 3, 5, 7] {
+    for exponent in ROOTS {
         let root = n.nth_root(exponent);
         if num_traits::Pow::pow(&root, exponent) == n {
             let (base, inner) = perfect_power(root);

@@ -9,7 +9,8 @@
 //! **Reasoning.** What stands before the last `</think>` (or `</thinking>`, `</reasoning>`) is not stated as an answer,
 //! and reasoning that never ends was cut off. Only [`Strictness::Lenient`] looks there too.
 //!
-//! Every rule takes time linear in the completion.
+//! **Length.** Every rule takes time linear in what it reads, and but for `whole` that is the last 64 KiB: an answer
+//! stands at the end.
 
 mod boxed;
 mod braces;
@@ -36,6 +37,9 @@ pub use json::JsonPath;
 pub use pattern::Pattern;
 pub use rule::{Extract, InvalidExtract};
 pub(crate) use sentence::is_sentence;
+
+/// So many bytes at the end of a completion are looked through, which bounds the time that any text takes.
+const MAX_BYTES: usize = 64 * 1024;
 
 /// How clearly an answer must be marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -134,6 +138,10 @@ impl Extraction {
 
     /// The answer in what follows the byte `start`.
     fn find_from<'a>(&self, text: &'a str, start: usize) -> Result<Extracted<'a>, NoAnswer> {
+        let start = match self.rule {
+            Extract::Whole => start,
+            _ => start.max(text.ceil_char_boundary(text.len().saturating_sub(MAX_BYTES))),
+        };
         let mut found = self.apply(&text[start..])?;
         found.range = found.range.start + start..found.range.end + start;
         Ok(found)

@@ -10,7 +10,8 @@ mod keys;
 use std::borrow::Cow;
 
 use crate::Compare;
-use crate::compare::{Outcome, Verdict, compare_with};
+use crate::budget::Budget;
+use crate::compare::{Outcome, Verdict, compare_within};
 use crate::extract::{Boxes, Extract, Extraction, NoAnswer, Strictness, is_sentence};
 use crate::name::{UnknownName, parse_name};
 use crate::options::{Decimals, Options};
@@ -62,12 +63,18 @@ impl Grader {
     /// What is known of `completion`, given the known answer. A known answer that is marked (in a box, behind `####`, in
     /// a tag or a phrase) is cut out of the text around it, except under `exact`. Without one, the verdict is unknown.
     pub fn grade<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, completion: &'a str) -> Graded<'a> {
+        self.grade_within(gold.into(), completion, &Budget::new())
+    }
+
+    fn grade_within<'a>(&self, gold: Option<&str>, completion: &'a str, budget: &Budget) -> Graded<'a> {
         let found = self.extraction.find(completion);
-        match gold.into() {
+        match gold {
             None => Graded { extracted: found.ok().map(|found| found.text), verdict: nothing_known() },
-            Some(gold) if self.extraction.rule == Extract::Choice => choice::grade(self, gold, completion),
+            Some(gold) if self.extraction.rule == Extract::Choice => {
+                choice::grade(self, gold, completion, budget)
+            }
             Some(gold) => match found {
-                Ok(found) => self.compare(gold, found.text),
+                Ok(found) => self.compare(gold, found.text, budget),
                 Err(missing) => missing_answer(missing.to_string()),
             },
         }
@@ -75,20 +82,26 @@ impl Grader {
 
     /// The same for an answer alone: what is marked in it, else all of it, is compared as it stands.
     pub fn grade_bare<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, answer: &'a str) -> Graded<'a> {
+        self.grade_bare_within(gold.into(), answer, &Budget::new())
+    }
+
+    fn grade_bare_within<'a>(&self, gold: Option<&str>, answer: &'a str, budget: &Budget) -> Graded<'a> {
         let stated = self.unmarked(answer);
-        match gold.into() {
+        match gold {
             None => Graded { extracted: Some(stated), verdict: nothing_known() },
             Some(_) if stated.trim().is_empty() => missing_answer(NoAnswer::Empty.to_string()),
-            Some(gold) if self.extraction.rule == Extract::Choice => choice::grade(self, gold, answer),
-            Some(gold) => self.compare(gold, stated),
+            Some(gold) if self.extraction.rule == Extract::Choice => {
+                choice::grade(self, gold, answer, budget)
+            }
+            Some(gold) => self.compare(gold, stated, budget),
         }
     }
 
     /// The same where it is not said whether `text` is an answer alone or a completion. Sentences are completions, unless
     /// all of them is the known answer; anything else is an answer, unless that decides nothing.
     pub fn grade_any<'a, 'g>(&self, gold: impl Into<Option<&'g str>>, text: &'a str) -> Graded<'a> {
-        let gold = gold.into();
-        let bare = self.grade_bare(gold, text);
+        let (gold, budget) = (gold.into(), Budget::new());
+        let bare = self.grade_bare_within(gold, text, &budget);
         let is_decided = match bare.verdict.outcome {
             Outcome::Equal => true,
             Outcome::Different => !is_sentence(text),
@@ -97,12 +110,12 @@ impl Grader {
         if is_decided || gold.is_none() {
             return bare;
         }
-        let graded = self.grade(gold, text);
+        let graded = self.grade_within(gold, text, &budget);
         if graded.extracted.is_some() { graded } else { bare }
     }
 
-    fn compare<'a>(&self, gold: &str, stated: Cow<'a, str>) -> Graded<'a> {
-        let verdict = compare_with(&self.unmarked(gold), &stated, &self.options);
+    fn compare<'a>(&self, gold: &str, stated: Cow<'a, str>, budget: &Budget) -> Graded<'a> {
+        let verdict = compare_within(&self.unmarked(gold), &stated, &self.options, budget);
         Graded { extracted: Some(stated), verdict }
     }
 

@@ -2,7 +2,7 @@
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Pow};
+use num_traits::{One, Pow, Zero};
 
 /// Longest literal that is given a value, in digits.
 const MAX_DIGITS: usize = 1000;
@@ -76,8 +76,25 @@ fn scaled(value: BigInt, scale: i32) -> BigRational {
     match scale {
         0 => BigRational::from_integer(value),
         1.. => BigRational::from_integer(value * power_of_ten(scale.unsigned_abs())),
-        _ => BigRational::new(value, power_of_ten(scale.unsigned_abs())),
+        _ => decimal(value, scale.unsigned_abs()),
     }
+}
+
+/// `digits` over ten to the `places`, in lowest terms: only twos and fives can be common to both.
+fn decimal(digits: BigInt, places: u32) -> BigRational {
+    let Some(twos) = digits.trailing_zeros() else { return BigRational::zero() };
+    let twos = u32::try_from(twos).map_or(places, |twos| twos.min(places));
+    let mut over = digits >> twos;
+    let mut fives = places;
+    while fives > 0 && (&over % 5_u32).is_zero() {
+        over /= 5_u32;
+        fives -= 1;
+    }
+    let under = match 5_u64.checked_pow(fives) {
+        Some(power) => BigInt::from(power),
+        None => BigInt::from(5_u32).pow(fives),
+    };
+    BigRational::new_raw(over, under << (places - twos))
 }
 
 /// Ten to the `exponent`.
@@ -172,6 +189,15 @@ mod tests {
         }
         assert_eq!(scan("x"), None);
         assert_eq!(scan("."), None);
+    }
+
+    #[test]
+    fn decimals_come_in_lowest_terms() {
+        for text in ["0.0", "0.5", "0.50", "1.25", "12.8", "3.3", "1000e-3", "15625e-6", "1e-300", "0.0000625"] {
+            let value = scan(text).and_then(|literal| literal.value()).expect(text);
+            assert_eq!(value, BigRational::new(value.numer().clone(), value.denom().clone()), "{text}");
+            assert!(value.denom().is_one() == value.is_integer());
+        }
     }
 
     #[test]

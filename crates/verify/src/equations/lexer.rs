@@ -156,7 +156,7 @@ fn symbol(rest: &str, c: char) -> (Option<Kind>, usize) {
     if c.is_whitespace() {
         return (None, c.len_utf8());
     }
-    if let Some(literal) = literal::scan(rest) {
+    if let Some(literal) = Some(rest).filter(|_| c.is_ascii_digit() || c == '.').and_then(literal::scan) {
         // A leading zero is no arithmetic: a time of day, a code.
         let is_code = literal.is_plain_integer() && literal.text.len() > 1 && literal.text.starts_with('0');
         let kind = literal.value().filter(|_| !is_code).map_or(Kind::Mark, |value| Kind::Number {
@@ -169,7 +169,10 @@ fn symbol(rest: &str, c: char) -> (Option<Kind>, usize) {
     if c.is_alphabetic() {
         return (Some(Kind::Word), word_len(rest));
     }
-    if let Some((text, kind)) = FIXED.iter().find(|(text, _)| rest.starts_with(text)) {
+    // The first byte tells most of them apart, without a call.
+    let first = rest.as_bytes().first();
+    let is_here = |text: &str| text.as_bytes().first() == first && rest.starts_with(text);
+    if let Some((text, kind)) = FIXED.iter().find(|(text, _)| is_here(text)) {
         return (kind.clone(), text.len());
     }
     match c {

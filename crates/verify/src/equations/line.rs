@@ -1,15 +1,15 @@
 //! The equations of one line, and the label they give it.
 
+use std::borrow::Cow;
+
 use num_rational::BigRational;
 
 use super::evaluate::{evaluate, percent_readings, show};
 use super::lexer::{Kind, Token, lex};
 use super::sides::{Side, sides};
 use super::{Label, annotations, without_annotations};
+use crate::budget::Budget;
 use crate::literal::is_rounding;
-
-/// Longest line that is read, in bytes: its symbols take a hundred times as much memory.
-const MAX_BYTES: usize = 64 * 1024;
 
 /// Equations in an explanation are cut after this many characters.
 const EXCERPT_CHARS: usize = 120;
@@ -21,36 +21,62 @@ enum Finding {
     Unsure,
 }
 
+/// What a byte of a line costs, and a symbol of a side that is worked out, in steps of a budget.
+const STEPS_OF_BYTE: u64 = 2;
+const STEPS_OF_SYMBOL: u64 = 15;
+
 /// The label of `line` and the sentence that explains it.
-pub(super) fn check(line: &str) -> (Label, String) {
-    if line.len() > MAX_BYTES {
-        return (Label::Unchecked, "The line is too long to be read.".to_owned());
+pub(super) fn check(line: &str, budget: &Budget) -> (Label, Cow<'static, str>) {
+    if !may_have_equation(line) {
+        return without_equation();
     }
     let plain = without_annotations(line);
-    let mut holding = 0_usize;
-    for finding in prose(&plain).into_iter().chain(annotations(line).flat_map(findings)) {
-        match finding {
-            Finding::Fails(explanation) => return (Label::Wrong, explanation),
-            Finding::Holds => holding += 1,
-            Finding::Unsure => {}
-        }
+    let inside = annotations(line).map(|inside| findings(inside, budget));
+    let all = inside.fold(prose(&plain, budget), |all, inside| Some(all?.and(inside?)));
+    let Some(all) = all else { return (Label::Unchecked, "There is too much to be checked.".into()) };
+    if let Some(failure) = all.failure {
+        return (Label::Wrong, failure.into());
     }
-    match holding {
-        0 => (Label::Unchecked, "No equation could be checked.".to_owned()),
-        1 => (Label::Correct, "The equation holds.".to_owned()),
-        n => (Label::Correct, format!("All {n} equations hold.")),
+    match all.holding {
+        0 => without_equation(),
+        1 => (Label::Correct, "The equation holds.".into()),
+        n => (Label::Correct, format!("All {n} equations hold.").into()),
+    }
+}
+
+/// Whether `line` has a sign of equality.
+fn may_have_equation(line: &str) -> bool {
+    let may_begin = |byte: u8| matches!(byte, b'=' | b'\\' | 0xe2);
+    line.bytes().any(may_begin) && (line.contains(['=', '≈']) || line.contains("\\approx"))
+}
+
+fn without_equation() -> (Label, Cow<'static, str>) {
+    (Label::Unchecked, "No equation could be checked.".into())
+}
+
+/// What became of the equals signs of a text, up to the first that fails.
+#[derive(Default)]
+struct Findings {
+    holding: usize,
+    failure: Option<String>,
+}
+
+impl Findings {
+    fn and(self, later: Findings) -> Findings {
+        Findings { holding: self.holding + later.holding, failure: self.failure.or(later.failure) }
     }
 }
 
 /// The findings of a line that may be a list item: `- 5 + 3` is eight or minus two, `(5) - 2` an item or not.
-fn prose(line: &str) -> Vec<Finding> {
-    let fails = |findings: &[Finding]| findings.iter().any(|finding| matches!(finding, Finding::Fails(_)));
-    let item = findings(without_bullet(line));
-    if !fails(&item) {
-        return item;
+/// None when the budget does not suffice.
+fn prose(line: &str, budget: &Budget) -> Option<Findings> {
+    let without = without_bullet(line);
+    let item = findings(without, budget)?;
+    if item.failure.is_none() || without.len() == line.len() {
+        return Some(item);
     }
-    let whole = findings(line);
-    if fails(&whole) { item } else { whole }
+    let whole = findings(line, budget)?;
+    Some(if whole.failure.is_some() { item } else { whole })
 }
 
 /// `line` without the mark or number of a list item.
@@ -63,24 +89,28 @@ fn without_bullet(line: &str) -> &str {
     item.filter(|_| number.len() < line.len()).unwrap_or(line)
 }
 
-fn findings(text: &str) -> Vec<Finding> {
+fn findings(text: &str, budget: &Budget) -> Option<Findings> {
+    budget.spend(STEPS_OF_BYTE * text.len() as u64)?;
     let tokens = lex(text);
     let is_equality = |token: &Token<'_>| matches!(token.kind, Kind::Equals | Kind::Approximately);
     let signs: Vec<&Token<'_>> = tokens.iter().filter(|token| is_equality(token)).collect();
     let segments: Vec<_> = tokens.split(is_equality).map(sides).collect();
     let chained = signs.len() > 1;
-    segments
-        .windows(2)
-        .zip(signs)
-        .map(|(pair, sign)| match (&pair[0][1], &pair[1][0]) {
-            (Some(left), Some(right)) => {
-                let equation =
-                    Equation { text, left, right, is_approximate: sign.kind == Kind::Approximately };
-                equation.check(chained)
+    let mut found = Findings::default();
+    for (pair, sign) in segments.windows(2).zip(signs) {
+        let (Some(left), Some(right)) = (&pair[0][1], &pair[1][0]) else { continue };
+        budget.spend(STEPS_OF_SYMBOL * (left.tokens.len() + right.tokens.len()) as u64)?;
+        let equation = Equation { text, left, right, is_approximate: sign.kind == Kind::Approximately };
+        match equation.check(chained) {
+            Finding::Holds => found.holding += 1,
+            Finding::Unsure => {}
+            Finding::Fails(explanation) => {
+                found.failure = Some(explanation);
+                break;
             }
-            _ => Finding::Unsure,
-        })
-        .collect()
+        }
+    }
+    Some(found)
 }
 
 struct Equation<'a> {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use super::InvalidExtract;
 
-/// Matches are sought in so many bytes at the end of a text, which bounds what many overlapping matches may cost.
-const MAX_BYTES: usize = 64 * 1024;
+/// So many bytes at the end of a text are searched; matches that overlap cost more than one pass.
+const MAX_BYTES: usize = 32 * 1024;
 
 /// Largest compiled pattern, in bytes.
 const MAX_PATTERN: usize = 1 << 20;
@@ -19,7 +19,9 @@ impl Pattern {
     /// The group `answer` of the last match, else its first group, else all of it; none if that is empty.
     pub(super) fn last(&self, text: &str) -> Option<Range<usize>> {
         let start = text.ceil_char_boundary(text.len().saturating_sub(MAX_BYTES));
-        let found = self.0.captures_iter(&text[start..]).last()?;
+        let text = &text[start..];
+        let last = self.0.find_iter(text).last()?;
+        let found = self.0.captures_at(text, last.start())?;
         let group = found.name("answer").or_else(|| found.get(1)).or_else(|| found.get(0))?;
         (!group.is_empty()).then(|| start + group.start()..start + group.end())
     }
@@ -72,5 +74,6 @@ mod tests {
         let pattern: Pattern = "[a-z]+".parse().unwrap();
         let text = format!("abc {} xyz é", "é ".repeat(MAX_BYTES));
         assert_eq!(pattern.last(&text).map(|range| &text[range]), Some("xyz"));
+        assert_eq!(pattern.last(&text[.."abc é".len()]).map(|range| &text[range]), Some("abc"));
     }
 }

@@ -1,8 +1,10 @@
 //! Where reasoning ends and what is stated begins.
 
-/// The tags of reasoning.
-const TAGS: &[(&str, &str)] =
-    &[("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")];
+/// What opens reasoning.
+const OPENING: [&[u8]; 3] = [b"<think>", b"<thinking>", b"<reasoning>"];
+
+/// What closes it.
+const CLOSING: [&[u8]; 3] = [b"</think>", b"</thinking>", b"</reasoning>"];
 
 /// Reasoning that opens and never closes.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,12 +12,23 @@ pub(super) struct Unfinished;
 
 /// The byte behind the last tag that closes reasoning; 0 where there is none. Errs when reasoning opens behind it.
 pub(super) fn end(text: &str) -> Result<usize, Unfinished> {
-    if !text.contains('<') {
-        return Ok(0);
+    let starts = |at: usize, tags: [&[u8]; 3]| {
+        tags.iter().find(|tag| text.as_bytes()[at..].starts_with(tag)).map(|tag| tag.len())
+    };
+    let is_tag = |at: &usize| {
+        let bytes = text.as_bytes();
+        bytes[*at] == b'<' && matches!(bytes.get(at + 1), Some(b't' | b'r' | b'/'))
+    };
+    // From the end, so that the first tag that is met decides.
+    for at in (0..text.len()).rev().filter(is_tag) {
+        if let Some(len) = starts(at, CLOSING) {
+            return Ok(at + len);
+        }
+        if starts(at, OPENING).is_some() {
+            return Err(Unfinished);
+        }
     }
-    let end = TAGS.iter().filter_map(|(_, close)| Some(text.rfind(close)? + close.len())).max().unwrap_or(0);
-    let opens = TAGS.iter().any(|(open, _)| text[end..].contains(open));
-    if opens { Err(Unfinished) } else { Ok(end) }
+    Ok(0)
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! What reads as a sentence and what as an answer alone.
 
+/// So many bytes of a text say what it is.
+const MAX_BYTES: usize = 16 * 1024;
+
 /// Whether a text reads as a sentence rather than as an answer alone: by its words, fewer of which are needed before the
 /// first number and around formulas.
 pub(crate) fn is_sentence(text: &str) -> bool {
     const WORDS: usize = 5;
+    let text = &text[..text.floor_char_boundary(MAX_BYTES)];
     let starts_with_word = text.trim_start().starts_with(char::is_alphabetic);
     let has_formula = ["$", "\\(", "\\["].iter().any(|sign| text.contains(sign));
     let is_word = |word: &&str| word.len() > 1 && word.chars().all(char::is_alphabetic);

@@ -1,25 +1,31 @@
 //! Grading of choices: letters, or the texts that they stand for.
 
 use super::{Graded, Grader, missing_answer};
-use crate::compare::{Outcome, Verdict, compare_with};
+use crate::budget::Budget;
+use crate::compare::{Outcome, Verdict, compare_within};
 use crate::extract::{Extract, Extracted, Extraction, NoAnswer, Strictness};
 
 /// The method of verdicts on letters.
 const METHOD: &str = "choice";
 
 /// What is known of the choice that `completion` states.
-pub(super) fn grade<'a>(grader: &Grader, gold: &str, completion: &'a str) -> Graded<'a> {
+pub(super) fn grade<'a>(
+    grader: &Grader,
+    gold: &str,
+    completion: &'a str,
+    budget: &Budget,
+) -> Graded<'a> {
     let stated = match stated(grader, completion) {
         Ok(stated) => stated,
         Err(missing) => return missing_answer(missing.to_string()),
     };
-    let verdict = match (letter(grader, gold), letter(grader, &stated.text)) {
+    let verdict = match (letter(grader, gold, budget), letter(grader, &stated.text, budget)) {
         (Some(known), Some(chosen)) => {
             let (outcome, relation) =
                 if known == chosen { (Outcome::Equal, "is") } else { (Outcome::Different, "is not") };
             Verdict { outcome, method: METHOD, witness: format!("choice {chosen} {relation} choice {known}") }
         }
-        _ => compare_with(gold, &stated.text, &grader.options),
+        _ => compare_within(gold, &stated.text, &grader.options, budget),
     };
     Graded { extracted: Some(stated.text), verdict }
 }
@@ -37,11 +43,11 @@ fn stated<'a>(grader: &Grader, completion: &'a str) -> Result<Extracted<'a>, NoA
 }
 
 /// The letter that a text is, or that stands for it among the choices.
-fn letter(grader: &Grader, text: &str) -> Option<char> {
+fn letter(grader: &Grader, text: &str, budget: &Budget) -> Option<char> {
     let choices = &grader.options.choices;
     let same = |choice: &String| choice.trim().eq_ignore_ascii_case(text.trim());
     let by_text = choices.iter().position(same);
-    let by_text = by_text.or_else(|| equal_choice(grader, text));
+    let by_text = by_text.or_else(|| equal_choice(grader, text, budget));
     let by_letter = || {
         let rule = Extraction { rule: Extract::Choice, strictness: Strictness::Strict, ..grader.extraction };
         rule.find(text).ok()?.text.chars().next()
@@ -51,9 +57,9 @@ fn letter(grader: &Grader, text: &str) -> Option<char> {
 }
 
 /// The only choice that equals `text`, if there is one.
-fn equal_choice(grader: &Grader, text: &str) -> Option<usize> {
+fn equal_choice(grader: &Grader, text: &str, budget: &Budget) -> Option<usize> {
     let options = crate::Options { choices: Vec::new(), ..grader.options.clone() };
-    let is_equal = |choice: &String| compare_with(choice, text, &options).outcome == Outcome::Equal;
+    let is_equal = |choice: &String| compare_within(choice, text, &options, budget).outcome == Outcome::Equal;
     let mut equal = grader.options.choices.iter().enumerate().filter(|(_, choice)| is_equal(choice));
     let first = equal.next()?;
     equal.next().is_none().then_some(first.0)
@@ -62,6 +68,7 @@ fn equal_choice(grader: &Grader, text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::compare_with;
 
     #[test]
     fn letters_stand_for_texts() {

@@ -3,6 +3,9 @@
 use crate::expr::{Constant, Expr, Function};
 use crate::unit;
 
+/// Longest word that is read as a unit, in bytes: were there no end to it, each letter of a word would look through the rest.
+const MAX_UNIT_BYTES: usize = 64;
+
 /// What a function's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -171,7 +174,7 @@ fn name(words: &str) -> String {
 
 /// The unit in plain text at the start of `rest`, and its length.
 pub(super) fn unit_at_start(rest: &str, spaced: bool, letters: bool) -> Option<(usize, Expr)> {
-    let len = word_len(rest);
+    let len = word_len(rest)?;
     let (word, after) = rest.split_at(len);
     let is_ascii = word.is_ascii();
     let is_function = function(word).is_some() && !after.trim().is_empty();
@@ -188,7 +191,7 @@ pub(super) fn unit_at_start(rest: &str, spaced: bool, letters: bool) -> Option<(
     let mut len = len;
     for divider in ["/", " per "] {
         let Some(under) = rest[len..].strip_prefix(divider) else { continue };
-        let under_len = word_len(under);
+        let Some(under_len) = word_len(under) else { continue };
         let under_word = &under[..under_len];
         let is_unit = unit::known(under_word).is_some()
             || unit::of_letter(under_word).is_some()
@@ -201,8 +204,10 @@ pub(super) fn unit_at_start(rest: &str, spaced: bool, letters: bool) -> Option<(
     Some((len, unit))
 }
 
-fn word_len(rest: &str) -> usize {
-    rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len())
+/// Bytes of the word at the start; none where it is longer than any unit.
+fn word_len(rest: &str) -> Option<usize> {
+    let near = &rest[..rest.floor_char_boundary(MAX_UNIT_BYTES + 4)];
+    Some(near.find(|c: char| !c.is_alphabetic()).unwrap_or(near.len())).filter(|len| *len <= MAX_UNIT_BYTES)
 }
 
 /// Whether a word is in a script without mathematical letters, as in `5厘米`.

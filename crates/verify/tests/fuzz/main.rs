@@ -14,10 +14,17 @@ use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use flow_verify::{Critique, Decimals, Grader, Outcome, check_steps, compare_with};
+use nix::time::{ClockId, clock_gettime};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// What any question may take on a machine with nothing else to do.
+const BOUND: Duration = Duration::from_millis(10);
+
+/// How often a question is asked that seems to take long; the shortest time counts.
+const RUNS: usize = 5;
 
 /// What is asked in one case.
 #[derive(Clone, Debug)]
@@ -70,13 +77,13 @@ fn any_text_gets_an_answer() {
     let peak = peak_memory_mib();
     eprintln!("peak memory {peak:?} MiB");
     eprintln!(
-        "{} cases; equal, different, unknown: {:?}; {} answers extracted; slowest {:?}",
-        seen.cases, seen.outcomes, seen.extracted, seen.slowest
+        "{} cases; equal, different, unknown: {:?}; {} answers extracted; {} above {BOUND:?}; slowest {:?}",
+        seen.cases, seen.outcomes, seen.extracted, seen.beyond, seen.slowest
     );
     assert!(seen.cases > 100);
     assert!(seen.extracted > 100);
-    // A hang guard, not a benchmark.
-    assert!(seen.slowest.0 < Duration::from_millis(500));
+    // A guard with room for a busy machine; the bound is for a quiet one.
+    assert!(seen.slowest.0 < BOUND * 20);
     assert!(peak.is_none_or(|peak| peak < 256));
 }
 
@@ -87,6 +94,8 @@ struct Seen {
     outcomes: [u64; 3],
     extracted: u64,
     slowest: (Duration, String),
+    /// Questions that took longer than they may.
+    beyond: u64,
 }
 
 impl Seen {
@@ -109,7 +118,7 @@ impl Seen {
     }
 
     fn graded(&mut self, gold: &str, completion: &str, grader: &Grader) {
-        if let Ok(found) = self.timed("extraction", completion, |text| grader.extraction.find(text)) {
+        if let Ok(found) = self.timed(grader.extraction.rule.name(), completion, |text| grader.extraction.find(text)) {
             assert!(!found.text.is_empty(), "an answer is never empty");
             let place = &completion[found.range];
             // Several boxes, escaped JSON and words that are numbers are written anew.
@@ -118,9 +127,12 @@ impl Seen {
             }
             self.extracted += 1;
         }
-        let graded = self.timed("grade", (gold, completion), |(gold, text)| {
-            [grader.grade(gold, text), grader.grade_bare(gold, text), grader.grade_any(gold, text)]
-        });
+        let question = (gold, completion);
+        let graded = [
+            self.timed("grade", question, |(gold, text)| grader.grade(gold, text)),
+            self.timed("grade bare", question, |(gold, text)| grader.grade_bare(gold, text)),
+            self.timed("grade any", question, |(gold, text)| grader.grade_any(gold, text)),
+        ];
         for graded in graded {
             let is_missing = graded.extracted.is_none() && grader.options.choices.is_empty();
             assert!(!is_missing || graded.verdict.outcome == Outcome::Different, "{graded:?}");
@@ -133,15 +145,27 @@ impl Seen {
         &mut self,
         kind: &str,
         question: Q,
-        ask: impl FnOnce(Q) -> A,
+        ask: impl Fn(Q) -> A,
     ) -> A {
-        let started = cpu_time();
-        let answer = ask(question);
-        let time = cpu_time().saturating_sub(started);
+        let mut answer = None;
+        let mut run = || {
+            let started = cpu_time();
+            answer = Some(ask(question));
+            cpu_time().saturating_sub(started)
+        };
+        let mut time = run();
+        // Other programs on the machine make any one run longer.
+        for _ in 1..RUNS {
+            if time < BOUND / 2 {
+                break;
+            }
+            time = time.min(run());
+        }
+        self.beyond += u64::from(time > BOUND);
         if time > self.slowest.0 {
             self.slowest = (time, format!("{kind}: {:.400}", format!("{question:?}")));
         }
-        answer
+        answer.expect("it ran")
     }
 }
 
@@ -154,11 +178,9 @@ fn check_steps_and_critiques(text: &str) {
     }
 }
 
-/// What this thread has run so far, waiting aside; where the system does not say, nothing.
+/// What this thread has run so far, waiting aside.
 fn cpu_time() -> Duration {
-    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = schedule.split(' ').next().and_then(|field| field.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
+    Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock of this thread"))
 }
 
 /// The most memory this process ever held, in MiB; none where the system does not say.
