@@ -31,7 +31,7 @@ pub(crate) struct Split {
 pub(crate) struct Splits(Mutex<Vec<(String, Option<Arc<Split>>)>>);
 
 impl Sandbox {
-    /// The parts of `tests`; none where they must run beside the program.
+    /// The parts of `tests`; none where they must ask the program as they run.
     pub(crate) fn split(&self, tests: &str) -> Result<Option<Arc<Split>>, Error> {
         let lock = || self.splits.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, split)) = lock().iter().find(|(known, _)| known == tests) {
@@ -79,7 +79,12 @@ impl Sandbox {
         own: Outcome,
     ) -> Result<Outcome, Error> {
         let given = json!({"asked": split.asked, "checks": split.checks, "values": values}).to_string();
-        let report = self.report_of(Harness::Script, include_str!("check.py"), &given, limits)?;
+        let report = self.report_of(
+            Harness::Script,
+            concat!(include_str!("link.py"), include_str!("check.py")),
+            &given,
+            limits,
+        )?;
         let expected = Test::StdinStdout { input: "", output: "passed" };
         let checked = judge(&report, &expected, "", limits)?;
         Ok(match checked.reason {

@@ -23,12 +23,13 @@
 //!
 //! What holds a program is the kernel. What names its attempt (`forbidden: network`) is mostly an audit hook in the
 //! interpreter, which a program may blind by native code: it is stopped all the same, under another name. The outputs of
-//! `StdinStdout` never enter the jail, so they cannot be read there. `Asserts`
-//! that are imports and assertions only are taken apart: the program's jail tells values, as plain data, and another one
-//! checks them, so that no program sees what it is compared with, brings a comparison of its own, or says that it has passed.
-//! Two things cannot be held: what the tests themselves hand to the program (`assert is_close(f(2), 4)`), and tests with
-//! statements of other kinds. Those run in the program's own interpreter: a program that exits early is caught, one that
-//! attacks the harness on purpose could feign success.
+//! `StdinStdout` never enter the jail, so they cannot be read there. `Asserts` run where nothing of the program does, so that no
+//! program sees what it is compared with, brings a comparison of its own, or says that it has passed: imports and assertions are
+//! taken apart, and the program's jail tells their values, as plain data; in front of all other tests, such as loops, stand
+//! functions that ask the program in its jail, call by call. Names of Python's own are Python's in the tests. Objects stay with
+//! the program and can be called, read and iterated from the tests; one that is compared, and a function that is handed to the
+//! program, end the tests by a `TypeError`. What cannot be held is what the tests themselves leave to the program (`assert
+//! is_close(f(2), 4)`).
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("flow-sandbox needs the namespaces, landlock and seccomp of Linux");
@@ -38,6 +39,7 @@ mod error;
 mod interpreter;
 mod judge;
 mod limits;
+mod linked;
 mod outcome;
 mod sandbox;
 mod stage;

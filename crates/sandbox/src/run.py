@@ -1,7 +1,7 @@
-"""Runs `main.py` under an audit hook that names what it attempts; with `asserts`, then the test code on it.
+"""Runs `main.py` under an audit hook that names what it attempts, and then what the tests ask of it.
 
-Arguments: the harness (`script`, `asserts` or `values`) and the file descriptor of the record. The kernel holds the program; this
-file only tells what happened.
+Arguments: the harness (`script`, `values`, `answers` or `tests`) and the file descriptors of the record and the link. The kernel
+holds the program; this file only tells what happened.
 """
 
 import builtins
@@ -90,35 +90,14 @@ def auditor(fd, home):
     return hook
 
 
-def plain(value, depth=0):
-    """A value as JSON that says its type: a program's own types do not cross, and neither do their comparisons."""
-    if depth > 50:
-        raise ValueError("the value is nested too deeply")
-    items = lambda values: [plain(item, depth + 1) for item in values]
-    if value is None or type(value) in (bool, str):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    for kind, make in ((int, int.__repr__), (float, float.__repr__), (complex, complex.__repr__)):
-        if isinstance(value, kind):
-            return [kind.__name__, make(value)]
-    if isinstance(value, (bytes, bytearray)):
-        return ["bytes", bytes(value).decode("latin-1")]
-    if isinstance(value, range):
-        return ["range", [value.start, value.stop, value.step]]
-    for kind in (list, tuple, set, frozenset):
-        if isinstance(value, kind):
-            return [kind.__name__, items(value)]
-    if isinstance(value, dict):
-        return ["dict", [[plain(key, depth + 1), plain(item, depth + 1)] for key, item in value.items()]]
-    if hasattr(value, "__next__") or type(value).__name__ in ("dict_keys", "dict_values", "dict_items", "deque"):
-        return ["iter", items(value)]
-    raise TypeError(f"a value of type {type(value).__name__} cannot be told to the tests")
-
-
 def main():
-    harness, fd = sys.argv[1], int(sys.argv[2])
+    harness, fd, link = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     home = os.getcwd()
+    if harness != "script":
+        told = type(sys)("link")
+        with open(os.path.join(sys.path[0], "link.py"), encoding="utf-8") as file:
+            exec(compile(file.read(), "link.py", "exec"), told.__dict__)
+        sys.set_int_max_str_digits(0)
     sys.argv[:] = ["main.py"]
     sys.path[0] = home
     builtins.exit = builtins.quit = sys.exit
@@ -139,20 +118,20 @@ def main():
         with opened(tests, encoding="utf-8") as file:
             secret, _, source = file.read().partition("\n")
         if harness == "values":
-            import json
-            sys.set_int_max_str_digits(0)
-            asked = json.loads(source)
+            asked = told.json.loads(source)
             for line in asked["imports"]:
                 run(line, scope)
             for expression in asked["asked"]:
-                value = json.dumps(plain(eval(translate(expression, "tests.py", "eval"), scope)))
+                value = told.json.dumps(told.plain(eval(translate(expression, "tests.py", "eval"), scope)))
                 sys.stdout.flush()
                 view = memoryview(f"\n{secret} {value}\n".encode())
                 while view:
                     view = view[write(1, view):]
-            write(fd, f"passed {secret}\n".encode())
-            return
-        run(translate(source, "tests.py", "exec"), scope)
+        elif harness == "answers":
+            told.answer(told.Line(link), scope)
+        else:
+            scope.update(told.Asker(told.Line(link)).known(told.mentioned(source)))
+            run(translate(source, "tests.py", "exec"), scope)
         write(fd, f"passed {secret}\n".encode())
 
 

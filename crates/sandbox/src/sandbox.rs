@@ -105,7 +105,7 @@ impl Sandbox {
             Test::StdinStdout { input, .. } => self.report_of(Harness::Script, code, input, limits)?,
             Test::Asserts(tests) => match self.split(tests)? {
                 Some(split) => return self.run_apart(code, &split, &secret, limits),
-                None => self.report_of(Harness::Asserts, code, &format!("{secret}\n{tests}"), limits)?,
+                None => return self.run_linked(code, tests, &secret, limits),
             },
         };
         judge(&report, test, &secret, limits)
@@ -118,6 +118,18 @@ impl Sandbox {
         code: &str,
         stdin: &str,
         limits: &Limits,
+    ) -> Result<wire::Report, Error> {
+        self.report_linked(harness, code, stdin, limits, Stdio::null())
+    }
+
+    /// How a program ended that has a link to another jail.
+    pub(crate) fn report_linked(
+        &self,
+        harness: Harness,
+        code: &str,
+        stdin: &str,
+        limits: &Limits,
+        link: Stdio,
     ) -> Result<wire::Report, Error> {
         let folder = match self.isolation {
             Isolation::Jail => None,
@@ -133,16 +145,16 @@ impl Sandbox {
             interpreter: self.interpreter.clone(),
             limits: limits.clone(),
         };
-        let report = self.report(&request, stdin)?;
+        let report = self.report(&request, stdin, link)?;
         match report.refused {
             Some((attempt, cause)) => Err(Error::Unsupported { attempt, cause }),
             None => Ok(report),
         }
     }
 
-    fn report(&self, request: &Request, stdin: &str) -> Result<wire::Report, Error> {
+    fn report(&self, request: &Request, stdin: &str, link: Stdio) -> Result<wire::Report, Error> {
         let deadline = Instant::now() + Duration::from_millis(request.limits.wall_ms.into()) + GRACE;
-        let mut stage = Stage::start(&self.stage, self.isolation)?;
+        let mut stage = Stage::start(&self.stage, self.isolation, link)?;
         let first = stage.first_byte(deadline)?;
         if first != Some(wire::READY) {
             let rest = stage.rest(deadline)?;
@@ -170,7 +182,8 @@ struct Stage {
 }
 
 impl Stage {
-    fn start(program: &Path, isolation: Isolation) -> Result<Self, Error> {
+    /// `link` is what it finds as its stderr.
+    fn start(program: &Path, isolation: Isolation, link: Stdio) -> Result<Self, Error> {
         let child = Command::new(program)
             .arg(wire::OUTER)
             .args((isolation == Isolation::None).then_some(wire::BARE))
@@ -179,7 +192,7 @@ impl Stage {
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(link)
             .spawn()
             .map_err(Error::host("start the jail"))?;
         Ok(Self { child })

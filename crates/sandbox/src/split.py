@@ -1,7 +1,7 @@
 """Takes tests apart, so that the program never sees what it must answer.
 
 Reads test code on stdin. Prints JSON: the expressions that only the program can work out, and the assertions on their
-values; or null where the tests are more than imports and assertions, so that they must run beside the program.
+values; or null where the tests are more than imports and assertions, so that they must ask it as they run.
 """
 
 import ast

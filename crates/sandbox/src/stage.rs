@@ -22,10 +22,11 @@ pub fn jail_main() -> Option<ExitCode> {
     let mut arguments =
         std::env::args_os().skip(1).map(|argument| argument.into_string().unwrap_or_default());
     let stage = arguments.next()?;
-    let about = arguments.next().unwrap_or_default();
+    let mut next = || arguments.next().unwrap_or_default();
+    let (about, link) = (next(), next());
     match stage.as_str() {
         OUTER => Some(outer::run(about == BARE)),
-        INNER => Some(inner::run(&about)),
+        INNER => Some(inner::run(&about, &link)),
         _ => None,
     }
 }

@@ -48,10 +48,12 @@ pub(crate) enum Place {
 pub(crate) enum Harness {
     /// It runs as a script on stdin.
     Script,
-    /// It runs as a module; then stdin's first line is a secret and the rest is code that must run to its end.
-    Asserts,
     /// It runs as a module; then stdin's first line is a mark and the rest asks for values, which it tells behind that mark.
     Values,
+    /// It runs as a module, and then answers what is asked over the link, till that closes; stdin's one line is a secret.
+    Answers,
+    /// Stdin's first line is a secret, and the rest is code that must run to its end, asking over the link.
+    Tests,
 }
 
 /// How a run ended.

@@ -8,7 +8,7 @@ use landlock::{
     RulesetAttr, RulesetCreatedAttr, Scope,
 };
 
-use super::root::{HARNESS, LIBRARIES, PYTHON, WORK};
+use super::root::{HARNESS, HARNESS_LINK, LIBRARIES, PYTHON, WORK};
 
 /// The rights that every kernel must know; those on networks and signals, which came later, only repeat what namespaces
 /// and seccomp hold already.
@@ -30,6 +30,7 @@ pub(super) fn restrict() -> Result<(), Box<dyn Error>> {
         (LIBRARIES, read | AccessFs::Execute),
         ("/lib64", read | AccessFs::Execute),
         (HARNESS, AccessFs::ReadFile.into()),
+        (HARNESS_LINK, AccessFs::ReadFile.into()),
         ("/dev", AccessFs::ReadFile | AccessFs::WriteFile),
         (WORK, all & !BitFlags::from(AccessFs::Execute)),
     ] {

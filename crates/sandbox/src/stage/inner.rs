@@ -20,15 +20,15 @@ use crate::wire::{self, Harness, Place, Request};
 const PROGRAM_ID: u32 = 1000;
 
 /// Runs the stage, which ends in the interpreter, or else says why on stderr. `record` is the number of the open file to
-/// which the harness writes its record.
-pub(super) fn run(record: &str) -> ExitCode {
-    let Err(Refused { attempt, cause }) = become_program(record);
+/// which the harness writes its record, `link` that of the other jail's.
+pub(super) fn run(record: &str, link: &str) -> ExitCode {
+    let Err(Refused { attempt, cause }) = become_program(record, link);
     // Without stderr nobody listens.
     let _ = serde_json::to_writer(io::stderr(), &(attempt, cause));
     ExitCode::from(REFUSED)
 }
 
-fn become_program(record: &str) -> Result<Infallible, Refused> {
+fn become_program(record: &str, link: &str) -> Result<Infallible, Refused> {
     attempt("new session", setsid())?;
     let request: Request = attempt("understand the request", wire::take(&mut Unbuffered))?;
     let Request { place, harness, code, interpreter, limits } = &request;
@@ -45,6 +45,7 @@ fn become_program(record: &str) -> Result<Infallible, Refused> {
         }
         Place::Bare { folder } => {
             attempt("write the harness", fs::write(folder.join("run.py"), root::RUN))?;
+            attempt("write the link", fs::write(folder.join("link.py"), root::LINK))?;
             attempt("write the program", fs::write(folder.join("main.py"), code))?;
             attempt("resource limits", resources::limit(limits))?;
             attempt("die with the host", set_pdeathsig(Signal::SIGKILL))?;
@@ -53,10 +54,11 @@ fn become_program(record: &str) -> Result<Infallible, Refused> {
     };
     command.arg(match harness {
         Harness::Script => "script",
-        Harness::Asserts => "asserts",
         Harness::Values => "values",
+        Harness::Answers => "answers",
+        Harness::Tests => "tests",
     });
-    let error = command.arg(record).exec();
+    let error = command.args([record, link]).exec();
     attempt("start the interpreter", Err(error))
 }
 

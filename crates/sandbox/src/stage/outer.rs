@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{close, pipe2};
+use nix::unistd::{close, dup, dup2_stderr, pipe2};
 
 use super::watch::{Streams, watch};
 use super::{REFUSED, Refused, attempt};
@@ -39,18 +39,28 @@ fn stage(bare: bool) -> Result<Report, Refused> {
 
     let (record, record_end) = attempt("make a pipe", pipe2(OFlag::O_NONBLOCK))?;
     attempt("keep a pipe", fcntl(&record, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)))?;
+    // What came as stderr is the link to another jail, or nothing.
+    let link = attempt("keep the link", dup(io::stderr()))?;
     let inner = Command::new("/proc/self/exe")
         .arg(INNER)
         .arg(record_end.as_raw_fd().to_string())
+        .arg(link.as_raw_fd().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
     let mut inner = attempt("start the inner stage", inner)?;
-    drop(record_end);
+    // The other jail must see the end of this one.
+    drop((record_end, link));
+    attempt("let go of the link", hush())?;
     let streams = attempt("watch the inner stage", Streams::of(&mut inner, frame, record))?;
     let report = attempt("watch the program", watch(inner, streams, &request.limits))?;
     refusal(&report).map_or(Ok(report), Err)
+}
+
+/// Closes stderr, in the place of which nothing else may come.
+fn hush() -> io::Result<()> {
+    Ok(dup2_stderr(fs::File::open("/dev/null")?)?)
 }
 
 /// What the inner stage said when it did not become the program. No program can feign it: its record has begun.

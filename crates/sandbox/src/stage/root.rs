@@ -12,6 +12,8 @@ use crate::Interpreter;
 
 /// The harness that runs the program.
 pub(super) const RUN: &str = include_str!("../run.py");
+/// What it tells values by.
+pub(super) const LINK: &str = include_str!("../link.py");
 /// Where the program is, and may write.
 pub(super) const WORK: &str = "/box";
 /// Where the interpreter is: `bin/python3` and `lib/python3.N`.
@@ -22,6 +24,8 @@ pub(super) const EXECUTABLE: &str = "/python/bin/python3";
 pub(super) const LIBRARIES: &str = "/lib";
 /// The harness.
 pub(super) const HARNESS: &str = "/jail/run.py";
+/// Its part that tells values.
+pub(super) const HARNESS_LINK: &str = "/jail/link.py";
 /// The devices that a program may use.
 pub(super) const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
@@ -35,6 +39,7 @@ pub(super) fn build(interpreter: &Interpreter, disk_bytes: u64) -> Result<(), Re
     enter()?;
     lay_out(interpreter)?;
     attempt("install the harness", put(Path::new(HARNESS), RUN))?;
+    attempt("install the link", put(Path::new(HARNESS_LINK), LINK))?;
     attempt("make a folder", fs::create_dir(WORK).and_then(|()| symlink(WORK, "/tmp")))?;
     memory(WORK, MsFlags::empty(), &format!("size={disk_bytes},nr_inodes=1024,mode=1777"))?;
     attempt("unmount the host", umount2(HOST, MntFlags::MNT_DETACH))?;
