@@ -45,7 +45,10 @@ fn each_row_has_a_verdict_and_labels_close_with_a_table() {
     );
     assert_eq!((&rows[1]["extracted"], &rows[1]["expected"]), (&json!("17"), &json!(false)));
     assert!(rows.iter().all(|row| row["method"].is_string() && row["witness"].is_string()));
-    ran.says(&["agreement 75.00 % (3 of 4), 0 false accepts, 1 false rejects, 0 unknown"]);
+    ran.says(&[
+        "rows.jsonl:6: `options.unheard_of` says nothing here",
+        "agreement 75.00 % (3 of 4), 0 false accepts, 1 false rejects, 0 unknown",
+    ]);
 }
 
 #[test]
@@ -145,6 +148,24 @@ fn bad_input_is_told_with_its_place() {
         1,
         &["expected true or false in `expected`"],
     );
+    for (fields, words) in [
+        (r#""expected": 1"#, "rows.jsonl:2: expected true or false in `expected`, found 1"),
+        (
+            r#""options": {"decimal": "exact"}"#,
+            "rows.jsonl:2: unknown key `options.decimal`, did you mean `decimals`?",
+        ),
+        (
+            r#""options": {"choices": "red"}"#,
+            "rows.jsonl:2: expected a list in `options.choices`, found \"red\"",
+        ),
+        (r#""options": {"precision": "6"}"#, "rows.jsonl:2: expected a whole number in `options.precision`"),
+        (r#""options": {"order": 1}"#, "rows.jsonl:2: expected text in `options.order`, found 1"),
+        (r#""options": 5"#, "rows.jsonl:2: expected a list or a map in `options`, found 5"),
+        (r#""gold": 2"#, "rows.jsonl:2: the key `gold` stands twice"),
+        (r#""options": {"order": "any", "order": "listed"}"#, "rows.jsonl:2: the key `order` stands twice"),
+    ] {
+        told(&format!("{row}{{\"gold\": 1, \"pred\": 1, {fields}}}"), &[], 1, &["error[E0633]", words]);
+    }
     told(
         "{\"gold\": 1, \"pred\": 1, \"options\": {\"extract\": \"x\"}}",
         &[],

@@ -1,5 +1,6 @@
 //! `flow verify`: what the answer checker says of a file of answers, and how that agrees with labels.
 
+mod options;
 mod output;
 mod row;
 mod rows;
@@ -62,8 +63,16 @@ pub(crate) fn verify(args: &Args) -> Result<Exit, Halt> {
     expect_another_file(args)?;
     let mut sink = Sink::new(args.format, args.output.as_deref())?;
     let mut tally = Tally::default();
+    // Keys of other checkers, each told once.
+    let mut foreign: Vec<String> = Vec::new();
     for read in rows::read(&args.file)? {
         let (place, fields) = read?;
+        for key in options::foreign(&fields).map_err(|problem| unfit(&place, &problem))? {
+            if !foreign.iter().any(|told| told == key) {
+                term::tell(&format!("{place}: `options.{key}` says nothing here and is left aside\n"));
+                foreign.push(key.to_owned());
+            }
+        }
         let verdict = judge.judge(&place, &fields).map_err(|problem| unfit(&place, &problem))?;
         tally.count(&verdict);
         sink.take(verdict)?;

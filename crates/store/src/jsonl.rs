@@ -1,6 +1,7 @@
 //! Files of one JSON object per line, where a bad line is reported and the reading goes on.
 
 mod blocks;
+mod repeated;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -55,6 +56,17 @@ impl<R: BufRead> JsonLines<R> {
         self.line
     }
 
+    /// A key that stands twice in an object of the line last yielded; the last one counted. Costs another pass over the line.
+    pub fn repeated_key(&self) -> Option<String> {
+        repeated::repeated_key(self.object())
+    }
+
+    /// The line last read, without a byte order mark and the white space around it.
+    fn object(&self) -> &[u8] {
+        let mark = if self.line == 1 { BYTE_ORDER_MARK } else { b"" };
+        self.bytes.strip_prefix(mark).unwrap_or(&self.bytes).trim_ascii()
+    }
+
     /// Reads the next line into `self.bytes`: `None` at the end of the file, false when it is too long.
     fn fill(&mut self) -> std::io::Result<Option<bool>> {
         self.bytes.clear();
@@ -99,8 +111,7 @@ impl<R: BufRead> Iterator for JsonLines<R> {
                     return Some(Err(Error::io("read", &self.path)(source)));
                 }
             }
-            let mark = if self.line == 1 { BYTE_ORDER_MARK } else { b"" };
-            let line = self.bytes.strip_prefix(mark).unwrap_or(&self.bytes).trim_ascii();
+            let line = self.object();
             if !line.is_empty() {
                 return Some(Ok(self.parse(line)));
             }

@@ -80,7 +80,8 @@ impl Critique {
 fn step_judgement(step: &Step<'_>) -> StepJudgement {
     let plain = without_annotations(step.text);
     let sentence = if plain.trim().is_empty() { step.text } else { plain.trim() };
-    let judgement = Judgement { correct: step.label != Label::Wrong, explanation: step.explanation.clone().into_owned() };
+    let judgement =
+        Judgement { correct: step.label != Label::Wrong, explanation: step.explanation.clone().into_owned() };
     StepJudgement { sentence: sentence.to_owned(), judgement }
 }
 

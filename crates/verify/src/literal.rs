@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn decimals_come_in_lowest_terms() {
-        for text in ["0.0", "0.5", "0.50", "1.25", "12.8", "3.3", "1000e-3", "15625e-6", "1e-300", "0.0000625"] {
+        for text in
+            ["0.0", "0.5", "0.50", "1.25", "12.8", "3.3", "1000e-3", "15625e-6", "1e-300", "0.0000625"]
+        {
             let value = scan(text).and_then(|literal| literal.value()).expect(text);
             assert_eq!(value, BigRational::new(value.numer().clone(), value.denom().clone()), "{text}");
             assert!(value.denom().is_one() == value.is_integer());

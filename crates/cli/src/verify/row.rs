@@ -1,11 +1,10 @@
 //! One row: what it holds, and the verdict on it.
 
-use flow_verify::{Compare, Graded, Grader, Outcome};
+use flow_verify::{Graded, Grader, Outcome};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-/// Keys of other checkers' rows that are the same as one of ours: how many decimals a number is rounded to.
-const PLACES: [&str; 2] = ["precision", "float_rounding"];
+use super::options;
 
 /// The verdict on a row, as it is written.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +54,7 @@ impl Judge {
         let golds = golds(fields)?;
         let expected = label(fields)?;
         let is_bare = text(fields, "kind")?.as_deref() == Some("equiv");
-        let own = self.own(fields)?;
+        let own = options::own(&self.grader, fields)?;
         let grader = own.as_ref().unwrap_or(&self.grader);
         // A row that says where its answer stands has text around it.
         let names_rule = fields.get("options").is_some_and(|options| options.get("extract").is_some());
@@ -79,33 +78,6 @@ impl Judge {
             witness: verdict.witness,
             expected,
         })
-    }
-
-    /// The grader of a row that has options of its own.
-    fn own(&self, fields: &Map<String, Json>) -> Result<Option<Grader>, String> {
-        let mut grader = self.grader.clone();
-        match fields.get("options") {
-            None | Some(Json::Null) => return Ok(None),
-            Some(Json::Array(choices)) => grader.options.choices = texts("options", choices)?,
-            Some(Json::Object(keys)) => {
-                for key in Grader::KEYS {
-                    let Some(value) = keys.get(*key) else { continue };
-                    let value = value
-                        .as_str()
-                        .ok_or_else(|| format!("expected text in `options.{key}`, found {value}"))?;
-                    grader.set(key, value).map_err(|error| error.to_string())?;
-                }
-                let places = PLACES.iter().find_map(|key| keys.get(*key)?.as_u64());
-                if let Some(places) = places.filter(|_| grader.options.mode == Compare::Math) {
-                    grader.set("decimals", &format!("places:{places}")).map_err(|error| error.to_string())?;
-                }
-                if let Some(Json::Array(choices)) = keys.get("choices") {
-                    grader.options.choices = texts("options.choices", choices)?;
-                }
-            }
-            Some(other) => return Err(format!("expected a list or a map in `options`, found {other}")),
-        }
-        Ok(Some(grader))
     }
 }
 
@@ -138,7 +110,7 @@ fn golds(fields: &Map<String, Json>) -> Result<Vec<String>, String> {
     }
 }
 
-fn texts(name: &str, values: &[Json]) -> Result<Vec<String>, String> {
+pub(super) fn texts(name: &str, values: &[Json]) -> Result<Vec<String>, String> {
     let text = |value: &Json| match value {
         Json::String(text) => Ok(text.clone()),
         Json::Number(number) => Ok(number.to_string()),
@@ -152,8 +124,6 @@ fn label(fields: &Map<String, Json>) -> Result<Option<bool>, String> {
     match fields.get("expected") {
         None | Some(Json::Null) => Ok(None),
         Some(Json::Bool(label)) => Ok(Some(*label)),
-        Some(Json::Number(number)) if number.as_u64() == Some(1) => Ok(Some(true)),
-        Some(Json::Number(number)) if number.as_u64() == Some(0) => Ok(Some(false)),
         Some(Json::String(text)) if ["true", "equal"].contains(&text.as_str()) => Ok(Some(true)),
         Some(Json::String(text)) if ["false", "different"].contains(&text.as_str()) => Ok(Some(false)),
         Some(other) => Err(format!("expected true or false in `expected`, found {other}")),

@@ -41,7 +41,10 @@ fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
         let row = lines.next()?;
         let place = format!("{name}:{}", lines.line());
         Some(match row {
-            Ok(Ok(fields)) => Ok((place, fields)),
+            Ok(Ok(fields)) => match lines.repeated_key() {
+                None => Ok((place, fields)),
+                Some(key) => Err(super::unfit(&place, &format!("the key `{key}` stands twice"))),
+            },
             Ok(Err(line)) => Err(super::unfit(&place, &line.reason)),
             Err(error) => Err(refused(&error)),
         })

@@ -9,12 +9,7 @@ use crate::extract::{Extract, Extracted, Extraction, NoAnswer, Strictness};
 const METHOD: &str = "choice";
 
 /// What is known of the choice that `completion` states.
-pub(super) fn grade<'a>(
-    grader: &Grader,
-    gold: &str,
-    completion: &'a str,
-    budget: &Budget,
-) -> Graded<'a> {
+pub(super) fn grade<'a>(grader: &Grader, gold: &str, completion: &'a str, budget: &Budget) -> Graded<'a> {
     let stated = match stated(grader, completion) {
         Ok(stated) => stated,
         Err(missing) => return missing_answer(missing.to_string()),

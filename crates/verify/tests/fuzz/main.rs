@@ -118,7 +118,9 @@ impl Seen {
     }
 
     fn graded(&mut self, gold: &str, completion: &str, grader: &Grader) {
-        if let Ok(found) = self.timed(grader.extraction.rule.name(), completion, |text| grader.extraction.find(text)) {
+        if let Ok(found) =
+            self.timed(grader.extraction.rule.name(), completion, |text| grader.extraction.find(text))
+        {
             assert!(!found.text.is_empty(), "an answer is never empty");
             let place = &completion[found.range];
             // Several boxes, escaped JSON and words that are numbers are written anew.
@@ -141,12 +143,7 @@ impl Seen {
     }
 
     /// What `ask` answers; the slowest question is kept.
-    fn timed<Q: Copy + std::fmt::Debug, A>(
-        &mut self,
-        kind: &str,
-        question: Q,
-        ask: impl Fn(Q) -> A,
-    ) -> A {
+    fn timed<Q: Copy + std::fmt::Debug, A>(&mut self, kind: &str, question: Q, ask: impl Fn(Q) -> A) -> A {
         let mut answer = None;
         let mut run = || {
             let started = cpu_time();

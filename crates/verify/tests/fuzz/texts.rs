@@ -30,9 +30,8 @@ pub(crate) fn completion() -> impl Strategy<Value = String> {
     let phrase = prop::collection::vec(piece(), 1..6).prop_map(|pieces| pieces.concat());
     let long = (piece(), phrase, piece(), 1_usize..4000)
         .prop_map(|(head, phrase, tail, times)| format!("{head}{}{tail}", phrase.repeat(times)));
-    let megabyte = (piece(), piece(), piece()).prop_map(|(head, piece, tail)| {
-        format!("{head}{}{tail}", piece.repeat(1_000_000 / piece.len()))
-    });
+    let megabyte = (piece(), piece(), piece())
+        .prop_map(|(head, piece, tail)| format!("{head}{}{tail}", piece.repeat(1_000_000 / piece.len())));
     prop_oneof![160 => mixed, 20 => long, 40 => answer(), 20 => any::<String>(), 1 => megabyte]
 }
 
