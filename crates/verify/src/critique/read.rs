@@ -58,8 +58,9 @@ struct Field {
 const MARKERS: &[&str] = &[STEP, STEP_LABEL, ANSWER_LABEL, EXPLANATION];
 
 pub(super) fn read(text: &str) -> Result<Critique, CritiqueError> {
-    let mut reader =
-        Reader { fields: fields(text).into_iter().peekable(), last_line: text.lines().count().max(1) };
+    let n_breaks = text.bytes().filter(|byte| *byte == b'\n').count();
+    let last_line = n_breaks + usize::from(text.is_empty() || !text.ends_with('\n'));
+    let mut reader = Reader { fields: fields(text).into_iter().peekable(), last_line };
     let mut steps = Vec::new();
     while steps.is_empty() || reader.next_is(STEP) {
         steps.push(reader.step()?);
@@ -126,6 +127,10 @@ fn fields(text: &str) -> Vec<Field> {
 
 /// The marker that `line` begins with, in any capitals and emphasis, and the rest of the line.
 fn split_marker(line: &str) -> Option<(&'static str, &str)> {
+    // Most lines are shorter than any marker.
+    if line.len() < EXPLANATION.len() {
+        return None;
+    }
     let line = line.trim_start().trim_start_matches("**");
     MARKERS.iter().find_map(|marker| {
         let head = line.get(..marker.len())?;
