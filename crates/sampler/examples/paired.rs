@@ -1,6 +1,6 @@
 //! One side of a comparison with other programs: makes a model and saves it, or loads it and measures drawn tokens per second.
 //!
-//! `paired make DIR WIDTH` saves a random Llama of four layers; `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
+//! `paired make DIR WIDTH LAYERS VOCAB` saves a random Llama; `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
 //! temperature 0.8 for each of SEQUENCES prompts on two threads and prints tokens per second. The prompts are those of
 //! `bench/sample.py`: eight tokens each, or, where SHARED is more than 1, as many draws of each prompt of 200 tokens. With a last word
 //! `alone` draws of a prompt are not neighbours, so that each reads the prompt for itself.
@@ -19,24 +19,28 @@ const THREADS: usize = 2;
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["make", dir, width] => make(dir.as_ref(), width.parse()?),
+        ["make", dir, width, layers, vocab] => {
+            make(dir.as_ref(), width.parse()?, layers.parse()?, vocab.parse()?)
+        }
         ["run", dir, sequences, tokens, shared, ref rest @ ..] => {
             let alone = rest == ["alone"];
             let rate = run(dir.as_ref(), sequences.parse()?, tokens.parse()?, shared.parse()?, alone)?;
             println!("{rate:.0}");
             Ok(())
         }
-        _ => Err("expected `make DIR WIDTH` or `run DIR SEQUENCES TOKENS SHARED [alone]`".into()),
+        _ => {
+            Err("expected `make DIR WIDTH LAYERS VOCAB` or `run DIR SEQUENCES TOKENS SHARED [alone]`".into())
+        }
     }
 }
 
-fn make(dir: &Path, width: usize) -> Result<(), Box<dyn Error>> {
+fn make(dir: &Path, width: usize, num_hidden_layers: usize, vocab_size: usize) -> Result<(), Box<dyn Error>> {
     let tokenizer = Tokenizer::train_byte_bpe(&["no merges"], 260, &[])?;
     let config = Config {
-        vocab_size: 1000,
+        vocab_size,
         hidden_size: width,
         intermediate_size: width * 11 / 4,
-        num_hidden_layers: 4,
+        num_hidden_layers,
         num_attention_heads: width / 64,
         num_key_value_heads: width / 64,
         head_dim: 64,

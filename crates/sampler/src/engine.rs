@@ -13,9 +13,12 @@ use crate::text::Decoder;
 use crate::weights::Weights;
 use crate::worker::{Run, Worker, jobs};
 
-/// Most draws a worker keeps going, two full tiles of rows. More make better use of each weight read, fewer keep their keys
-/// and values in cache: 16 to 24 were the fastest for models of 1 to 4 M parameters.
-const SLOTS: usize = 24;
+/// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
+/// fewer keep their keys and values in cache, which matters where the weights are small.
+const SLOTS: std::ops::RangeInclusive<usize> = 24..=96;
+
+/// Bytes of weights that call for one more draw under way: measured on models of 1 to 60 M parameters.
+const BYTES_PER_SLOT: usize = 300 << 10;
 
 /// Most draws that share one reading of their prompt.
 const JOB: usize = 32;
@@ -96,7 +99,7 @@ impl Engine {
         let threads = threads.max(1);
         let share = requests.len().div_ceil(threads).max(1);
         let jobs = self.valid_jobs(requests, share.min(JOB), sink);
-        let (slots, blocks) = (share.min(SLOTS), self.blocks() / threads);
+        let (slots, blocks) = (self.slots(share), self.blocks() / threads);
         let next_job = &AtomicUsize::new(0);
         let run = Run { engine: self, requests, jobs: &jobs, next_job, cancel, sink, slots, blocks };
         std::thread::scope(|scope| {
@@ -174,6 +177,12 @@ impl Engine {
                 false
             }
         })
+    }
+
+    /// Draws that a worker with `share` requests keeps going: as many as suit the model, in equal turns.
+    fn slots(&self, share: usize) -> usize {
+        let most = (self.weight_bytes() / BYTES_PER_SLOT).clamp(*SLOTS.start(), *SLOTS.end());
+        share.div_ceil(share.div_ceil(most))
     }
 
     /// Blocks of positions that the workers together may hold.

@@ -3,7 +3,8 @@
 //! Rows are independent: prompt tokens and newly drawn tokens of any sequences mix, and a row's result is a function
 //! of its sequence alone. Rows of one sequence must be in order and without gaps after what the cache holds.
 
-use crate::attention::{attend, place};
+use crate::attend::attend;
+use crate::attention::place;
 use crate::cache::{Cache, Sequence};
 use crate::feed_forward::{Inner, grown};
 use crate::layers::{add, rms_norm, soft_cap};

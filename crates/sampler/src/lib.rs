@@ -25,6 +25,7 @@
 //! (keys and values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and
 //! `draw` (one completion), `worker` (many), `engine`.
 
+mod attend;
 mod attention;
 mod cache;
 mod draw;
