@@ -12,7 +12,8 @@
 //! A decimal that stands alone on its side may be rounded: `10/3 = 3.33` holds because 10/3 rounds to it,
 //! `20/3 = 6.66` does not. An integer is exact, unless the sign is `≈`. A percent sign is read as a
 //! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Sides above 64 symbols, nesting above
-//! 16 and values above 1,024 bits are left unchecked. Work is counted: behind some hundred kilobytes nothing is checked.
+//! 16 and values above 1,024 bits are left unchecked. Work is counted: behind some hundred kilobytes nothing is checked,
+//! and from the 4,096th line on everything is one step.
 
 mod doubt;
 mod evaluate;
@@ -52,10 +53,18 @@ pub struct Step<'a> {
 /// What the equations of a text may cost, in steps: 100 KB of lines with few equations, 20 KB of nothing else.
 const STEPS: u64 = 200_000;
 
-/// The lines of `text` that are not blank, in order, each with its label.
+/// Most steps of a solution.
+const MOST_STEPS: usize = 4096;
+
+/// The lines of `text` that are not blank, in order, each with its label. Of very many lines the last step is all that remain.
 pub fn check_steps(text: &str) -> Vec<Step<'_>> {
     let budget = Budget::of(STEPS);
-    lines(text)
+    let mut ranges: Vec<Range<usize>> = lines(text).take(MOST_STEPS).collect();
+    if ranges.len() == MOST_STEPS {
+        ranges[MOST_STEPS - 1].end = text.trim_end().len();
+    }
+    ranges
+        .into_iter()
         .map(|range| {
             let line = &text[range.clone()];
             let (label, explanation) = line::check(line, &budget);
@@ -112,6 +121,18 @@ fn lines(text: &str) -> impl Iterator<Item = Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_solution_has_a_bounded_number_of_steps_and_none_of_it_is_lost() {
+        let text = "1+1=2\n\n x\n".repeat(MOST_STEPS);
+        let steps = check_steps(&text);
+        assert_eq!(steps.len(), MOST_STEPS);
+        assert_eq!((steps[0].text, steps[1].text), ("1+1=2", "x"));
+        let last = &steps[MOST_STEPS - 1];
+        assert_eq!((last.range.end, last.label), (text.len() - 1, Label::Unchecked));
+        let few = "1+1=2\n".repeat(MOST_STEPS - 1);
+        assert!(check_steps(&few).iter().all(|step| step.text == "1+1=2"));
+    }
 
     fn label(line: &str) -> Label {
         let steps = check_steps(line);
