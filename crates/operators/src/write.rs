@@ -17,13 +17,14 @@
 //! shards: {op: write, from: chosen, path: out/shards, parts: 4}
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow_data::{Cell, Column, Columns, Id, Item, Row, Texts, Type, Value, kind};
+use flow_data::{Cell, Column, Columns, Heap, Id, Item, Row, Texts, Type, Value, kind};
 use flow_dataflow::{Body, KeyedOp, Out, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_store::{Cells, Layout, Parts, encode_part, parallel};
+use flow_store::{Cells, Layout, Part, Parts, encode_part, parallel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +111,35 @@ pub struct Publication {
     pub columns: Columns,
     /// The column that is a chat.
     pub chat: Option<&'static str>,
+    /// Whether each round has a folder of its own.
+    pub per_round: bool,
+}
+
+impl Publication {
+    /// The part that a row of the record `part` names.
+    pub fn part(&self, item: &Item) -> Part {
+        let count = |at| u64::try_from(item.int(at).unwrap_or_default()).unwrap_or_default();
+        let digest = item.row.id;
+        let round = if self.per_round { format!("round-{:03}/", item.row.round) } else { String::new() };
+        let path = format!("{round}part-{:02}.{digest}.parquet", count(1));
+        Part { path, digest, n_rows: count(2), n_bytes: count(3) }
+    }
+
+    /// The parts that `rows` name. Those among the `known` are not read again: an edit changes a few of thousands. What is
+    /// known afterwards is what `rows` name.
+    pub fn parts<'a>(
+        &self,
+        heap: &Heap,
+        rows: impl IntoIterator<Item = &'a Row>,
+        known: &mut BTreeMap<Row, Part>,
+    ) -> Vec<Part> {
+        let mut before = std::mem::take(known);
+        for row in rows {
+            let part = before.remove(row).unwrap_or_else(|| self.part(&Item::load(heap, *row)));
+            known.insert(*row, part);
+        }
+        known.values().cloned().collect()
+    }
 }
 
 /// What `step` publishes; none when it is no `write` step.
@@ -123,6 +153,7 @@ pub fn publication(step: &StepContext<'_>) -> Option<Publication> {
         folder: folder(&config, step),
         columns: written.columns,
         chat: written.chat.map(|_| MESSAGES),
+        per_round: step.step.per_round,
     })
 }
 

@@ -5,7 +5,6 @@ use std::time::Instant;
 use flow_dataflow::{Driver, Session};
 use flow_store::{Parts, Snapshot};
 
-use super::captures::Captures;
 use super::outputs::Outputs;
 use crate::chart::grouped;
 use crate::forecast::replayed;
@@ -66,18 +65,13 @@ fn same_rows(setup: &Setup, session: &Session, fresh: &Driver) -> Result<i64, Ha
 
 /// Number of published files, all with the bytes that a computation from scratch gives.
 fn same_files(setup: &Setup, fresh: &Driver, outputs: &Outputs) -> Result<i64, Halt> {
-    let captures = Captures::of(&setup.pipeline.plan, fresh.session().network());
-    let computed = captures.rows(fresh.session(), "part");
     let mut files = 0;
     for output in outputs.iter() {
         let step = &setup.pipeline.plan.steps[output.step];
         let differs =
             |what: String| setup.pipeline.halt_at_step(Exit::Failed, &codes::NOT_EQUAL, &step.name, what);
-        let mut expected: Vec<String> = computed
-            .iter()
-            .filter(|(step, _)| *step == output.step)
-            .map(|(_, item)| output.part(item).path)
-            .collect();
+        let mut expected: Vec<String> =
+            output.computed(fresh.session()).into_iter().map(|part| part.path).collect();
         expected.sort();
         let folder = &output.publication.folder;
         let snapshot = Snapshot::current(folder).map_err(|error| differs(chain(&error)))?;

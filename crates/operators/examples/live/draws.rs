@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 const DRAWS: usize = 10;
-/// Rows that a part is to have.
-const PART_ROWS: usize = 1024;
+/// Rows that a part is to have: an edit writes whole parts anew.
+const PART_ROWS: usize = 512;
 
 /// Recorded draws in a folder, and the pipelines over them.
 pub(crate) struct Draws {

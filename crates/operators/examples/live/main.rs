@@ -3,15 +3,17 @@
 
 mod draws;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Instant;
 
 use draws::Draws;
-use flow_data::{Heap, Item, Row};
+use flow_data::{Heap, Row};
 use flow_dataflow::{Body, Driver, InputId, MemoryMemo, Network, Out, Session, SessionOptions};
 use flow_operators::{CATALOG, Env, Models, StepContext, assemble, publication, signatures};
 use flow_plan::Plan;
@@ -71,6 +73,8 @@ struct Live {
     plan: Plan,
     driver: Driver,
     publisher: Option<Publisher>,
+    /// The parts that were published last.
+    known: BTreeMap<Row, Part>,
 }
 
 impl Live {
@@ -86,23 +90,23 @@ impl Live {
         let session = Session::start(Arc::new(network(&plan)?), heap, memo, options)?;
         let mut driver = Driver::new(session, Vec::new());
         driver.load().map_err(|(_, error)| error)?;
-        let mut live = Self { plan, driver, publisher };
+        let mut live = Self { plan, driver, publisher, known: BTreeMap::new() };
         live.settle()?;
         Ok(live)
     }
 
-    /// Edits `n` answers one by one, each to another and back; the milliseconds of each, with those of `after`.
+    /// Edits `n` answers one by one; the milliseconds of each, with those of `after`.
     fn edits(
         &mut self,
         draws: &Draws,
         n: usize,
-        after: fn(&Self) -> Result<(), Failed>,
+        after: fn(&mut Self) -> Result<(), Failed>,
     ) -> Result<Vec<f64>, Failed> {
         let mut times = Vec::new();
         for edit in 0..n {
-            let question = (edit / 2 * 7919) % draws.questions();
-            let states = [self.rows(draws, question, 0)?, self.rows(draws, question, 1)?];
-            let (gone, new) = (&states[edit % 2], &states[1 - edit % 2]);
+            // A prime number, so that each edit is of another answer.
+            let question = (edit * 7919) % draws.questions();
+            let (gone, new) = (self.rows(draws, question, 0)?, self.rows(draws, question, 1)?);
             let started = Instant::now();
             gone.iter().for_each(|row| self.driver.update(InputId::Rows(0), *row, -1));
             new.iter().for_each(|row| self.driver.update(InputId::Rows(0), *row, 1));
@@ -128,20 +132,14 @@ impl Live {
     }
 
     /// Publishes the parts, as `flow exec` does.
-    fn publish(&self) -> Result<(), Failed> {
+    fn publish(&mut self) -> Result<(), Failed> {
         let last = self.plan.steps.len() - 1;
         let step = StepContext { plan: &self.plan, step: &self.plan.steps[last] };
         let (Some(publisher), Some(publication)) = (&self.publisher, publication(&step)) else {
             return Ok(());
         };
         let session = self.driver.session();
-        let part = |row: &Row| {
-            let item = Item::load(session.heap(), *row);
-            let count = |at| item.int(at).unwrap_or_default() as u64;
-            let path = format!("part-{:02}.{}.parquet", count(1), row.id);
-            Part { path, digest: row.id, n_rows: count(2), n_bytes: count(3) }
-        };
-        let parts = session.rows(last, Some(0)).keys().map(part).collect();
+        let parts = publication.parts(session.heap(), session.rows(last, Some(0)).keys(), &mut self.known);
         let manifest = Manifest::new(&publication.columns, publication.chat, parts, Map::new());
         publisher.publish(&manifest)?;
         Ok(())
@@ -156,7 +154,8 @@ fn plan(yaml: &str) -> Result<Plan, Failed> {
 }
 
 fn network(plan: &Plan) -> Result<Network, Failed> {
-    let env = Env { threads: 1, dry: false, models: Arc::new(Models::new(Path::new("no models"))) };
+    let threads = available_parallelism().map_or(1, usize::from);
+    let env = Env { threads, dry: false, models: Arc::new(Models::new(Path::new("no models"))) };
     assemble(plan, CATALOG, &env).map_err(|error| error.message.into())
 }
 

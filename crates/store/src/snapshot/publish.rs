@@ -1,6 +1,6 @@
 //! Switching readers from one whole snapshot to the next.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,9 @@ pub struct Publisher {
     parts: Parts,
     /// Snapshots that lacked a part, or held one of another size, when the folder was opened.
     damaged: Mutex<BTreeSet<String>>,
+    /// The sorted parts of the two newest snapshots that were published here, by name: so many parts take longer to read than
+    /// an edit may.
+    known: Mutex<BTreeMap<String, Vec<Part>>>,
 }
 
 /// What [`Publisher::publish`] did.
@@ -46,7 +49,7 @@ impl Publisher {
         disk::create_folder(&dir.join(SNAPSHOTS))?;
         disk::create_folder(parts.folder())?;
         disk::sync(&dir)?;
-        let publisher = Self { dir, parts, damaged: Mutex::default() };
+        let publisher = Self { dir, parts, damaged: Mutex::default(), known: Mutex::default() };
         publisher.clean()?;
         *publisher.damaged() = publisher.inspect()?;
         Ok(publisher)
@@ -103,7 +106,11 @@ impl Publisher {
             }
             disk::sync(&self.snapshots())?;
             disk::switch_link(&Path::new(SNAPSHOTS).join(&name), &self.dir.join(CURRENT))?;
-            self.remove_all_but(&[Some(name), before]);
+            let kept = [Some(name.clone()), before];
+            self.remove_all_but(&kept);
+            let mut known = locked(&self.known);
+            known.retain(|name, _| kept.contains(&Some(name.clone())));
+            known.insert(name, manifest.parts.clone());
         }
         Ok(Published { digest, folder, changed })
     }
@@ -158,20 +165,27 @@ impl Publisher {
             is_other && !self.damaged().contains(*name)
         };
         let older = names.iter().find(is_older);
-        let older = older.map(|name| self.snapshots().join(name));
-        let Some((older, Ok(mut held))) = older.map(|older| (older.clone(), Manifest::of(&older))) else {
+        let Some((older, held)) = older.and_then(|name| Some((name, self.parts_of(name)?))) else {
             return Ok(Vec::new());
         };
-        held.parts.sort();
-        disk::rename(&older, temporary)?;
-        for part in without(&held.parts, &manifest.parts) {
+        disk::rename(&self.snapshots().join(older), temporary)?;
+        for part in without(&held, &manifest.parts) {
             disk::remove_file(&temporary.join(&part.path))?;
         }
         let wanted = folders(&manifest.parts);
-        for emptied in folders(&held.parts).difference(&wanted).filter(|folder| !folder.is_empty()) {
+        for emptied in folders(&held).difference(&wanted).filter(|folder| !folder.is_empty()) {
             disk::remove_folder(&temporary.join(emptied))?;
         }
-        Ok(held.parts)
+        Ok(held)
+    }
+
+    /// The sorted parts of the snapshot `name`; none where its manifest cannot be read.
+    fn parts_of(&self, name: &str) -> Option<Vec<Part>> {
+        locked(&self.known).remove(name).or_else(|| {
+            let mut parts = Manifest::of(&self.snapshots().join(name)).ok()?.parts;
+            parts.sort();
+            Some(parts)
+        })
     }
 
     /// Links the parts that are not among those `held`, writes the manifest, and brings all of it to the disk.
@@ -202,7 +216,7 @@ impl Publisher {
     }
 
     fn damaged(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.damaged)
     }
 
     fn snapshots(&self) -> PathBuf {
@@ -222,6 +236,10 @@ impl Publisher {
             let _ = disk::remove_folder(&self.snapshots().join(name));
         }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The parts of `these` that `those` lack. Both are sorted.

@@ -97,7 +97,7 @@ fn properties<R: Cells>(
         properties = if layout.chat == Some(&*column.name) && column.kind == Type::Texts {
             properties.set_column_dictionary_enabled(leaf(&[&column.name, "list", ELEMENT, "content"]), false)
         } else {
-            let labels = || are_labels(rows.iter().map(|row| row.cell(at)));
+            let labels = || are_labels(column.kind, rows.len(), rows.iter().map(|row| row.cell(at)));
             column_properties(properties, &column.name, column.kind, labels)
         };
         if LOOKED_UP.contains(&&*column.name) && column.kind == Type::Text {
@@ -132,7 +132,9 @@ fn leaf(path: &[&str]) -> ColumnPath {
 }
 
 /// Whether the first texts among `cells` repeat at least twice on average.
-fn are_labels<'a>(cells: impl Iterator<Item = Cell<'a>>) -> bool {
+fn are_labels<'a>(kind: Type, n_rows: usize, cells: impl Iterator<Item = Cell<'a>>) -> bool {
+    // A row has at most one text, unless it has lists of them.
+    let most = if kind == Type::Text { n_rows.min(SAMPLED_CELLS) } else { SAMPLED_CELLS };
     let texts = cells.flat_map(|cell| {
         let (one, list) = match cell {
             Cell::Text(text) => (Some(text), None),
@@ -145,7 +147,7 @@ fn are_labels<'a>(cells: impl Iterator<Item = Cell<'a>>) -> bool {
     for text in texts.take(SAMPLED_CELLS) {
         n_cells += 1;
         distinct.insert(text);
-        if 2 * distinct.len() > SAMPLED_CELLS {
+        if 2 * distinct.len() > most {
             return false;
         }
     }
