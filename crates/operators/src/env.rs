@@ -62,11 +62,25 @@ pub enum CheckpointError {
     /// It cannot be loaded.
     #[error(transparent)]
     Model(#[from] flow_model::Error),
-    /// Its files are not those that its digest names.
+    /// It was trained here, and cannot be loaded any more.
+    #[error("the trained model `{path}` is damaged; remove the folder to train it again")]
+    Damaged {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: flow_model::Error,
+    },
+    /// It was trained here, and its files are not those that its digest names.
     #[error(
-        "the checkpoint `{path}` is damaged: its files have other contents than its name says; remove the folder to train it again"
+        "the trained model `{path}` is damaged: its files have other contents than its name says; remove the folder to train it again"
     )]
     Changed {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// It is declared, and its files were changed since the run began.
+    #[error("the model `{path}` was changed while the pipeline ran; run it again")]
+    Moved {
         /// Its folder.
         path: PathBuf,
     },
@@ -168,14 +182,24 @@ impl Models {
         if let Some(checkpoint) = recall(&mut state.checkpoints, id) {
             return Ok(checkpoint);
         }
-        let declared = state.declared.get(id).map(|(path, _)| path.clone());
-        let path = declared.unwrap_or_else(|| self.path(id));
-        let checkpoint = Arc::new(Checkpoint::load(&path)?);
-        if checkpoint.digest() != id.0 {
-            return Err(CheckpointError::Changed { path });
-        }
+        let checkpoint = match state.declared.get(id) {
+            Some((path, _)) => {
+                let checkpoint = Checkpoint::load(path)?;
+                let moved = || CheckpointError::Moved { path: path.clone() };
+                if checkpoint.digest() == id.0 { Ok(checkpoint) } else { Err(moved()) }
+            }
+            None => self.trained(id),
+        }?;
+        let checkpoint = Arc::new(checkpoint);
         remember(&mut state.checkpoints, *id, checkpoint.clone());
         Ok(checkpoint)
+    }
+
+    fn trained(&self, id: &Id) -> Result<Checkpoint, CheckpointError> {
+        let path = self.path(id);
+        let loaded = Checkpoint::load(&path);
+        let checkpoint = loaded.map_err(|source| CheckpointError::Damaged { path: path.clone(), source })?;
+        if checkpoint.digest() == id.0 { Ok(checkpoint) } else { Err(CheckpointError::Changed { path }) }
     }
 
     /// The checkpoint with this digest, ready to draw from.
@@ -291,6 +315,9 @@ mod tests {
         fs::write(&weights, bytes).expect("writes");
         let error = Models::new(dir.path()).checkpoint(&id).expect_err("one bit is another");
         assert!(matches!(error, CheckpointError::Changed { .. }), "{error}");
+        fs::write(&weights, "half").expect("writes");
+        let error = Models::new(dir.path()).checkpoint(&id).expect_err("it is cut off").to_string();
+        assert!(error.ends_with("is damaged; remove the folder to train it again"), "{error}");
     }
 
     #[test]
