@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use flow_data::{Columns, Value};
-use flow_model::{Block, Checkpoint, Config, Tokenizer};
 use serde_json::Value as Json;
+
+#[path = "../tiny.rs"]
+mod tiny;
+
+pub(crate) use tiny::tiny;
 
 /// Three questions; enough for rows to differ, few enough to read.
 pub(crate) const QUESTIONS: &str = r#"{"prompt_id": "a", "prompt": "1+1=", "answer": "2", "level": 1}
@@ -152,30 +156,6 @@ impl Ran {
         }
         assert!(!self.stderr.contains("panicked"), "no raw trace:\n{}", self.stderr);
     }
-}
-
-/// A model of random weights that answers in a moment.
-pub(crate) fn tiny() -> Checkpoint {
-    let end = "<|endoftext|>";
-    let tokenizer = Tokenizer::train_byte_bpe(&["1+1=2", "#### 2"], 280, &[end]).unwrap();
-    let config = Config {
-        vocab_size: tokenizer.vocab_size(),
-        hidden_size: 16,
-        intermediate_size: 32,
-        num_hidden_layers: 1,
-        num_attention_heads: 2,
-        num_key_value_heads: 2,
-        head_dim: 8,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        max_position_embeddings: 64,
-        tie_word_embeddings: true,
-        eos_token_ids: tokenizer.id(end).into_iter().collect(),
-        bos_token_id: None,
-        moe: None,
-        block: Block::default(),
-    };
-    Checkpoint::init(config, tokenizer, 1).unwrap()
 }
 
 fn named(columns: &Columns, row: &[Value]) -> BTreeMap<String, Value> {
