@@ -231,6 +231,7 @@ fn a_killed_run_goes_on_from_there() {
     let child = begun(&bench, &[]);
     signal(&child, "-KILL");
     assert_eq!(Ran::of(child).code, -1);
-    bench.flow(&["gc"]).says(&["nothing was removed: the last run of", "has not ended"]);
+    bench.flow(&["gc"]).says(&["nothing was removed: the last run of", "has not ended", "flow gc --forget"]);
+    bench.flow(&["gc", "--dry-run", "--forget", "p.yaml"]).says(&["would free"]);
     finished_as_from_scratch(&bench);
 }

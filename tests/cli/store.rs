@@ -50,8 +50,19 @@ fn what_no_pipeline_uses_is_removed_and_the_rest_answers_on() {
     }
     assert!(published == bench.published("out/shards"));
 
-    fs::remove_file(bench.path("other.yaml")).unwrap();
-    assert!(told(&bench, &["gc"])["models"].as_u64() > Some(0));
+    // A pipeline that was moved is named, and kept for until it is to be forgotten.
+    let other = bench.path("other.yaml").display().to_string();
+    fs::rename(bench.path("other.yaml"), bench.path("moved.yaml")).unwrap();
+    let kept = told(&bench, &["gc"]);
+    assert_eq!((&kept["models"], &kept["gone"]), (&json!(0), &json!([other])));
+    bench.flow(&["gc"]).says(&["kept what `", "other.yaml` used", "flow gc --forget"]);
+    bench.flow(&["gc", "--forget", "none.yaml"]).says(&["error[E0606]", "no run of `none.yaml`"]);
+    let forgotten = told(&bench, &["gc", "--forget", "other.yaml"]);
+    assert!(forgotten["models"].as_u64() > Some(0));
+    assert_eq!(
+        (&forgotten["gone"], told(&bench, &["du"])["pipelines"].as_array().unwrap().len()),
+        (&json!([]), 1)
+    );
     assert_eq!(calls(&told(&bench, &["exec", "p.yaml"])), 0);
 }
 

@@ -33,7 +33,7 @@ struct Holdings {
     /// Trained models.
     models: Amount,
     pipelines: Vec<Pipeline>,
-    /// What no pipeline whose file is there used in its last run.
+    /// What no pipeline used in its last run.
     unused_answers: Amount,
     unused_models: Amount,
     /// Why `flow gc` would remove nothing.
@@ -94,7 +94,7 @@ impl Holdings {
         };
         let mut rows = vec![head, line(format!("all of {}", self.store), self.answers, self.models)];
         for pipeline in &self.pipelines {
-            let gone = if pipeline.live { "" } else { " (the file is gone)" };
+            let gone = if pipeline.live { "" } else { " (the file is gone; `flow gc --forget` it)" };
             rows.push(line(
                 format!("{} in {}{gone}", pipeline.file, pipeline.out),
                 pipeline.answers,

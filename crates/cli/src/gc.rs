@@ -11,7 +11,7 @@ use crate::du::size;
 use crate::exec::store::{halt, lock, memo_folder, models_folder};
 use crate::exec::usage::uses;
 use crate::halt::Halt;
-use crate::inventory::{Inventory, is_live};
+use crate::inventory::Inventory;
 use crate::{Exit, term};
 
 /// Arguments of `gc`.
@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Only say what would be removed.
     #[arg(long)]
     dry_run: bool,
+    /// Give up what the pipeline FILE used, be it there or not. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    forget: Vec<PathBuf>,
     /// For people (stderr) or for programs (stdout).
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -34,16 +37,18 @@ struct Removed {
     answers: Swept,
     models: u64,
     model_bytes: u64,
+    /// Pipelines that were kept for, though their files are not where they were.
+    gone: Vec<String>,
 }
 
-/// Keeps what the last run of every pipeline used whose file is still there, and removes the rest of the store. A crash
-/// on the way leaves a store that can be used, and swept again.
+/// Keeps what the last run of every pipeline used, and removes the rest of the store. A pipeline whose file was moved or removed
+/// is named, and kept for until it is to be forgotten. A crash on the way leaves a store that can be used, and swept again.
 pub(crate) fn gc(args: &Args, command: &str) -> Result<Exit, Halt> {
     if !args.store.exists() {
         return tell(args, &Removed::default(), None);
     }
     let _lock = lock(&args.store, command)?;
-    let inventory = Inventory::of(&args.store)?;
+    let inventory = Inventory::of(&args.store)?.forget(&args.forget)?;
     if let Some(doubt) = inventory.doubt() {
         return tell(args, &Removed::default(), Some(&doubt));
     }
@@ -54,7 +59,7 @@ pub(crate) fn gc(args: &Args, command: &str) -> Result<Exit, Halt> {
 fn sweep(args: &Args, inventory: &Inventory) -> Result<Removed, Error> {
     let used = inventory.used_answers();
     let answers = Memo::sweep(&memo_folder(&args.store), &|key| used.contains(key), args.dry_run)?;
-    let mut removed = Removed { answers, ..Removed::default() };
+    let mut removed = Removed { answers, gone: inventory.gone().collect(), ..Removed::default() };
     for (name, bytes) in inventory.models.iter().filter(|(name, _)| !inventory.uses_model(name)) {
         removed.models += 1;
         removed.model_bytes += bytes;
@@ -62,25 +67,30 @@ fn sweep(args: &Args, inventory: &Inventory) -> Result<Removed, Error> {
             discard(&models_folder(&args.store).join(name))?;
         }
     }
-    for gone in inventory.uses.iter().filter(|used| !args.dry_run && !is_live(used)) {
-        uses(&args.store).remove(&gone.user)?;
+    for forgotten in inventory.forgotten.iter().filter(|_| !args.dry_run) {
+        uses(&args.store).remove(&forgotten.user)?;
     }
     Ok(removed)
 }
 
 fn tell(args: &Args, removed: &Removed, doubt: Option<&str>) -> Result<Exit, Halt> {
-    let Removed { answers, models, model_bytes } = removed;
+    let Removed { answers, models, model_bytes, gone } = removed;
     let bytes = answers.bytes + model_bytes;
     match (args.format, doubt) {
         (Format::Json, _) => term::json(&json!({
-            "dry_run": args.dry_run, "answers": answers.answers, "models": models, "bytes": bytes, "doubt": doubt,
+            "dry_run": args.dry_run, "answers": answers.answers, "models": models, "bytes": bytes,
+            "gone": gone, "doubt": doubt,
         }))?,
         (Format::Text, Some(doubt)) => term::tell(&format!("nothing was removed: {doubt}\n")),
         (Format::Text, None) => {
             let count = |n: u64, noun| counted(i64::try_from(n).unwrap_or(i64::MAX), noun);
             let (answers, models) = (count(answers.answers, "answer"), count(*models, "model"));
             let verb = if args.dry_run { "would free" } else { "freed" };
-            term::tell(&format!("{verb} {}: {answers}, {models} that no pipeline uses\n", size(bytes)));
+            let kept = gone.iter().map(|file| {
+                format!("kept what `{file}` used, which is not there any more; `flow gc --forget {file}` gives it up\n")
+            });
+            let text = format!("{verb} {}: {answers}, {models} that no pipeline uses\n", size(bytes));
+            term::tell(&(text + &kept.collect::<String>()));
         }
     }
     Ok(Exit::Done)

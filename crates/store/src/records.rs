@@ -61,7 +61,8 @@ impl Records {
         disk::remove_file(&self.path(pipeline))
     }
 
-    fn path(&self, pipeline: &Id) -> PathBuf {
+    /// The file of the record of `pipeline`, whether it is there or not.
+    pub(crate) fn path(&self, pipeline: &Id) -> PathBuf {
         self.folder.join(format!("{pipeline}{SUFFIX}"))
     }
 }

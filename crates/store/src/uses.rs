@@ -94,13 +94,13 @@ impl Uses {
         self.0.save(&used.user.id(), &[head, bytes(&used.answers), bytes(&used.models)])
     }
 
-    /// All uses, by file and folder; and how many are damaged, of which nothing is known.
-    pub fn all(&self) -> Result<(Vec<Use>, u64), Error> {
-        let (mut uses, mut damaged) = (Vec::new(), 0);
+    /// All uses, by file and folder; and the files of those that are damaged, of which nothing is known.
+    pub fn all(&self) -> Result<(Vec<Use>, Vec<PathBuf>), Error> {
+        let (mut uses, mut damaged) = (Vec::new(), Vec::new());
         for id in self.0.pipelines()? {
             match self.0.load(&id)?.as_deref().and_then(decoded) {
                 Some(used) => uses.push(used),
-                None => damaged += 1,
+                None => damaged.push(self.0.path(&id)),
             }
         }
         uses.sort_by(|a, b| (&a.user.file, &a.user.out).cmp(&(&b.user.file, &b.user.out)));
@@ -142,7 +142,7 @@ mod tests {
     fn a_run_takes_the_place_of_the_last_of_its_pipeline() {
         let folder = tempfile::tempdir().unwrap();
         let uses = Uses::new(&folder.path().join("uses"));
-        assert_eq!(uses.all().unwrap(), (vec![], 0));
+        assert_eq!(uses.all().unwrap(), (vec![], vec![]));
         let (first, other) = (used("/a.yaml", &[1, 2]), used("/b.yaml", &[3]));
         for used in [&first, &other] {
             uses.save(used).unwrap();
@@ -150,12 +150,12 @@ mod tests {
         let again = used("/a.yaml", &[2, 4]);
         uses.save(&again).unwrap();
         assert_eq!(uses.of(&first.user).unwrap(), Some(again.clone()));
-        assert_eq!(uses.all().unwrap(), (vec![again.clone(), other.clone()], 0));
+        assert_eq!(uses.all().unwrap(), (vec![again.clone(), other.clone()], vec![]));
         let damaged = folder.path().join("uses").join(format!("{}.record", other.user.id()));
-        std::fs::write(damaged, "half").unwrap();
-        assert_eq!(uses.all().unwrap(), (vec![again.clone()], 1));
+        std::fs::write(&damaged, "half").unwrap();
+        assert_eq!(uses.all().unwrap(), (vec![again.clone()], vec![damaged]));
         uses.remove(&other.user).unwrap();
-        assert_eq!(uses.all().unwrap(), (vec![again], 0));
+        assert_eq!(uses.all().unwrap(), (vec![again], vec![]));
     }
 
     #[test]
