@@ -41,8 +41,8 @@ fn a_plan_foretells_every_call_of_the_rounds_to_come() {
     let bench = looped();
     exec(&bench, &["--rounds", "1"]);
     for rounds in ["2", "3"] {
-        let foretold = plan(&bench, &["--set", &format!("rounds.count={rounds}")]);
-        assert_eq!(foretold["total"]["exact"], true, "{foretold}");
+        let foretold = plan(&bench, &["--rounds", rounds]);
+        assert_eq!(foretold["total"]["bound"], "exact", "{foretold}");
         let done = exec(&bench, &["--rounds", rounds]);
         assert_eq!(calls(&foretold), calls(&done));
     }
@@ -69,6 +69,75 @@ fn the_exit_code_tells_whether_there_is_work() {
     assert_eq!(code(&bench), 0);
     bench.put("questions.jsonl", QUESTIONS.replace("1+1=", "1+2="));
     assert_eq!(code(&bench), 3);
+}
+
+#[test]
+fn a_round_more_of_kept_ones_is_no_work_once_it_is_done() {
+    let bench = looped();
+    for count in ["1", "2"] {
+        let rounds = format!("rounds.count={count}");
+        let kept = ["--set", &rounds, "--set", "rounds.on_change=keep"];
+        let code = || bench.flow(&[&["plan", "p.yaml", "--detailed-exitcode"], &kept[..]].concat()).code;
+        assert_eq!(code(), 3);
+        exec(&bench, &kept);
+        assert_eq!(code(), 0, "{count}");
+    }
+}
+
+#[test]
+fn a_plan_names_published_folders_that_a_run_would_mend() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let (before, current) = (bench.published("out/verdicts"), bench.path("out/verdicts/current"));
+    let planned = |words: &str| {
+        let ran = bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]);
+        assert_eq!(ran.code, 3);
+        assert!(ran.stdout.contains(words), "{}", ran.stdout);
+        exec(&bench, &[]);
+        assert!(before == bench.published("out/verdicts"));
+        assert_eq!(bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]).code, 0);
+    };
+    let part = before.keys().find(|path| path.extension().is_some_and(|end| end == "parquet")).unwrap();
+    fs::write(current.join(part), "half").unwrap();
+    planned("what is published in `out/verdicts` is damaged");
+    fs::remove_dir_all(bench.path("out/verdicts")).unwrap();
+    planned("nothing is published in `out/verdicts` any more");
+
+    let other =
+        fs::read_to_string(bench.path("p.yaml")).unwrap().replace("name: loop", "name: other\nout: out/loop");
+    bench.put("other.yaml", other);
+    assert_eq!(bench.flow(&["exec", "other.yaml", "-q"]).code, 0);
+    let told = bench.flow(&["plan", "p.yaml"]).stdout;
+    assert!(told.contains("`out/verdicts` shows what pipeline `other` published"), "{told}");
+    assert!(told.contains("other.yaml` has the same `out`"), "{told}");
+}
+
+#[test]
+fn plans_and_reasons_are_of_the_part_that_is_meant() {
+    let bench = looped();
+    let part = plan(&bench, &["--until", "graded", "--rounds", "1"]);
+    assert_eq!(part["steps"].as_array().unwrap().len(), 3);
+    let ran = bench.flow(&["plan", "p.yaml", "--from", "graded"]);
+    assert_eq!(ran.code, 1);
+    ran.says(&["error[E0615]", "step `attempts` is before `--from`"]);
+    exec(&bench, &["--rounds", "1"]);
+    assert_eq!(plan(&bench, &["--rounds", "1", "--from", "graded"])["total"]["calls"], 0);
+    let why = bench.flow(&["why", "p.yaml", "learner", "--rounds", "1"]).stdout;
+    assert!(why.contains("a run would not change `learner`"), "{why}");
+    let why = bench.flow(&["why", "p.yaml", "learner", "--rounds", "2"]).stdout;
+    assert!(why.contains("a run would change `learner`"), "{why}");
+}
+
+#[test]
+fn what_rests_on_unknown_rows_is_told_as_a_bound() {
+    let bench = looped();
+    let text = fs::read_to_string(bench.path("p.yaml")).unwrap();
+    let again = "  again: {op: sample, from: [graded.different, graded.unknown], model: policy, n: 1, max_tokens: 6}\n";
+    bench.put("p.yaml", text.replace("  verdicts", &format!("{again}  verdicts")));
+    let first = bench.flow(&["plan", "p.yaml"]).stdout;
+    exec(&bench, &[]);
+    let again = bench.flow(&["plan", "p.yaml", "--set", "steps.attempts.temperature=0.5"]).stdout;
+    assert!(first.contains("at least 63 calls") && again.contains("at most"), "{first}{again}");
 }
 
 #[test]
@@ -135,6 +204,17 @@ fn a_run_that_would_ask_too_much_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn more_of_the_same_is_asked_without_asking_again() {
+    let bench = looped();
+    let deny = ["--rounds", "1", "--on-recompute", "deny"];
+    exec(&bench, &deny[..2]);
+    let more = exec(&bench, &[&deny[..], &["--set", "steps.scores.n=4"]].concat());
+    assert_eq!(step(&more, "scores")["calls"], 6, "two more for each of three");
+    let more = exec(&bench, &[&deny[..], &["--until", "graded", "--set", "steps.attempts.n=6"]].concat());
+    assert_eq!(step(&more, "attempts")["calls"], 6);
+}
+
+#[test]
 fn until_a_step_runs_what_it_rests_on_and_leaves_the_rest_published() {
     let bench = looped();
     exec(&bench, &[]);
@@ -144,6 +224,12 @@ fn until_a_step_runs_what_it_rests_on_and_leaves_the_rest_published() {
         part["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
     assert_eq!(steps, ["questions", "attempts", "graded"]);
     assert!((shards, verdicts) == (bench.published("out/shards"), bench.published("out/verdicts")));
+    let rows = |report: &Json| report["outputs"][1]["rows"].clone();
+    assert_eq!(
+        rows(&exec(&bench, &["--rounds", "1"])),
+        rows(&exec(&bench, &[])),
+        "what is told is what readers see"
+    );
     bench.exec(&["--until", "grded"], 2).says(&["error[E0614]", "graded"]);
 }
 
@@ -238,7 +324,17 @@ fn why_follows_a_step_to_what_was_changed_and_a_row_to_where_it_comes_from() {
     let told = why(&["shards", "--set", "steps.attempts.temperature=0.5"]).stdout;
     assert!(told.contains("attempts: temperature 1.0 to 0.5"), "{told}");
     let told = why(&["shards"]).stdout;
-    assert!(told.contains("would not change `shards`"), "{told}");
+    assert!(told.contains("would not change `shards`") && told.contains("first run"), "{told}");
+    bench.put("questions.jsonl", QUESTIONS.replace("1+1=", "1+2="));
+    exec(&bench, &[]);
+    for (step, reason) in [
+        ("questions", "rows: 1 changed"),
+        ("attempts", "rows of `questions` changed (1 changed); `learner` trained another model"),
+        ("graded", "rows of `attempts` changed ("),
+    ] {
+        let told = why(&[step]).stdout;
+        assert!(told.contains(reason), "{told}");
+    }
 
     let row = bench.rows("out/shards").remove(0);
     let flow_data::Value::Text(id) = &row["row_id"] else { panic!("identities are texts") };

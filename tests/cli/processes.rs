@@ -186,6 +186,11 @@ fn places_that_are_none_are_refused() {
         ("127.0.0.1:1\nnowhere\n", "0", "`hosts`, line 2: `nowhere` is no address `host:port`"),
         ("127.0.0.1:70000\n", "0", "`hosts`, line 1: `127.0.0.1:70000` is no address `host:port`"),
         ("a:1\n# b:2\na:1\n", "0", "`hosts`, line 3: `a:1` is there twice"),
+        (
+            "127.0.0.1:1\nno-such-host.invalid:2\n",
+            "0",
+            "`hosts`, line 2: the host of `no-such-host.invalid:2` cannot be found",
+        ),
         ("# none\n", "0", "`hosts` has 0 addresses, and 1 are needed"),
     ];
     for (hosts, process, what) in cases {

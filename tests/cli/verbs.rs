@@ -74,6 +74,16 @@ fn two_steps_that_publish_in_one_folder_are_refused() {
 }
 
 #[test]
+fn a_step_that_publishes_within_the_folder_of_another_is_refused() {
+    for folder in ["out/shards/more", "out"] {
+        let again = format!("  again: {{op: write, from: questions, path: {folder}}}\n");
+        let ran = Bench::with(&(COPY.to_owned() + &again)).flow(&["check", "p.yaml"]);
+        assert_eq!(ran.code, 78);
+        ran.says(&["error[E0603]", "step `shards` in `out/shards`: one within the other"]);
+    }
+}
+
+#[test]
 fn graphs_are_data() {
     let bench = Bench::with(COPY);
     let graph = |language: &str| bench.flow(&["graph", "p.yaml", "--format", language]).stdout;

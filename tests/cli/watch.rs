@@ -174,6 +174,53 @@ fn a_mistake_is_told_and_mended_while_it_watches() {
 }
 
 #[test]
+fn a_mistake_that_is_taken_back_is_told_to_be_mended() {
+    let bench = Bench::with(COPY);
+    let watching = Watching::start(&bench, &[]);
+    watching.settled();
+    bench.put("p.yaml", "version: [");
+    watching.mistake();
+    bench.put("p.yaml", COPY);
+    assert_eq!(watching.next(), json!({"outcome": "unchanged"}));
+    watching.is_silent();
+    assert_eq!(watching.end().code, 0);
+}
+
+#[test]
+fn what_is_removed_under_a_watch_is_published_again_and_without_its_store_it_ends() {
+    let bench = looped();
+    let mut watching = Watching::start(&bench, &[]);
+    watching.settled();
+    fs::remove_dir_all(bench.path("out")).unwrap();
+    let again = watching.settled();
+    assert_eq!((step(&again, "attempts").2, &again["published"][0]["changed"]), (0, &json!(true)));
+    assert_as_from_scratch(&bench, &["out/shards", "out/verdicts"]);
+    bench.put("questions.jsonl", QUESTIONS.replace("1+1=", "1+2="));
+    watching.settled();
+    assert_as_from_scratch(&bench, &["out/shards", "out/verdicts"]);
+
+    fs::remove_dir_all(bench.path(".flow")).unwrap();
+    assert!(watching.mistake().contains("the store `.flow` was removed while it was in use"));
+    assert_eq!(Ran::of(watching.child.take().unwrap()).code, 1);
+}
+
+#[test]
+fn the_tables_of_a_run_count_what_the_last_change_asked() {
+    let bench = looped();
+    let watching = Watching::start(&bench, &[]);
+    watching.settled();
+    bench.put("questions.jsonl", QUESTIONS.replace("2+3=", "2+4="));
+    let edited = watching.settled();
+    assert_eq!(watching.end().code, 0);
+    let steps = bench.table("out/loop/run/steps.parquet");
+    let row = steps.iter().find(|row| row["step"] == "attempts".into()).unwrap();
+    assert_eq!(row["calls"], (step(&edited, "attempts").2 as i64).into());
+    let calls: u64 =
+        edited["steps"].as_array().unwrap().iter().map(|step| step["calls"].as_u64().unwrap()).sum();
+    assert_eq!(bench.table("out/loop/run/runs.parquet")[0]["model_calls"], (calls as i64).into());
+}
+
+#[test]
 fn data_that_is_edited_while_the_pipeline_is_wrong_is_not_forgotten() {
     let bench = looped();
     let watching = Watching::start(&bench, &[]);

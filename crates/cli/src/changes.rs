@@ -1,11 +1,13 @@
 //! What is different from the last run, in words: the reasons of a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use flow_dataflow::Turnover;
 use flow_plan::{ModelRef, Plan, Step};
 use serde_json::Value as Json;
 
 use crate::record::{ModelRecord, Record, StepRecord, references};
+use crate::turnover::words;
 
 /// What is different for each step of `plan` by itself, its inputs' rows left out. Empty for a first run.
 pub(crate) fn changes(
@@ -27,6 +29,26 @@ pub(crate) fn changes(
         changes.values_mut().for_each(|words| words.push(seed.clone()));
     }
     changes
+}
+
+/// What is different in the rows that a step reads, and in the models it draws from, by how the rows of all steps differ.
+pub(crate) fn of_rows(plan: &Plan, at: usize, turnovers: &[Turnover]) -> Vec<String> {
+    let step = &plan.steps[at];
+    if step.inputs.is_empty() {
+        return words(&turnovers[at]).map(|words| format!("rows: {words}")).into_iter().collect();
+    }
+    let producers: BTreeSet<usize> =
+        step.inputs.iter().flat_map(|inlet| &inlet.edges).map(|edge| edge.step).collect();
+    let rows = producers.into_iter().filter_map(|producer| {
+        let words = words(&turnovers[producer])?;
+        Some(format!("rows of `{}` changed ({words})", plan.steps[producer].name))
+    });
+    let makers = step.models.iter().filter_map(|used| match &used.model {
+        ModelRef::Step(maker) => Some(*maker),
+        ModelRef::Declared(name) => flow_operators::feeds(plan, name),
+    });
+    let models = makers.filter(|maker| *maker != at && turnovers[*maker].new > 0);
+    rows.chain(models.map(|maker| format!("`{}` trained another model", plan.steps[maker].name))).collect()
 }
 
 fn step_changes(plan: &Plan, at: usize, before: &StepRecord) -> impl Iterator<Item = String> {

@@ -1,5 +1,7 @@
 //! The mistakes that only running shows: E06.., and E07.. those of servers. What no edit of a pipeline would mend has no example.
 
+use flow_spec::Code;
+
 flow_spec::codes! {
     FILE = "E0601", "a pipeline file cannot be read",
         "The path leads to no file, to one that may not be read, or to one that is not UTF-8 text.",
@@ -10,8 +12,8 @@ flow_spec::codes! {
         wrong "flow schema > /dev/full",
         right "flow schema > pipeline.schema.json";
     SHARED_FOLDER = "E0603", "two things are published in one folder",
-        "Each `write` step owns its folder, and OUT/run belongs to the tables of the run. Paths are taken as they are \
-         written, relative to the folder that the program is started in.",
+        "Each `write` step owns its folder with all that is in it, and OUT/run belongs to the tables of the run. Paths are taken \
+         as they are written, relative to the folder that the program is started in.",
         wrong "steps: {q: {op: read, path: q.jsonl}, a: {op: write, from: q, path: out}, b: {op: write, from: q, path: ./out}}",
         right "steps: {q: {op: read, path: q.jsonl}, a: {op: write, from: q, path: out/a}, b: {op: write, from: q, path: out/b}}";
     MODEL = "E0604", "a model cannot be loaded",
@@ -138,4 +140,16 @@ flow_spec::codes! {
          asks every server for its models and for one token.",
         wrong "",
         right "";
+}
+
+/// What to do about a mistake of this code, where that is always the same.
+pub(crate) fn help(code: &Code) -> Option<&'static str> {
+    [
+        (&STORE, "see that the folder of `--store` can be read and written, and that its disk has room"),
+        (&PUBLISH, "see that `out`, and the step's `path`, can be written, that nothing else stands there, and that the disk has room"),
+        (&NOT_EQUAL, "remove the published folder and run again if a file was changed by hand; otherwise report it with the pipeline"),
+        (&ROWS_LOST, "report it with the pipeline"),
+    ]
+    .into_iter()
+    .find_map(|(known, help)| (known.id == code.id).then_some(help))
 }

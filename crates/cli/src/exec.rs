@@ -35,7 +35,7 @@ use crate::{Catalog, Exit, codes, term, typed};
 pub(crate) use captures::Captures;
 use consent::OnRecompute;
 pub(crate) use consent::expect;
-pub(crate) use extent::{named, narrowed};
+pub(crate) use extent::{Extent, named, narrowed};
 pub(crate) use host::Host;
 pub(crate) use live::{Live, Read};
 pub(crate) use models::declare;
@@ -69,15 +69,8 @@ pub(crate) struct Args {
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     pub(crate) store: PathBuf,
-    /// Run STEP and what it rests on, nothing else.
-    #[arg(long, value_name = "STEP")]
-    until: Option<String>,
-    /// Run STEP and what rests on it. Steps before it may use kept answers only: the run ends where one is missing.
-    #[arg(long, value_name = "STEP")]
-    from: Option<String>,
-    /// Run so many rounds, whatever the pipeline says.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: Option<u32>,
+    #[command(flatten)]
+    pub(crate) extent: Extent,
     /// What to do where rows that the last run had would be asked for again.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_recompute: OnRecompute,
@@ -104,7 +97,7 @@ pub(crate) fn exec(
     let started = Instant::now();
     let command = &typed::again(words);
     let role = processes.role(words)?;
-    let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
+    let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
     let mut others = match role {
         Role::Alone => None,
         Role::Host(others) => Some(others),
@@ -135,11 +128,6 @@ fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> 
 }
 
 impl Args {
-    /// Whether less is run than the pipeline says.
-    fn is_narrowed(&self) -> bool {
-        self.until.is_some() || self.from.is_some() || self.rounds.is_some()
-    }
-
     /// Threads for sampling and training where `processes` share this machine.
     fn threads(&self, processes: usize) -> usize {
         let processors = || available_parallelism().map_or(1, |all| (usize::from(all) / processes).max(1));

@@ -1,16 +1,16 @@
 //! What a run would do: the pipeline over the kept answers, every missing one counted instead of asked.
 
+mod folders;
 mod text;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use flow_data::Round;
-use flow_dataflow::{
-    Body, Calls, Driver, Network, Node, Pending, Port, Session, SessionOptions, Stage, Turnover,
-};
-use flow_operators::{Env, feeds};
+use flow_dataflow::{Calls, Driver, Network, Node, Pending, Port, Session, SessionOptions, Turnover};
+use flow_operators::Env;
 use flow_plan::{ModelRef, Plan};
 use serde::Serialize;
 
@@ -19,7 +19,10 @@ use crate::exec::{Captures, session_halt, source_halt};
 use crate::halt::Halt;
 use crate::record::{ModelRecord, Record};
 use crate::setup::Setup;
+use crate::turnover::{is_any, turnovers, words};
 use crate::{Catalog, kept, panic};
+use folders::Folder;
+use work::Work;
 
 /// What a run would do, compared with the last one.
 #[derive(Debug, Serialize)]
@@ -34,6 +37,10 @@ pub(crate) struct Forecast {
     steps: Vec<StepForecast>,
     /// Sums over the steps.
     total: Work,
+    /// Published folders that a run would mend, or take over.
+    folders: Vec<Folder>,
+    /// Files of other pipelines that publish in the same `out`.
+    shares_out_with: Vec<String>,
 }
 
 /// What would become of one step.
@@ -77,21 +84,6 @@ impl Serialize for Reason {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&self.words)
     }
-}
-
-/// What has to be paid for.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Work {
-    /// Requests that no kept answer serves.
-    calls: u64,
-    /// Of these, how many go to servers.
-    server_calls: u64,
-    /// Whether `calls` is known exactly: it does not rest on answers that are not there yet.
-    exact: bool,
-    /// Tokens that models will write, as many a request as in earlier rounds; absent where nothing is known.
-    tokens: Option<u64>,
-    /// Optimiser steps, as many as in earlier rounds.
-    training_steps: Option<u64>,
 }
 
 impl Forecast {
@@ -141,7 +133,14 @@ impl Forecast {
 
     /// Whether a run would change anything.
     pub(crate) fn is_work(&self) -> bool {
-        self.first_run || self.calls() > 0 || self.steps.iter().any(|step| step.new + step.retracted > 0)
+        let rows_change = self.steps.iter().any(|step| step.new + step.retracted > 0);
+        self.first_run || self.calls() > 0 || rows_change || !self.folders.is_empty()
+    }
+
+    /// The steps, by their place in the plan, that would make calls, and how many.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = (usize, u64)> {
+        let calls = self.steps.iter().map(|step| step.work.calls).enumerate();
+        calls.filter(|(_, calls)| *calls > 0)
     }
 }
 
@@ -212,8 +211,8 @@ impl Reading<'_> {
         let models = ModelRecord::all(self.plan(), &self.setup.models, &self.setup.digests);
         let own = self.last.map(|last| changes(self.plan(), &models, last)).unwrap_or_default();
         let mut steps: Vec<StepForecast> = Vec::new();
-        for at in 0..self.plan().steps.len() {
-            let step = self.step(at, &own, &steps);
+        for (at, turnover) in turnovers(self.plan(), self.session, self.last).into_iter().enumerate() {
+            let step = self.step(at, turnover, &own, &steps);
             steps.push(step);
         }
         Forecast {
@@ -221,25 +220,30 @@ impl Reading<'_> {
             first_run: self.last.is_none(),
             rounds,
             kept_rounds: self.session.network().rounds.kept,
-            total: steps
-                .iter()
-                .map(|step| step.work)
-                .fold(Work { exact: true, ..Work::default() }, Work::and),
+            total: steps.iter().map(|step| step.work).fold(Work::default(), Work::and),
+            folders: self.folders(&steps),
+            shares_out_with: Vec::new(),
             steps,
         }
     }
 
-    fn step(&self, at: usize, own: &BTreeMap<String, Vec<String>>, before: &[StepForecast]) -> StepForecast {
+    fn step(
+        &self,
+        at: usize,
+        turnover: Turnover,
+        own: &BTreeMap<String, Vec<String>>,
+        before: &[StepForecast],
+    ) -> StepForecast {
         let step = &self.plan().steps[at];
-        let turnover = self.turnover(at);
-        let work = self.work(at);
+        let (work, recomputed) = self.work(at);
         let more = self.pending.rounds(at).next().is_some();
         let mut because: Vec<Reason> =
             own.get(&step.name).into_iter().flatten().cloned().map(Reason::own).collect();
         if step.inputs.is_empty() {
-            because.extend(self.last.and_then(|_| rows_changed(&turnover)).map(Reason::own));
+            let words = self.last.and_then(|_| words(&turnover));
+            because.extend(words.map(|words| Reason::own(format!("rows: {words}"))));
         }
-        if turnover.new + turnover.gone > 0 || more {
+        if is_any(&turnover) || more {
             because.extend(self.upstream(at, before));
         }
         StepForecast {
@@ -250,96 +254,10 @@ impl Reading<'_> {
             retracted: turnover.gone,
             estimated: turnover.estimated,
             more,
-            recomputed: work.calls.min(turnover.gone),
+            recomputed,
             work,
             because,
         }
-    }
-
-    /// How the rows of all ports of a step differ from the last run's, rejected ones included.
-    fn turnover(&self, at: usize) -> Turnover {
-        let step = &self.plan().steps[at];
-        let names = step.ports.iter().map(|port| port.name.as_str()).chain(["rejected"]);
-        let mut sum = Turnover::default();
-        for (name, census) in names.zip(&self.session.censuses()[at]) {
-            let nothing = flow_dataflow::Sample::default();
-            let earlier = self.last.and_then(|last| last.sample(&step.name, name)).unwrap_or(&nothing);
-            let turnover = census.sample().since(earlier);
-            sum.kept += turnover.kept;
-            sum.new += turnover.new;
-            sum.gone += turnover.gone;
-            sum.changed += turnover.changed;
-            sum.estimated |= turnover.estimated;
-        }
-        sum
-    }
-
-    /// The requests that a step would ask: those counted, and in rounds whose rows are not known as many as before.
-    fn work(&self, at: usize) -> Work {
-        let step = &self.plan().steps[at];
-        if !has_effect(&self.session.network().nodes[at]) {
-            return Work { exact: true, ..Work::default() };
-        }
-        let efforts = &self.session.efforts()[at];
-        let counted = |round: Round| efforts.get(&round).copied().unwrap_or_default();
-        let mut work = Work { exact: true, ..Work::default() };
-        let rounds: BTreeSet<Round> = efforts.keys().copied().chain(self.pending.rounds(at)).collect();
-        for round in rounds {
-            let missing = counted(round).missing.unsigned_abs();
-            let known =
-                counted(round).requests.unsigned_abs() - missing.min(counted(round).requests.unsigned_abs());
-            let settled = self.rows_are_known(at, round);
-            // A training over rows that are not all there yet is another training.
-            let seen = if step.makes_model { missing } else { missing + known };
-            let unseen = if settled { 0 } else { self.expected(at, round).saturating_sub(seen) };
-            work.exact &= settled || step.makes_model && known == 0;
-            work.calls += missing + unseen;
-            work.server_calls += if self.asks_server(at, round) { missing + unseen } else { 0 };
-            let earlier = self.earlier(at, round);
-            let per_request =
-                |total: u64, requests: u64| (missing + unseen) as f64 * total as f64 / requests as f64;
-            if let Some(earlier) = earlier.filter(|earlier| earlier.requests > 0 && missing + unseen > 0) {
-                let tokens = per_request(earlier.tokens, earlier.requests).round() as u64;
-                let steps = per_request(earlier.training_steps, earlier.requests).round() as u64;
-                add(&mut work.tokens, tokens);
-                add(&mut work.training_steps, steps);
-            }
-        }
-        work
-    }
-
-    /// Whether the model of a step is behind a server in `round`, as far as it is declared and not replaced since.
-    fn asks_server(&self, at: usize, round: Round) -> bool {
-        self.plan().steps[at].models.iter().any(|used| match &used.model {
-            ModelRef::Declared(name) => {
-                self.plan().models[name].served().is_some()
-                    && (round <= 1 || feeds(self.plan(), name).is_none())
-            }
-            ModelRef::Step(_) => false,
-        })
-    }
-
-    /// Requests that a step will make in a round whose rows are not known: as many as in the nearest known round, one where
-    /// a model is trained.
-    fn expected(&self, at: usize, round: Round) -> u64 {
-        let earlier = self.earlier(at, round).map_or(0, |earlier| earlier.requests);
-        if self.plan().steps[at].makes_model { earlier.max(1) } else { earlier }
-    }
-
-    /// What the last run's effects of a step took in `round`, or in the last round before it that it had.
-    fn earlier(&self, at: usize, round: Round) -> Option<crate::record::Effort> {
-        let efforts = &self.last?.steps.get(&self.plan().steps[at].name)?.efforts;
-        let before = efforts.range(..=round).next_back();
-        before.or_else(|| efforts.iter().next_back()).map(|(_, effort)| *effort)
-    }
-
-    /// Whether all rows that a step reads in `round` are known.
-    fn rows_are_known(&self, at: usize, round: Round) -> bool {
-        let inputs = self.plan().steps[at].inputs.iter().flat_map(|inlet| &inlet.edges);
-        inputs.map(|edge| edge.step).all(|input| {
-            let always = !self.plan().steps[input].per_round;
-            !(self.pending.contains(input, round) || always && self.pending.contains(input, 0))
-        })
     }
 
     /// The steps before this one, and the model it draws from, that make a difference to it.
@@ -372,37 +290,4 @@ impl Reading<'_> {
             Some(Reason { words, step: Some(name.clone()) })
         })
     }
-}
-
-impl Work {
-    fn and(mut self, other: Self) -> Self {
-        self.calls += other.calls;
-        self.server_calls += other.server_calls;
-        self.exact &= other.exact;
-        other.tokens.into_iter().for_each(|tokens| add(&mut self.tokens, tokens));
-        other.training_steps.into_iter().for_each(|steps| add(&mut self.training_steps, steps));
-        self
-    }
-}
-
-fn add(sum: &mut Option<u64>, more: u64) {
-    if more > 0 {
-        *sum = Some(sum.unwrap_or(0) + more);
-    }
-}
-
-fn has_effect(node: &Node) -> bool {
-    match &node.body {
-        Body::Source(_) => false,
-        Body::Chain(stages) => stages.iter().any(|stage| matches!(stage, Stage::Effect(_))),
-    }
-}
-
-/// How the rows of a source differ, when they do.
-fn rows_changed(turnover: &Turnover) -> Option<String> {
-    let Turnover { new, gone, changed, .. } = *turnover;
-    let parts = [(new - changed, "added"), (gone - changed.min(gone), "removed"), (changed, "changed")];
-    let parts: Vec<String> =
-        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    (!parts.is_empty()).then(|| format!("rows: {}", parts.join(", ")))
 }

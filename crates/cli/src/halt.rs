@@ -22,9 +22,9 @@ struct Told {
 }
 
 impl Halt {
-    /// Ends with one mistake that has no place in the pipeline's text.
+    /// Ends with one mistake that has no place in the pipeline's text, and the help that goes with its code.
     pub(crate) fn new(exit: Exit, code: &Code, message: impl Into<String>) -> Self {
-        Self::with(exit, code.id, &message.into(), None)
+        Self::with(exit, code.id, &message.into(), codes::help(code))
     }
 
     /// The same with one sentence that can be acted on.

@@ -30,6 +30,7 @@ mod setup;
 mod show;
 mod term;
 mod test;
+mod turnover;
 mod typed;
 mod verify;
 pub(crate) mod watch;

@@ -1,6 +1,6 @@
 //! From a file name to a checked pipeline.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -110,7 +110,7 @@ impl Pipeline {
         diagnostic
     }
 
-    /// Ends with one mistake at the name of a step.
+    /// Ends with one mistake at the name of a step, and the help that goes with its code.
     pub(crate) fn halt_at_step(
         &self,
         exit: Exit,
@@ -119,6 +119,7 @@ impl Pipeline {
         message: impl Into<String>,
     ) -> Halt {
         let mut diagnostic = Diagnostic::new(code, self.spec.key_span(&format!("steps.{step}")), message);
+        diagnostic.help = codes::help(code).map(str::to_owned);
         self.spec.redact(&mut diagnostic);
         Halt::located(exit, &[diagnostic], &self.sources)
     }
@@ -141,28 +142,42 @@ fn text(path: &Path) -> Result<String, Halt> {
     })
 }
 
-/// Mistakes where two things would be published in one folder.
+/// Mistakes where two things would be published in one folder, or a step in the folder of another or of the tables of the run.
 fn shared_folders(spec: &Spec, plan: &Plan) -> Vec<Diagnostic> {
-    let mut owners: BTreeMap<PathBuf, Option<&str>> = BTreeMap::from([(plain(&run_folder(plan)), None)]);
+    let mut owners: Vec<(PathBuf, Option<&str>)> = vec![(plain(&run_folder(plan)), None)];
     let mut mistakes = Vec::new();
     for step in &plan.steps {
         let Some(publication) = publication(&StepContext { plan, step }) else { continue };
         let folder = plain(&publication.folder);
-        match owners.get(&folder) {
-            Some(owner) => mistakes.push(shared_folder(spec, &step.name, *owner, &folder)),
-            None => {
-                owners.insert(folder, Some(&step.name));
-            }
+        let meets = |(other, owner): &&(PathBuf, Option<&str>)| {
+            folder.starts_with(other) || owner.is_some() && other.starts_with(&folder)
+        };
+        match owners.iter().find(meets) {
+            Some((other, owner)) => mistakes.push(shared_folder(spec, &step.name, *owner, (&folder, other))),
+            None => owners.push((folder, Some(&step.name))),
         }
     }
     mistakes
 }
 
-/// The mistake of `step`, which would publish in the folder of another step, or of the tables of the run.
-fn shared_folder(spec: &Spec, step: &str, owner: Option<&str>, folder: &Path) -> Diagnostic {
+/// The mistake of `step`, whose folder is, or lies in, that of another step or of the tables of the run, or the other way round.
+fn shared_folder(
+    spec: &Spec,
+    step: &str,
+    owner: Option<&str>,
+    (folder, other_folder): (&Path, &Path),
+) -> Diagnostic {
     let place = |step: &str| spec.key_span(&format!("steps.{step}"));
     let other = owner.map_or_else(|| "the tables of the run".to_owned(), |owner| format!("step `{owner}`"));
-    let message = format!("step `{step}` and {other} are published in `{}`", folder.display());
+    let message = match folder == other_folder {
+        true => format!("step `{step}` and {other} are published in `{}`", folder.display()),
+        false => {
+            let (folder, other_folder) = (folder.display(), other_folder.display());
+            format!(
+                "step `{step}` is published in `{folder}`, {other} in `{other_folder}`: one within the other"
+            )
+        }
+    };
     let mut mistake = Diagnostic::new(&codes::SHARED_FOLDER, place(step), message);
     mistake = mistake.help("give the step a `path` of its own");
     if let Some(owner) = owner {

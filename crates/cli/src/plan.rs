@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use crate::args::{Format, Overlay};
+use crate::exec::{Extent, narrowed};
 use crate::forecast::Forecast;
 use crate::halt::Halt;
 use crate::record::Record;
 use crate::setup::Setup;
-use crate::{Catalog, Exit, term};
+use crate::{Catalog, Exit, pipeline, term};
 
 /// Arguments of `plan`.
 #[derive(clap::Args, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Args {
     file: PathBuf,
     #[command(flatten)]
     overlay: Overlay,
+    #[command(flatten)]
+    extent: Extent,
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     store: PathBuf,
@@ -29,9 +32,11 @@ pub(crate) struct Args {
 
 /// Tells what `exec` would do. Asks no model and publishes nothing.
 pub(crate) fn plan(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
-    let setup = Setup::new(catalog, &args.file, &args.overlay, &args.store)?;
+    let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
+    let setup = Setup::of(pipeline, &args.store)?;
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
-    let forecast = Forecast::new(catalog, &setup, last.as_ref())?;
+    let forecast = Forecast::new(catalog, &setup, last.as_ref())?.beside(&setup, &args.file)?;
+    args.extent.expect_known(&setup.pipeline.plan, &forecast)?;
     match args.format {
         Format::Json => term::json(&forecast)?,
         Format::Text => term::data(&forecast.text())?,

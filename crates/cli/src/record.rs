@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flow_data::{Id, Round, kind};
-use flow_dataflow::{Sample, Session};
+use flow_dataflow::{Sample, Session, StepCounts};
 use flow_operators::Models;
 use flow_plan::Plan;
 use flow_store::Records;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::changes::changes;
+use crate::changes::{self, changes};
 use crate::exec::Captures;
 use crate::halt::{Halt, chain};
 use crate::kept::{self, KeptRow};
 use crate::setup::Setup;
+use crate::turnover::{is_any, turnovers};
 use crate::{Exit, codes};
 
 /// Raised when the form changes; a record of another form is as none.
@@ -87,15 +88,17 @@ pub(crate) struct Effort {
 }
 
 impl Record {
-    /// What `session` holds now. `ledger` says what was different from the run before.
+    /// What `session` holds now. `ledger` says what was different from the run before, `counts` what this one asked.
     pub(crate) fn new(
         plan: &Plan,
         ledger: &Ledger,
         captures: &Captures,
         session: &Session,
+        counts: &[StepCounts],
         rounds: Round,
     ) -> Self {
-        let (counts, censuses, efforts) = (session.counts(), session.censuses(), session.efforts());
+        let (censuses, efforts) = (session.censuses(), session.efforts());
+        let mut because = ledger.reasons(plan, session, counts);
         let mut samples = Vec::new();
         let mut steps = BTreeMap::new();
         for (at, step) in plan.steps.iter().enumerate() {
@@ -117,7 +120,7 @@ impl Record {
                     .collect(),
                 calls: counts[at].calls,
                 reused: counts[at].reused,
-                because: ledger.because.get(&step.name).cloned().unwrap_or_default(),
+                because: std::mem::take(&mut because[at]),
             };
             steps.insert(step.name.clone(), record);
         }
@@ -168,6 +171,8 @@ pub(crate) struct Ledger {
     because: BTreeMap<String, Vec<String>>,
     /// What the last run wrote down.
     pub(crate) last: Option<Record>,
+    /// What this one has written down last, of a change that has settled.
+    written: Option<Record>,
 }
 
 impl Ledger {
@@ -177,12 +182,29 @@ impl Ledger {
         let models = ModelRecord::all(plan, &setup.models, &setup.digests);
         let last = Record::load(&setup.folder, plan)?;
         let because = last.as_ref().map(|last| changes(plan, &models, last)).unwrap_or_default();
-        Ok(Self { folder: setup.folder.clone(), models, because, last })
+        Ok(Self { folder: setup.folder.clone(), models, because, last, written: None })
     }
 
-    /// What the last run was different in has been written down: what follows is different in its rows only.
-    pub(crate) fn settled(&mut self) {
+    /// What follows is compared with `record`, and is different from it in its rows only.
+    pub(crate) fn settled(&mut self, record: Record) {
         self.because.clear();
+        self.written = Some(record);
+    }
+
+    /// What was different for each step: by itself, in the rows it reads, in the model it draws from.
+    fn reasons(&self, plan: &Plan, session: &Session, counts: &[StepCounts]) -> Vec<Vec<String>> {
+        let Some(last) = self.written.as_ref().or(self.last.as_ref()) else {
+            return vec![vec!["it was the first run from this store".to_owned()]; plan.steps.len()];
+        };
+        let turnovers = turnovers(plan, session, Some(last));
+        let reasons = |at: usize| {
+            let mut words = self.because.get(&plan.steps[at].name).cloned().unwrap_or_default();
+            if is_any(&turnovers[at]) || counts[at].calls > 0 {
+                words.extend(changes::of_rows(plan, at, &turnovers));
+            }
+            words
+        };
+        (0..plan.steps.len()).map(reasons).collect()
     }
 
     /// What a step took in the rounds that stay as they were, the first `kept`.
@@ -192,15 +214,18 @@ impl Ledger {
         efforts.filter(move |(round, _)| **round <= kept && kept > 0).map(|(round, effort)| (*round, *effort))
     }
 
-    /// Writes down what `session` holds now, with `rounds` of the loop settled.
+    /// Writes down what `session` holds now and `counts` say, with `rounds` of the loop settled.
     pub(crate) fn write(
         &self,
         plan: &Plan,
         captures: &Captures,
         session: &Session,
+        counts: &[StepCounts],
         rounds: Round,
-    ) -> Result<(), Halt> {
-        Record::new(plan, self, captures, session, rounds).save(&self.folder, plan)
+    ) -> Result<Record, Halt> {
+        let record = Record::new(plan, self, captures, session, counts, rounds);
+        record.save(&self.folder, plan)?;
+        Ok(record)
     }
 }
 

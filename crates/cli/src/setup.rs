@@ -39,7 +39,7 @@ impl Setup {
         Self::of(pipeline, folder)
     }
 
-    /// Loads the models of a checked pipeline.
+    /// Loads the models of a checked pipeline. Trained ones are kept in the store at `folder`.
     pub(crate) fn of(pipeline: Pipeline, folder: &Path) -> Result<Self, Halt> {
         let models = Arc::new(Models::new(&folder.join("models")));
         let digests = declare(&pipeline, &models)?;

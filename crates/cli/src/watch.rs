@@ -8,7 +8,8 @@ mod files;
 mod inputs;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::Instant;
 
 use flow_data::Id;
@@ -18,8 +19,8 @@ use crate::args::Format;
 use crate::exec::{Args, Ending, Host, Live, Read, expect, narrowed};
 use crate::halt::Halt;
 use crate::setup::Setup;
-use crate::{Catalog, Exit, panic, pipeline, term};
-use files::Files;
+use crate::{Catalog, Exit, codes, panic, pipeline, term};
+use files::{Files, QUIET};
 pub(crate) use inputs::Inputs;
 use inputs::Stale;
 use report::{Change, Reporter};
@@ -32,16 +33,23 @@ pub(crate) fn watch(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<
     let mut watcher = Watcher::new(&host);
     let mut changed = vec![args.file.clone()];
     while !host.interrupt.raised() {
-        if let Err(halt) = watcher.take(&changed) {
-            if panic::happened() {
-                return Err(halt);
-            }
-            tell(args, &halt)?;
+        let taken = watcher.take(&changed);
+        if !host.store.stands() {
+            return store_removed(args);
         }
-        match watcher.files.wait(|| host.interrupt.raised()) {
+        match taken {
+            Err(halt) if panic::happened() => return Err(halt),
+            Err(halt) => watcher.trouble(&halt)?,
+            Ok(false) => watcher.mended()?,
+            Ok(true) => watcher.in_trouble = false,
+        }
+        match watcher.wait() {
             Some(files) => changed = files,
             None => break,
         }
+    }
+    if !host.store.stands() {
+        return store_removed(args);
     }
     watcher.close()
 }
@@ -57,6 +65,8 @@ struct Watcher<'a> {
     /// What has changed and could not be taken in yet.
     stale: Stale,
     reporter: Reporter,
+    /// Whether what was told last is a mistake.
+    in_trouble: bool,
     /// How it settled last.
     ending: Ending,
 }
@@ -73,19 +83,53 @@ impl<'a> Watcher<'a> {
             contents: Id::default(),
             stale: Stale::default(),
             reporter: Reporter::default(),
+            in_trouble: false,
             ending: Ending::Done,
         }
     }
 
-    /// Takes the `changed` files in, settles what follows, and reports it. What an error leaves undone is tried again with the
-    /// next change.
-    fn take(&mut self, changed: &[PathBuf]) -> Result<(), Halt> {
+    /// Waits until files have changed and rest again, or a published folder is gone, and returns what it was; `None` when it is
+    /// time to end.
+    fn wait(&mut self) -> Option<Vec<PathBuf>> {
+        let Self { host, live, files, .. } = self;
+        let removed = || live.as_ref().and_then(|live| live.outputs().removed()).map(Path::to_owned);
+        let ends = || host.interrupt.raised() || !host.store.stands();
+        files.wait(|| ends() || removed().is_some()).or_else(|| {
+            let gone = removed().filter(|_| !ends())?;
+            // Whoever removes it has not finished yet.
+            sleep(QUIET);
+            Some(vec![gone])
+        })
+    }
+
+    /// Tells a mistake; what is published stays until it is mended.
+    fn trouble(&mut self, halt: &Halt) -> Result<(), Halt> {
+        self.in_trouble = true;
+        tell(self.host.args, halt)
+    }
+
+    /// Tells that nothing has changed, where the last word was a mistake.
+    fn mended(&mut self) -> Result<(), Halt> {
+        if std::mem::take(&mut self.in_trouble) { unchanged(self.host.args) } else { Ok(()) }
+    }
+
+    /// Takes the `changed` files in, settles what follows, and reports it. Returns whether anything was settled. What an error
+    /// leaves undone is tried again with the next change.
+    fn take(&mut self, changed: &[PathBuf]) -> Result<bool, Halt> {
         let started = Instant::now();
         self.inputs.mark(changed, &mut self.stale);
+        if self.live.as_ref().is_some_and(|live| live.outputs().removed().is_some()) {
+            // What it has published is gone, and with it what it would publish an edit from.
+            self.live.take().map(Live::close).transpose()?;
+            self.stale.setup = true;
+        }
         let rebuilt = self.renew(started)?;
         let feeds = rebuilt || self.feed(started)?;
         self.stale = Stale::default();
-        if feeds { self.settle(Change { changed, rebuilt, started }) } else { Ok(()) }
+        if feeds {
+            self.settle(Change { changed, rebuilt, started })?;
+        }
+        Ok(feeds)
     }
 
     /// Starts another dataflow where the one that is up will not do. Returns whether it did.
@@ -94,7 +138,7 @@ impl<'a> Watcher<'a> {
         if self.live.is_some() && !self.stale.setup && !self.keeps_rounds() {
             return Ok(false);
         }
-        let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, args)?;
+        let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
         // Until this text is up, what is up may come back.
         let wanted = Inputs::of(catalog, &pipeline.plan);
         self.inputs.join(&wanted);
@@ -138,7 +182,7 @@ impl<'a> Watcher<'a> {
 
     fn settle(&mut self, change: Change<'_>) -> Result<(), Halt> {
         let Some(live) = &mut self.live else { return Ok(()) };
-        self.reporter.before(live, change.rebuilt);
+        self.reporter.before(live);
         let settled = live.settle().and_then(|ending| {
             if ending == Ending::Done {
                 self.reporter.report(self.host.args, live, &change)?;
@@ -147,8 +191,16 @@ impl<'a> Watcher<'a> {
             Ok(ending)
         });
         if !matches!(settled, Ok(Ending::Done)) {
+            if settled.is_err() {
+                // Whoever removes a published folder has not finished yet.
+                sleep(QUIET);
+            }
+            let is_undermined = live.outputs().removed().is_some();
             // A dataflow that was stopped cannot go on; the next change starts another. The first failure is the one to tell.
             let closed = self.live.take().map_or_else(|| Ok(Read::default()), Live::close);
+            if is_undermined && settled.is_err() && !panic::happened() {
+                return self.take(change.changed).map(drop);
+            }
             self.ending = settled?;
             closed?;
             return stopped(self.host.args, self.ending);
@@ -182,6 +234,29 @@ fn tell(args: &Args, halt: &Halt) -> Result<(), Halt> {
             Ok(())
         }
     }
+}
+
+/// What to say when a mistake was mended and everything is as it was before.
+fn unchanged(args: &Args) -> Result<(), Halt> {
+    match args.format {
+        Format::Json => term::json_line(&serde_json::json!({"outcome": "unchanged"})),
+        Format::Text => {
+            term::tell("mended; what is published is what the pipeline says\n");
+            Ok(())
+        }
+    }
+}
+
+/// Ends the watch: answers that are given from now on would be lost.
+fn store_removed(args: &Args) -> Result<Exit, Halt> {
+    let message = format!("the store `{}` was removed while it was in use", args.store.display());
+    let help = "start again: what was published stays, and answers are asked for anew";
+    let halt = Halt::with(Exit::Failed, codes::STORE.id, &message, Some(help));
+    match args.format {
+        Format::Json => term::json_line(&halt.json())?,
+        Format::Text => term::tell(&halt.text()),
+    }
+    Ok(Exit::Failed)
 }
 
 fn stopped(args: &Args, ending: Ending) -> Result<(), Halt> {

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use crate::args::{Format, Overlay};
-use crate::exec::named;
+use crate::exec::{Extent, named, narrowed};
 use crate::forecast::Forecast;
 use crate::halt::Halt;
 use crate::record::Record;
 use crate::setup::Setup;
-use crate::{Catalog, Exit, term};
+use crate::{Catalog, Exit, pipeline, term};
 
 /// Digits of a row's identity that tell it from a step's name.
 const LEAST_DIGITS: usize = 8;
@@ -26,6 +26,8 @@ pub(crate) struct Args {
     what: String,
     #[command(flatten)]
     overlay: Overlay,
+    #[command(flatten)]
+    extent: Extent,
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     store: PathBuf,
@@ -36,7 +38,8 @@ pub(crate) struct Args {
 
 /// Tells why. Asks no model and publishes nothing.
 pub(crate) fn why(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
-    let setup = Setup::new(catalog, &args.file, &args.overlay, &args.store)?;
+    let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
+    let setup = Setup::of(pipeline, &args.store)?;
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
     let plan = &setup.pipeline.plan;
     let told = match plan.step(&args.what) {
@@ -82,7 +85,7 @@ fn of_step(forecast: &Forecast, last: Option<&Record>, name: &str) -> Told {
     };
     let because = match before.because.as_slice() {
         [] if before.calls == 0 => "nothing was different from the run before".to_owned(),
-        [] => "its answers were not kept yet, or rows before it were different".to_owned(),
+        [] => "its answers were not kept yet".to_owned(),
         words => words.join("; "),
     };
     let text = format!(

@@ -102,16 +102,13 @@ impl Desk {
             if self.client.only_counts() {
                 let keys = requests.iter().zip(&replies).filter(|(_, reply)| reply.is_none());
                 let more = self.client.count(keys.map(|(request, _)| request.key), diff);
-                self.place.counts.node(self.place.node).spend(
-                    row.round,
-                    missing as i64 * diff as i64,
-                    more,
-                    0,
-                );
-                let known = replies.iter().take_while(|reply| reply.is_some()).count();
-                if known > 0 && self.op.answers_stand_alone() {
-                    ready.extend(self.finish(&item, &update, &replies[..known]));
+                let leading = replies.iter().take_while(|reply| reply.is_some()).count();
+                let finished = if self.op.answers_stand_alone() { leading } else { 0 };
+                if finished > 0 {
+                    ready.extend(self.finish(&item, &update, &replies[..finished]));
                 }
+                let others = (replies.len() - finished) as i64 * diff as i64;
+                self.place.counts.node(self.place.node).spend(row.round, others, more, 0);
                 continue;
             }
             for (index, request) in requests.into_iter().enumerate() {

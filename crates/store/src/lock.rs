@@ -1,8 +1,9 @@
 //! One run at a time from one store, and into one published folder.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, disk};
 
@@ -10,6 +11,7 @@ use crate::{Error, disk};
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
+    path: PathBuf,
 }
 
 impl RunLock {
@@ -32,7 +34,19 @@ impl RunLock {
         let note = format!("process {}: {command}", std::process::id());
         let noted = file.set_len(0).and_then(|()| file.write_all(note.as_bytes()));
         noted.map_err(Error::io("write", path))?;
-        Ok(Self { file })
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The file it stands for.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the file is still there: where it was removed, with its folder or alone, another run may take the lock.
+    pub fn stands(&self) -> bool {
+        let inode = |file: Metadata| (file.dev(), file.ino());
+        let own = self.file.metadata().map(inode);
+        own.is_ok_and(|own| fs::metadata(&self.path).is_ok_and(|found| inode(found) == own))
     }
 }
 
@@ -65,7 +79,12 @@ mod tests {
         let expected = format!("is locked by process {}: flow exec a.yaml", std::process::id());
         assert!(error.ends_with(&expected), "{error}");
         drop(first);
-        RunLock::acquire(&path, "flow exec b.yaml").unwrap();
+        let second = RunLock::acquire(&path, "flow exec b.yaml").unwrap();
+        assert!(second.stands());
+        fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert!(!second.stands(), "it is gone");
+        let _third = RunLock::acquire(&path, "flow exec c.yaml").unwrap();
+        assert!(!second.stands(), "another stands there");
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use flow_data::{Heap, Id};
-use flow_dataflow::{Driver, Session, SessionOptions, SourceRows};
+use flow_dataflow::{Driver, Session, SessionOptions, SourceRows, StepCounts};
 
 use super::captures::Captures;
 use super::host::Host;
 use super::outputs::Outputs;
-use super::processes::Others;
+use super::processes::{Meeting, Others};
 use super::settle::{Ending, Run, Spent};
 use super::store::Store;
 use super::summary::Summary;
@@ -76,11 +76,15 @@ impl<'a> Live<'a> {
         )?;
         let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, host.command)?;
         let captures = Captures::of(&pipeline.plan, &network);
-        let calls = extent::calls(&pipeline.plan, args)?;
-        let cluster = match others {
-            Some(others) => Some(others.gather(host.catalog, &setup, &network, args, &host.interrupt)?),
-            None => None,
+        let calls = extent::calls(&pipeline.plan, &args.extent)?;
+        let meeting = Meeting {
+            catalog: host.catalog,
+            setup: &setup,
+            network: &network,
+            args,
+            interrupt: &host.interrupt,
         };
+        let cluster = others.map(|others| others.gather(&meeting)).transpose()?;
         let options = SessionOptions {
             workers: usize::from(args.workers),
             calls,
@@ -104,7 +108,7 @@ impl<'a> Live<'a> {
         driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;
         kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
         let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
-        let run = Run { setup, ledger, outputs, captures, host, started };
+        let run = Run { setup, ledger, outputs, captures, host, started, before: Vec::new() };
         Ok(Self { run, driver, usage, ending: None, spent: Spent::default(), index_bytes })
     }
 
@@ -121,6 +125,7 @@ impl<'a> Live<'a> {
     /// Reads the sources of these digests again. Returns whether anything is to be settled; after an error nothing is.
     pub(crate) fn reload(&mut self, stale: &BTreeSet<Id>, started: Instant) -> Result<bool, Halt> {
         self.run.started = started;
+        self.run.before = self.driver.session().counts();
         let steps = self.run.pipeline().plan.steps.iter().enumerate();
         let nodes: Vec<usize> =
             steps.filter(|(_, step)| stale.contains(&step.digest)).map(|(at, _)| at).collect();
@@ -142,6 +147,11 @@ impl<'a> Live<'a> {
         &self.run.outputs
     }
 
+    /// The counters of every step, with the calls since something was fed last.
+    pub(crate) fn counts(&self) -> Vec<StepCounts> {
+        self.run.counts(self.session())
+    }
+
     /// The dataflow.
     pub(crate) fn session(&self) -> &Session {
         self.driver.session()
@@ -155,9 +165,10 @@ impl<'a> Live<'a> {
     /// Writes down what has settled.
     pub(crate) fn write_down(&mut self) -> Result<(), Halt> {
         if self.ending == Some(Ending::Done) {
-            self.run.write_down(self.driver.session(), self.driver.last_round(), Ending::Done)?;
-            self.run.ledger.settled();
-            if !self.run.host.args.is_partial() {
+            let record =
+                self.run.write_down(self.driver.session(), self.driver.last_round(), Ending::Done)?;
+            self.run.ledger.settled(record);
+            if !self.run.host.args.extent.is_partial() {
                 self.run.outputs.clean(self.run.pipeline())?;
             }
         }
@@ -166,14 +177,24 @@ impl<'a> Live<'a> {
 
     /// Brings all that is settled where it belongs, proves it where that was asked for, and sums it up.
     pub(crate) fn conclude(&self) -> Result<Summary, Halt> {
-        let Run { setup, ledger, outputs, captures, host, started } = &self.run;
+        let Run { setup, ledger, outputs, captures, host, started, .. } = &self.run;
         let session = self.driver.session();
         let warnings = host.store.finish()?;
         checkpoints::copy(&setup.pipeline, session, &setup.models)?;
         if host.args.verify_incremental {
             proof::prove(host.catalog, setup, session, outputs, ledger.last.as_ref())?;
         }
-        Ok(Summary::new(&setup.pipeline, captures, outputs, session, &setup.models, *started, warnings))
+        let counts = self.run.counts(session);
+        Ok(Summary::new(
+            &setup.pipeline,
+            captures,
+            outputs,
+            session,
+            counts,
+            &setup.models,
+            *started,
+            warnings,
+        ))
     }
 
     /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources, unless most of the heap is
@@ -184,7 +205,7 @@ impl<'a> Live<'a> {
         let session = driver.session();
         let models = run.captures.rows(session, "checkpoint").into_iter().map(|(_, item)| item.row.id);
         let is_whole = ending == Some(Ending::Done)
-            && !run.host.args.is_narrowed()
+            && !run.host.args.extent.is_narrowed()
             && session.network().rounds.kept == 0;
         // What a process that was lost has used is not known: the note stays as that of a run that has not ended.
         if let Some(mut used) = used {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flow_dataflow::{SessionError, SessionOptions};
 
 use super::interrupt::Interrupt;
-use super::processes::Place;
+use super::processes::{Meeting, Place};
 use super::{Args, Captures, Store, extent, session_halt};
 use crate::halt::Halt;
 use crate::pipeline::Pipeline;
@@ -30,11 +30,12 @@ pub(super) fn serve(
     let captures = Captures::of(plan, &network);
     let options = SessionOptions {
         workers: usize::from(args.workers),
-        calls: extent::calls(plan, args)?,
+        calls: extent::calls(plan, &args.extent)?,
         capture: captures.ports().collect(),
         cluster: None,
     };
-    let cluster = place.join(catalog, &setup, &network, args, &interrupt)?;
+    let meeting = Meeting { catalog, setup: &setup, network: &network, args, interrupt: &interrupt };
+    let cluster = place.join(&meeting)?;
     let store = Store::shared(&args.store)?;
     let heap = Arc::new(Store::heap(&args.store)?);
     let mut watch = || {

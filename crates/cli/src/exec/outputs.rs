@@ -1,25 +1,28 @@
 //! Publishing: the folder of every `write` step shows one whole snapshot, switched when a tick has settled.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use flow_data::{Id, Item, Round};
-use flow_dataflow::Session;
+use flow_data::{Id, Round, Row};
+use flow_dataflow::{Port, Session};
 use flow_operators::{Publication, StepContext, publication};
 use flow_plan::{ModelRef, Plan};
 use flow_store::{Error, Manifest, Part, Publisher, RunLock, Snapshot};
 use serde_json::{Map, Value as Json, json};
 
-use super::captures::Captures;
 use crate::halt::{Halt, chain};
 use crate::pipeline::{Pipeline, run_folder};
 use crate::{Exit, codes};
+
+/// The port of a `write` step that names its parts.
+const PARTS: Port = 0;
 
 /// The published folders of a pipeline. Nobody else publishes in them until they are dropped.
 pub(crate) struct Outputs {
     outputs: Vec<Output>,
     /// The lock of the folder with the tables of the run.
-    _lock: RunLock,
+    lock: RunLock,
 }
 
 /// The published folder of one `write` step.
@@ -29,9 +32,27 @@ pub(crate) struct Output {
     /// Its folder and columns.
     pub(crate) publication: Publication,
     publisher: Publisher,
-    per_round: bool,
+    /// Its parts when it was published last.
+    known: RefCell<BTreeMap<Row, Part>>,
+    /// What readers see of it.
+    shown: Cell<Shown>,
     lineage: Map<String, Json>,
-    _lock: RunLock,
+    lock: RunLock,
+}
+
+/// The size of what readers see.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown {
+    /// Parquet files.
+    pub(crate) parts: usize,
+    /// Rows in them.
+    pub(crate) rows: u64,
+}
+
+impl Shown {
+    fn of(parts: &[Part]) -> Self {
+        Self { parts: parts.len(), rows: parts.iter().map(|part| part.n_rows).sum() }
+    }
 }
 
 impl Outputs {
@@ -53,10 +74,23 @@ impl Outputs {
             let refused = |error| refusal(pipeline, Some(&step.name), &error);
             let lock = lock(&publication.folder, command).map_err(refused)?;
             let publisher = Publisher::open(&publication.folder).map_err(refused)?;
-            let (per_round, lineage) = (step.per_round, lineage(plan, at, digests, kept));
-            outputs.push(Output { step: at, publication, publisher, per_round, lineage, _lock: lock });
+            outputs.push(Output {
+                step: at,
+                publication,
+                publisher,
+                known: RefCell::default(),
+                shown: Cell::default(),
+                lineage: lineage(plan, at, digests, kept),
+                lock,
+            });
         }
-        Ok(Self { outputs, _lock: run_lock })
+        Ok(Self { outputs, lock: run_lock })
+    }
+
+    /// A folder that was opened, and that somebody has removed or put another in the place of.
+    pub(crate) fn removed(&self) -> Option<&Path> {
+        let locks = self.outputs.iter().map(|output| &output.lock).chain([&self.lock]);
+        locks.filter(|lock| !lock.stands()).find_map(|lock| lock.path().parent())
     }
 
     /// The folders, in the order of the plan.
@@ -66,19 +100,10 @@ impl Outputs {
 
     /// Publishes what has settled. While more rounds are to come (`last` is false), a snapshot that lacks a round of the
     /// published one is held back: neither a repeated nor an interrupted run takes rounds away from readers.
-    pub(crate) fn publish(
-        &self,
-        pipeline: &Pipeline,
-        captures: &Captures,
-        session: &Session,
-        last: bool,
-    ) -> Result<(), Halt> {
-        let parts = captures.rows(session, "part");
+    pub(crate) fn publish(&self, pipeline: &Pipeline, session: &Session, last: bool) -> Result<(), Halt> {
         for output in &self.outputs {
-            let parts =
-                parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| output.part(item));
             let name = &pipeline.plan.steps[output.step].name;
-            let published = output.publish(parts.collect(), last);
+            let published = output.publish(output.parts(session), last);
             published.map_err(|error| refusal(pipeline, Some(name), &error))?;
         }
         Ok(())
@@ -103,33 +128,48 @@ impl Output {
 
     /// The pattern that matches all published files.
     pub(crate) fn pattern(&self) -> String {
-        let rounds = if self.per_round { "*/" } else { "" };
+        let rounds = if self.publication.per_round { "*/" } else { "" };
         format!("{}/current/{rounds}*.parquet", self.publication.folder.display())
     }
 
     fn publish(&self, parts: Vec<Part>, last: bool) -> Result<(), Error> {
-        if !last && self.goes_further_than(&parts) {
+        // A snapshot that cannot be read shows its readers nothing.
+        let held = if last { Ok(None) } else { Snapshot::current(&self.publication.folder) };
+        if let Ok(Some(Snapshot { manifest, .. })) = held
+            && goes_further(&manifest.parts, &parts)
+        {
+            self.shown.set(Shown::of(&manifest.parts));
             return Ok(());
         }
+        self.shown.set(Shown::of(&parts));
         let Publication { columns, chat, .. } = &self.publication;
         self.publisher.publish(&Manifest::new(columns, *chat, parts, self.lineage.clone()))?;
         Ok(())
     }
 
-    /// Whether readers see a round that `parts` lack. A snapshot that cannot be read shows them nothing.
-    fn goes_further_than(&self, parts: &[Part]) -> bool {
-        let Ok(Some(current)) = Snapshot::current(&self.publication.folder) else { return false };
-        !rounds(&current.manifest.parts).is_subset(&rounds(parts))
+    /// The size of what readers see, which may go further than what has settled.
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.get()
     }
 
-    /// The part that a row of the record `part` describes.
-    pub(crate) fn part(&self, item: &Item) -> Part {
-        let count = |at| u64::try_from(item.int(at).unwrap_or_default()).unwrap_or_default();
-        let digest = item.row.id;
-        let round = if self.per_round { format!("round-{:03}/", item.row.round) } else { String::new() };
-        let path = format!("{round}part-{:02}.{digest}.parquet", count(1));
-        Part { path, digest, n_rows: count(2), n_bytes: count(3) }
+    /// The parts that have settled in the run.
+    pub(crate) fn parts(&self, session: &Session) -> Vec<Part> {
+        self.read(session, &mut self.known.borrow_mut())
     }
+
+    /// The parts that have settled in another session of the same pipeline.
+    pub(crate) fn computed(&self, session: &Session) -> Vec<Part> {
+        self.read(session, &mut BTreeMap::new())
+    }
+
+    fn read(&self, session: &Session, known: &mut BTreeMap<Row, Part>) -> Vec<Part> {
+        self.publication.parts(session.heap(), session.rows(self.step, Some(PARTS)).keys(), known)
+    }
+}
+
+/// Whether the published parts have a round that `parts` lack.
+fn goes_further(published: &[Part], parts: &[Part]) -> bool {
+    !rounds(published).is_subset(&rounds(parts))
 }
 
 /// Takes the lock of a folder that is published in.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::ToSocketAddrs;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, parent_id};
@@ -137,10 +138,10 @@ fn hosts(file: &Path, most: Option<u16>) -> Result<Vec<String>, Halt> {
         if !matches!(port, Some(Ok(1..))) || address.contains(char::is_whitespace) {
             return Err(refused(format!("`{name}`, line {number}: `{address}` is no address `host:port`")));
         }
-        if addresses.iter().any(|other| other == address) {
+        if addresses.iter().any(|(_, other)| other == address) {
             return Err(refused(format!("`{name}`, line {number}: `{address}` is there twice")));
         }
-        addresses.push(address.to_owned());
+        addresses.push((number, address.to_owned()));
     }
     let most = most.map_or(addresses.len(), usize::from);
     if addresses.is_empty() || addresses.len() < most {
@@ -148,10 +149,34 @@ fn hosts(file: &Path, most: Option<u16>) -> Result<Vec<String>, Halt> {
         return Err(refused(format!("`{name}` has {n} addresses, and {} are needed", most.max(1))));
     }
     addresses.truncate(most);
-    Ok(addresses)
+    for (number, address) in &addresses {
+        // Nobody would ever come from there, or be found there.
+        address.to_socket_addrs().map_err(|error| {
+            refused(format!("`{name}`, line {number}: the host of `{address}` cannot be found: {error}"))
+        })?;
+    }
+    Ok(addresses.into_iter().map(|(_, address)| address).collect())
 }
 
-/// What all processes of a run must agree on: everything that makes the network, what is asked, and where it is kept.
+/// What a process brings to where all of a run come together.
+pub(super) struct Meeting<'a> {
+    pub(super) catalog: Catalog<'a>,
+    pub(super) setup: &'a Setup,
+    pub(super) network: &'a Network,
+    pub(super) args: &'a Args,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+impl Meeting<'_> {
+    /// Listens at `address`, and says what all processes must agree on: everything that makes the network, what is asked, and
+    /// where it is kept.
+    fn at(&self, address: &str, processes: usize) -> Result<(Gathering, Terms), Halt> {
+        let Self { catalog, setup, network, args, .. } = *self;
+        let terms = terms(catalog, setup, network, args, processes);
+        Ok((Gathering::at(address).map_err(|error| halt(&error))?, terms))
+    }
+}
+
 fn terms(catalog: Catalog<'_>, setup: &Setup, network: &Network, args: &Args, processes: usize) -> Terms {
     let plan = &setup.pipeline.plan;
     let place = |path: &Path| {
@@ -159,7 +184,7 @@ fn terms(catalog: Catalog<'_>, setup: &Setup, network: &Network, args: &Args, pr
     };
     let parts = [
         plan_digest(plan).0.to_vec(),
-        format!("{:?} {:?} {}", plan.rounds, args.from, network.rounds.kept).into_bytes(),
+        format!("{:?} {:?} {}", plan.rounds, args.extent.from, network.rounds.kept).into_bytes(),
         Inputs::of(catalog, plan).contents().0.to_vec(),
         place(&setup.folder),
         place(Path::new(&plan.out)),
@@ -176,17 +201,9 @@ fn terms(catalog: Catalog<'_>, setup: &Setup, network: &Network, args: &Args, pr
 
 impl Place {
     /// Joins the host.
-    pub(super) fn join(
-        &self,
-        catalog: Catalog<'_>,
-        setup: &Setup,
-        network: &Network,
-        args: &Args,
-        interrupt: &Interrupt,
-    ) -> Result<Cluster, Halt> {
-        let terms = terms(catalog, setup, network, args, self.processes);
-        let mut patience = Patience::new(interrupt, args.quiet || self.share_machine > 1);
-        let gathering = Gathering::at(&self.address).map_err(|error| halt(&error))?;
+    pub(super) fn join(&self, meeting: &Meeting<'_>) -> Result<Cluster, Halt> {
+        let (gathering, terms) = meeting.at(&self.address, self.processes)?;
+        let mut patience = Patience::new(meeting.interrupt, meeting.args.quiet || self.share_machine > 1);
         gathering
             .join(self.process, &self.host, &terms, &mut |missing| match self.parent {
                 Some(parent) if parent != parent_id() => ControlFlow::Break(()),
@@ -203,22 +220,14 @@ impl Others {
     }
 
     /// Starts them, where they are started here, and waits until all have come.
-    pub(super) fn gather(
-        &mut self,
-        catalog: Catalog<'_>,
-        setup: &Setup,
-        network: &Network,
-        args: &Args,
-        interrupt: &Interrupt,
-    ) -> Result<Cluster, Halt> {
-        let terms = terms(catalog, setup, network, args, self.processes);
-        let gathering = Gathering::at(&self.address).map_err(|error| halt(&error))?;
+    pub(super) fn gather(&mut self, meeting: &Meeting<'_>) -> Result<Cluster, Halt> {
+        let (gathering, terms) = meeting.at(&self.address, self.processes)?;
         if let Some(words) = &self.words {
             for process in 1..self.processes {
                 self.started.push(start(words, process, gathering.address())?);
             }
         }
-        let mut patience = Patience::new(interrupt, args.quiet || self.words.is_some());
+        let mut patience = Patience::new(meeting.interrupt, meeting.args.quiet || self.words.is_some());
         let started = &mut self.started;
         let mut ended = None;
         let cluster = gathering.host(&terms, &mut |missing| {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use flow_data::Round;
-use flow_dataflow::{Driver, EffectProgress, Session, SessionError};
+use flow_dataflow::{Driver, EffectProgress, Session, SessionError, StepCounts};
 use flow_spec::Budget;
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::{Args, session_halt, tables};
 use crate::halt::Halt;
 use crate::pipeline::Pipeline;
-use crate::record::Ledger;
+use crate::record::{Ledger, Record};
 use crate::setup::Setup;
 use crate::{Exit, codes, panic};
 
@@ -72,6 +72,8 @@ pub(crate) struct Run<'a> {
     pub(crate) host: &'a Host<'a>,
     /// When it began, or began to settle what was edited.
     pub(crate) started: Instant,
+    /// What had been counted then; nothing at first.
+    pub(crate) before: Vec<StepCounts>,
 }
 
 impl Run<'_> {
@@ -93,7 +95,7 @@ impl Run<'_> {
         let settled = driver.settle(&mut watch, &mut |session, round| {
             let written = self
                 .publish(session, false)
-                .and_then(|()| self.write_down(session, round, Ending::Interrupted));
+                .and_then(|()| self.write_down(session, round, Ending::Interrupted).map(drop));
             *failed.borrow_mut() = written.err();
         });
         progress.clear();
@@ -117,15 +119,20 @@ impl Run<'_> {
     /// Publishes what has settled; `done` when nothing is left to do.
     fn publish(&self, session: &Session, done: bool) -> Result<(), Halt> {
         self.expect_conservation(session)?;
-        let last = done && !self.host.args.is_partial();
-        self.outputs.publish(self.pipeline(), &self.captures, session, last)
+        let last = done && !self.host.args.extent.is_partial();
+        self.outputs.publish(self.pipeline(), session, last)
     }
 
     /// Writes the tables of the run, which say `ending` until the next time, and the record that the next run is compared with:
     /// what has settled, `rounds` of the loop.
-    pub(crate) fn write_down(&self, session: &Session, rounds: Round, ending: Ending) -> Result<(), Halt> {
+    pub(crate) fn write_down(
+        &self,
+        session: &Session,
+        rounds: Round,
+        ending: Ending,
+    ) -> Result<Record, Halt> {
         tables::write(self, session, ending)?;
-        self.ledger.write(&self.pipeline().plan, &self.captures, session, rounds)
+        self.ledger.write(&self.pipeline().plan, &self.captures, session, &self.counts(session), rounds)
     }
 
     /// Errs where rows that came into a step neither left it nor were rejected.
@@ -137,6 +144,16 @@ impl Run<'_> {
             step.name, step.op, counts.unaccounted, counts.input
         );
         Err(self.pipeline().halt_at_step(Exit::Failed, &codes::ROWS_LOST, &step.name, message))
+    }
+
+    /// The counters of every step, with the calls of this settling alone.
+    pub(crate) fn counts(&self, session: &Session) -> Vec<StepCounts> {
+        let mut counts = session.counts();
+        for (now, before) in counts.iter_mut().zip(&self.before) {
+            now.calls -= before.calls;
+            now.reused -= before.reused;
+        }
+        counts
     }
 
     /// Whether more has been spent since `before` than the pipeline allows.

@@ -15,7 +15,7 @@ use crate::{Exit, codes};
 pub(crate) struct Store {
     kept: Arc<Kept>,
     /// None at a member of a run, whose host holds it.
-    _lock: Option<RunLock>,
+    lock: Option<RunLock>,
 }
 
 /// The kept answers, as the dataflow asks for them.
@@ -52,18 +52,23 @@ impl Store {
     /// Opens the store in `folder` for the run that `command` started, and makes it where it is missing.
     pub(crate) fn open(folder: &Path, command: &str) -> Result<Self, Halt> {
         let lock = lock(folder, command)?;
-        Ok(Self { _lock: Some(lock), ..Self::shared(folder)? })
+        Ok(Self { lock: Some(lock), ..Self::shared(folder)? })
     }
 
     /// Opens the store in `folder` beside the host of the same run: each process adds its answers to a segment of its own.
     pub(crate) fn shared(folder: &Path) -> Result<Self, Halt> {
         let memo = flow_store::Memo::open(&memo_folder(folder)).map_err(|error| halt(&error))?;
-        Ok(Self { kept: Arc::new(Kept(memo)), _lock: None })
+        Ok(Self { kept: Arc::new(Kept(memo)), lock: None })
     }
 
     /// The answers of the store in `folder`, to look at while others may run from it.
     pub(crate) fn answers(folder: &Path) -> Result<Arc<dyn flow_dataflow::Memo>, Halt> {
         Ok(Arc::new(Seen(look(folder)?)))
+    }
+
+    /// Whether the folder is still there.
+    pub(crate) fn stands(&self) -> bool {
+        self.lock.as_ref().is_none_or(RunLock::stands)
     }
 
     /// The answers.

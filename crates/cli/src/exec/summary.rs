@@ -12,7 +12,7 @@ use flow_plan::{Plan, Step};
 use serde::{Serialize, Serializer};
 
 use super::captures::Captures;
-use super::outputs::Outputs;
+use super::outputs::{Outputs, Shown};
 use super::settle::Ending;
 use crate::pipeline::{Pipeline, run_folder};
 use dead_ends::DeadEnd;
@@ -101,14 +101,14 @@ struct Experts {
     dead: usize,
 }
 
-/// What one `write` step published.
+/// What readers see of one `write` step.
 #[derive(Debug, Serialize)]
 struct Files {
     step: String,
     /// The pattern that matches all its Parquet files.
     files: String,
     parts: usize,
-    rows: i64,
+    rows: u64,
 }
 
 /// The last checkpoint of one training step.
@@ -119,12 +119,14 @@ struct Checkpoint {
 }
 
 impl Summary {
-    /// Reads the settled session.
+    /// Reads the settled session; `counts` are those of what is summed up.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of what is told")]
     pub(crate) fn new(
         pipeline: &Pipeline,
         captures: &Captures,
         outputs: &Outputs,
         session: &Session,
+        counts: Vec<StepCounts>,
         models: &Models,
         started: Instant,
         warnings: Vec<String>,
@@ -133,18 +135,15 @@ impl Summary {
         let name = |step: usize| plan.steps[step].name.clone();
         let placed =
             |kind: &str| captures.rows(session, kind).into_iter().map(|(step, item)| (name(step), item));
-        let parts = captures.rows(session, "part");
         let files = outputs.iter().map(|output| {
-            let parts: Vec<&Item> =
-                parts.iter().filter(|(step, _)| *step == output.step).map(|(_, item)| item).collect();
-            let rows = parts.iter().filter_map(|item| item.int(2)).sum();
-            Files { step: name(output.step), files: output.pattern(), parts: parts.len(), rows }
+            let Shown { parts, rows } = output.shown();
+            Files { step: name(output.step), files: output.pattern(), parts, rows }
         });
         Self {
             pipeline: plan.name.clone(),
             outcome: Ending::Done,
             peak_memory_bytes: peak_memory_bytes(),
-            steps: plan.steps.iter().zip(session.counts()).map(|(step, counts)| rows(step, counts)).collect(),
+            steps: plan.steps.iter().zip(counts).map(|(step, counts)| rows(step, counts)).collect(),
             metrics: metrics(placed("metric")),
             trainings: placed("checkpoint").map(|(step, item)| training(step, &item)).collect(),
             rounds: rounds(plan, session),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use flow_data::{Cell, Column, Columns, Id, IdHasher, Item, Type, Value, kind};
-use flow_dataflow::Session;
+use flow_dataflow::{Session, StepCounts};
 use flow_plan::{Plan, Step};
 use flow_store::{Cells, write_table};
 
@@ -28,7 +28,7 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
     let folder = run_folder(plan);
     fs::create_dir_all(&folder).map_err(|error| unwritable("create", &folder, &error))?;
     put(&folder, "runs", kind("run").columns(), &[run_row(run, session, ending)])?;
-    put(&folder, "steps", kind("step").columns(), &step_rows(plan, session))?;
+    put(&folder, "steps", kind("step").columns(), &step_rows(plan, run.counts(session)))?;
     let rejected = run.captures.rejected(session);
     let rejected: Vec<_> =
         rejected.iter().map(|(step, item)| Rejected::new(&plan.steps[*step], item)).collect();
@@ -62,7 +62,7 @@ pub(super) fn plan_digest(plan: &Plan) -> Id {
 
 fn run_row(run: &Run<'_>, session: &Session, ending: Ending) -> Vec<Value> {
     let plan = &run.pipeline().plan;
-    let calls: u64 = session.counts().iter().map(|counts| counts.calls).sum();
+    let calls: u64 = run.counts(session).iter().map(|counts| counts.calls).sum();
     vec![
         plan.name.as_str().into(),
         plan_digest(plan).to_string().into(),
@@ -76,9 +76,9 @@ fn run_row(run: &Run<'_>, session: &Session, ending: Ending) -> Vec<Value> {
     ]
 }
 
-fn step_rows(plan: &Plan, session: &Session) -> Vec<Vec<Value>> {
+fn step_rows(plan: &Plan, counts: Vec<StepCounts>) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
-    for (step, counts) in plan.steps.iter().zip(session.counts()) {
+    for (step, counts) in plan.steps.iter().zip(counts) {
         let ports = step.ports.iter().map(|port| port.name.as_str()).zip(counts.ports.iter().copied());
         for (port, n_rows) in ports.chain([("rejected", counts.rejected)]) {
             rows.push(vec![

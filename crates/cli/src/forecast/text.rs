@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Forecast, StepForecast, Work};
+use super::folders::{Folder, State};
+use super::work::{Bound, Work};
+use super::{Forecast, StepForecast};
 use crate::chart::{columns, grouped};
 
 impl Forecast {
@@ -15,7 +17,7 @@ impl Forecast {
     }
 
     fn closing(&self) -> String {
-        self.kept() + &self.work()
+        self.kept() + &self.folders() + &self.work()
     }
 
     fn kept(&self) -> String {
@@ -28,6 +30,22 @@ impl Forecast {
             }
             (kept, _) => format!("rounds 1 to {kept} stay as they are; edits enter round {}\n", kept + 1),
         }
+    }
+
+    fn folders(&self) -> String {
+        let folders = self.folders.iter().map(|Folder { folder, state, .. }| match state {
+            State::Missing => format!("nothing is published in `{folder}` any more: it is published anew\n"),
+            State::Damaged => format!("what is published in `{folder}` is damaged: it is made anew\n"),
+            State::Foreign { pipeline } => {
+                format!("`{folder}` shows what pipeline `{pipeline}` published: a run takes its place\n")
+            }
+        });
+        let sharers = self.shares_out_with.iter().map(|file| {
+            format!(
+                "`{file}` has the same `out`: each run replaces the tables that the other left in its `run`\n"
+            )
+        });
+        folders.chain(sharers).collect()
     }
 
     fn work(&self) -> String {
@@ -63,8 +81,8 @@ fn row(step: &StepForecast) -> Vec<String> {
     let rows = |n: u64| format!("{about}{}", count(n));
     let more = if step.more { " + more" } else { "" };
     let calls = match step.work.calls {
-        0 if step.work.exact => String::new(),
-        calls => format!("{}{}", if step.work.exact { "" } else { "~" }, count(calls)),
+        0 if step.work.bound == Bound::Exact => String::new(),
+        calls => format!("{}{}", mark(step.work.bound), count(calls)),
     };
     let some = |n: Option<u64>| n.map(|n| format!("~{}", count(n))).unwrap_or_default();
     vec![
@@ -79,9 +97,24 @@ fn row(step: &StepForecast) -> Vec<String> {
     ]
 }
 
+/// What a bound is in a table.
+fn mark(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Exact => "",
+        Bound::AtMost => "<=",
+        Bound::AtLeast => ">=",
+        Bound::About => "~",
+    }
+}
+
 fn asked(work: &Work) -> String {
-    let about = if work.exact { "" } else { "about " };
-    format!("{about}{} {}", count(work.calls), if work.calls == 1 { "call" } else { "calls" })
+    let bound = match work.bound {
+        Bound::Exact => "",
+        Bound::AtMost => "at most ",
+        Bound::AtLeast => "at least ",
+        Bound::About => "about ",
+    };
+    format!("{bound}{} {}", count(work.calls), if work.calls == 1 { "call" } else { "calls" })
 }
 
 fn count(n: u64) -> String {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Files that changed are read when they have stayed as they are for so long: an editor writes more than once.
-const QUIET: Duration = Duration::from_millis(40);
+pub(super) const QUIET: Duration = Duration::from_millis(40);
 /// A file that never rests is read after so long.
 const PATIENCE: Duration = Duration::from_secs(1);
 

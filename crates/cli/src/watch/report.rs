@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use flow_dataflow::{Moved, Sample, StepCounts};
+use flow_dataflow::Moved;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -11,6 +11,7 @@ use crate::chart::{columns, grouped};
 use crate::exec::{Args, Live, Summary};
 use crate::halt::Halt;
 use crate::term;
+use crate::turnover::turnovers;
 
 /// What was taken in.
 pub(super) struct Change<'a> {
@@ -25,8 +26,6 @@ pub(super) struct Change<'a> {
 /// Compares what has settled with what had before.
 #[derive(Default)]
 pub(super) struct Reporter {
-    /// Calls so far in the dataflow that is up.
-    counts: Vec<StepCounts>,
     /// What readers saw, by step.
     snapshots: Vec<(String, Option<String>)>,
     /// What was measured and trained, as text.
@@ -76,11 +75,7 @@ struct Published {
 
 impl Reporter {
     /// Remembers how things are before `live` settles.
-    pub(super) fn before(&mut self, live: &Live<'_>, rebuilt: bool) {
-        self.counts = live.session().counts();
-        if rebuilt {
-            self.counts.iter_mut().for_each(|counts| (counts.calls, counts.reused) = (0, 0));
-        }
+    pub(super) fn before(&mut self, live: &Live<'_>) {
         self.snapshots = snapshots(live).map(|published| (published.step, published.snapshot)).collect();
     }
 
@@ -96,7 +91,7 @@ impl Reporter {
             changed: change.changed.iter().map(|path| path.display().to_string()).collect(),
             rebuilt: change.rebuilt,
             wall_s: change.started.elapsed().as_secs_f64(),
-            steps: self.steps(live, change, &moved),
+            steps: steps(live, change, &moved),
             published: snapshots(live)
                 .map(|now| Published { changed: was(&now.step) != Some(&now.snapshot), ..now })
                 .collect(),
@@ -118,44 +113,24 @@ impl Reporter {
         (self.results, self.has_begun) = (results, true);
         told
     }
+}
 
-    fn steps<'a>(
-        &self,
-        live: &'a Live<'_>,
-        change: &Change<'_>,
-        moved: &[Vec<Moved>],
-    ) -> Vec<StepChange<'a>> {
-        let (plan, session) = (&live.setup().pipeline.plan, live.session());
-        let counts = session.counts();
-        let censuses = if change.rebuilt { session.censuses() } else { Vec::new() };
-        let step = |(at, step): (usize, &'a flow_plan::Step)| {
-            let mut sum = StepChange {
-                step: &step.name,
-                op: step.op,
-                added: 0,
-                removed: 0,
-                estimated: false,
-                calls: counts[at].calls - self.counts[at].calls,
-                reused: counts[at].reused - self.counts[at].reused,
-            };
-            if !change.rebuilt {
-                sum.added = moved[at].iter().map(|moved| moved.added).sum();
-                sum.removed = moved[at].iter().map(|moved| moved.removed).sum();
-                return sum;
+fn steps<'a>(live: &'a Live<'_>, change: &Change<'_>, moved: &[Vec<Moved>]) -> Vec<StepChange<'a>> {
+    let plan = &live.setup().pipeline.plan;
+    let turnovers = change.rebuilt.then(|| turnovers(plan, live.session(), live.last()));
+    let counts = live.counts();
+    let step = |(at, step): (usize, &'a flow_plan::Step)| {
+        let (added, removed, estimated) = match &turnovers {
+            Some(turnovers) => (turnovers[at].new, turnovers[at].gone, turnovers[at].estimated),
+            None => {
+                let sum = |moves: fn(&Moved) -> u64| moved[at].iter().map(moves).sum();
+                (sum(|moved| moved.added), sum(|moved| moved.removed), false)
             }
-            let names = step.ports.iter().map(|port| port.name.as_str()).chain(["rejected"]);
-            for (name, census) in names.zip(&censuses[at]) {
-                let nothing = Sample::default();
-                let before = live.last().and_then(|last| last.sample(&step.name, name)).unwrap_or(&nothing);
-                let turnover = census.sample().since(before);
-                sum.added += turnover.new;
-                sum.removed += turnover.gone;
-                sum.estimated |= turnover.estimated;
-            }
-            sum
         };
-        plan.steps.iter().enumerate().map(step).collect()
-    }
+        let (calls, reused) = (counts[at].calls, counts[at].reused);
+        StepChange { step: &step.name, op: step.op, added, removed, estimated, calls, reused }
+    };
+    plan.steps.iter().enumerate().map(step).collect()
 }
 
 impl Settled<'_> {

@@ -138,6 +138,15 @@ impl Snapshot {
         Ok(Some(Self { folder, manifest }))
     }
 
+    /// Whether every part is there with the size that the manifest says.
+    pub fn is_whole(&self) -> bool {
+        self.manifest
+            .parts
+            .iter()
+            .zip(self.files())
+            .all(|(part, path)| fs::metadata(path).is_ok_and(|file| file.len() == part.n_bytes))
+    }
+
     /// The paths of the parts, in the manifest's order.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
         self.manifest.parts.iter().map(|part| self.folder.join(&part.path))

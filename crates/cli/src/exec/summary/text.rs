@@ -47,8 +47,11 @@ impl Summary {
             .outputs
             .iter()
             .map(|output| {
-                let size =
-                    format!("{} in {}", counted(output.rows, "row"), counted(output.parts as i64, "part"));
+                let size = format!(
+                    "{} in {}",
+                    counted(output.rows as i64, "row"),
+                    counted(output.parts as i64, "part")
+                );
                 vec![output.step.clone(), output.files.clone(), size]
             })
             .collect();

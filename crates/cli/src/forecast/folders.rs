@@ -1,0 +1,80 @@
+//! What readers see now, where a run would put something else in its place though no row changes.
+
+use std::path::{Path, absolute};
+
+use flow_operators::{StepContext, publication};
+use flow_store::Snapshot;
+use serde::Serialize;
+
+use super::{Forecast, Reading, StepForecast};
+use crate::exec::store::halt;
+use crate::exec::usage::uses;
+use crate::halt::Halt;
+use crate::setup::Setup;
+
+/// A published folder that is not as the last run left it.
+#[derive(Debug, Serialize)]
+pub(super) struct Folder {
+    step: String,
+    pub(super) folder: String,
+    #[serde(flatten)]
+    pub(super) state: State,
+}
+
+/// What is the matter with a folder.
+#[derive(Debug, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(super) enum State {
+    /// Nothing is published there any more.
+    Missing,
+    /// A file is missing or has another size, or the manifest cannot be read.
+    Damaged,
+    /// Another pipeline has published there.
+    Foreign {
+        /// Its name.
+        pipeline: String,
+    },
+}
+
+impl Reading<'_> {
+    /// The folders of steps that published in the last run, or that another pipeline publishes in.
+    pub(super) fn folders(&self, steps: &[StepForecast]) -> Vec<Folder> {
+        let plan = self.plan();
+        let of = |(step, forecast): (&flow_plan::Step, &StepForecast)| {
+            let folder = publication(&StepContext { plan, step })?.folder;
+            let was_published = self.last.is_some_and(|last| last.steps.contains_key(&step.name))
+                && forecast.reused + forecast.retracted > 0;
+            let state = state(&folder, &plan.name, was_published)?;
+            Some(Folder { step: step.name.clone(), folder: folder.display().to_string(), state })
+        };
+        plan.steps.iter().zip(steps).filter_map(of).collect()
+    }
+}
+
+fn state(folder: &Path, pipeline: &str, was_published: bool) -> Option<State> {
+    match Snapshot::current(folder) {
+        Ok(None) => was_published.then_some(State::Missing),
+        Ok(Some(snapshot)) => {
+            let name = snapshot.manifest.lineage.get("pipeline").and_then(|name| name.as_str());
+            match name {
+                Some(other) if other != pipeline => Some(State::Foreign { pipeline: other.to_owned() }),
+                _ => (!snapshot.is_whole()).then_some(State::Damaged),
+            }
+        }
+        Err(_) => Some(State::Damaged),
+    }
+}
+
+impl Forecast {
+    /// The same with the other pipelines that have run from this store, publish in the same `out`, and are still there; `file`
+    /// is this one's.
+    pub(crate) fn beside(self, setup: &Setup, file: &Path) -> Result<Self, Halt> {
+        let place = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
+        let (file, out) = (place(file), place(Path::new(&setup.pipeline.plan.out)));
+        let (uses, _) = uses(&setup.folder).all().map_err(|error| halt(&error))?;
+        let users = uses.into_iter().map(|used| used.user);
+        let others = users.filter(|user| user.out == out && user.file != file && user.file.exists());
+        let shares_out_with = others.map(|user| user.file.display().to_string()).collect();
+        Ok(Self { shares_out_with, ..self })
+    }
+}
