@@ -106,7 +106,7 @@ fn what_was_finished_before_a_kill_is_not_asked_again() {
     let act = move |asked: &Asked| {
         let _ = tell.send(());
         // Most are answered at once, some only in the second run.
-        match asked.seed % 5 == 0 && holds.load(SeqCst) {
+        match asked.seed.is_multiple_of(5) && holds.load(SeqCst) {
             true => Act::Late(Duration::from_secs(60)),
             false => Act::Answer,
         }

@@ -67,7 +67,8 @@ impl Live {
         mut read: BTreeMap<Id, flow_dataflow::SourceRows>,
     ) -> Self {
         let models = Arc::new(Models::new(&world.path("models")));
-        let digests = plan.models.values().map(|model| models.declare(Path::new(&model.path)).unwrap());
+        let folders = plan.models.values().map(|model| model.folder().expect("a checkpoint"));
+        let digests = folders.map(|folder| models.declare(Path::new(folder)).unwrap());
         let digests: Vec<Id> = digests.collect();
         let network = assemble(&plan, CATALOG, &Env { threads: 1, models, dry: false }).unwrap();
         let capture = ports(&plan).map(|(step, port, _)| (step, port)).collect();
