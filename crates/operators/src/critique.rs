@@ -9,8 +9,8 @@
 //! others. Both are the row followed by the record `critique`.
 //!
 //! Rejects: with `by: model` only, `malformed_critique` (the critic did not keep to the form), `not_rendered` (the
-//! template prints a null), `not_drawn` (the prompt does not fit the critic's context). A critic whose scores are not
-//! finite numbers ends the run.
+//! template prints a null), `not_drawn` (the prompt does not fit the critic's context), `server_refused` and
+//! `server_failed` (a server has no answer). A critic whose scores are not finite numbers ends the run.
 //!
 //! Cost: by equations, linear in the text; by model, one memoised call per row.
 //!

@@ -8,7 +8,7 @@
 //! Ports: `out`, one row per metric and level (record `metric`); `problems`, one row per problem (record `score`).
 //!
 //! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt_id`, `no_prompt`, `no_answer` (nothing
-//! to judge by). A model whose scores are not finite numbers ends the run.
+//! to judge by), `server_refused` and `server_failed` (a server has no answer). A model whose scores are not finite numbers ends the run.
 //!
 //! `preset` sets how completions are judged, with the names and meanings of `verify`; `extract` and `compare` change it.
 //!

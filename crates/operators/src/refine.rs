@@ -6,8 +6,8 @@
 //! Ports: `out`, one row per draw: the refined row's columns followed by the record `draw`, which hides the earlier
 //! draw; its parent is the refined row. Verdicts and critiques of the earlier completion stay until judged anew.
 //!
-//! Rejects: `not_rendered` (the template prints a null), `not_drawn` (the prompt does not fit the model's context).
-//! A model whose scores are not finite numbers ends the run.
+//! Rejects: `not_rendered` (the template prints a null), `not_drawn` (the prompt does not fit the model's context),
+//! `server_refused` and `server_failed` (a server has no answer). A model whose scores are not finite numbers ends the run.
 //!
 //! Cost: n model calls per row, memoised by model, rendered prompt, settings and stream.
 //!

@@ -6,8 +6,9 @@
 //!
 //! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`.
 //!
-//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is null or empty text). A
-//! model whose scores are not finite numbers ends the run.
+//! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is null or empty text),
+//! `server_refused` and `server_failed` (a server has no answer; `docs/servers.md`). A model whose scores are not finite
+//! numbers ends the run.
 //!
 //! Cost: one model call per draw, memoised by model, prompt, settings and stream.
 //!

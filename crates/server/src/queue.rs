@@ -90,6 +90,10 @@ impl Queue {
 
     /// Adds all draws of `batch`, those of one prompt in as few requests as may be.
     pub(crate) fn push(&mut self, batch: Batch) {
+        if !self.waits() {
+            // Silence while nobody asked says nothing.
+            self.silent_since = None;
+        }
         let batch = Arc::new(batch);
         let mut start = 0;
         for same in batch.draws.chunk_by(|one, other| one.prompt == other.prompt) {
