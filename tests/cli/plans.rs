@@ -117,7 +117,7 @@ fn plans_and_reasons_are_of_the_part_that_is_meant() {
     let bench = looped();
     let part = plan(&bench, &["--until", "graded", "--rounds", "1"]);
     assert_eq!(part["steps"].as_array().unwrap().len(), 3);
-    let ran = bench.flow(&["plan", "p.yaml", "--from", "graded"]);
+    let ran = bench.flow(&["plan", "p.yaml", "--rounds", "1", "--from", "graded"]);
     assert_eq!(ran.code, 1);
     ran.says(&["error[E0615]", "step `attempts` is before `--from`"]);
     exec(&bench, &["--rounds", "1"]);
@@ -209,7 +209,7 @@ fn more_of_the_same_is_asked_without_asking_again() {
     let deny = ["--rounds", "1", "--on-recompute", "deny"];
     exec(&bench, &deny[..2]);
     let more = exec(&bench, &[&deny[..], &["--set", "steps.scores.n=4"]].concat());
-    assert_eq!(step(&more, "scores")["calls"], 6, "two more for each of three");
+    assert_eq!(step(&more, "scores")["calls"], 12, "two more for each of three, by two models");
     let more = exec(&bench, &[&deny[..], &["--until", "graded", "--set", "steps.attempts.n=6"]].concat());
     assert_eq!(step(&more, "attempts")["calls"], 6);
 }

@@ -18,14 +18,17 @@ pub struct Driver {
     fed: BTreeMap<(usize, Round), Id>,
     /// The rows of each source, where they will be read again.
     loaded: Option<BTreeMap<usize, SourceRows>>,
-    /// Whether sources have been edited since it settled.
-    edited: bool,
+    /// What sources were edited by since it settled, where rounds follow from them.
+    edits: Option<Vec<Change>>,
 }
+
+/// A row of an input, with the change of its multiplicity.
+type Change = (InputId, Row, isize);
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new(), loaded: None, edited: false }
+        Self { session, initial, fed: BTreeMap::new(), loaded: None, edits: None }
     }
 
     /// A driver that can read its sources again, [`Driver::reload`]. Those in `known`, by node, are not read by
@@ -100,26 +103,29 @@ impl Driver {
             let rows = SourceRows::read(&**source, heap, width, loaded.entry(*node).or_default());
             now.insert(*node, rows.map_err(|error| (*node, error))?);
         }
-        let (mut differs, mut feeds_back) = (false, false);
+        let (mut differs, mut feeds_back, mut changes) = (false, false, Vec::new());
         for (node, rows) in now {
-            let changes = rows.since(loaded.entry(node).or_default(), node);
+            let changed = rows.since(loaded.entry(node).or_default(), node);
             loaded.insert(node, rows);
-            differs |= !changes.is_empty();
-            feeds_back |= !changes.is_empty() && network.feeds_back(node);
-            changes.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
+            differs |= !changed.is_empty();
+            feeds_back |= !changed.is_empty() && network.feeds_back(node);
+            changes.extend(changed);
         }
-        if feeds_back {
-            self.begin_again();
+        match feeds_back {
+            true => self.begin_again(changes),
+            false => changes.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff)),
         }
         Ok(differs)
     }
 
     /// Takes the models of all rounds but the first back. What an edit means for a round is computed with the model that the
     /// round before makes of it: with the one that is fed now, answers would be asked for that nobody wants.
-    fn begin_again(&mut self) {
+    ///
+    /// The edits wait for a tick of their own: within one, a new row may meet a model that goes before it has gone.
+    fn begin_again(&mut self, changes: Vec<Change>) {
         let first = self.session.network().rounds.kept + 1;
         self.take_back(first + 1);
-        self.edited = true;
+        self.edits.get_or_insert_default().extend(changes);
     }
 
     /// Takes back the models of `round` and of all that follow.
@@ -148,8 +154,12 @@ impl Driver {
         watch: &mut Watch<'_>,
         between: &mut dyn FnMut(&Session, Round),
     ) -> Result<(), SessionError> {
-        if !std::mem::take(&mut self.edited) {
-            self.feed_next();
+        match self.edits.take() {
+            None => drop(self.feed_next()),
+            Some(edits) => {
+                self.session.tick(watch)?;
+                edits.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
+            }
         }
         for _ in 0..self.most_ticks() {
             self.session.tick(watch)?;
