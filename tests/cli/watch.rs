@@ -1,7 +1,7 @@
 //! A pipeline that is kept up: after every edit it publishes what a run from nothing would, and says what happened.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -186,12 +186,22 @@ fn a_mistake_that_is_taken_back_is_told_to_be_mended() {
     assert_eq!(watching.end().code, 0);
 }
 
+/// Removes a folder in which somebody may be writing.
+fn removed(bench: &Bench, name: &str) {
+    let written = |table: &str| fs::read(bench.path(table)).is_ok_and(|bytes| bytes.ends_with(b"PAR1"));
+    while !written("out/loop/run/metrics.parquet") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    while fs::remove_dir_all(bench.path(name)).is_err_and(|error| error.kind() != ErrorKind::NotFound) {}
+}
+
 #[test]
 fn what_is_removed_under_a_watch_is_published_again_and_without_its_store_it_ends() {
     let bench = looped();
     let mut watching = Watching::start(&bench, &[]);
     watching.settled();
-    fs::remove_dir_all(bench.path("out")).unwrap();
+    removed(&bench, "out");
     let again = watching.settled();
     assert_eq!((step(&again, "attempts").2, &again["published"][0]["changed"]), (0, &json!(true)));
     assert_as_from_scratch(&bench, &["out/shards", "out/verdicts"]);
@@ -199,7 +209,7 @@ fn what_is_removed_under_a_watch_is_published_again_and_without_its_store_it_end
     watching.settled();
     assert_as_from_scratch(&bench, &["out/shards", "out/verdicts"]);
 
-    fs::remove_dir_all(bench.path(".flow")).unwrap();
+    removed(&bench, ".flow");
     assert!(watching.mistake().contains("the store `.flow` was removed while it was in use"));
     assert_eq!(Ran::of(watching.child.take().unwrap()).code, 1);
 }
