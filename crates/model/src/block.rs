@@ -32,6 +32,33 @@ pub struct Block {
     pub sliding: Option<Sliding>,
     /// Layers that have a dense block although the model has experts; `None`: no layer.
     pub dense: Option<Dense>,
+    /// Attention and the feed-forward block read one norm of the stream and are added to it together; there is no second norm.
+    pub parallel: bool,
+    /// Several attentions in each layer, all of which every token visits; `None`: one.
+    pub attention_experts: Option<AttentionExperts>,
+    /// The shared expert is added as it is, without a gate.
+    pub plain_shared_expert: bool,
+    /// Routed experts have weights of three values and read activations of 8 bits; `None`: neither.
+    pub ternary_experts: Option<Ternary>,
+}
+
+/// A soft mixture of attention (BAM, arXiv 2408.08274): with g the softmax of a router's logits, what a layer attends to is
+/// the sum of g times each attention's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionExperts {
+    /// Attentions in a layer (N), at least 2.
+    pub count: usize,
+    /// Whether they differ in queries and outputs only, and share keys and values.
+    pub shared_key_value: bool,
+}
+
+/// How the weights of ternary experts rest (MoTE, arXiv 2506.14435). Either way the model computes with -s, 0 and s only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ternary {
+    /// As the full-precision weights that training moves; s and the signs follow from them, see [`crate::ternary`].
+    Latent,
+    /// As -s, 0 and s: two bits a weight on disk.
+    Packed,
 }
 
 /// The function of a gated block: `down(activation(gate(x)) * up(x))`.
@@ -98,6 +125,9 @@ impl Block {
             if dense.intermediate_size == 0 {
                 return Err(bad("intermediate_size", 0, "at least 1".into()));
             }
+        }
+        if let Some(experts) = self.attention_experts.filter(|experts| experts.count < 2) {
+            return Err(bad("attention_experts", experts.count, "at least 2, or null".into()));
         }
         let positive = [
             ("clip_qkv", self.clip_qkv),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::keys::Keys;
 use crate::weights::{check, load_weights, save_weights};
-use crate::{Config, Error, Tensor, Tokenizer};
+use crate::{Config, Error, Tensor, Ternary, Tokenizer, names, ternary};
 
 /// A model at rest. Weights are shared when cloned.
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl Checkpoint {
             let path = dir.join(file);
             fs::write(&path, text).map_err(|source| written(&path, source))?;
         }
-        save_weights(dir, &self.tensors)
+        save_weights(dir, &self.config, &self.tensors)
     }
 
     /// Blake3, shortened to 128 bits, of config, weights and tokenizer: equal models have equal digests, wherever and in
@@ -112,6 +112,29 @@ impl Checkpoint {
             digest(&mut weights),
             digest(&mut [self.tokenizer.json().as_bytes().to_vec()].into_iter()),
         ]
+    }
+
+    /// The same model with ternary experts that rest as two bits a weight; any other model as it is.
+    #[must_use]
+    pub fn packed(self) -> Self {
+        self.with_ternary([Ternary::Latent, Ternary::Packed], ternary::quantised)
+    }
+
+    /// The same model with ternary experts as training moves them, see [`ternary::latent`]; any other model as it is.
+    #[must_use]
+    pub fn latent(self) -> Self {
+        self.with_ternary([Ternary::Packed, Ternary::Latent], ternary::latent)
+    }
+
+    fn with_ternary(mut self, [from, to]: [Ternary; 2], change: impl Fn(&[f32]) -> Vec<f32>) -> Self {
+        if self.config.block.ternary_experts == Some(from) {
+            for name in names::routed(&self.config) {
+                let tensor = self.tensors.get_mut(&name).expect("a checkpoint has the tensors of its config");
+                *tensor = Tensor::new(tensor.shape.clone(), change(&tensor.data));
+            }
+            self.config.block.ternary_experts = Some(to);
+        }
+        self
     }
 
     /// The tensor of a Hugging Face name.

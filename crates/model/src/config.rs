@@ -49,7 +49,7 @@ pub struct Moe {
     pub experts_per_token: usize,
     /// Whether the K router probabilities are divided by their sum.
     pub norm_topk_prob: bool,
-    /// Width of an expert every token visits, scaled by a sigmoid gate; `None` without one.
+    /// Width of an expert every token visits, scaled by a sigmoid gate unless [`Block::plain_shared_expert`]; `None` without one.
     pub shared_expert_intermediate_size: Option<usize>,
     /// Weight of the load-balance loss in training.
     pub router_aux_loss_coef: f64,
@@ -58,12 +58,22 @@ pub struct Moe {
 }
 
 impl Config {
-    /// Width of all query heads together.
+    /// Attentions in each layer (N); 1 without a mixture of attention.
+    pub fn attentions(&self) -> usize {
+        self.block.attention_experts.map_or(1, |experts| experts.count)
+    }
+
+    /// Projections of keys in each layer, and as many of values: one for each attention, or one for all.
+    pub fn key_values(&self) -> usize {
+        self.block.attention_experts.map_or(1, |experts| if experts.shared_key_value { 1 } else { experts.count })
+    }
+
+    /// Width of all query heads of an attention together.
     pub fn query_size(&self) -> usize {
         self.num_attention_heads * self.head_dim
     }
 
-    /// Width of all key heads together, and of all value heads.
+    /// Width of all key heads of an attention together, and of all value heads.
     pub fn key_value_size(&self) -> usize {
         self.num_key_value_heads * self.head_dim
     }

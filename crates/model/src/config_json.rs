@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::block::{Activation, Block, Dense, Sliding};
+use crate::block::{Activation, AttentionExperts, Block, Dense, Sliding, Ternary};
 use crate::config::MOST_LAYERS;
 use crate::family::{AttentionBias, Experts, Traits, Windows};
 use crate::keys::Keys;
@@ -19,6 +19,9 @@ const ACTIVATIONS: [(&str, Activation); 5] = [
     ("swish", Activation::Silu),
     ("gelu_new", Activation::GeluTanh),
 ];
+
+/// `ternary_experts` and what it means.
+const TERNARY: [(&str, Ternary); 2] = [("latent", Ternary::Latent), ("packed", Ternary::Packed)];
 
 /// `layer_types` of a layer with a window and of one without.
 const LAYER_TYPES: [&str; 2] = ["sliding_attention", "full_attention"];
@@ -153,6 +156,27 @@ fn block(keys: &Keys, traits: &Traits, layers: usize) -> Result<Block, Error> {
         rope_scaling: Default::default(),
         sliding: sliding(keys, traits, layers)?,
         dense: dense(keys, traits, layers)?,
+        ..own(keys, traits)?
+    })
+}
+
+/// The switches that only this project's family has.
+fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
+    if traits.experts != Experts::Own {
+        return Ok(Block::default());
+    }
+    let shared_key_value = keys.flag("shared_key_value", false)?;
+    let attentions = keys.size("attention_experts")?;
+    let ternary = keys.text("ternary_experts")?.map(|name| {
+        let known = TERNARY.iter().find(|(known, _)| *known == name);
+        known.map(|(_, ternary)| *ternary).ok_or_else(|| keys.bad("ternary_experts", &json!(name), "latent or packed"))
+    });
+    Ok(Block {
+        parallel: keys.flag("parallel_block", false)?,
+        attention_experts: attentions.map(|count| AttentionExperts { count, shared_key_value }),
+        plain_shared_expert: !keys.flag("shared_expert_gate", true)?,
+        ternary_experts: ternary.transpose()?,
+        ..Block::default()
     })
 }
 
@@ -231,6 +255,8 @@ fn moe(keys: &Keys, traits: &Traits) -> Result<Option<Moe>, Error> {
     let shared = |key| Ok::<_, Error>(keys.size(key)?.unwrap_or(5632));
     let shared = match traits.experts {
         Experts::None => return Ok(None),
+        Experts::Own if !keys.has("num_experts") => return Ok(None),
+        Experts::Own => keys.size("shared_expert_intermediate_size")?,
         Experts::Qwen { shared: true } => Some(shared("shared_expert_intermediate_size")?),
         _ => None,
     };
@@ -276,6 +302,9 @@ fn moe_keys(config: &Config, moe: &Moe, traits: &Traits) -> Vec<(&'static str, V
             keys.push(("qkv_bias", config.block.qkv_bias.into()));
         }
     }
+    if traits.experts == Experts::Own {
+        keys.push(("shared_expert_intermediate_size", moe.shared_expert_intermediate_size.into()));
+    }
     keys.push(("router_aux_loss_coef", moe.router_aux_loss_coef.into()));
     keys.push(("router_z_loss_coef", moe.router_z_loss_coef.into()));
     if traits.windows != Windows::Never {
@@ -296,6 +325,14 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
     }
     if traits.experts == Experts::Olmoe {
         keys.push(("clip_qkv", block.clip_qkv.into()));
+    }
+    if traits.experts == Experts::Own {
+        let ternary = TERNARY.iter().find(|(_, ternary)| Some(*ternary) == block.ternary_experts);
+        keys.push(("parallel_block", block.parallel.into()));
+        keys.push(("attention_experts", block.attention_experts.map(|experts| experts.count).into()));
+        keys.push(("shared_key_value", block.attention_experts.is_some_and(|experts| experts.shared_key_value).into()));
+        keys.push(("shared_expert_gate", (!block.plain_shared_expert).into()));
+        keys.push(("ternary_experts", ternary.map(|(name, _)| *name).into()));
     }
     if let Some(sliding) = &block.sliding {
         keys.push(("sliding_window", sliding.window.into()));

@@ -29,6 +29,9 @@ pub enum Family {
     Qwen3Moe,
     /// `olmoe`: experts, with queries and keys normed over all heads.
     Olmoe,
+    /// `flow_moe`: this project's own, for what no family of `transformers` has: parallel blocks, mixtures of attention,
+    /// ternary experts, a shared expert without a gate.
+    FlowMoe,
 }
 
 /// One row of the table.
@@ -85,6 +88,8 @@ pub(crate) enum Experts {
         shared: bool,
     },
     Olmoe,
+    /// `num_experts` or none, and this project's own keys.
+    Own,
 }
 
 const LLAMA: Traits = Traits {
@@ -101,7 +106,7 @@ const LLAMA: Traits = Traits {
     rope_theta: 10_000.0,
 };
 
-const TABLE: [Traits; 10] = [
+const TABLE: [Traits; 11] = [
     LLAMA,
     Traits {
         family: Family::Mistral,
@@ -186,6 +191,14 @@ const TABLE: [Traits; 10] = [
         rms_norm_eps: 1e-5,
         ..LLAMA
     },
+    Traits {
+        family: Family::FlowMoe,
+        model_type: "flow_moe",
+        architecture: "FlowMoeForCausalLM",
+        attention_bias: AttentionBias::Never,
+        experts: Experts::Own,
+        ..LLAMA
+    },
 ];
 
 impl Family {
@@ -212,6 +225,10 @@ impl Config {
     /// The architecture this config is stored as: the first whose switches it needs.
     pub fn family(&self) -> Family {
         let block = &self.block;
+        let own = block.parallel || block.plain_shared_expert;
+        if own || block.attention_experts.is_some() || block.ternary_experts.is_some() {
+            return Family::FlowMoe;
+        }
         let Some(moe) = &self.moe else {
             let everywhere = block.sliding.as_ref().is_some_and(|s| s.layers.iter().all(|sliding| *sliding));
             return match (block.gemma_norms, block.qk_norm) {

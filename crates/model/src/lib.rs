@@ -19,10 +19,11 @@ mod rng;
 mod rope;
 mod rope_json;
 mod tensor;
+pub mod ternary;
 mod tokenizer;
 mod weights;
 
-pub use block::{Activation, Block, Dense, QkNorm, Sliding};
+pub use block::{Activation, AttentionExperts, Block, Dense, QkNorm, Sliding, Ternary};
 pub use chat::ChatTemplate;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, Moe};

@@ -1,6 +1,8 @@
 //! Hugging Face tensor names, in one place; shapes are (out, in), row-major, as PyTorch stores a linear layer.
 
-use crate::{Config, Family, Moe, QkNorm};
+use std::collections::BTreeSet;
+
+use crate::{Config, Family, Moe, QkNorm, Ternary};
 
 /// Token embedding, (V, C).
 pub const EMBEDDING: &str = "model.embed_tokens.weight";
@@ -26,20 +28,22 @@ pub struct Swiglu {
 pub struct Layer {
     /// Scale of the RMSNorm before attention, (C).
     pub attention_norm: String,
-    /// Query projection, (H·head_dim, C).
-    pub query: String,
-    /// Key projection, (key/value heads·head_dim, C).
-    pub key: String,
-    /// Value projection, (key/value heads·head_dim, C).
-    pub value: String,
-    /// Output projection, (C, H·head_dim).
-    pub output: String,
+    /// Router of a mixture of attention, (N, C).
+    pub attention_router: Option<String>,
+    /// Query projection of each attention, (H·head_dim, C).
+    pub queries: Vec<String>,
+    /// Key projections, (key/value heads·head_dim, C): one, or one for each attention.
+    pub keys: Vec<String>,
+    /// Value projections, as many and as large.
+    pub values: Vec<String>,
+    /// Output projection of each attention, (C, H·head_dim).
+    pub outputs: Vec<String>,
     /// Scales of the RMSNorms of queries and of keys, (head_dim) each, or as long as the projections.
     pub qk_norms: Option<[String; 2]>,
     /// Scale of the RMSNorm of what attention gives, (C).
     pub attention_post_norm: Option<String>,
-    /// Scale of the RMSNorm before the feed-forward block, (C).
-    pub feed_forward_norm: String,
+    /// Scale of the RMSNorm before the feed-forward block, (C); none where it reads what attention reads.
+    pub feed_forward_norm: Option<String>,
     /// What follows attention.
     pub feed_forward: FeedForward,
     /// Scale of the RMSNorm of what the feed-forward block gives, (C).
@@ -57,8 +61,8 @@ pub enum FeedForward {
         router: String,
         /// E routed experts.
         experts: Vec<Swiglu>,
-        /// The shared expert and its gate, (1, C).
-        shared: Option<(Swiglu, String)>,
+        /// The shared expert, and its gate, (1, C), where it has one.
+        shared: Option<(Swiglu, Option<String>)>,
     },
 }
 
@@ -66,17 +70,22 @@ pub enum FeedForward {
 pub fn layer(config: &Config, i: usize) -> Layer {
     let at = |name: &str| format!("model.layers.{i}.{name}.weight");
     let gemma = config.block.gemma_norms;
+    let attentions = |name: &str, count: usize| match count {
+        1 => vec![at(&format!("self_attn.{name}"))],
+        _ => (0..count).map(|j| at(&format!("self_attn.experts.{j}.{name}"))).collect(),
+    };
     let before = if gemma { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
     Layer {
         attention_norm: at("input_layernorm"),
-        query: at("self_attn.q_proj"),
-        key: at("self_attn.k_proj"),
-        value: at("self_attn.v_proj"),
-        output: at("self_attn.o_proj"),
+        attention_router: config.block.attention_experts.map(|_| at("self_attn.gate")),
+        queries: attentions("q_proj", config.attentions()),
+        keys: attentions("k_proj", config.key_values()),
+        values: attentions("v_proj", config.key_values()),
+        outputs: attentions("o_proj", config.attentions()),
         qk_norms: config.block.qk_norm.map(|_| [at("self_attn.q_norm"), at("self_attn.k_norm")]),
         attention_post_norm: gemma.then(|| at("post_attention_layernorm")),
-        feed_forward_norm: at(before),
-        feed_forward: feed_forward(config, config.moe_of(i), at),
+        feed_forward_norm: (!config.block.parallel).then(|| at(before)),
+        feed_forward: feed_forward(config, config.moe_of(i), &at),
         feed_forward_post_norm: gemma.then(|| at("post_feedforward_layernorm")),
     }
 }
@@ -102,8 +111,26 @@ fn feed_forward(config: &Config, moe: Option<&Moe>, at: impl Fn(&str) -> String)
     FeedForward::Moe {
         router: at(&format!("{root}.gate")),
         experts: (0..moe.num_experts).map(|e| block(&format!("{root}.experts.{e}"), parts)).collect(),
-        shared: shared.map(|_| (block("mlp.shared_expert", llama), at("mlp.shared_expert_gate"))),
+        shared: shared.map(|_| {
+            let gate = (!config.block.plain_shared_expert).then(|| at("mlp.shared_expert_gate"));
+            (block("mlp.shared_expert", llama), gate)
+        }),
     }
+}
+
+/// The matrices of ternary experts that rest as two bits a weight; none unless [`Ternary::Packed`].
+pub fn packed(config: &Config) -> BTreeSet<String> {
+    if config.block.ternary_experts == Some(Ternary::Packed) { routed(config) } else { BTreeSet::new() }
+}
+
+/// The matrices of all routed experts.
+pub fn routed(config: &Config) -> BTreeSet<String> {
+    let experts = |i| match layer(config, i).feed_forward {
+        FeedForward::Moe { experts, .. } => experts,
+        FeedForward::Dense(_) => Vec::new(),
+    };
+    let blocks = (0..config.num_hidden_layers).flat_map(experts);
+    blocks.flat_map(|block| [block.gate, block.up, block.down]).collect()
 }
 
 /// Every tensor a checkpoint of this config holds, with its shape, from the embedding to the head.
@@ -113,7 +140,7 @@ pub fn expected(config: &Config) -> Vec<(String, Vec<usize>)> {
     for i in 0..config.num_hidden_layers {
         let names = layer(config, i);
         push_attention(config, &names, &mut tensors);
-        tensors.push((names.feed_forward_norm, vec![hidden]));
+        tensors.extend(names.feed_forward_norm.map(|name| (name, vec![hidden])));
         push_feed_forward(config, names.feed_forward, &mut tensors);
         tensors.extend(names.feed_forward_post_norm.map(|name| (name, vec![hidden])));
     }
@@ -129,15 +156,19 @@ fn push_attention(config: &Config, names: &Layer, tensors: &mut Vec<(String, Vec
     let (query, key_value) = (config.query_size(), config.key_value_size());
     tensors.push((names.attention_norm.clone(), vec![hidden]));
     let projections = [
-        (&names.query, query, hidden, block.qkv_bias),
-        (&names.key, key_value, hidden, block.qkv_bias),
-        (&names.value, key_value, hidden, block.qkv_bias),
-        (&names.output, hidden, query, block.output_bias),
+        (&names.queries, query, hidden, block.qkv_bias),
+        (&names.keys, key_value, hidden, block.qkv_bias),
+        (&names.values, key_value, hidden, block.qkv_bias),
+        (&names.outputs, hidden, query, block.output_bias),
     ];
-    for (name, outputs, inputs, biased) in projections {
-        tensors.push((name.clone(), vec![outputs, inputs]));
-        tensors.extend(biased.then(|| (bias(name), vec![outputs])));
+    for (all, outputs, inputs, biased) in projections {
+        for name in all {
+            tensors.push((name.clone(), vec![outputs, inputs]));
+            tensors.extend(biased.then(|| (bias(name), vec![outputs])));
+        }
     }
+    let attentions = names.queries.len();
+    tensors.extend(names.attention_router.clone().map(|name| (name, vec![attentions, hidden])));
     if let Some([query_norm, key_norm]) = &names.qk_norms {
         let [query, key] = match block.qk_norm {
             Some(QkNorm::Whole) => [query, key_value],
@@ -165,7 +196,7 @@ fn push_feed_forward(config: &Config, names: FeedForward, tensors: &mut Vec<(Str
             let num_experts = experts.len();
             let shared_width = config.moe.as_ref().and_then(|moe| moe.shared_expert_intermediate_size);
             experts.into_iter().for_each(|names| push(names, config.intermediate_size, false));
-            let gate = shared.zip(shared_width).map(|((names, gate), width)| {
+            let gate = shared.zip(shared_width).and_then(|((names, gate), width)| {
                 push(names, width, false);
                 gate
             });

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::{Config, Error, Tensor, names};
+use crate::{Config, Error, Tensor, names, ternary};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Reads the tensors `config` calls for from a folder: one `model.safetensors`, or the files an index names.
-/// f32, bf16 and f16 become f32.
+/// f32, bf16 and f16 become f32, and so do packed matrices.
 ///
 /// # Errors
 /// A file missing or damaged; a tensor missing, of another shape or format, or that the architecture does not have.
@@ -25,21 +25,29 @@ pub fn load_weights(dir: &Path, config: &Config) -> Result<BTreeMap<String, Tens
     Ok(found)
 }
 
-/// Writes `tensors` as `model.safetensors`, f32; equal tensors give equal bytes.
+/// Writes `tensors` as `model.safetensors`; equal tensors give equal bytes. They are stored in f32, those that
+/// [`names::packed`] names with two bits a weight, and beside each its scale, `NAME_scale`.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save_weights(dir: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+pub fn save_weights(dir: &Path, config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
     let path = dir.join(SINGLE);
-    let bytes: BTreeMap<&str, Vec<u8>> =
-        tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.to_le_bytes())).collect();
+    let packed = names::packed(config);
+    let mut stored: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (name, tensor) in tensors {
+        if !packed.contains(name) {
+            stored.push((name.clone(), Dtype::F32, tensor.shape.clone(), tensor.to_le_bytes()));
+            continue;
+        }
+        let (rows, width) = (tensor.shape[0], tensor.shape[1]);
+        let (bytes, scale) = ternary::pack(&tensor.data, width);
+        stored.push((name.clone(), Dtype::U8, vec![rows, ternary::packed_width(width)], bytes));
+        stored.push((scale_name(name), Dtype::F32, vec![1], scale.to_le_bytes().to_vec()));
+    }
     let damaged = |source| Error::Safetensors { path: path.clone(), source };
-    let views = tensors
+    let views = stored
         .iter()
-        .map(|(name, tensor)| {
-            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), &bytes[name.as_str()])?;
-            Ok((name.as_str(), view))
-        })
+        .map(|(name, dtype, shape, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(damaged)?;
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -47,7 +55,12 @@ pub fn save_weights(dir: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()
     fs::write(&path, file).map_err(|source| Error::Write { path: path.clone(), source })
 }
 
-/// Every expected tensor is there with its shape, and no other.
+/// The name of the scale of a packed matrix.
+fn scale_name(name: &str) -> String {
+    format!("{name}_scale")
+}
+
+/// Every expected tensor is there with its shape, and no other; packed ones hold three values.
 pub(crate) fn check(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
     let expected: BTreeMap<_, _> = names::expected(config).into_iter().collect();
     for (name, shape) in &expected {
@@ -57,6 +70,14 @@ pub(crate) fn check(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Resu
         if tensor.shape != *shape {
             let (found, expected) = (tensor.shape.clone(), shape.clone());
             return Err(Error::TensorShape { name: name.clone(), found, expected });
+        }
+    }
+    for name in names::packed(config) {
+        let data = &tensors[&name].data;
+        let scale = data.iter().fold(0.0f32, |scale, value| value.abs().max(scale));
+        if let Some(value) = data.iter().find(|value| **value != 0.0 && value.abs() != scale) {
+            let (found, expected) = (value.to_string(), format!("-{scale}, 0 or {scale} in `{name}`"));
+            return Err(Error::ConfigValue { key: "ternary_experts".into(), found, expected });
         }
     }
     match tensors.keys().find(|name| !expected.contains_key(*name)) {
@@ -142,12 +163,39 @@ fn read_file(path: &Path, config: &Config, found: &mut BTreeMap<String, Tensor>)
     let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|source| Error::Safetensors { path: path.into(), source })?;
+    let packed = names::packed(config);
+    let is_scale = |name: &str| packed.contains(name.strip_suffix("_scale").unwrap_or_default());
     for (name, view) in file.iter() {
-        if !redundant(config, name) {
+        if packed.contains(name) {
+            let width = expected_width(config, name);
+            found.insert(name.to_owned(), unpack(name, width, &view, &file, path)?);
+        } else if !redundant(config, name) && !is_scale(name) {
             found.insert(name.to_owned(), decode(name, &view)?);
         }
     }
     Ok(())
+}
+
+/// Inputs of a routed expert's matrix.
+fn expected_width(config: &Config, name: &str) -> usize {
+    if name.contains(".down_proj.") { config.intermediate_size } else { config.hidden_size }
+}
+
+/// The matrix of two bits a weight that `view` holds; its scale lies in the same file.
+fn unpack(name: &str, width: usize, view: &TensorView, file: &SafeTensors, path: &Path) -> Result<Tensor, Error> {
+    let damaged = |source| Error::Safetensors { path: path.into(), source };
+    let scale = decode(name, &file.tensor(&scale_name(name)).map_err(damaged)?)?.data.first().copied();
+    let rows = view.shape().first().copied().unwrap_or(0);
+    let expected = vec![rows, ternary::packed_width(width)];
+    match scale {
+        _ if view.dtype() != Dtype::U8 => {
+            Err(Error::TensorDtype { name: name.into(), dtype: format!("{:?}", view.dtype()) })
+        }
+        Some(scale) if view.shape() == expected => {
+            Ok(Tensor::new([rows, width], ternary::unpack(view.data(), width, scale)))
+        }
+        _ => Err(Error::TensorShape { name: name.into(), found: view.shape().into(), expected }),
+    }
 }
 
 /// Tensors some files carry although they follow from others.

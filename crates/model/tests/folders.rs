@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flow_model::{
-    Activation, Block, Checkpoint, Config, Dense, Error, Family, Moe, QkNorm, Rope, RopeScaling, Sliding,
-    Tensor, Tokenizer, load_weights, names,
+    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Error, Family, Moe, QkNorm, Rope, RopeScaling, Sliding,
+    Tensor, Ternary, Tokenizer, load_weights, names,
 };
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -61,7 +61,7 @@ fn checkpoint(config: Config) -> Checkpoint {
     Checkpoint::init(config, tokenizer(), 7).expect("the config is valid")
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 11] = [
     Family::Llama,
     Family::Mistral,
     Family::Qwen2,
@@ -72,6 +72,7 @@ const FAMILIES: [Family; 10] = [
     Family::Qwen2Moe,
     Family::Qwen3Moe,
     Family::Olmoe,
+    Family::FlowMoe,
 ];
 
 /// Models with the switches of each family on, and the family they are stored as.
@@ -118,8 +119,15 @@ fn switched() -> Vec<(Config, Family)> {
             Family::Gemma2,
         ),
         (Block { qk_norm: head, sliding: Some(gemma3), ..gemma }, Family::Gemma3),
+        (Block { parallel: true, ..plain() }, Family::FlowMoe),
     ];
+    let attention_experts = |shared_key_value| Some(AttentionExperts { count: 3, shared_key_value });
+    let bam = Block { parallel: true, attention_experts: attention_experts(true), ..plain() };
+    let mote = Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..plain() };
     let moe_cases = [
+        (false, None, bam, Family::FlowMoe),
+        (true, None, Block { attention_experts: attention_experts(false), ..plain() }, Family::FlowMoe),
+        (false, Some(12), mote, Family::FlowMoe),
         (true, None, Block { sliding: sliding([true, true]), ..plain() }, Family::Mixtral),
         (false, Some(6), Block { qkv_bias: true, dense: dense_first.clone(), ..plain() }, Family::Qwen2Moe),
         (true, None, Block { qk_norm: head, dense: dense_first, ..plain() }, Family::Qwen3Moe),
@@ -292,11 +300,11 @@ fn init_scales_what_writes_into_the_residual_stream() {
         (data.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / data.len() as f64).sqrt()
     };
     let layer = names::layer(&config, 0);
-    assert!((std(&layer.query) - 0.02).abs() < 0.001);
-    assert!((std(&layer.output) - 0.01).abs() < 0.001, "0.02 / sqrt(2 * 2 layers)");
+    assert!((std(&layer.queries[0]) - 0.02).abs() < 0.001);
+    assert!((std(&layer.outputs[0]) - 0.01).abs() < 0.001, "0.02 / sqrt(2 * 2 layers)");
     assert!(start.tensors[&layer.attention_norm].data.iter().all(|x| *x == 1.0));
     let other = Checkpoint::init(config, tokenizer(), 8).expect("valid");
-    assert_ne!(other.tensors[&layer.query], start.tensors[&layer.query]);
+    assert_ne!(other.tensors[&layer.queries[0]], start.tensors[&layer.queries[0]]);
 }
 
 #[test]
@@ -305,7 +313,7 @@ fn a_damaged_folder_is_refused_in_words() {
         refused(|dir| {
             let mut tensors = load_weights(dir, &dense()).expect("loads");
             tensors.remove("model.norm.weight");
-            flow_model::save_weights(dir, &tensors).expect("saves");
+            flow_model::save_weights(dir, &dense(), &tensors).expect("saves");
         }),
         "tensor `model.norm.weight` is missing"
     );
@@ -334,7 +342,7 @@ fn what_is_not_supported_is_refused_in_words() {
             "model_type",
             "gpt2".into(),
             "unsupported architecture `gpt2`, supported are llama, mistral, qwen2, qwen3, gemma2, gemma3_text, mixtral, qwen2_moe, \
-             qwen3_moe, olmoe",
+             qwen3_moe, olmoe, flow_moe",
         ),
         ("hidden_size", serde_json::Value::Null, "config key `hidden_size` is missing"),
         ("hidden_size", "8".into(), "config key `hidden_size` has the value \"8\", expected a whole number"),
@@ -512,4 +520,78 @@ fn folders_of_other_makers_load() {
         assert_eq!(Config::from_json(&config.to_json()).expect("comes back"), config);
         load_weights(&dir, &config).expect("the weights load");
     }
+}
+
+/// A mixture of ternary experts as wide as asked for.
+fn ternary(hidden_size: usize, intermediate_size: usize) -> Config {
+    let block = Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
+    let mut config = Config { hidden_size, intermediate_size, block, ..with_experts(false, Some(intermediate_size)) };
+    config.moe.as_mut().expect("experts").num_experts = 4;
+    config
+}
+
+#[test]
+fn ternary_experts_rest_as_two_bits_a_weight() {
+    let config = ternary(10, 24);
+    let latent = checkpoint(config.clone());
+    let packed = latent.clone().packed();
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    packed.save(dir.path()).expect("saves");
+    let loaded = Checkpoint::load(dir.path()).expect("loads");
+    assert_eq!(loaded.digest(), packed.digest());
+    assert_eq!(loaded.tensors, packed.tensors);
+    assert_ne!(latent.digest(), packed.digest());
+
+    let bytes = fs::read(dir.path().join("model.safetensors")).expect("reads");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let of_experts = file.iter().filter(|(name, _)| name.contains(".experts."));
+    let stored: usize = of_experts.map(|(_, view)| view.data().len()).sum();
+    // Rows of 10 weights take 3 bytes, rows of 24 take 6; each matrix has a scale of 4 bytes.
+    assert_eq!(stored, 2 * 4 * (2 * (24 * 3 + 4) + 10 * 6 + 4));
+
+    let mut damaged = packed.clone();
+    let name = names::packed(&packed.config).first().expect("experts").clone();
+    let tensor = &damaged.tensors[&name];
+    let mut data = tensor.data.to_vec();
+    data[0] = 9.0;
+    data[1] = 8.0;
+    let tensor = Tensor::new(tensor.shape.clone(), data);
+    damaged.tensors.insert(name, tensor);
+    let error = Checkpoint::new(damaged.config, damaged.tensors, damaged.tokenizer).expect_err("refused");
+    assert!(error.to_string().contains("`ternary_experts`"), "{error}");
+}
+
+#[test]
+fn going_on_from_packed_experts_computes_the_same() {
+    let packed = checkpoint(ternary(8, 12)).packed();
+    let again = packed.clone().latent().packed();
+    for (name, tensor) in &packed.tensors {
+        for (a, b) in again.tensors[name].data.iter().zip(tensor.data.iter()) {
+            assert!((a - b).abs() <= 1e-6 * b.abs(), "{name}: {a} {b}");
+        }
+    }
+}
+
+#[test]
+fn a_shared_expert_with_four_ternary_ones_takes_376_thousandths_of_four_full_ones() {
+    // Qwen2.5-3B, whose feed-forward blocks take 4.54 GiB in 16 bits: 6.8 GiB beside 18.1 GiB.
+    let config = Config { num_hidden_layers: 36, vocab_size: 300, ..ternary(2048, 11008) };
+    let block = 3 * 2048 * 11008;
+    let elements = |part: &str| -> usize {
+        let all = names::expected(&config);
+        all.iter().filter(|(name, _)| name.contains(part)).map(|(_, shape)| shape[0] * shape[1]).sum()
+    };
+    let shared = elements(".shared_expert.");
+    assert_eq!(shared, 36 * block);
+    let routed: usize = names::expected(&config)
+        .iter()
+        .filter(|(name, _)| name.contains(".experts."))
+        .map(|(_, shape)| shape[0] * flow_model::ternary::packed_width(shape[1]) + 4)
+        .sum();
+    assert_eq!(routed, 36 * 4 * (block / 4 + 3 * 4));
+    let (mote, full) = (2 * shared + routed, 4 * 2 * shared);
+    assert_eq!((mote, full), (7_304_382_144, 19_478_347_776));
+    let gib = |bytes: usize| (bytes as f64 / (1u64 << 30) as f64 * 10.0).round() / 10.0;
+    assert_eq!((gib(mote), gib(full)), (6.8, 18.1));
+    assert_eq!((gib(mote) / gib(full) * 1000.0).round(), 376.0);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flow_model::{Checkpoint, Tensor};
 use flow_sampler::Engine;
-use flow_trainer::{MoeUpcycle, logits, upcycle};
+use flow_trainer::{From, MoeUpcycle, logits, upcycle};
 
 /// Largest difference, relative to the largest logit.
 const TOLERANCE: f32 = 1e-4;
@@ -16,7 +16,7 @@ fn dense() -> Checkpoint {
 
 /// The upcycled model with experts that differ, as after training: each one's last matrix is scaled by its own factor.
 fn mixture() -> Checkpoint {
-    let mut mixture = upcycle(&dense(), &MoeUpcycle::default(), 5).expect("upcycles");
+    let mut mixture = upcycle(&[&dense()], &MoeUpcycle::default(), 5).expect("upcycles");
     for (name, tensor) in &mut mixture.tensors {
         let expert = name.strip_suffix(".w2.weight").and_then(|name| name.rsplit('.').next());
         if let Some(expert) = expert.and_then(|expert| expert.parse::<f32>().ok()) {
@@ -52,4 +52,26 @@ fn trainer_and_sampler_agree_on_a_dense_model() {
 #[test]
 fn trainer_and_sampler_agree_on_a_mixture_of_experts() {
     assert_ne!(assert_agreement(&mixture()), assert_agreement(&dense()), "the experts matter");
+}
+
+#[test]
+fn trainer_and_sampler_agree_on_every_method_of_upcycling() {
+    let dense = dense();
+    // A second model of the same shape: as if training had moved every weight by a tenth.
+    let mut other = dense.clone();
+    for tensor in other.tensors.values_mut() {
+        let moved = tensor.data.iter().enumerate().map(|(i, x)| x * if i % 3 == 0 { 0.9 } else { 1.1 });
+        *tensor = Tensor::new(tensor.shape.clone(), moved.collect::<Vec<f32>>());
+    }
+    let of = |from, experts| MoeUpcycle { from, experts, ..MoeUpcycle::default() };
+    let top_1 = |settings| MoeUpcycle { experts_per_token: 1, ..settings };
+    let fine = MoeUpcycle { experts_per_token: 3, shared_expert: true, ..of(From::FineGrained { slices: 4 }, 6) };
+    let alone = [fine, top_1(of(From::Mote, 4))].map(|settings| upcycle(&[&dense], &settings, 5));
+    let bam = |shared_key_value| top_1(of(From::Bam { shared_key_value }, 2));
+    let together = [of(From::Btx, 2), bam(false), bam(true)].map(|settings| upcycle(&[&dense, &other], &settings, 5));
+    for mixture in alone.into_iter().chain(together) {
+        let mixture = mixture.expect("upcycles");
+        assert_agreement(&mixture);
+        assert_agreement(&mixture.packed());
+    }
 }

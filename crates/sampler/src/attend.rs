@@ -64,7 +64,7 @@ impl Kernel for Attend<'_> {
             for head in 0..key_value_heads {
                 for t in 0..tiles {
                     let (from, to) = (queries * t / tiles, queries * (t + 1) / tiles);
-                    let query = |q: usize| (first + q / group, head * group + q % group);
+                    let query = |q: usize| (first + q / group, self.shape.query_head(head, q % group));
                     match to - from {
                         1 => self.tile(unit, head, shared, [query(from)]),
                         2 => self.tile(unit, head, shared, [query(from), query(from + 1)]),

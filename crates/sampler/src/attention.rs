@@ -9,7 +9,13 @@ use crate::rotary::Rotary;
 /// The extents attention needs, and where queries, keys and values stand in a row of the fused projection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
+    /// Of all attentions of a layer.
     pub(crate) query_heads: usize,
+    /// Attentions of a layer, the query heads of one after those of another.
+    pub(crate) attentions: usize,
+    /// Attentions that read the same keys and values, each with its share of the query heads; 1 unless they share.
+    pub(crate) readers: usize,
+    /// Keys and values of all attentions of a layer.
     pub(crate) heads: Heads,
     /// What scores are multiplied by.
     pub(crate) scale: f32,
@@ -39,8 +45,17 @@ pub(crate) struct QkNorms {
 }
 
 impl Shape {
-    fn query_len(self) -> usize {
+    /// Queries of all heads.
+    pub(crate) fn query_len(self) -> usize {
         self.query_heads * self.heads.head_dim
+    }
+
+    /// Which query head is the `q`-th that reads key head `key`.
+    #[inline(always)]
+    pub(crate) fn query_head(self, key: usize, q: usize) -> usize {
+        let own = self.query_heads / self.readers;
+        let group = own / self.heads.key_value_heads;
+        q / group * own + key * group + q % group
     }
 
     fn key_value_len(self) -> usize {

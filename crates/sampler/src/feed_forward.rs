@@ -1,11 +1,14 @@
 //! The gated block as a whole, and the buffers passes write to.
 
+use flow_model::ternary::round_activations;
+
 use crate::layers::gate;
 use crate::weights::Gated;
 
 /// Buffers of a gated block; they grow to the most rows seen and are reused.
 #[derive(Default)]
 pub(crate) struct Inner {
+    rounded: Vec<f32>,
     gate_up: Vec<f32>,
     active: Vec<f32>,
 }
@@ -23,11 +26,23 @@ impl Inner {
 
     fn activate(&mut self, block: &Gated, rows: usize, x: &[f32]) -> &[f32] {
         let gate_up = grown(&mut self.gate_up, rows * 2 * block.inner());
+        let x = if block.rounds { rounded(&mut self.rounded, rows, x) } else { x };
         block.gate_up.multiply(rows, x, gate_up);
         let active = grown(&mut self.active, rows * block.inner());
         gate(block.activation, gate_up, block.inner(), active);
+        if block.rounds {
+            active.chunks_exact_mut(block.inner()).for_each(round_activations);
+        }
         active
     }
+}
+
+/// Rows of `x` with 8 bits each.
+fn rounded<'a>(buffer: &'a mut Vec<f32>, rows: usize, x: &[f32]) -> &'a [f32] {
+    let buffer = grown(buffer, x.len());
+    buffer.copy_from_slice(x);
+    buffer.chunks_exact_mut(x.len() / rows).for_each(round_activations);
+    buffer
 }
 
 /// The first `len` elements of a buffer that grows when it must. What they hold is left from before.

@@ -4,11 +4,11 @@
 //! of its sequence alone. Rows of one sequence must be in order and without gaps after what the cache holds.
 
 use crate::attend::attend;
-use crate::attention::place;
+use crate::attention::{Shape, place};
 use crate::cache::{Cache, Sequence};
 use crate::feed_forward::{Inner, grown};
-use crate::layers::{add, rms_norm, soft_cap};
-use crate::matmul::padded;
+use crate::layers::{add, rms_norm, soft_cap, softmax};
+use crate::matmul::{Packed, padded};
 use crate::moe::Mixture;
 use crate::request::Routing;
 use crate::simd::LANES;
@@ -38,6 +38,7 @@ pub(crate) struct Forward<'a> {
     post: Vec<f32>,
     fused: Vec<f32>,
     attended: Vec<f32>,
+    attention_weights: Vec<f32>,
     attention_scores: Vec<[f32; LANES]>,
     inner: Inner,
     mixture: Mixture,
@@ -54,6 +55,7 @@ impl<'a> Forward<'a> {
             post: Vec::new(),
             fused: Vec::new(),
             attended: Vec::new(),
+            attention_weights: Vec::new(),
             attention_scores: Vec::new(),
             inner: Inner::default(),
             mixture: Mixture::default(),
@@ -98,6 +100,9 @@ impl<'a> Forward<'a> {
         place(shape, &layer.sight, rotary, rows, fused, &mut self.cache);
         let attended = grown(&mut self.attended, n * shape.output_len());
         attend(shape, &layer.sight, rows, fused, &self.cache, &mut self.attention_scores, attended);
+        if let Some(router) = &layer.attention_router {
+            mix(router, shape, n, normed, &mut self.attention_weights, attended);
+        }
         let Some(norm) = &layer.attention_post_norm else {
             return layer.output.multiply_add(n, attended, residual);
         };
@@ -111,7 +116,10 @@ impl<'a> Forward<'a> {
         let n = rows.len();
         let residual = &mut self.residual[..n * padded(self.weights.hidden)];
         let normed = grown(&mut self.normed, residual.len());
-        rms_norm(residual, &layer.feed_forward_norm, normed);
+        // Of a parallel block, the rows that attention read still stand there.
+        if let Some(norm) = &layer.feed_forward_norm {
+            rms_norm(residual, norm, normed);
+        }
         let mut feed = |to: &mut [f32]| match &layer.feed_forward {
             FeedForward::Dense(block) => self.inner.feed_add(block, n, normed, to),
             FeedForward::Moe(moe) => self.mixture.add(moe, rows, normed, to),
@@ -140,5 +148,20 @@ impl<'a> Forward<'a> {
             soft_cap(scores, cap);
         }
         scores
+    }
+}
+
+/// Multiplies what each attention gives in the `n` rows of `attended` by its probability.
+fn mix(router: &Packed, shape: Shape, n: usize, x: &[f32], scratch: &mut Vec<f32>, attended: &mut [f32]) {
+    let own = shape.query_len() / shape.attentions;
+    let weights = grown(scratch, n * router.outputs());
+    router.multiply(n, x, weights);
+    let rows = attended.chunks_exact_mut(shape.output_len());
+    for (weights, row) in weights.chunks_exact_mut(router.outputs()).zip(rows) {
+        weights[shape.attentions..].fill(f32::MIN);
+        softmax(weights);
+        for (part, weight) in row.chunks_exact_mut(own).zip(&weights[..shape.attentions]) {
+            part.iter_mut().for_each(|x| *x *= *weight);
+        }
     }
 }

@@ -45,7 +45,9 @@ impl Mixture {
         self.visit(moe, x, stride);
         let rows = rows.len();
         if let Some((block, gate)) = &moe.shared {
-            gate.multiply(rows, x, grown(&mut self.gate, rows * gate.outputs()));
+            if let Some(gate) = gate {
+                gate.multiply(rows, x, grown(&mut self.gate, rows * gate.outputs()));
+            }
             self.inner.feed(block, rows, x, grown(&mut self.shared, x.len()));
         }
         self.combine(moe, out, stride);
@@ -113,8 +115,9 @@ impl Mixture {
                 add_scaled(sum, visit.weight, &self.answers[visit.place * stride..][..stride]);
             }
             if let Some((_, gate)) = &moe.shared {
-                let gate = 1.0 / (1.0 + (-f64::from(self.gate[r * gate.outputs()])).exp());
-                add_scaled(sum, gate as f32, &self.shared[r * stride..][..stride]);
+                let sigmoid = |x: f32| (1.0 / (1.0 + (-f64::from(x)).exp())) as f32;
+                let opened = gate.as_ref().map_or(1.0, |gate| sigmoid(self.gate[r * gate.outputs()]));
+                add_scaled(sum, opened, &self.shared[r * stride..][..stride]);
             }
             add_scaled(out, 1.0, sum);
         }

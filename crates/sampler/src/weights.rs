@@ -1,9 +1,10 @@
 //! A checkpoint's weights, packed once for inference: queries, keys and values fused, gates and ups fused.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use flow_model::names::{self, FeedForward as Names};
-use flow_model::{Activation, Config, QkNorm, Tensor};
+use flow_model::{Activation, Config, QkNorm, Tensor, Ternary, ternary};
 
 use crate::Error;
 use crate::attention::{QkNorms, Shape, Sight};
@@ -35,13 +36,16 @@ pub(crate) struct Weights {
 /// One decoder layer.
 pub(crate) struct Layer {
     pub(crate) attention_norm: Norm,
-    /// Queries, keys and values side by side.
+    /// Queries, keys and values side by side, each of all attentions.
     pub(crate) fused: Packed,
+    /// How much each of several attentions counts.
+    pub(crate) attention_router: Option<Packed>,
     pub(crate) sight: Sight,
     pub(crate) output: Packed,
     /// Of what attention gives, before it is added.
     pub(crate) attention_post_norm: Option<Norm>,
-    pub(crate) feed_forward_norm: Norm,
+    /// `None`: the block reads what attention reads.
+    pub(crate) feed_forward_norm: Option<Norm>,
     pub(crate) feed_forward: FeedForward,
     /// Of what the block gives, before it is added.
     pub(crate) feed_forward_post_norm: Option<Norm>,
@@ -56,6 +60,8 @@ pub(crate) enum FeedForward {
 /// `down(activation(gate(x)) * up(x))`.
 pub(crate) struct Gated {
     pub(crate) activation: Activation,
+    /// Whether each product reads activations of 8 bits.
+    pub(crate) rounds: bool,
     /// Gates and ups side by side.
     pub(crate) gate_up: Packed,
     pub(crate) down: Packed,
@@ -75,8 +81,8 @@ pub(crate) struct Moe {
     pub(crate) experts_per_token: usize,
     /// Whether the chosen probabilities are divided by their sum.
     pub(crate) renormalise: bool,
-    /// The shared expert and the one-output matrix of its sigmoid gate.
-    pub(crate) shared: Option<(Gated, Packed)>,
+    /// The shared expert and the one-output matrix of its sigmoid gate, where it has one.
+    pub(crate) shared: Option<(Gated, Option<Packed>)>,
 }
 
 impl Weights {
@@ -84,10 +90,13 @@ impl Weights {
         let source = Source { tensors, config };
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let block = &config.block;
-        let heads = Heads { key_value_heads: config.num_key_value_heads, head_dim: config.head_dim };
+        let key_value_heads = config.key_values() * config.num_key_value_heads;
+        let heads = Heads { key_value_heads, head_dim: config.head_dim };
         let scaled_by = block.query_pre_attn_scalar.unwrap_or(config.head_dim as f64);
         let shape = Shape {
-            query_heads: config.num_attention_heads,
+            query_heads: config.attentions() * config.num_attention_heads,
+            attentions: config.attentions(),
+            readers: config.attentions() / config.key_values(),
             heads,
             scale: 1.0 / (scaled_by as f32).sqrt(),
             cap: block.attn_logit_softcapping.map(|cap| cap as f32),
@@ -126,7 +135,8 @@ impl FeedForward {
         match self {
             Self::Dense(block) => gated(block),
             Self::Moe(moe) => {
-                let shared = moe.shared.as_ref().map_or(0, |(block, gate)| gated(block) + gate.bytes());
+                let bytes = |(block, gate): &(Gated, Option<Packed>)| gated(block) + gate.as_ref().map_or(0, Packed::bytes);
+                let shared = moe.shared.as_ref().map_or(0, bytes);
                 moe.router.bytes() + moe.experts.iter().map(gated).sum::<usize>() + shared
             }
         }
@@ -162,6 +172,39 @@ impl Source<'_> {
         Ok(self.tensor(name, &[width])?.data.iter().map(|w| offset + w).collect())
     }
 
+    /// What makes queries, keys and values of all attentions, and what joins their outputs again. Only the one attention of a
+    /// layer has biases.
+    fn attention(&self, names: &names::Layer) -> Result<(Packed, Packed), Error> {
+        let (config, hidden) = (self.config, self.config.hidden_size);
+        let (query, key_value) = (config.query_size(), config.key_value_size());
+        if let ([q], [k], [v], [o]) = (&names.queries[..], &names.keys[..], &names.values[..], &names.outputs[..]) {
+            let fused = self.pack(hidden, &[(q, query), (k, key_value), (v, key_value)], config.block.qkv_bias)?;
+            return Ok((fused, self.pack(query, &[(o, hidden)], config.block.output_bias)?));
+        }
+        let fused = [
+            self.below(&names.queries, query, hidden)?,
+            self.below(&names.keys, key_value, hidden)?,
+            self.below(&names.values, key_value, hidden)?,
+        ];
+        let outputs = self.below(&names.outputs, hidden, query)?;
+        let row = |o: usize| (0..names.outputs.len()).map(move |j| (j * hidden + o) * query);
+        let beside: Vec<f32> =
+            (0..hidden).flat_map(row).flat_map(|at| &outputs[at..at + query]).copied().collect();
+        Ok((
+            Packed::new(hidden, &fused.each_ref().map(Vec::as_slice)),
+            Packed::new(names.outputs.len() * query, &[&beside]),
+        ))
+    }
+
+    /// Matrices of the shape (outputs, inputs), one below the other.
+    fn below(&self, names: &[String], outputs: usize, inputs: usize) -> Result<Vec<f32>, Error> {
+        let mut all = Vec::with_capacity(names.len() * outputs * inputs);
+        for name in names {
+            all.extend_from_slice(&self.tensor(name, &[outputs, inputs])?.data);
+        }
+        Ok(all)
+    }
+
     /// Packs matrices of (name, outputs) side by side, with their biases if they are `biased`.
     fn pack(&self, inputs: usize, matrices: &[(&str, usize)], biased: bool) -> Result<Packed, Error> {
         let data = |&(name, outputs): &(&str, usize)| Ok(&*self.tensor(name, &[outputs, inputs])?.data);
@@ -175,18 +218,19 @@ impl Source<'_> {
 
     fn layer(&self, i: usize) -> Result<Layer, Error> {
         let (config, names) = (self.config, names::layer(self.config, i));
-        let (hidden, query, key_value) = (config.hidden_size, config.query_size(), config.key_value_size());
-        let fused = [(&*names.query, query), (&*names.key, key_value), (&*names.value, key_value)];
-        let post_norm = |name: &Option<String>| name.as_deref().map(|name| self.norm(name)).transpose();
+        let norm = |name: &Option<String>| name.as_deref().map(|name| self.norm(name)).transpose();
+        let router = |name: &String| self.pack(config.hidden_size, &[(name, config.attentions())], false);
+        let (fused, output) = self.attention(&names)?;
         Ok(Layer {
             attention_norm: self.norm(&names.attention_norm)?,
-            fused: self.pack(hidden, &fused, config.block.qkv_bias)?,
+            fused,
+            attention_router: names.attention_router.as_ref().map(router).transpose()?,
             sight: self.sight(i, names.qk_norms.as_ref())?,
-            output: self.pack(query, &[(&names.output, hidden)], config.block.output_bias)?,
-            attention_post_norm: post_norm(&names.attention_post_norm)?,
-            feed_forward_norm: self.norm(&names.feed_forward_norm)?,
+            output,
+            attention_post_norm: norm(&names.attention_post_norm)?,
+            feed_forward_norm: norm(&names.feed_forward_norm)?,
             feed_forward: self.feed_forward(&names.feed_forward)?,
-            feed_forward_post_norm: post_norm(&names.feed_forward_post_norm)?,
+            feed_forward_post_norm: norm(&names.feed_forward_post_norm)?,
         })
     }
 
@@ -222,9 +266,14 @@ impl Source<'_> {
         let moe = config.moe.as_ref().expect("only a config with experts has names of experts");
         let shared = shared.as_ref().zip(moe.shared_expert_intermediate_size);
         let shared = shared.map(|((names, gate), width)| -> Result<_, Error> {
-            Ok((self.gated(names, width, false)?, self.pack(hidden, &[(gate, 1)], false)?))
+            let gate = gate.as_ref().map(|gate| self.pack(hidden, &[(gate, 1)], false));
+            Ok((self.gated(names, width, false)?, gate.transpose()?))
         });
-        let expert = |names| self.gated(names, config.intermediate_size, false);
+        let expert = |names| match config.block.ternary_experts {
+            Some(Ternary::Latent) => self.ternary(names, true),
+            Some(Ternary::Packed) => self.ternary(names, false),
+            None => self.gated(names, config.intermediate_size, false),
+        };
         Ok(FeedForward::Moe(Moe {
             router: self.pack(hidden, &[(router, moe.num_experts)], false)?,
             experts: experts.iter().map(expert).collect::<Result<_, _>>()?,
@@ -234,10 +283,27 @@ impl Source<'_> {
         }))
     }
 
+    /// An expert of three-valued weights, which those of its tensors become if they are `latent`.
+    fn ternary(&self, names: &names::Swiglu, latent: bool) -> Result<Gated, Error> {
+        let (hidden, width) = (self.config.hidden_size, self.config.intermediate_size);
+        let values = |name: &str, outputs: usize, inputs: usize| -> Result<Cow<'_, [f32]>, Error> {
+            let data = &self.tensor(name, &[outputs, inputs])?.data;
+            Ok(if latent { ternary::quantised(data).into() } else { (&**data).into() })
+        };
+        let gate_up = [values(&names.gate, width, hidden)?, values(&names.up, width, hidden)?];
+        Ok(Gated {
+            activation: self.config.block.activation,
+            rounds: true,
+            gate_up: Packed::new(hidden, &gate_up.each_ref().map(|matrix| &**matrix)),
+            down: Packed::new(width, &[&values(&names.down, hidden, width)?]),
+        })
+    }
+
     fn gated(&self, names: &names::Swiglu, width: usize, biased: bool) -> Result<Gated, Error> {
         let hidden = self.config.hidden_size;
         Ok(Gated {
             activation: self.config.block.activation,
+            rounds: false,
             gate_up: self.pack(hidden, &[(&names.gate, width), (&names.up, width)], biased)?,
             down: self.pack(width, &[(&names.down, hidden)], biased)?,
         })

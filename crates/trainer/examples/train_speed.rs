@@ -15,7 +15,7 @@ fn main() -> Result<(), flow_trainer::Error> {
     let max_steps = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(60);
     let examples: Vec<Example> = (0..2_000).map(story).collect();
     let dense = base(&examples, if kind == "wide" { 2 } else { 1 })?;
-    let start = if kind == "moe" { upcycle(&dense, &MoeUpcycle::default(), 1)? } else { dense };
+    let start = if kind == "moe" { upcycle(&[&dense], &MoeUpcycle::default(), 1)? } else { dense };
     let config = TrainConfig {
         max_steps: Some(max_steps),
         learning_rate: 2e-3,

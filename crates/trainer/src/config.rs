@@ -14,6 +14,33 @@ pub enum Schedule {
     Constant,
 }
 
+/// The parts of a model that can be kept from learning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The embedding, which is the output head too where the two are tied.
+    Embeddings,
+    /// The four projections of each attention.
+    Attention,
+    /// All norms.
+    Norms,
+    /// Dense feed-forward blocks.
+    FeedForward,
+    /// Shared experts and their gates.
+    SharedExpert,
+    /// Routed experts.
+    Experts,
+    /// Routers, of experts and of attentions.
+    Router,
+    /// An output head of its own.
+    Head,
+}
+
+impl Part {
+    /// What MoTE freezes (arXiv 2506.14435): all but routed experts and routers.
+    const MOTE: [Self; 6] =
+        [Self::Embeddings, Self::Attention, Self::Norms, Self::FeedForward, Self::SharedExpert, Self::Head];
+}
+
 /// Settings of [`crate::train`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
@@ -42,6 +69,8 @@ pub struct TrainConfig {
     pub eps: f64,
     /// Gradients with a larger norm, over all parameters, are scaled down to it. Default 1.
     pub max_grad_norm: f64,
+    /// Parts that do not learn. By default none, or all but routed experts and routers where experts are ternary.
+    pub frozen: Option<Vec<Part>>,
     /// Orders the examples of each pass. Default 0.
     pub seed: u64,
     /// Threads to use at most; none for all cores. No influence on the result.
@@ -63,6 +92,7 @@ impl Default for TrainConfig {
             betas: (0.9, 0.999),
             eps: 1e-8,
             max_grad_norm: 1.0,
+            frozen: None,
             seed: 0,
             threads: None,
         }
@@ -70,6 +100,12 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// The parts of `model` that do not learn.
+    pub(crate) fn frozen(&self, model: &flow_model::Config) -> &[Part] {
+        let usual: &[Part] = if model.block.ternary_experts.is_some() { &Part::MOTE } else { &[] };
+        self.frozen.as_deref().unwrap_or(usual)
+    }
+
     /// Checks the ranges; `positions` is the longest sequence of the model.
     pub(crate) fn validate(&self, positions: usize) -> Result<(), Error> {
         let unit = |x: f64| (0.0..1.0).contains(&x);
@@ -102,9 +138,16 @@ pub(crate) fn require(
     Err(Error::Setting { key, found: found.to_string(), expected: expected.into() })
 }
 
-/// Training knows Llama's layers, dense or with experts in all of them.
+/// Training knows Llama's layers, dense or with experts in all of them, and the switches of this project's own family.
 pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
-    match model.block == flow_model::Block::default() {
+    let own = flow_model::Block {
+        parallel: false,
+        attention_experts: None,
+        plain_shared_expert: false,
+        ternary_experts: None,
+        ..model.block.clone()
+    };
+    match own == flow_model::Block::default() {
         true => Ok(()),
         false => Err(Error::Untrainable { family: model.family().model_type() }),
     }

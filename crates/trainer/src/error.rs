@@ -29,6 +29,14 @@ pub enum Error {
         /// Its gradient norm before clipping.
         grad_norm: f64,
     },
+    /// Checkpoints that are to become one do not fit together.
+    #[error("checkpoint {at} has {what} than the first; all must come from one seed model")]
+    Unlike {
+        /// Its place, counted from 1.
+        at: usize,
+        /// What differs: `another shape` or `another tokenizer`.
+        what: &'static str,
+    },
     /// Only a dense checkpoint can be upcycled.
     #[error("upcycling needs a dense checkpoint, this one has {experts} experts")]
     NotDense {
@@ -37,7 +45,7 @@ pub enum Error {
     },
     /// The checkpoint's layers do what training does not.
     #[error(
-        "a checkpoint of the family `{family}` cannot be trained yet, only llama, mixtral and qwen2_moe without biases, windows and stretched positions; it can be sampled from"
+        "a checkpoint of the family `{family}` cannot be trained yet, only llama, mixtral, qwen2_moe and flow_moe without biases, windows and stretched positions; it can be sampled from"
     )]
     Untrainable {
         /// Its family, as in `model_type`.

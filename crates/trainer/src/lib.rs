@@ -1,13 +1,14 @@
 //! How a model learns: packing, losses, optimiser, upcycling.
 //!
-//! [`train`] continues a [`flow_model::Checkpoint`] on prompts with completions; [`upcycle`] turns a dense checkpoint
-//! into a mixture of experts that computes the same. Everything runs on the CPU in f32. The result depends, to the bit, on
+//! [`train`] continues a [`flow_model::Checkpoint`] on prompts with completions; [`upcycle`] turns dense checkpoints
+//! into a mixture of experts, [`merge`] into one dense checkpoint. Everything runs on the CPU in f32. The result depends, to the bit, on
 //! the arguments and the [`instruction_set`] of the machine: not on the number of threads or cores.
 
 mod adamw;
 mod batch;
 mod config;
 mod error;
+mod merge;
 mod model;
 mod ops;
 mod product;
@@ -22,10 +23,11 @@ mod upcycle;
 mod workers;
 
 pub use batch::Example;
-pub use config::{Schedule, TrainConfig};
+pub use config::{Part, Schedule, TrainConfig};
 pub use error::Error;
 pub use model::logits;
 pub use report::{LayerLoad, StepReport, TrainReport, Trained};
 pub use simd::instruction_set;
 pub use train::train;
-pub use upcycle::{GateMode, MoeUpcycle, upcycle};
+pub use merge::{Merge, merge};
+pub use upcycle::{From, MoeUpcycle, upcycle};

@@ -10,7 +10,7 @@ use flow_model::{Checkpoint, Config, Moe};
 
 pub(crate) use self::parameters::Parameter;
 use self::parameters::{Block, FeedForward, Layer, Parameters, Slot};
-use crate::Error;
+use crate::{Error, Part};
 use crate::batch::Batch;
 use crate::config::require;
 use crate::ops::attention::{Heads, attention};
@@ -21,7 +21,9 @@ use crate::ops::gather::gather;
 use crate::ops::linear::{grouped_linear, linear};
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Routing, router_loss, router_weights};
+use crate::ops::soft_mixture::soft_mixture;
 use crate::ops::swiglu::swiglu;
+use crate::ops::ternary::{rounded_activations, ternary_weights};
 use crate::ops::{add, elements};
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
@@ -31,6 +33,7 @@ pub(crate) struct Model {
     config: Config,
     rope: Arc<Rope>,
     parameters: Parameters,
+    frozen: Vec<Part>,
 }
 
 /// How one slice counts in the loss of its step.
@@ -54,15 +57,31 @@ pub(crate) struct Gradients {
 
 impl Model {
     /// Copies the weights of a checkpoint; `positions` is the longest document to come.
-    pub(crate) fn new(start: &Checkpoint, positions: usize) -> std::result::Result<Self, Error> {
+    /// What `frozen` names does not learn.
+    pub(crate) fn new(
+        start: &Checkpoint,
+        positions: usize,
+        frozen: &[Part],
+    ) -> std::result::Result<Self, Error> {
         let config = start.config.clone();
         let rope = Arc::new(Rope::new(positions, config.head_dim, config.rope_theta));
-        Ok(Self { parameters: Parameters::new(start)?, config, rope })
+        Ok(Self { parameters: Parameters::new(start)?, config, rope, frozen: frozen.to_vec() })
+    }
+
+    /// Whether a parameter learns.
+    pub(crate) fn learns(&self, parameter: &Parameter) -> bool {
+        !self.frozen.contains(&parameter.part)
     }
 
     /// All parameters, in a fixed order.
     pub(crate) fn parameters(&self) -> &[Parameter] {
         &self.parameters.all
+    }
+
+    /// Numbers of each parameter that learn, in the same order: all or none.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
+        let size = |parameter: &Parameter| if self.learns(parameter) { parameter.value.elem_count() } else { 0 };
+        self.parameters().iter().map(size)
     }
 
     /// The weights as they are now, with the tokenizer of `start`.
@@ -102,7 +121,11 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(model: &'a Model, share: f64) -> Self {
         let mut tape = Tape::default();
-        let leaves = model.parameters().iter().map(|parameter| tape.leaf(parameter.value.clone())).collect();
+        let mut leaf = |parameter: &Parameter| match model.learns(parameter) {
+            true => tape.leaf(parameter.value.clone()),
+            false => tape.constant(parameter.value.clone()),
+        };
+        let leaves = model.parameters().iter().map(&mut leaf).collect();
         Self { model, tape, leaves, share, routings: Vec::new(), router_losses: Vec::new() }
     }
 
@@ -117,25 +140,34 @@ impl<'a> Pass<'a> {
         let parameters = &self.model.parameters;
         let mut hidden = gather(&mut self.tape, &self.leaves[parameters.embedding], inputs)?;
         for layer in &parameters.layers {
-            let mixed = self.attention(layer, &hidden, documents)?;
+            let normed = self.norm(&hidden, layer.attention_norm)?;
+            let mixed = self.attention(layer, &normed, documents)?;
             hidden = add(&mut self.tape, &hidden, &mixed)?;
-            let normed = self.norm(&hidden, layer.feed_forward_norm)?;
+            let normed = match layer.feed_forward_norm {
+                Some(norm) => self.norm(&hidden, norm)?,
+                None => normed,
+            };
             let out = self.feed_forward(&layer.feed_forward, &normed)?;
             hidden = add(&mut self.tape, &hidden, &out)?;
         }
         Ok(hidden)
     }
 
-    fn attention(&mut self, layer: &Layer, hidden: &Node, documents: &Arc<[Range<usize>]>) -> Result<Node> {
+    /// All attentions of a layer at once: as one with the heads of all.
+    fn attention(&mut self, layer: &Layer, normed: &Node, documents: &Arc<[Range<usize>]>) -> Result<Node> {
         let config = &self.model.config;
         let heads = Heads {
-            query: config.num_attention_heads,
-            key_value: config.num_key_value_heads,
+            query: config.attentions() * config.num_attention_heads,
+            readers: config.attentions() / config.key_values(),
+            key_value: config.key_values() * config.num_key_value_heads,
             dim: config.head_dim,
         };
-        let normed = self.norm(hidden, layer.attention_norm)?;
-        let rows = self.linear(&normed, layer.query_key_value)?;
-        let mixed = attention(&mut self.tape, &rows, heads, self.model.rope.clone(), documents.clone())?;
+        let rows = self.linear(normed, layer.query_key_value)?;
+        let mut mixed = attention(&mut self.tape, &rows, heads, self.model.rope.clone(), documents.clone())?;
+        if let Some(router) = layer.attention_router {
+            let logits = self.linear(normed, router)?;
+            mixed = soft_mixture(&mut self.tape, &mixed, &logits)?;
+        }
         self.linear(&mixed, layer.output)
     }
 
@@ -166,19 +198,33 @@ impl<'a> Pass<'a> {
     /// The part of the routed experts: gather by expert, apply, weigh, bring back.
     fn routed(&mut self, x: &Node, logits: &Node, experts: &Block, routing: &Arc<Routing>) -> Result<Node> {
         let tape = &mut self.tape;
-        let (gate_up, down) = (&self.leaves[experts.gate_up], &self.leaves[experts.down]);
-        let gathered = gather(tape, x, &routing.tokens)?;
-        let gate_up = grouped_linear(tape, &gathered, gate_up, routing.offsets.clone())?;
-        let inner = swiglu(tape, &gate_up)?;
-        let out = grouped_linear(tape, &inner, down, routing.offsets.clone())?;
+        let (mut gate_up, mut down) = (self.leaves[experts.gate_up].clone(), self.leaves[experts.down].clone());
+        let ternary = self.model.config.block.ternary_experts.is_some();
+        if ternary {
+            let matrix = self.model.config.hidden_size * self.model.config.intermediate_size;
+            gate_up = ternary_weights(tape, &gate_up, matrix)?;
+            down = ternary_weights(tape, &down, matrix)?;
+        }
+        let mut gathered = gather(tape, x, &routing.tokens)?;
+        if ternary {
+            gathered = rounded_activations(tape, &gathered)?;
+        }
+        let gate_up = grouped_linear(tape, &gathered, &gate_up, routing.offsets.clone())?;
+        let mut inner = swiglu(tape, &gate_up)?;
+        if ternary {
+            inner = rounded_activations(tape, &inner)?;
+        }
+        let out = grouped_linear(tape, &inner, &down, routing.offsets.clone())?;
         let weights = router_weights(tape, logits, routing.clone())?;
         combine(tape, &out, &weights, routing.clone())
     }
 
-    fn with_shared(&mut self, x: &Node, routed: &Node, block: &Block, gate_weight: Slot) -> Result<Node> {
-        let out = self.swiglu(x, block)?;
-        let opening = self.linear(x, gate_weight)?;
-        let shared = gate(&mut self.tape, &out, &opening)?;
+    fn with_shared(&mut self, x: &Node, routed: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
+        let mut shared = self.swiglu(x, block)?;
+        if let Some(weight) = gate_weight {
+            let opening = self.linear(x, weight)?;
+            shared = gate(&mut self.tape, &shared, &opening)?;
+        }
         add(&mut self.tape, routed, &shared)
     }
 
@@ -218,7 +264,7 @@ pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result
     let highest = tokens.iter().copied().max().unwrap_or(0);
     require((highest as usize) < vocab, "token", highest, format!("an id below {vocab}"))?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
-    let model = Model::new(start, longest)?;
+    let model = Model::new(&start.clone().latent(), longest, &[])?;
     let mut pass = Pass::new(&model, 1.0);
     let hidden = pass.hidden(&tokens, &ranges.clone().into())?;
     let all = pass.head(&hidden)?;

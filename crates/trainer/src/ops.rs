@@ -11,7 +11,9 @@ pub(crate) mod gather;
 pub(crate) mod linear;
 pub(crate) mod rms_norm;
 pub(crate) mod router;
+pub(crate) mod soft_mixture;
 pub(crate) mod swiglu;
+pub(crate) mod ternary;
 
 #[cfg(test)]
 mod differences;

@@ -14,6 +14,8 @@ pub(crate) struct Node {
     id: usize,
     /// The value itself.
     pub(crate) value: Tensor,
+    /// Whether it rests on anything that learns; its gradient is not asked for otherwise.
+    pub(crate) learns: bool,
 }
 
 /// The operations of one forward pass, in order. Keeps the tensors the backward pass needs.
@@ -29,7 +31,12 @@ impl Tape {
     /// A value that nothing was recorded for, such as a parameter.
     pub(crate) fn leaf(&mut self, value: Tensor) -> Node {
         self.notes.push(None);
-        Node { id: self.notes.len() - 1, value }
+        Node { id: self.notes.len() - 1, value, learns: true }
+    }
+
+    /// A value that does not learn, such as a frozen parameter.
+    pub(crate) fn constant(&mut self, value: Tensor) -> Node {
+        Node { learns: false, ..self.leaf(value) }
     }
 
     /// A value made of `inputs`; `backward` turns its gradient into theirs, contiguous and of their shapes.
@@ -39,10 +46,15 @@ impl Tape {
         inputs: [&Node; N],
         backward: impl FnOnce(&Tensor) -> Result<[Tensor; N]> + 'static,
     ) -> Node {
-        let ids = inputs.map(|node| node.id);
-        self.notes
-            .push(Some(Box::new(move |gradient| Ok(ids.into_iter().zip(backward(gradient)?).collect()))));
-        Node { id: self.notes.len() - 1, value }
+        if inputs.iter().all(|node| !node.learns) {
+            return self.constant(value);
+        }
+        let to = inputs.map(|node| node.learns.then_some(node.id));
+        let wanted = move |(to, part): (Option<usize>, Tensor)| to.map(|id| (id, part));
+        self.notes.push(Some(Box::new(move |gradient| {
+            Ok(to.into_iter().zip(backward(gradient)?).filter_map(wanted).collect())
+        })));
+        Node { id: self.notes.len() - 1, value, learns: true }
     }
 
     /// The gradients of the scalar `of` with respect to `leaves`; none where it does not depend on one.

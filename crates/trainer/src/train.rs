@@ -6,7 +6,7 @@ use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
 use crate::batch::{Batch, Document, Example, slices};
-use crate::model::{Gradients, Model, Parameter, Weights};
+use crate::model::{Gradients, Model, Weights};
 use crate::ops::elements;
 use crate::report::{LayerLoad, StepReport, TrainReport, Trained};
 use crate::steps::steps;
@@ -18,7 +18,8 @@ use crate::{Error, TrainConfig};
 const SLICES: usize = 4;
 
 /// Continues `start` on `examples`. `observe` sees every step and may stop the run; the model is then returned as it
-/// is. A model without experts is trained densely, one with experts with the router losses its config asks for.
+/// is. A model without experts is trained densely, one with experts with the router losses its config asks for; packed
+/// ternary experts become latent and stay so ([`Checkpoint::packed`] packs them again).
 ///
 /// The same arguments on the same [`crate::instruction_set`] give the same checkpoint, to the byte.
 ///
@@ -69,8 +70,9 @@ struct Learner<'a> {
 
 impl<'a> Learner<'a> {
     fn new(start: &Checkpoint, config: &'a TrainConfig) -> Result<Self, Error> {
-        let model = Model::new(start, config.max_length)?;
-        let adamw = AdamW::new(model.parameters().iter().map(|parameter| parameter.value.elem_count()));
+        let start = &start.clone().latent();
+        let model = Model::new(start, config.max_length, config.frozen(&start.config))?;
+        let adamw = AdamW::new(model.sizes());
         Ok(Self { config, model, adamw, workers: Workers::new(config.threads, SLICES)? })
     }
 
@@ -112,8 +114,7 @@ impl<'a> Learner<'a> {
 
     /// Sums the slices' gradients in order.
     fn sum(&self, parts: Vec<Gradients>) -> Result<Vec<Vec<f32>>, Error> {
-        let zeros = |parameter: &Parameter| vec![0.0; parameter.value.elem_count()];
-        let mut sums: Vec<Vec<f32>> = self.model.parameters().iter().map(zeros).collect();
+        let mut sums: Vec<Vec<f32>> = self.model.sizes().map(|size| vec![0.0; size]).collect();
         for part in parts {
             for (sum, gradient) in sums.iter_mut().zip(&part.gradients) {
                 let Some(gradient) = gradient else { continue };
@@ -128,7 +129,8 @@ impl<'a> Learner<'a> {
     fn update(&mut self, gradients: &[Vec<f32>], rate: f64, grad_norm: f64) -> Result<(), Error> {
         let scale = (self.config.max_grad_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0) as f32;
         let mut update = self.adamw.begin(self.config, rate);
-        for (i, (parameter, gradient)) in self.model.parameters().iter().zip(gradients).enumerate() {
+        let learning = self.model.parameters().iter().zip(gradients).enumerate();
+        for (i, (parameter, gradient)) in learning.filter(|(_, (parameter, _))| self.model.learns(parameter)) {
             update.apply(i, &parameter.value, parameter.decays, gradient, scale)?;
         }
         Ok(())

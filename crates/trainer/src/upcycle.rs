@@ -1,37 +1,70 @@
-//! From a dense checkpoint to a mixture of experts that computes the same.
+//! From dense checkpoints to a mixture of experts, by five methods.
 //!
-//! Every expert begins as a copy of the dense block (sparse upcycling, arXiv 2212.05055). The router renormalises, so
-//! its weights sum to 1 and the mixture equals the dense model whatever the router says. With a shared expert, routed
-//! and shared part each give half: the gate of the shared expert begins at zero, a sigmoid of one half, and the routed
-//! experts' last matrix is halved, which is exact.
+//! | method | takes | routed experts | shared expert | the rest |
+//! | --- | --- | --- | --- | --- |
+//! | copy (arXiv 2212.05055) | one model | copies of its feed-forward block | none, or another copy behind a gate | as it is |
+//! | fine-grained (arXiv 2401.06066) | one model | slices of its block | none, or one slice behind a gate | as it is |
+//! | MoTE (arXiv 2506.14435) | one model | its block, ternary | its block, frozen | as it is, frozen |
+//! | BTX (arXiv 2403.07816) | several of one seed | one's block each | none | their mean |
+//! | BAM (arXiv 2408.08274) | several of one seed | one's block each, and its attention | none | their mean |
+//!
+//! Copy and fine-grained compute what the dense model computes, and so does BTX of equal models: the chosen probabilities are
+//! divided by their sum, so the router's word does not matter yet. Where they are left as they are (`norm_topk_prob: false`),
+//! copies are enlarged by E/K, which makes up for an undecided router. BAM and MoTE leave them as they are, as their papers do:
+//! their first step is not the dense model's.
+
+mod fine_grained;
+pub(crate) mod several;
+mod single;
 
 use std::collections::BTreeMap;
 
 use flow_model::names::{self, FeedForward, Swiglu};
-use flow_model::{Checkpoint, Config, Moe, Tensor};
+use flow_model::{AttentionExperts, Checkpoint, Config, Moe, Tensor, Ternary};
 
 use crate::Error;
 use crate::config::{require, trainable};
 
-/// How the router begins.
+/// Standard deviation of the weights that routers begin with; equal experts drift apart only through them.
+const ROUTER_STD: f64 = 0.02;
+
+/// Where experts come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GateMode {
-    /// Normal weights of standard deviation 0.02; identical experts drift apart only through them.
+pub enum From {
+    /// Every expert is a copy of the dense block.
     #[default]
-    Random,
+    Copy,
+    /// Every expert is one of `slices` slices of the dense block's inner width.
+    FineGrained {
+        /// Slices of the block, at least 2, that divide its width.
+        slices: usize,
+    },
+    /// Every expert is the dense block with ternary weights, beside the block itself as it is.
+    Mote,
+    /// Every expert is the block of one of several dense models.
+    Btx,
+    /// The same, and the attention of each is an attention expert.
+    Bam {
+        /// Whether keys and values are averaged and shared, instead of each expert's own.
+        shared_key_value: bool,
+    },
 }
 
 /// Settings of [`upcycle`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct MoeUpcycle {
-    /// Routed experts per layer. Default 4.
+    /// Where experts come from. Default copy.
+    pub from: From,
+    /// Routed experts per layer (E): for BTX and BAM the number of models. Default 4.
     pub experts: usize,
-    /// Routed experts each token visits, 1 to `experts`. Default 2.
+    /// Routed experts each token visits (K), 1 to `experts`. Default 2.
     pub experts_per_token: usize,
-    /// Whether every token also visits a shared expert as wide as the dense block. Default false.
+    /// Whether every token also visits a shared expert: as wide as the dense block, or one slice of it. MoTE always has one, BTX
+    /// and BAM never. Default false.
     pub shared_expert: bool,
-    /// How the router begins. Default random.
-    pub gate_mode: GateMode,
+    /// Whether the chosen probabilities are divided by their sum. By default they are for copy and fine-grained, for BTX where
+    /// K is more than 1, and not for BAM and MoTE.
+    pub norm_topk_prob: Option<bool>,
     /// Weight of the load-balance loss in training. Default 0.01.
     pub router_aux_loss_coef: f64,
     /// Weight of the router z-loss in training. Default 0.001.
@@ -41,83 +74,151 @@ pub struct MoeUpcycle {
 impl Default for MoeUpcycle {
     fn default() -> Self {
         Self {
+            from: From::Copy,
             experts: 4,
             experts_per_token: 2,
             shared_expert: false,
-            gate_mode: GateMode::Random,
+            norm_topk_prob: None,
             router_aux_loss_coef: 0.01,
             router_z_loss_coef: 0.001,
         }
     }
 }
 
-/// The mixture of experts that `settings` make of `dense`; its logits equal those of `dense` up to rounding. The router
-/// depends on `seed`.
+/// The mixture of experts that `settings` make of dense checkpoints: of one, or for BTX and BAM of two or more that come from
+/// one seed model. Routers depend on `seed`. Ternary experts are latent.
 ///
 /// # Errors
-/// When `dense` already has experts or cannot be trained, or a setting is out of range.
-pub fn upcycle(dense: &Checkpoint, settings: &MoeUpcycle, seed: u64) -> Result<Checkpoint, Error> {
-    trainable(&dense.config)?;
-    if let Some(moe) = &dense.config.moe {
-        return Err(Error::NotDense { experts: moe.num_experts });
+/// When a checkpoint already has experts, cannot be trained or does not fit the first, or a setting is out of range.
+pub fn upcycle(dense: &[&Checkpoint], settings: &MoeUpcycle, seed: u64) -> Result<Checkpoint, Error> {
+    check(dense, settings)?;
+    let first = dense[0];
+    let config = mixture_config(&first.config, settings);
+    let mut maker = Maker { dense, settings, seed, config: &config, tensors: several::mean(dense, &config)? };
+    for i in 0..config.num_hidden_layers {
+        maker.layer(i)?;
     }
+    let tensors = maker.tensors;
+    Ok(Checkpoint::new(config, tensors, first.tokenizer.clone())?)
+}
+
+fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
+    for checkpoint in dense {
+        trainable(&checkpoint.config)?;
+        if let Some(moe) = &checkpoint.config.moe {
+            return Err(Error::NotDense { experts: moe.num_experts });
+        }
+    }
+    several::fit(dense)?;
     let (experts, per_token) = (settings.experts, settings.experts_per_token);
+    let models = match settings.from {
+        From::Btx | From::Bam { .. } => {
+            require(experts == dense.len(), "experts", experts, format!("the number of models, {}", dense.len()))?;
+            2..=experts.max(2)
+        }
+        _ => 1..=1,
+    };
+    require(models.contains(&dense.len()), "models", dense.len(), format!("{} or more", models.start()))?;
     require(experts > 0, "experts", experts, "at least 1")?;
     require((1..=experts).contains(&per_token), "experts_per_token", per_token, format!("1 to {experts}"))?;
-    let config = mixture_config(&dense.config, settings);
-    let mut tensors = kept(dense, &config);
-    for i in 0..config.num_hidden_layers {
-        let FeedForward::Dense(from) = names::layer(&dense.config, i).feed_forward else { continue };
-        let FeedForward::Moe { router, experts, shared } = names::layer(&config, i).feed_forward else {
-            continue;
-        };
-        let half = if shared.is_some() { 0.5 } else { 1.0 };
-        for expert in &experts {
-            copy(dense, &from, expert, half, &mut tensors)?;
-        }
-        if let Some((expert, gate)) = &shared {
-            copy(dense, &from, expert, 1.0, &mut tensors)?;
-            let zeros = vec![0.0; config.hidden_size];
-            tensors.insert(gate.clone(), Tensor::new([1, config.hidden_size], zeros));
-        }
-        let GateMode::Random = settings.gate_mode;
-        let gate = Tensor::normal(seed, &router, vec![experts.len(), config.hidden_size], 0.02);
-        tensors.insert(router, gate);
+    match settings.from {
+        From::FineGrained { slices } => fine_grained::check(&dense[0].config, slices, settings),
+        _ => Ok(()),
     }
-    Ok(Checkpoint::new(config, tensors, dense.tokenizer.clone())?)
 }
 
 fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
-    let moe = Moe {
+    let per_token = settings.experts_per_token;
+    let mut config = dense.clone();
+    let (mut shared, mut renormalise) = (settings.shared_expert.then_some(dense.intermediate_size), true);
+    match settings.from {
+        From::Copy => {}
+        From::FineGrained { slices } => {
+            config.intermediate_size /= slices;
+            shared = shared.map(|width| width / slices);
+        }
+        From::Mote => {
+            (shared, renormalise) = (Some(dense.intermediate_size), false);
+            config.block.plain_shared_expert = true;
+            config.block.ternary_experts = Some(Ternary::Latent);
+        }
+        From::Btx => (shared, renormalise) = (None, per_token > 1),
+        From::Bam { shared_key_value } => {
+            (shared, renormalise) = (None, false);
+            let count = settings.experts;
+            config.block.attention_experts = Some(AttentionExperts { count, shared_key_value });
+        }
+    }
+    config.moe = Some(Moe {
         num_experts: settings.experts,
-        experts_per_token: settings.experts_per_token,
-        norm_topk_prob: true,
-        shared_expert_intermediate_size: settings.shared_expert.then_some(dense.intermediate_size),
+        experts_per_token: per_token,
+        norm_topk_prob: settings.norm_topk_prob.unwrap_or(renormalise),
+        shared_expert_intermediate_size: shared,
         router_aux_loss_coef: settings.router_aux_loss_coef,
         router_z_loss_coef: settings.router_z_loss_coef,
-    };
-    Config { moe: Some(moe), ..dense.clone() }
+    });
+    config
 }
 
-/// The tensors both models have: all but the blocks after attention.
-fn kept(dense: &Checkpoint, config: &Config) -> BTreeMap<String, Tensor> {
-    let expected: BTreeMap<_, _> = names::expected(config).into_iter().collect();
-    let common = dense.tensors.iter().filter(|(name, _)| expected.contains_key(*name));
-    common.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+/// A mixture under construction: begun with all tensors that its config and the dense one have in common.
+struct Maker<'a> {
+    dense: &'a [&'a Checkpoint],
+    settings: &'a MoeUpcycle,
+    seed: u64,
+    config: &'a Config,
+    tensors: BTreeMap<String, Tensor>,
 }
 
-/// Copies one SwiGLU block, its output scaled.
-fn copy(
-    dense: &Checkpoint,
-    from: &Swiglu,
-    to: &Swiglu,
-    scale: f32,
-    tensors: &mut BTreeMap<String, Tensor>,
-) -> Result<(), Error> {
-    tensors.insert(to.gate.clone(), dense.tensor(&from.gate)?.clone());
-    tensors.insert(to.up.clone(), dense.tensor(&from.up)?.clone());
-    let down = dense.tensor(&from.down)?;
-    let scaled: Vec<f32> = down.data.iter().map(|x| x * scale).collect();
-    tensors.insert(to.down.clone(), Tensor::new(down.shape.clone(), scaled));
-    Ok(())
+impl Maker<'_> {
+    fn layer(&mut self, i: usize) -> Result<(), Error> {
+        let (from, to) = (names::layer(&self.dense[0].config, i), names::layer(self.config, i));
+        let FeedForward::Dense(block) = &from.feed_forward else { return Ok(()) };
+        let FeedForward::Moe { router, experts, shared } = &to.feed_forward else { return Ok(()) };
+        let shared = shared.as_ref().map(|(block, gate)| (block, gate.as_deref()));
+        match self.settings.from {
+            From::Copy => self.copies(block, experts, shared)?,
+            From::FineGrained { slices } => return self.slices(slices, block, router, experts, shared),
+            From::Mote => self.ternary(block, experts, shared)?,
+            From::Btx => self.blocks(block, experts)?,
+            From::Bam { .. } => {
+                self.blocks(block, experts)?;
+                self.attentions(&from, &to)?;
+            }
+        }
+        self.random_router(router, experts.len());
+        Ok(())
+    }
+
+    fn random_router(&mut self, name: &str, experts: usize) {
+        let router = Tensor::normal(self.seed, name, vec![experts, self.config.hidden_size], ROUTER_STD);
+        self.tensors.insert(name.to_owned(), router);
+    }
+
+    /// What makes up for probabilities that are not divided by their sum, while the router is undecided.
+    fn enlargement(&self) -> f32 {
+        let moe = self.config.moe.as_ref().expect("a mixture's config has experts");
+        if moe.norm_topk_prob { 1.0 } else { moe.num_experts as f32 / moe.experts_per_token as f32 }
+    }
+
+    /// Copies the gated block of a dense model, its output scaled.
+    fn copy(&mut self, model: usize, from: &Swiglu, to: &Swiglu, scale: f32) -> Result<(), Error> {
+        let dense = self.dense[model];
+        self.tensors.insert(to.gate.clone(), dense.tensor(&from.gate)?.clone());
+        self.tensors.insert(to.up.clone(), dense.tensor(&from.up)?.clone());
+        self.tensors.insert(to.down.clone(), scaled(dense.tensor(&from.down)?, scale));
+        Ok(())
+    }
+
+    /// A gate of weight zero, which opens by one half.
+    fn half_open(&mut self, gate: &str) {
+        let zeros = vec![0.0; self.config.hidden_size];
+        self.tensors.insert(gate.to_owned(), Tensor::new([1, self.config.hidden_size], zeros));
+    }
+}
+
+fn scaled(tensor: &Tensor, scale: f32) -> Tensor {
+    if scale == 1.0 {
+        return tensor.clone();
+    }
+    Tensor::new(tensor.shape.clone(), tensor.data.iter().map(|x| x * scale).collect::<Vec<_>>())
 }

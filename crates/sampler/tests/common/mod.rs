@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 
 use flow_model::names::{self, FeedForward, Swiglu};
 use flow_model::{
-    Activation, Block, Checkpoint, Config, Dense, Moe, QkNorm, Rope, RopeScaling, Sliding, Tensor, Tokenizer,
+    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Moe, QkNorm, Rope, RopeScaling, Sliding,
+    Tensor, Ternary, Tokenizer, ternary,
 };
 use flow_sampler::{Completion, Engine, Error, Request};
 
@@ -85,7 +86,15 @@ pub(crate) fn switched() -> Vec<Config> {
         Block { attn_logit_softcapping: Some(3.0), final_logit_softcapping: Some(5.0), ..gemma.clone() },
         Block { qk_norm: Some(QkNorm::Head), sliding: Some(local), ..gemma },
     ];
+    let attentions =
+        |shared_key_value| Some(AttentionExperts { count: 3, shared_key_value });
+    let mote = |ternary| Block { plain_shared_expert: true, ternary_experts: Some(ternary), ..plain() };
     let mixtures = [
+        (dense(), Block { parallel: true, ..plain() }),
+        (moe(None), Block { parallel: true, attention_experts: attentions(false), ..plain() }),
+        (moe(None), Block { attention_experts: attentions(true), ..plain() }),
+        (moe(Some(36)), mote(Ternary::Latent)),
+        (moe(Some(36)), mote(Ternary::Packed)),
         (moe(None), Block { sliding: sliding([true, true]), ..plain() }),
         (moe(Some(36)), Block { qkv_bias: true, dense: Some(first_dense.clone()), ..plain() }),
         (moe(None), Block { qk_norm: Some(QkNorm::Head), dense: Some(first_dense), ..plain() }),
@@ -96,7 +105,9 @@ pub(crate) fn switched() -> Vec<Config> {
 }
 
 /// Random weights large enough that each position matters.
-pub(crate) fn random(config: Config, seed: u64) -> Checkpoint {
+pub(crate) fn random(mut config: Config, seed: u64) -> Checkpoint {
+    let packed = config.block.ternary_experts == Some(Ternary::Packed);
+    config.block.ternary_experts = config.block.ternary_experts.map(|_| Ternary::Latent);
     let tokenizer = Tokenizer::train_byte_bpe(&["the cat sat on the mat"; 3], 270, &["<eos>"]).unwrap();
     let mut checkpoint = Checkpoint::init(config, tokenizer, seed).unwrap();
     let plain = checkpoint.config.block == Block::default();
@@ -110,7 +121,7 @@ pub(crate) fn random(config: Config, seed: u64) -> Checkpoint {
         let data: Vec<f32> = tensor.data.iter().zip(&*noise.data).map(changed).collect();
         *tensor = Tensor::new(tensor.shape.clone(), data);
     }
-    checkpoint
+    if packed { checkpoint.packed() } else { checkpoint }
 }
 
 /// A folder of real data, or `None` after saying that the test is skipped.
@@ -156,11 +167,11 @@ pub(crate) fn reference(model: &Checkpoint, tokens: &[u32]) -> Vec<Vec<f64>> {
     for i in 0..config.num_hidden_layers {
         let layer = names::layer(config, i);
         let normed: Vec<_> = stream.iter().map(|x| norm(model, &layer.attention_norm, x)).collect();
-        for (x, y) in stream.iter_mut().zip(attention(model, i, &layer, &normed)) {
+        for (x, y) in stream.iter_mut().zip(mixed_attention(model, i, &layer, &normed)) {
             add(x, &post_norm(&layer.attention_post_norm, y), 1.0);
         }
-        for x in &mut stream {
-            let normed = norm(model, &layer.feed_forward_norm, x);
+        for (x, before) in stream.iter_mut().zip(normed) {
+            let normed = layer.feed_forward_norm.as_ref().map_or(before, |name| norm(model, name, x));
             let y = feed_forward(model, &layer.feed_forward, &normed);
             add(x, &post_norm(&layer.feed_forward_post_norm, y), 1.0);
         }
@@ -175,7 +186,26 @@ fn bend(x: f64, cap: Option<f64>) -> f64 {
     cap.map_or(x, |cap| cap * (x / cap).tanh())
 }
 
-fn attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn mixed_attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let Some(router) = &layer.attention_router else { return attention(model, i, layer, 0, x) };
+    let router = matrix(model, router);
+    let mut mixed = vec![vec![0.0; model.config.hidden_size]; x.len()];
+    for j in 0..layer.queries.len() {
+        for (p, y) in attention(model, i, layer, j, x).into_iter().enumerate() {
+            add(&mut mixed[p], &y, softmax(times(&router, &x[p]))[j]);
+        }
+    }
+    mixed
+}
+
+/// What attention `j` of the layer gives.
+fn attention(
+    model: &Checkpoint,
+    i: usize,
+    layer: &names::Layer,
+    j: usize,
+    x: &[Vec<f64>],
+) -> Vec<Vec<f64>> {
     let (config, block, d) = (&model.config, &model.config.block, model.config.head_dim);
     let window = block.window(i).unwrap_or(usize::MAX);
     let local = block.sliding.as_ref().and_then(|sliding| sliding.rope.clone());
@@ -195,9 +225,9 @@ fn attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<f64>])
         x.iter().enumerate().map(split).collect()
     };
     let [query_norm, key_norm] = [0, 1].map(|at| layer.qk_norms.as_ref().map(|norms| &norms[at]));
-    let query = heads(&layer.query, query_norm, true);
-    let key = heads(&layer.key, key_norm, true);
-    let value = heads(&layer.value, None, false);
+    let query = heads(&layer.queries[j], query_norm, true);
+    let key = heads(&layer.keys[j % layer.keys.len()], key_norm, true);
+    let value = heads(&layer.values[j % layer.values.len()], None, false);
     let group = config.num_attention_heads / config.num_key_value_heads;
     let scale = block.query_pre_attn_scalar.unwrap_or(d as f64).sqrt();
     let attend = |p: usize| {
@@ -212,7 +242,7 @@ fn attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<f64>])
             }
             joined.extend(head);
         }
-        linear(model, &layer.output, block.output_bias, &joined)
+        linear(model, &layer.outputs[j], block.output_bias, &joined)
     };
     (0..x.len()).map(attend).collect()
 }
@@ -241,10 +271,15 @@ fn feed_forward(model: &Checkpoint, names: &FeedForward, x: &[f64]) -> Vec<f64> 
     let sum = if moe.norm_topk_prob { chosen.iter().map(|&e| probabilities[e]).sum() } else { 1.0 };
     let mut out = vec![0.0; x.len()];
     for &e in chosen {
-        add(&mut out, &gated(model, &experts[e], false, x), probabilities[e] / sum);
+        let answer = match model.config.block.ternary_experts {
+            Some(_) => ternary_gated(model, &experts[e], x),
+            None => gated(model, &experts[e], false, x),
+        };
+        add(&mut out, &answer, probabilities[e] / sum);
     }
     if let Some((block, gate)) = shared {
-        let gate = 1.0 / (1.0 + (-times(&matrix(model, gate), x)[0]).exp());
+        let sigmoid = |name: &String| 1.0 / (1.0 + (-times(&matrix(model, name), x)[0]).exp());
+        let gate = gate.as_ref().map_or(1.0, sigmoid);
         add(&mut out, &gated(model, block, false, x), gate);
     }
     out
@@ -260,6 +295,22 @@ fn gated(model: &Checkpoint, names: &Swiglu, biased: bool, x: &[f64]) -> Vec<f64
     };
     let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| active(*g) * u).collect();
     linear(model, &names.down, biased, &inner)
+}
+
+/// A gated block of three-valued weights, whose products read activations of 8 bits.
+fn ternary_gated(model: &Checkpoint, names: &Swiglu, x: &[f64]) -> Vec<f64> {
+    let linear = |name: &str, x: &[f64]| -> Vec<f64> {
+        let tensor = model.tensor(name).unwrap();
+        let values = ternary::quantised(&tensor.data);
+        let values = if names::packed(&model.config).contains(name) { &*tensor.data } else { &values };
+        let top = x.iter().fold(0.0f64, |top, x| top.max(x.abs()));
+        let x: Vec<f64> = x.iter().map(|x| (x * 127.0 / top).round_ties_even() * top / 127.0).collect();
+        let row = |row: &[f32]| row.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum();
+        values.chunks(tensor.shape[1]).map(row).collect()
+    };
+    let (gate, up) = (linear(&names.gate, x), linear(&names.up, x));
+    let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+    linear(&names.down, &inner)
 }
 
 /// The normal distribution function, by its Taylor series.

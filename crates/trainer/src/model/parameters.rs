@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use flow_model::Checkpoint;
 use flow_model::names::{self, Swiglu};
 
-use crate::Error;
+use crate::{Error, Part};
 use crate::ops::{elements, tensor};
 
 /// One parameter and the tensors it joins.
@@ -18,6 +18,10 @@ pub(crate) struct Parameter {
     pub(crate) value: Tensor,
     /// Names and shapes of its parts, in order.
     pub(crate) parts: Vec<(String, Vec<usize>)>,
+    /// Whether its parts stand side by side, row by row, instead of one below the other.
+    beside: bool,
+    /// What it belongs to.
+    pub(crate) part: Part,
     /// Whether weight decay applies: to matrices, not to norms.
     pub(crate) decays: bool,
 }
@@ -43,8 +47,8 @@ pub(super) enum FeedForward {
         router: Slot,
         /// Stacked, (E, ..).
         experts: Block,
-        /// The shared expert and its gate, (1, C).
-        shared: Option<(Block, Slot)>,
+        /// The shared expert, and its gate, (1, C), where it has one.
+        shared: Option<(Block, Option<Slot>)>,
     },
 }
 
@@ -52,12 +56,14 @@ pub(super) enum FeedForward {
 pub(super) struct Layer {
     /// (C).
     pub(super) attention_norm: Slot,
-    /// (query + 2·key/value columns, C).
+    /// Router of a mixture of attention, (attentions, C).
+    pub(super) attention_router: Option<Slot>,
+    /// (query + 2·key/value columns, C), each of all attentions.
     pub(super) query_key_value: Slot,
-    /// (C, query columns).
+    /// (C, query columns of all attentions).
     pub(super) output: Slot,
-    /// (C).
-    pub(super) feed_forward_norm: Slot,
+    /// (C); none where the block reads what attention reads.
+    pub(super) feed_forward_norm: Option<Slot>,
     /// What follows attention.
     pub(super) feed_forward: FeedForward,
 }
@@ -81,11 +87,11 @@ impl Parameters {
     pub(super) fn new(start: &Checkpoint) -> Result<Self, Error> {
         crate::config::trainable(&start.config)?;
         let mut join = Join { start, all: Vec::new() };
-        let embedding = join.one(names::EMBEDDING)?;
+        let embedding = join.one(Part::Embeddings, names::EMBEDDING)?;
         let layers = (0..start.config.num_hidden_layers).map(|i| join.layer(i)).collect::<Result<_, _>>()?;
-        let final_norm = join.one(names::FINAL_NORM)?;
+        let final_norm = join.one(Part::Norms, names::FINAL_NORM)?;
         let tied = start.config.tie_word_embeddings;
-        let head = if tied { embedding } else { join.one(names::HEAD)? };
+        let head = if tied { embedding } else { join.one(Part::Head, names::HEAD)? };
         Ok(Self { embedding, layers, final_norm, head, all: join.all })
     }
 
@@ -94,6 +100,10 @@ impl Parameters {
         let mut tensors = BTreeMap::new();
         for parameter in &self.all {
             let values = elements(&parameter.value)?;
+            if parameter.beside {
+                apart(&values, &parameter.parts, &mut tensors);
+                continue;
+            }
             let mut rest = &values[..];
             for (name, shape) in &parameter.parts {
                 let (part, after) = rest.split_at(shape.iter().product());
@@ -102,6 +112,15 @@ impl Parameters {
             }
         }
         Ok(tensors)
+    }
+}
+
+/// Takes matrices that stand side by side apart again; all have the same shape.
+fn apart(values: &[f32], parts: &[(String, Vec<usize>)], tensors: &mut BTreeMap<String, flow_model::Tensor>) {
+    let width = parts[0].1[1];
+    for (j, (name, shape)) in parts.iter().enumerate() {
+        let rows = values.chunks_exact(width).skip(j).step_by(parts.len());
+        tensors.insert(name.clone(), flow_model::Tensor::new(shape.clone(), rows.flatten().copied().collect::<Vec<f32>>()));
     }
 }
 
@@ -115,30 +134,35 @@ impl Join<'_> {
     fn layer(&mut self, i: usize) -> Result<Layer, Error> {
         let names = names::layer(&self.start.config, i);
         Ok(Layer {
-            attention_norm: self.one(&names.attention_norm)?,
-            query_key_value: self.rows(&[&names.query, &names.key, &names.value])?,
-            output: self.one(&names.output)?,
-            feed_forward_norm: self.one(&names.feed_forward_norm)?,
+            attention_norm: self.one(Part::Norms, &names.attention_norm)?,
+            attention_router: self.maybe(Part::Router, names.attention_router.as_ref())?,
+            query_key_value: self.rows(Part::Attention, names.queries.iter().chain(&names.keys).chain(&names.values))?,
+            output: self.beside(Part::Attention, &names.outputs)?,
+            feed_forward_norm: self.maybe(Part::Norms, names.feed_forward_norm.as_ref())?,
             feed_forward: self.feed_forward(&names.feed_forward)?,
         })
     }
 
     fn feed_forward(&mut self, names: &names::FeedForward) -> Result<FeedForward, Error> {
         Ok(match names {
-            names::FeedForward::Dense(block) => FeedForward::Dense(self.block(block)?),
+            names::FeedForward::Dense(block) => FeedForward::Dense(self.block(Part::FeedForward, block)?),
             names::FeedForward::Moe { router, experts, shared } => FeedForward::Moe {
-                router: self.one(router)?,
+                router: self.one(Part::Router, router)?,
                 experts: self.experts(experts)?,
                 shared: match shared {
-                    Some((block, gate)) => Some((self.block(block)?, self.one(gate)?)),
+                    Some((block, gate)) => Some((
+                        self.block(Part::SharedExpert, block)?,
+                        self.maybe(Part::SharedExpert, gate.as_ref())?,
+                    )),
                     None => None,
                 },
             },
         })
     }
 
-    fn block(&mut self, names: &Swiglu) -> Result<Block, Error> {
-        Ok(Block { gate_up: self.rows(&[&names.gate, &names.up])?, down: self.one(&names.down)? })
+    fn block(&mut self, part: Part, names: &Swiglu) -> Result<Block, Error> {
+        let gate_up = self.rows(part, [&names.gate, &names.up].into_iter())?;
+        Ok(Block { gate_up, down: self.one(part, &names.down)? })
     }
 
     fn experts(&mut self, experts: &[Swiglu]) -> Result<Block, Error> {
@@ -147,26 +171,44 @@ impl Join<'_> {
         let hidden = self.start.config.hidden_size;
         let width = self.start.config.intermediate_size;
         Ok(Block {
-            gate_up: self.join(&gate_up, vec![experts.len(), 2 * width, hidden])?,
-            down: self.join(&down, vec![experts.len(), hidden, width])?,
+            gate_up: self.join(Part::Experts, &gate_up, vec![experts.len(), 2 * width, hidden])?,
+            down: self.join(Part::Experts, &down, vec![experts.len(), hidden, width])?,
         })
     }
 
-    fn one(&mut self, name: &str) -> Result<Slot, Error> {
+    fn one(&mut self, part: Part, name: &str) -> Result<Slot, Error> {
         let shape = self.start.tensor(name)?.shape.clone();
-        self.join(&[name], shape)
+        self.join(part, &[name], shape)
+    }
+
+    fn maybe(&mut self, part: Part, name: Option<&String>) -> Result<Option<Slot>, Error> {
+        name.map(|name| self.one(part, name)).transpose()
     }
 
     /// Matrices with the same number of columns, one below the other.
-    fn rows(&mut self, names: &[&str]) -> Result<Slot, Error> {
+    fn rows<'n>(&mut self, part: Part, names: impl Iterator<Item = &'n String>) -> Result<Slot, Error> {
+        let names: Vec<&str> = names.map(String::as_str).collect();
         let mut rows = 0;
-        for name in names {
+        for name in &names {
             rows += self.start.tensor(name)?.shape[0];
         }
-        self.join(names, vec![rows, self.start.config.hidden_size])
+        self.join(part, &names, vec![rows, self.start.config.hidden_size])
     }
 
-    fn join(&mut self, names: &[&str], shape: Vec<usize>) -> Result<Slot, Error> {
+    /// Matrices of the same shape, side by side.
+    fn beside(&mut self, part: Part, names: &[String]) -> Result<Slot, Error> {
+        let tensors = names.iter().map(|name| self.start.tensor(name)).collect::<Result<Vec<_>, _>>()?;
+        let (rows, width) = (tensors[0].shape[0], tensors[0].shape[1]);
+        let row = |i: usize| tensors.iter().flat_map(move |tensor| &tensor.data[i * width..][..width]);
+        let data: Vec<f32> = (0..rows).flat_map(row).copied().collect();
+        let parts = names.iter().zip(&tensors).map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
+        let parts: Vec<_> = parts.collect();
+        let value = tensor(data, (rows, parts.len() * width))?;
+        self.all.push(Parameter { value, parts, beside: true, part, decays: true });
+        Ok(self.all.len() - 1)
+    }
+
+    fn join(&mut self, part: Part, names: &[&str], shape: Vec<usize>) -> Result<Slot, Error> {
         let (mut data, mut parts) = (Vec::new(), Vec::new());
         for name in names {
             let tensor = self.start.tensor(name)?;
@@ -175,7 +217,7 @@ impl Join<'_> {
         }
         let decays = shape.len() > 1;
         let value = tensor(data, shape)?;
-        self.all.push(Parameter { value, parts, decays });
+        self.all.push(Parameter { value, parts, beside: false, part, decays });
         Ok(self.all.len() - 1)
     }
 }

@@ -27,9 +27,12 @@ use crate::tape::{Node, Tape};
 /// How the columns of a row split into heads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
-    /// Query heads.
+    /// Query heads, of all attentions of a layer one after another.
     pub(crate) query: usize,
-    /// Key heads, and as many value heads; each serves `query / key_value` query heads in a row.
+    /// Attentions that read the same keys and values, each with its share of the query heads.
+    pub(crate) readers: usize,
+    /// Key heads, and as many value heads; each serves `query / readers / key_value` query heads in a row of
+    /// each reader.
     pub(crate) key_value: usize,
     /// Elements of one head, even.
     pub(crate) dim: usize,
@@ -60,9 +63,10 @@ impl Heads {
     }
 
     /// Query heads that read key/value head `g`.
-    fn readers(&self, g: usize) -> Range<usize> {
-        let group = self.query / self.key_value;
-        g * group..(g + 1) * group
+    fn readers(&self, g: usize) -> impl Iterator<Item = usize> + use<> {
+        let own = self.query / self.readers;
+        let group = own / self.key_value;
+        (0..self.readers).flat_map(move |j| j * own + g * group..j * own + (g + 1) * group)
     }
 }
 

@@ -13,6 +13,7 @@ use super::gather::gather;
 use super::linear::{grouped_linear, linear};
 use super::rms_norm::rms_norm;
 use super::router::{Routing, router_loss, router_weights};
+use super::soft_mixture::soft_mixture;
 use super::swiglu::swiglu;
 use super::{add, elements, tensor};
 use crate::rope::Rope;
@@ -93,11 +94,30 @@ fn cross_entropy_of_a_few_rows() {
 
 #[test]
 fn attention_over_documents_with_grouped_heads() {
-    let heads = Heads { query: 4, key_value: 2, dim: 6 };
     let rope = Arc::new(Rope::new(20, 6, 100.0));
-    check(&[random(1, &[22, 8 * 6])], |tape, x| {
-        attention(tape, &x[0], heads, rope.clone(), [0..1, 1..19, 19..22].into())
-    });
+    for (query, readers) in [(4, 1), (8, 2)] {
+        let heads = Heads { query, readers, key_value: 2, dim: 6 };
+        check(&[random(1, &[22, (query + 4) * 6])], |tape, x| {
+            attention(tape, &x[0], heads, rope.clone(), [0..1, 1..19, 19..22].into())
+        });
+    }
+}
+
+#[test]
+fn a_soft_mixture_of_stretches() {
+    check(&[random(1, &[4, 3 * 5]), random(2, &[4, 3])], |tape, x| soft_mixture(tape, &x[0], &x[1]));
+}
+
+#[test]
+fn what_does_not_learn_gets_no_gradient() {
+    let mut tape = Tape::default();
+    let (x, frozen) = (tape.leaf(random(1, &[3, 4])), tape.constant(random(2, &[5, 4])));
+    let y = linear(&mut tape, &x, &frozen).expect("forward");
+    let still = linear(&mut tape, &frozen, &frozen).expect("forward");
+    assert!(y.learns && !still.learns);
+    let total = tape.push(tensor(vec![0.0], ()).expect("a scalar"), [&y], |_| Ok([random(3, &[3, 5])]));
+    let gradients = tape.gradients(&total, &[x, frozen]).expect("backward");
+    assert!(gradients[0].is_some() && gradients[1].is_none());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Linear layers over weights in Hugging Face's layout (out, in): y = x·wᵀ, ∂x = ∂y·w, ∂w = ∂yᵀ·x.
 //!
+//! The product for ∂w is left out where w does not learn.
+//!
 //! [`grouped_linear`] gives each run of rows its own weight: rows sorted by expert, one product per expert with rows.
 
 use std::sync::Arc;
@@ -13,6 +15,9 @@ use crate::tape::{Node, Tape};
 pub(crate) fn linear(tape: &mut Tape, x: &Node, weight: &Node) -> Result<Node> {
     let (xs, ws) = (x.value.clone(), weight.value.clone());
     let y = xs.matmul(&ws.t()?)?;
+    if !weight.learns {
+        return Ok(tape.push(y, [x], move |dy| Ok([dy.matmul(&ws)?])));
+    }
     Ok(tape.push(y, [x, weight], move |dy| Ok([dy.matmul(&ws)?, dy.t()?.matmul(&xs)?])))
 }
 

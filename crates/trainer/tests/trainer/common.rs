@@ -1,6 +1,6 @@
 //! Small models and examples for the tests.
 
-use flow_model::{Block, Checkpoint, Config, Moe, Tokenizer};
+use flow_model::{AttentionExperts, Block, Checkpoint, Config, Moe, Ternary, Tokenizer};
 use flow_trainer::Example;
 
 /// A dense decoder of a few thousand parameters with grouped heads.
@@ -40,7 +40,26 @@ pub(crate) fn mixture(norm_topk_prob: bool, shared: Option<usize>) -> Config {
 /// Every kind of decoder the trainer knows.
 pub(crate) fn kinds() -> Vec<Config> {
     let tied = Config { tie_word_embeddings: true, ..dense() };
-    vec![dense(), tied, mixture(true, None), mixture(false, None), mixture(true, Some(16))]
+    let with = |config: Config, block| Config { block, ..config };
+    let parallel = Block { parallel: true, ..Block::default() };
+    let bam = |shared_key_value| {
+        let attention_experts = Some(AttentionExperts { count: 4, shared_key_value });
+        let mut config = with(mixture(false, None), Block { attention_experts, ..parallel.clone() });
+        config.moe.as_mut().expect("experts").experts_per_token = 1;
+        config
+    };
+    let mote = Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
+    vec![
+        dense(),
+        tied,
+        mixture(true, None),
+        mixture(false, None),
+        mixture(true, Some(16)),
+        with(dense(), parallel.clone()),
+        bam(false),
+        bam(true),
+        with(mixture(false, Some(40)), mote),
+    ]
 }
 
 /// Random weights, larger than usual so that every part matters.

@@ -1,6 +1,8 @@
 //! The trainer from outside: checkpoints and examples in, checkpoints and reports out.
 
 mod common;
+mod differences;
+mod plain;
 mod reference;
 mod training;
 mod upcycling;

@@ -19,7 +19,7 @@ fn run(start: &Checkpoint, examples: &[Example], config: &TrainConfig) -> Traine
 fn every_parameter_changes_in_every_kind_of_model() {
     for kind in common::kinds() {
         let start = common::checkpoint(kind, 1);
-        let no_decay = TrainConfig { weight_decay: 0.0, max_steps: Some(1), batch_size: 64, ..config() };
+        let no_decay = TrainConfig { frozen: Some(Vec::new()), weight_decay: 0.0, max_steps: Some(1), batch_size: 64, ..config() };
         let end = run(&start, &common::sums(64), &no_decay).checkpoint;
         for (name, before) in &start.tensors {
             let after = &end.tensors[name].data;

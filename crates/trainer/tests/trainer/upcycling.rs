@@ -1,9 +1,9 @@
-//! A mixture of experts computes what its dense model computes, until it learns.
+//! A mixture of experts computes what its dense models compute, where its method promises it, until it learns.
 
 use std::ops::ControlFlow;
 
-use flow_model::Family;
-use flow_trainer::{Error, MoeUpcycle, TrainConfig, logits, train, upcycle};
+use flow_model::{Block, Checkpoint, Config, Family, ternary};
+use flow_trainer::{Error, From, Merge, MoeUpcycle, TrainConfig, logits, merge, train, upcycle};
 
 use crate::common;
 
@@ -14,6 +14,15 @@ fn settings() -> Vec<MoeUpcycle> {
         MoeUpcycle { experts_per_token: 1, ..plain.clone() },
         MoeUpcycle { experts: 5, experts_per_token: 3, ..plain.clone() },
         MoeUpcycle { shared_expert: true, ..plain.clone() },
+        MoeUpcycle { from: From::FineGrained { slices: 4 }, experts: 8, experts_per_token: 4, ..plain.clone() },
+        MoeUpcycle { from: From::FineGrained { slices: 4 }, experts: 12, experts_per_token: 8, ..plain.clone() },
+        MoeUpcycle {
+            from: From::FineGrained { slices: 4 },
+            experts: 9,
+            experts_per_token: 3,
+            shared_expert: true,
+            ..plain.clone()
+        },
         plain,
     ]
 }
@@ -25,7 +34,7 @@ fn logits_equal_those_of_the_dense_model() {
     let expected = logits(&dense, &documents).expect("logits").concat();
     let size = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
     for settings in settings() {
-        let mixture = upcycle(&dense, &settings, 5).expect("upcycles");
+        let mixture = upcycle(&[&dense], &settings, 5).expect("upcycles");
         let found = logits(&mixture, &documents).expect("logits").concat();
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5 * size, "{found} {expected}");
@@ -38,7 +47,7 @@ fn a_mixture_is_saved_as_its_family_and_comes_back() {
     let dense = common::checkpoint(common::dense(), 1);
     for (shared_expert, family) in [(false, Family::Mixtral), (true, Family::Qwen2Moe)] {
         let mixture =
-            upcycle(&dense, &MoeUpcycle { shared_expert, ..MoeUpcycle::default() }, 5).expect("upcycles");
+            upcycle(&[&dense], &MoeUpcycle { shared_expert, ..MoeUpcycle::default() }, 5).expect("upcycles");
         assert_eq!(mixture.config.family(), family);
         let dir = tempfile::tempdir().expect("a temporary folder");
         mixture.save(dir.path()).expect("saves");
@@ -50,7 +59,7 @@ fn a_mixture_is_saved_as_its_family_and_comes_back() {
 fn layers_that_training_does_not_know_are_refused_by_family() {
     let block = flow_model::Block { qkv_bias: true, ..Default::default() };
     let qwen2 = common::checkpoint(flow_model::Config { block, ..common::dense() }, 1);
-    let error = upcycle(&qwen2, &MoeUpcycle::default(), 5).expect_err("biases");
+    let error = upcycle(&[&qwen2], &MoeUpcycle::default(), 5).expect_err("biases");
     assert!(matches!(error, Error::Untrainable { family: "qwen2" }), "{error}");
     let error = logits(&qwen2, &[vec![1, 2]]).expect_err("biases");
     assert!(matches!(error, Error::Untrainable { family: "qwen2" }), "{error}");
@@ -59,7 +68,7 @@ fn layers_that_training_does_not_know_are_refused_by_family() {
 #[test]
 fn experts_drift_apart_in_training() {
     let dense = common::checkpoint(common::dense(), 1);
-    let mixture = upcycle(&dense, &MoeUpcycle::default(), 5).expect("upcycles");
+    let mixture = upcycle(&[&dense], &MoeUpcycle::default(), 5).expect("upcycles");
     let config = TrainConfig { max_steps: Some(3), max_length: 32, ..TrainConfig::default() };
     let end =
         train(&mixture, &common::sums(40), &config, &mut |_| ControlFlow::Continue(())).expect("trains");
@@ -71,7 +80,7 @@ fn experts_drift_apart_in_training() {
 #[test]
 fn the_seed_decides_the_router_only() {
     let dense = common::checkpoint(common::dense(), 1);
-    let [a, b, c] = [5, 5, 6].map(|seed| upcycle(&dense, &MoeUpcycle::default(), seed).expect("upcycles"));
+    let [a, b, c] = [5, 5, 6].map(|seed| upcycle(&[&dense], &MoeUpcycle::default(), seed).expect("upcycles"));
     assert_eq!(a.digest(), b.digest());
     let different: Vec<&String> =
         a.tensors.keys().filter(|name| a.tensors[*name] != c.tensors[*name]).collect();
@@ -84,10 +93,151 @@ fn the_seed_decides_the_router_only() {
 #[test]
 fn a_mixture_cannot_be_upcycled_again() {
     let dense = common::checkpoint(common::dense(), 1);
-    let mixture = upcycle(&dense, &MoeUpcycle::default(), 5).expect("upcycles");
-    let error = upcycle(&mixture, &MoeUpcycle::default(), 5).expect_err("refused");
+    let mixture = upcycle(&[&dense], &MoeUpcycle::default(), 5).expect("upcycles");
+    let error = upcycle(&[&mixture], &MoeUpcycle::default(), 5).expect_err("refused");
     assert!(matches!(error, Error::NotDense { experts: 4 }));
     let too_many = MoeUpcycle { experts: 2, experts_per_token: 3, ..MoeUpcycle::default() };
-    let message = upcycle(&dense, &too_many, 5).expect_err("refused").to_string();
+    let message = upcycle(&[&dense], &too_many, 5).expect_err("refused").to_string();
     assert_eq!(message, "training setting `experts_per_token` has the value 3, expected 1 to 2");
+}
+
+/// Three models of one seed that have gone their own ways.
+fn branches(block: Block) -> Vec<Checkpoint> {
+    let seed = common::checkpoint(Config { block, ..common::dense() }, 1);
+    let branch = |by: u64| {
+        let mut branch = seed.clone();
+        for (name, tensor) in &mut branch.tensors {
+            let away = flow_model::Tensor::normal(by, name, tensor.shape.clone(), 0.1);
+            let data: Vec<f32> = tensor.data.iter().zip(away.data.iter()).map(|(a, b)| a + b).collect();
+            *tensor = flow_model::Tensor::new(tensor.shape.clone(), data);
+        }
+        branch
+    };
+    (1..4).map(branch).collect()
+}
+
+fn parallel() -> Block {
+    Block { parallel: true, ..Block::default() }
+}
+
+/// The methods that take several models, with probabilities divided by their sum.
+fn several() -> Vec<MoeUpcycle> {
+    let of = |from, experts_per_token| MoeUpcycle {
+        from,
+        experts: 3,
+        experts_per_token,
+        norm_topk_prob: Some(true),
+        ..MoeUpcycle::default()
+    };
+    vec![
+        of(From::Btx, 1),
+        of(From::Btx, 2),
+        of(From::Bam { shared_key_value: false }, 1),
+        of(From::Bam { shared_key_value: true }, 1),
+    ]
+}
+
+#[test]
+fn mixtures_of_equal_models_compute_what_the_models_compute() {
+    let documents = vec![(0..40).collect(), vec![7, 7, 270]];
+    for block in [Block::default(), parallel()] {
+        let dense = &branches(block)[0];
+        let expected = logits(dense, &documents).expect("logits").concat();
+        let size = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
+        for settings in several() {
+            let mixture = upcycle(&[dense, dense, dense], &settings, 5).expect("upcycles");
+            let found = logits(&mixture, &documents).expect("logits").concat();
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-5 * size, "{:?}: {found} {expected}", settings.from);
+            }
+        }
+    }
+}
+
+#[test]
+fn mixtures_keep_each_models_experts_and_the_mean_of_the_rest() {
+    let models = branches(parallel());
+    let models: Vec<&Checkpoint> = models.iter().collect();
+    let mean = |name: &str, i: usize| {
+        models.iter().map(|model| f64::from(model.tensors[name].data[i])).sum::<f64>() / 3.0
+    };
+    for settings in several() {
+        let mixture = upcycle(&models, &settings, 5).expect("upcycles");
+        let shared = match settings.from {
+            From::Bam { shared_key_value: false } => vec!["model.norm.weight", "lm_head.weight"],
+            From::Bam { shared_key_value: true } => vec!["model.layers.1.self_attn.k_proj.weight"],
+            _ => vec!["model.layers.1.self_attn.q_proj.weight", "model.embed_tokens.weight"],
+        };
+        for name in shared {
+            assert!((f64::from(mixture.tensors[name].data[17]) - mean(name, 17)).abs() < 1e-6, "{name}");
+        }
+        for (e, model) in models.iter().enumerate() {
+            let expert = format!("model.layers.0.mlp.experts.{e}.up_proj.weight");
+            let own = &model.tensors["model.layers.0.mlp.up_proj.weight"];
+            assert_eq!(&mixture.tensors[&expert], own);
+            if mixture.config.block.attention_experts.is_some() {
+                let query = format!("model.layers.1.self_attn.experts.{e}.q_proj.weight");
+                assert_eq!(mixture.tensors[&query], model.tensors["model.layers.1.self_attn.q_proj.weight"]);
+            }
+        }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        mixture.save(dir.path()).expect("saves");
+        assert_eq!(Checkpoint::load(dir.path()).expect("loads").digest(), mixture.digest());
+    }
+}
+
+#[test]
+fn models_that_do_not_fit_together_are_refused() {
+    let models = branches(Block::default());
+    let narrow = common::checkpoint(Config { intermediate_size: 32, ..common::dense() }, 1);
+    let btx = MoeUpcycle { from: From::Btx, experts: 2, ..MoeUpcycle::default() };
+    let refused = |models: &[&Checkpoint], settings| upcycle(models, settings, 5).expect_err("refused").to_string();
+    let message = refused(&[&models[0], &narrow], &btx);
+    assert_eq!(message, "checkpoint 2 has another shape than the first; all must come from one seed model");
+    assert!(refused(&[&models[0]], &btx).contains("the number of models, 1"));
+    let copy = MoeUpcycle::default();
+    assert!(refused(&[&models[0], &models[1]], &copy).contains("`models`"));
+    let sliced = MoeUpcycle { from: From::FineGrained { slices: 4 }, experts: 6, ..MoeUpcycle::default() };
+    assert!(refused(&[&models[0]], &sliced).contains("a multiple of 4"));
+    let sliced = MoeUpcycle { from: From::FineGrained { slices: 7 }, ..MoeUpcycle::default() };
+    assert!(refused(&[&models[0]], &sliced).contains("a divisor of 40"));
+}
+
+#[test]
+fn ternary_experts_learn_and_nothing_else_does() {
+    let dense = common::checkpoint(common::dense(), 1);
+    let settings = MoeUpcycle { from: From::Mote, experts_per_token: 1, ..MoeUpcycle::default() };
+    let mixture = upcycle(&[&dense], &settings, 5).expect("upcycles");
+    let config = TrainConfig { max_steps: Some(3), max_length: 32, ..TrainConfig::default() };
+    let end = train(&mixture, &common::sums(49), &config, &mut |_| ControlFlow::Continue(())).expect("trains");
+    for (name, before) in &mixture.tensors {
+        let learns = name.contains(".experts.") || name.ends_with("mlp.gate.weight");
+        assert_eq!(*before != end.checkpoint.tensors[name], learns, "{name}");
+    }
+    let packed = end.checkpoint.clone().packed();
+    let documents = vec![(0..40).collect()];
+    let [latent, packed] = [&end.checkpoint, &packed].map(|model| logits(model, &documents).expect("logits").concat());
+    let size = latent.iter().fold(0f32, |a, b| a.max(b.abs()));
+    assert!(latent.iter().zip(&packed).all(|(a, b)| (a - b).abs() < 1e-4 * size));
+    let name = "model.layers.0.mlp.experts.2.up_proj.weight";
+    let values = ternary::quantised(&end.checkpoint.tensors[name].data);
+    assert_eq!(values, end.checkpoint.clone().packed().tensors[name].data.to_vec());
+}
+
+#[test]
+fn merging_weighs_models_or_adds_what_they_learned() {
+    let models = branches(Block::default());
+    let base = common::checkpoint(common::dense(), 1);
+    let name = "model.layers.1.mlp.up_proj.weight";
+    let of = |model: &Checkpoint| f64::from(model.tensors[name].data[9]);
+    let [a, b, c] = [0, 1, 2].map(|at| of(&models[at]));
+    let models: Vec<&Checkpoint> = models.iter().collect();
+    let merged = |method| of(&merge(&models, &method, Some(&base)).expect("merges"));
+    let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    close(merged(Merge::Uniform), (a + b + c) / 3.0);
+    close(merged(Merge::Weighted(vec![1.0, 0.0, 3.0])), (a + 3.0 * c) / 4.0);
+    close(merged(Merge::TaskVectors(0.5)), of(&base) + 0.5 * (a + b + c - 3.0 * of(&base)));
+    let refused = |method, base| merge(&models, &method, base).expect_err("refused").to_string();
+    assert!(refused(Merge::Weighted(vec![1.0]), None).contains("one for each of 3 models"));
+    assert!(refused(Merge::TaskVectors(1.0), None).contains("`base`"));
 }

@@ -1,0 +1,62 @@
+//! The soft weights of a mixture of attention: y_nj = g_nj · x_nj for N rows and J stretches of each, g = softmax(z) by row.
+//!
+//! ∂x_nj = g_nj · ∂y_nj; with a_nj = Σ x_nj∂y_nj: ∂z_nj = g_nj · (a_nj − Σ_k g_nk · a_nk).
+
+use candle_core::{Result, Tensor};
+
+use super::{elements, tensor};
+use crate::simd::{dot, vectorised};
+use crate::tape::{Node, Tape};
+
+/// `x` (N, J·W) weighted by logits (N, J), to (N, J·W).
+pub(crate) fn soft_mixture(tape: &mut Tape, x: &Node, logits: &Node) -> Result<Node> {
+    let (_, stretches) = logits.value.dims2()?;
+    let weights = softmax(&logits.value, stretches)?;
+    let xs = x.value.clone();
+    let mut y = elements(&xs)?.to_vec();
+    let width = y.len() / weights.len();
+    vectorised(
+        #[inline(always)]
+        || scale(width, &weights, &mut y),
+    );
+    let y = tensor(y, xs.shape())?;
+    Ok(tape.push(y, [x, logits], move |dy| backward(&xs, &weights, stretches, dy)))
+}
+
+fn softmax(logits: &Tensor, stretches: usize) -> Result<Vec<f32>> {
+    let mut weights = elements(logits)?.to_vec();
+    for row in weights.chunks_exact_mut(stretches) {
+        let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        row.iter_mut().for_each(|z| *z = (*z - top).exp());
+        let total: f32 = row.iter().sum();
+        row.iter_mut().for_each(|z| *z /= total);
+    }
+    Ok(weights)
+}
+
+fn backward(x: &Tensor, weights: &[f32], stretches: usize, dy: &Tensor) -> Result<[Tensor; 2]> {
+    let (xs, mut dx) = (elements(x)?, elements(dy)?.to_vec());
+    let width = dx.len() / weights.len();
+    let mut along = vec![0.0; weights.len()];
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((along, x), dy) in along.iter_mut().zip(xs.chunks_exact(width)).zip(dx.chunks_exact(width)) {
+                *along = dot(x, dy);
+            }
+            scale(width, weights, &mut dx);
+        },
+    );
+    for (row, weights) in along.chunks_exact_mut(stretches).zip(weights.chunks_exact(stretches)) {
+        let mean: f32 = row.iter().zip(weights).map(|(a, g)| a * g).sum();
+        row.iter_mut().zip(weights).for_each(|(a, g)| *a = g * (*a - mean));
+    }
+    Ok([tensor(dx, x.shape())?, tensor(along, (weights.len() / stretches, stretches))?])
+}
+
+#[inline(always)]
+fn scale(width: usize, weights: &[f32], x: &mut [f32]) {
+    for (x, weight) in x.chunks_exact_mut(width).zip(weights) {
+        x.iter_mut().for_each(|x| *x *= *weight);
+    }
+}
