@@ -1,6 +1,7 @@
 //! Verbs, exit codes, bad inputs, runs and repeated runs.
 
 pub(crate) mod bench;
+mod branches;
 mod data;
 mod doctor;
 mod edits;

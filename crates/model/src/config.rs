@@ -65,7 +65,9 @@ impl Config {
 
     /// Projections of keys in each layer, and as many of values: one for each attention, or one for all.
     pub fn key_values(&self) -> usize {
-        self.block.attention_experts.map_or(1, |experts| if experts.shared_key_value { 1 } else { experts.count })
+        self.block
+            .attention_experts
+            .map_or(1, |experts| if experts.shared_key_value { 1 } else { experts.count })
     }
 
     /// Width of all query heads of an attention together.

@@ -169,7 +169,9 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
     let attentions = keys.size("attention_experts")?;
     let ternary = keys.text("ternary_experts")?.map(|name| {
         let known = TERNARY.iter().find(|(known, _)| *known == name);
-        known.map(|(_, ternary)| *ternary).ok_or_else(|| keys.bad("ternary_experts", &json!(name), "latent or packed"))
+        known
+            .map(|(_, ternary)| *ternary)
+            .ok_or_else(|| keys.bad("ternary_experts", &json!(name), "latent or packed"))
     });
     Ok(Block {
         parallel: keys.flag("parallel_block", false)?,
@@ -330,7 +332,10 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
         let ternary = TERNARY.iter().find(|(_, ternary)| Some(*ternary) == block.ternary_experts);
         keys.push(("parallel_block", block.parallel.into()));
         keys.push(("attention_experts", block.attention_experts.map(|experts| experts.count).into()));
-        keys.push(("shared_key_value", block.attention_experts.is_some_and(|experts| experts.shared_key_value).into()));
+        keys.push((
+            "shared_key_value",
+            block.attention_experts.is_some_and(|experts| experts.shared_key_value).into(),
+        ));
         keys.push(("shared_expert_gate", (!block.plain_shared_expert).into()));
         keys.push(("ternary_experts", ternary.map(|(name, _)| *name).into()));
     }

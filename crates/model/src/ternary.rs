@@ -57,7 +57,8 @@ pub(crate) fn pack(values: &[f32], width: usize) -> (Vec<u8>, f32) {
 /// The matrix that [`pack`] made `bytes` of.
 pub(crate) fn unpack(bytes: &[u8], width: usize, scale: f32) -> Vec<f32> {
     let value = |byte: u8, at: usize| (f32::from(byte >> (2 * at) & 3) - 1.0) * scale;
-    let row = |row: &[u8]| -> Vec<f32> { (0..width).map(|i| value(row[i / PER_BYTE], i % PER_BYTE)).collect() };
+    let row =
+        |row: &[u8]| -> Vec<f32> { (0..width).map(|i| value(row[i / PER_BYTE], i % PER_BYTE)).collect() };
     bytes.chunks(packed_width(width)).flat_map(row).collect()
 }
 

@@ -47,7 +47,9 @@ pub fn save_weights(dir: &Path, config: &Config, tensors: &BTreeMap<String, Tens
     let damaged = |source| Error::Safetensors { path: path.clone(), source };
     let views = stored
         .iter()
-        .map(|(name, dtype, shape, bytes)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
         .collect::<Result<Vec<_>, _>>()
         .map_err(damaged)?;
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
@@ -182,7 +184,13 @@ fn expected_width(config: &Config, name: &str) -> usize {
 }
 
 /// The matrix of two bits a weight that `view` holds; its scale lies in the same file.
-fn unpack(name: &str, width: usize, view: &TensorView, file: &SafeTensors, path: &Path) -> Result<Tensor, Error> {
+fn unpack(
+    name: &str,
+    width: usize,
+    view: &TensorView,
+    file: &SafeTensors,
+    path: &Path,
+) -> Result<Tensor, Error> {
     let damaged = |source| Error::Safetensors { path: path.into(), source };
     let scale = decode(name, &file.tensor(&scale_name(name)).map_err(damaged)?)?.data.first().copied();
     let rows = view.shape().first().copied().unwrap_or(0);

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flow_model::{
-    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Error, Family, Moe, QkNorm, Rope, RopeScaling, Sliding,
-    Tensor, Ternary, Tokenizer, load_weights, names,
+    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Error, Family, Moe, QkNorm, Rope,
+    RopeScaling, Sliding, Tensor, Ternary, Tokenizer, load_weights, names,
 };
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -524,8 +524,10 @@ fn folders_of_other_makers_load() {
 
 /// A mixture of ternary experts as wide as asked for.
 fn ternary(hidden_size: usize, intermediate_size: usize) -> Config {
-    let block = Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
-    let mut config = Config { hidden_size, intermediate_size, block, ..with_experts(false, Some(intermediate_size)) };
+    let block =
+        Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
+    let mut config =
+        Config { hidden_size, intermediate_size, block, ..with_experts(false, Some(intermediate_size)) };
     config.moe.as_mut().expect("experts").num_experts = 4;
     config
 }

@@ -173,6 +173,11 @@ impl Models {
         self.folder.join(id.to_string())
     }
 
+    /// Where the training with this key rests while it is under way.
+    pub fn training(&self, key: &Id) -> PathBuf {
+        self.folder.join(format!("{key}.training"))
+    }
+
     /// The checkpoint with this digest.
     ///
     /// # Errors

@@ -58,6 +58,8 @@ catalog! {
     decontaminate::Decontaminate,
     balance::Balance,
     write::Write,
+    branch::Branch,
+    merge::Merge,
     train::Train,
     evaluate::Evaluate,
     compare::Compare,

@@ -135,7 +135,9 @@ impl FeedForward {
         match self {
             Self::Dense(block) => gated(block),
             Self::Moe(moe) => {
-                let bytes = |(block, gate): &(Gated, Option<Packed>)| gated(block) + gate.as_ref().map_or(0, Packed::bytes);
+                let bytes = |(block, gate): &(Gated, Option<Packed>)| {
+                    gated(block) + gate.as_ref().map_or(0, Packed::bytes)
+                };
                 let shared = moe.shared.as_ref().map_or(0, bytes);
                 moe.router.bytes() + moe.experts.iter().map(gated).sum::<usize>() + shared
             }
@@ -177,8 +179,11 @@ impl Source<'_> {
     fn attention(&self, names: &names::Layer) -> Result<(Packed, Packed), Error> {
         let (config, hidden) = (self.config, self.config.hidden_size);
         let (query, key_value) = (config.query_size(), config.key_value_size());
-        if let ([q], [k], [v], [o]) = (&names.queries[..], &names.keys[..], &names.values[..], &names.outputs[..]) {
-            let fused = self.pack(hidden, &[(q, query), (k, key_value), (v, key_value)], config.block.qkv_bias)?;
+        if let ([q], [k], [v], [o]) =
+            (&names.queries[..], &names.keys[..], &names.values[..], &names.outputs[..])
+        {
+            let fused =
+                self.pack(hidden, &[(q, query), (k, key_value), (v, key_value)], config.block.qkv_bias)?;
             return Ok((fused, self.pack(query, &[(o, hidden)], config.block.output_bias)?));
         }
         let fused = [

@@ -24,6 +24,17 @@ impl AdamW {
         Self { moments: sizes.into_iter().map(zeros).collect(), step: 0 }
     }
 
+    /// First and second moments of each parameter.
+    pub(crate) fn moments(&self) -> impl Iterator<Item = [&[f32]; 2]> {
+        self.moments.iter().map(|moments| [&moments.first[..], &moments.second[..]])
+    }
+
+    /// Goes on after `step` steps that left these moments of parameter `i`.
+    pub(crate) fn restore(&mut self, step: usize, i: usize, [first, second]: [Vec<f32>; 2]) {
+        self.step = i32::try_from(step).unwrap_or(i32::MAX);
+        self.moments[i] = Moments { first, second };
+    }
+
     /// Begins a step; every parameter is then updated once with the result.
     pub(crate) fn begin(&mut self, config: &TrainConfig, rate: f64) -> Step<'_> {
         self.step += 1;

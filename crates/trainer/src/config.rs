@@ -1,6 +1,6 @@
 //! The settings of a training run, with Hugging Face's names.
 
-use crate::Error;
+use crate::{Error, Saved};
 
 /// How the learning rate falls after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,11 +48,13 @@ pub struct TrainConfig {
     pub epochs: f64,
     /// Number of optimiser steps; overrides `epochs`, passing over the examples as often as needed. Default none.
     pub max_steps: Option<usize>,
-    /// Documents per step; with `pack`, rows of `max_length` tokens per step. Default 32.
+    /// Documents computed at a time; with `pack`, rows of `max_length` tokens. Default 32.
     pub batch_size: usize,
+    /// Batches whose gradients are summed in a step, one after another. Default 1.
+    pub gradient_accumulation_steps: usize,
     /// Longest document in tokens, prompt, completion and end token together; the rest is cut off. Default 512.
     pub max_length: usize,
-    /// Whether a step takes as many documents as fit into `batch_size · max_length` tokens, instead of `batch_size`
+    /// Whether a batch takes as many documents as fit into `batch_size · max_length` tokens, instead of `batch_size`
     /// documents. Documents never see each other and nothing is padded, either way. Default false.
     pub pack: bool,
     /// Peak learning rate. Default 5e-4.
@@ -73,6 +75,8 @@ pub struct TrainConfig {
     pub frozen: Option<Vec<Part>>,
     /// Orders the examples of each pass. Default 0.
     pub seed: u64,
+    /// Where the run rests between steps and goes on from; none to rest nowhere. No influence on the result.
+    pub saved: Option<Saved>,
     /// Threads to use at most; none for all cores. No influence on the result.
     pub threads: Option<usize>,
 }
@@ -83,6 +87,7 @@ impl Default for TrainConfig {
             epochs: 1.0,
             max_steps: None,
             batch_size: 32,
+            gradient_accumulation_steps: 1,
             max_length: 512,
             pack: false,
             learning_rate: 5e-4,
@@ -94,6 +99,7 @@ impl Default for TrainConfig {
             max_grad_norm: 1.0,
             frozen: None,
             seed: 0,
+            saved: None,
             threads: None,
         }
     }
@@ -112,6 +118,9 @@ impl TrainConfig {
         require(self.epochs > 0.0 && self.epochs.is_finite(), "epochs", self.epochs, "more than 0")?;
         require(self.max_steps != Some(0), "max_steps", 0, "at least 1")?;
         require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")?;
+        let accumulated = self.gradient_accumulation_steps;
+        require(accumulated > 0, "gradient_accumulation_steps", accumulated, "at least 1")?;
+        require(self.saved.as_ref().is_none_or(|saved| saved.every > 0), "saved.every", 0, "at least 1")?;
         let lengths = 2..=positions;
         let expected = format!("2 to the model's {positions} positions");
         require(lengths.contains(&self.max_length), "max_length", self.max_length, expected)?;

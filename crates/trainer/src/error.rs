@@ -51,6 +51,14 @@ pub enum Error {
         /// Its family, as in `model_type`.
         family: &'static str,
     },
+    /// The state of a run could not be written.
+    #[error("cannot write the state of the training to {path}")]
+    Save {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The checkpoint or its tokenizer failed.
     #[error("cannot use the checkpoint")]
     Model(#[from] flow_model::Error),

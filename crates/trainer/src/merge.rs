@@ -28,7 +28,12 @@ pub fn merge(models: &[&Checkpoint], method: &Merge, base: Option<&Checkpoint>) 
         Merge::Uniform => (models.to_vec(), vec![1.0 / models.len() as f64; models.len()]),
         Merge::Weighted(weights) => {
             let (sum, count) = (weights.iter().sum::<f64>(), weights.len());
-            require(count == models.len(), "weights", count, format!("one for each of {} models", models.len()))?;
+            require(
+                count == models.len(),
+                "weights",
+                count,
+                format!("one for each of {} models", models.len()),
+            )?;
             require(sum.is_finite() && sum > 0.0, "weights", sum, "a sum of more than 0")?;
             (models.to_vec(), weights.iter().map(|weight| weight / sum).collect())
         }

@@ -10,7 +10,6 @@ use flow_model::{Checkpoint, Config, Moe};
 
 pub(crate) use self::parameters::Parameter;
 use self::parameters::{Block, FeedForward, Layer, Parameters, Slot};
-use crate::{Error, Part};
 use crate::batch::Batch;
 use crate::config::require;
 use crate::ops::attention::{Heads, attention};
@@ -27,6 +26,7 @@ use crate::ops::ternary::{rounded_activations, ternary_weights};
 use crate::ops::{add, elements};
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
+use crate::{Error, Part};
 
 /// A decoder and its parameters.
 pub(crate) struct Model {
@@ -78,9 +78,17 @@ impl Model {
         &self.parameters.all
     }
 
+    /// Puts `values` in the place of a parameter's numbers.
+    pub(crate) fn restore(&mut self, i: usize, values: Vec<f32>) -> Result<()> {
+        let parameter = &mut self.parameters.all[i];
+        parameter.value = crate::ops::tensor(values, parameter.value.shape())?;
+        Ok(())
+    }
+
     /// Numbers of each parameter that learn, in the same order: all or none.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = usize> {
-        let size = |parameter: &Parameter| if self.learns(parameter) { parameter.value.elem_count() } else { 0 };
+        let size =
+            |parameter: &Parameter| if self.learns(parameter) { parameter.value.elem_count() } else { 0 };
         self.parameters().iter().map(size)
     }
 
@@ -198,7 +206,8 @@ impl<'a> Pass<'a> {
     /// The part of the routed experts: gather by expert, apply, weigh, bring back.
     fn routed(&mut self, x: &Node, logits: &Node, experts: &Block, routing: &Arc<Routing>) -> Result<Node> {
         let tape = &mut self.tape;
-        let (mut gate_up, mut down) = (self.leaves[experts.gate_up].clone(), self.leaves[experts.down].clone());
+        let (mut gate_up, mut down) =
+            (self.leaves[experts.gate_up].clone(), self.leaves[experts.down].clone());
         let ternary = self.model.config.block.ternary_experts.is_some();
         if ternary {
             let matrix = self.model.config.hidden_size * self.model.config.intermediate_size;
@@ -219,7 +228,13 @@ impl<'a> Pass<'a> {
         combine(tape, &out, &weights, routing.clone())
     }
 
-    fn with_shared(&mut self, x: &Node, routed: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
+    fn with_shared(
+        &mut self,
+        x: &Node,
+        routed: &Node,
+        block: &Block,
+        gate_weight: Option<Slot>,
+    ) -> Result<Node> {
         let mut shared = self.swiglu(x, block)?;
         if let Some(weight) = gate_weight {
             let opening = self.linear(x, weight)?;

@@ -27,9 +27,10 @@ fn pass_steps(config: &TrainConfig, documents: &[Document], pass: usize) -> Vec<
     let mut order: Vec<usize> = (0..documents.len()).collect();
     Rng::new(config.seed, &format!("pass {pass}")).shuffle(&mut order);
     if !config.pack {
-        return order.chunks(config.batch_size).map(<[usize]>::to_vec).collect();
+        let in_step = config.batch_size * config.gradient_accumulation_steps;
+        return order.chunks(in_step).map(<[usize]>::to_vec).collect();
     }
-    let room = config.batch_size * config.max_length;
+    let room = config.batch_size * config.gradient_accumulation_steps * config.max_length;
     let mut steps: Vec<Vec<usize>> = Vec::new();
     let mut taken = room;
     for i in order {

@@ -9,9 +9,10 @@ use crate::batch::{Batch, Document, Example, slices};
 use crate::model::{Gradients, Model, Weights};
 use crate::ops::elements;
 use crate::report::{LayerLoad, StepReport, TrainReport, Trained};
+use crate::state::State;
 use crate::steps::steps;
 use crate::workers::Workers;
-use crate::{Error, TrainConfig};
+use crate::{Error, Saved, TrainConfig};
 
 /// Parts of a step whose gradients are computed side by side and summed in order. A constant, not the number of cores:
 /// the result has the same bits on any machine with the same vector instructions.
@@ -20,6 +21,9 @@ const SLICES: usize = 4;
 /// Continues `start` on `examples`. `observe` sees every step and may stop the run; the model is then returned as it
 /// is. A model without experts is trained densely, one with experts with the router losses its config asks for; packed
 /// ternary experts become latent and stay so ([`Checkpoint::packed`] packs them again).
+///
+/// With [`TrainConfig::saved`] the run goes on from the state at rest there, where there is one, and `observe` sees the steps
+/// from there on.
 ///
 /// The same arguments on the same [`crate::instruction_set`] give the same checkpoint, to the byte.
 ///
@@ -42,17 +46,25 @@ pub fn train(
     let mut report = TrainReport { examples: examples.len(), skipped, truncated, ..TrainReport::default() };
     let mut learner = Learner::new(start, config)?;
     let plan = steps(config, &documents);
-    for (step, chosen) in plan.iter().enumerate() {
+    if let Some(state) = config.saved.as_ref().and_then(State::load) {
+        report.steps = learner.restore(state)?;
+    }
+    for (step, chosen) in plan.iter().enumerate().skip(report.steps.len()) {
         let batch: Vec<&Document> = chosen.iter().map(|i| &documents[*i]).collect();
         let done = learner.step(step, plan.len(), &batch)?;
-        report.tokens += done.tokens as u64;
         let flow = observe(&done);
         report.steps.push(done);
-        if flow.is_break() {
-            report.stopped = true;
+        report.stopped = flow.is_break();
+        if let Some(saved) = &config.saved
+            && (report.stopped || (step + 1).is_multiple_of(saved.every))
+        {
+            learner.save(&report.steps, saved)?;
+        }
+        if report.stopped {
             break;
         }
     }
+    report.tokens = report.steps.iter().map(|step| step.tokens as u64).sum();
     Ok(Trained { checkpoint: learner.model.checkpoint(start)?, report })
 }
 
@@ -79,13 +91,17 @@ impl<'a> Learner<'a> {
     fn step(&mut self, step: usize, steps: usize, documents: &[&Document]) -> Result<StepReport, Error> {
         let scored_tokens: usize = documents.iter().map(|document| document.n_scored()).sum();
         let tokens: usize = documents.iter().map(|document| document.n_inputs()).sum();
-        let batches = slices(documents, SLICES);
-        let shares: Vec<f64> =
-            batches.iter().map(|batch| batch.inputs.len() as f64 / tokens as f64).collect();
-        let parts = self.gradients(&batches, &shares, 1.0 / scored_tokens as f64)?;
-        let loss = parts.iter().map(|part| part.cross_entropy).sum();
-        let layers = layers(&parts, &shares);
-        let gradients = self.sum(parts)?;
+        let mut gradients: Vec<Vec<f32>> = self.model.sizes().map(|size| vec![0.0; size]).collect();
+        let (mut loss, mut layers) = (0.0, Vec::new());
+        for documents in documents.chunks(documents.len().div_ceil(self.config.gradient_accumulation_steps)) {
+            let batches = slices(documents, SLICES);
+            let shares: Vec<f64> =
+                batches.iter().map(|batch| batch.inputs.len() as f64 / tokens as f64).collect();
+            let parts = self.gradients(&batches, &shares, 1.0 / scored_tokens as f64)?;
+            loss += parts.iter().map(|part| part.cross_entropy).sum::<f64>();
+            add_loads(&mut layers, &parts, &shares);
+            add(&mut gradients, parts)?;
+        }
         let grad_norm = norm(&gradients);
         if !f64::is_finite(loss) || !grad_norm.is_finite() {
             return Err(Error::Diverged { step: step + 1, loss, grad_norm });
@@ -112,41 +128,66 @@ impl<'a> Learner<'a> {
         Ok(self.workers.map(&slices, work).into_iter().collect::<Result<_, _>>()?)
     }
 
-    /// Sums the slices' gradients in order.
-    fn sum(&self, parts: Vec<Gradients>) -> Result<Vec<Vec<f32>>, Error> {
-        let mut sums: Vec<Vec<f32>> = self.model.sizes().map(|size| vec![0.0; size]).collect();
-        for part in parts {
-            for (sum, gradient) in sums.iter_mut().zip(&part.gradients) {
-                let Some(gradient) = gradient else { continue };
-                for (sum, x) in sum.iter_mut().zip(elements(gradient)?.iter()) {
-                    *sum += x;
-                }
-            }
+    /// What it takes to go on after these steps.
+    fn save(&self, steps: &[StepReport], saved: &Saved) -> Result<(), Error> {
+        let mut numbers = Vec::new();
+        for (parameter, moments) in self.model.parameters().iter().zip(self.adamw.moments()) {
+            numbers.push(elements(&parameter.value)?.to_vec());
+            numbers.extend(moments.map(<[f32]>::to_vec));
         }
-        Ok(sums)
+        let state = State { steps: steps.to_vec(), numbers };
+        state.save(saved).map_err(|source| Error::Save { path: saved.path.clone(), source })
+    }
+
+    /// Goes on from `state`; returns the steps that it had done. One that does not fit leaves all as it is.
+    fn restore(&mut self, state: State) -> Result<Vec<StepReport>, Error> {
+        let sizes = self.model.parameters().iter().zip(self.model.sizes());
+        let sizes = sizes.flat_map(|(parameter, size)| [parameter.value.elem_count(), size, size]);
+        if !sizes.eq(state.numbers.iter().map(Vec::len)) {
+            return Ok(Vec::new());
+        }
+        let mut numbers = state.numbers.into_iter();
+        let mut next = || numbers.next().expect("there are three lists for each parameter");
+        for i in 0..self.model.parameters().len() {
+            self.model.restore(i, next())?;
+            self.adamw.restore(state.steps.len(), i, [next(), next()]);
+        }
+        Ok(state.steps)
     }
 
     fn update(&mut self, gradients: &[Vec<f32>], rate: f64, grad_norm: f64) -> Result<(), Error> {
         let scale = (self.config.max_grad_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0) as f32;
         let mut update = self.adamw.begin(self.config, rate);
         let learning = self.model.parameters().iter().zip(gradients).enumerate();
-        for (i, (parameter, gradient)) in learning.filter(|(_, (parameter, _))| self.model.learns(parameter)) {
+        for (i, (parameter, gradient)) in learning.filter(|(_, (parameter, _))| self.model.learns(parameter))
+        {
             update.apply(i, &parameter.value, parameter.decays, gradient, scale)?;
         }
         Ok(())
     }
 }
 
-/// The use of the experts over the whole step, by layer.
-fn layers(parts: &[Gradients], shares: &[f64]) -> Vec<LayerLoad> {
-    let n_layers = parts.first().map_or(0, |part| part.routings.len());
-    let mut layers = vec![LayerLoad::default(); n_layers];
+/// Adds the slices' gradients in order.
+fn add(sums: &mut [Vec<f32>], parts: Vec<Gradients>) -> Result<(), Error> {
+    for part in parts {
+        for (sum, gradient) in sums.iter_mut().zip(&part.gradients) {
+            let Some(gradient) = gradient else { continue };
+            for (sum, x) in sum.iter_mut().zip(elements(gradient)?.iter()) {
+                *sum += x;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds the slices' use of the experts, by layer.
+fn add_loads(layers: &mut Vec<LayerLoad>, parts: &[Gradients], shares: &[f64]) {
+    layers.resize(parts.first().map_or(0, |part| part.routings.len()), LayerLoad::default());
     for (part, share) in parts.iter().zip(shares) {
         for (layer, routing) in layers.iter_mut().zip(&part.routings) {
             layer.add(routing, *share);
         }
     }
-    layers
 }
 
 /// Euclidean norm over all parameters, summed in f64.

@@ -113,7 +113,12 @@ fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     let (experts, per_token) = (settings.experts, settings.experts_per_token);
     let models = match settings.from {
         From::Btx | From::Bam { .. } => {
-            require(experts == dense.len(), "experts", experts, format!("the number of models, {}", dense.len()))?;
+            require(
+                experts == dense.len(),
+                "experts",
+                experts,
+                format!("the number of models, {}", dense.len()),
+            )?;
             2..=experts.max(2)
         }
         _ => 1..=1,

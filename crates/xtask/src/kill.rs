@@ -14,16 +14,37 @@ use flow_data::Id;
 use flow_store::Answers;
 use serde_json::Value as Json;
 
-const PIPELINE: &str = "pipelines/think-prune-train.yaml";
+/// The main job in short.
+pub(crate) const MAIN: &[&str] = &["pipelines/think-prune-train.yaml", "--profile", "short"];
+/// A job that is nearly all training, whose state is saved every other step.
+pub(crate) const TRAINING: &[&str] = &[
+    "pipelines/base-arith.yaml",
+    "--set",
+    "steps.base.max_steps=120",
+    "--set",
+    "steps.base.save_steps=2",
+    "--set",
+    "steps.base.path=target/kill/base",
+    "--set",
+    "steps.held_out.n=20",
+    "--set",
+    "steps.scores.n=1",
+];
 /// The task ends after so long, with fewer kills than asked for.
 const MOST_S: u64 = 40 * 60;
 
-/// Kills the job `times` times; returns what was seen, or what went wrong.
-pub(crate) fn kill(root: &Path, program: &Path, times: u64) -> Result<String, String> {
+/// Kills the job of these arguments `times` times; returns what was seen, or what went wrong.
+pub(crate) fn kill(
+    root: &Path,
+    program: &Path,
+    arguments: &'static [&'static str],
+    times: u64,
+) -> Result<String, String> {
     let started = Instant::now();
     let job = |name: &str| Job {
         root: root.to_owned(),
         program: program.to_owned(),
+        arguments,
         folder: root.join("target/kill").join(name),
     };
     let undisturbed = job("undisturbed");
@@ -53,6 +74,7 @@ pub(crate) fn kill(root: &Path, program: &Path, times: u64) -> Result<String, St
 struct Job {
     root: PathBuf,
     program: PathBuf,
+    arguments: &'static [&'static str],
     folder: PathBuf,
 }
 
@@ -74,7 +96,7 @@ impl Job {
 
     fn start(&self) -> Result<Child, String> {
         let mut command = Command::new(&self.program);
-        command.args(["exec", PIPELINE, "--profile", "short", "--format", "json", "-q", "--store"]);
+        command.arg("exec").args(self.arguments).args(["--format", "json", "-q", "--store"]);
         command
             .arg(self.folder.join("store"))
             .arg("--set")

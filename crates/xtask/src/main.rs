@@ -7,7 +7,7 @@ mod tidy;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | kill [--times N]
+const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | kill [--times N | --training N]
 
 PROGRAM is flow as it was built, target/release/flow by default.
 
@@ -17,7 +17,8 @@ bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md
           and 2 arms), replay (200,000 recorded rows), sample (drawing beside PyTorch), verify (the answer checker
           beside Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000
           recorded rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
-kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened";
+kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened;
+          with --training a job that is nearly all training, which goes on from its saved state";
 
 /// A generated file and the arguments with which `flow` prints it.
 const GENERATED: [(&str, &[&str]); 2] =
@@ -32,8 +33,9 @@ fn main() -> ExitCode {
         ["bench", name, "--full"] => bench(&format!("{name} --full"), &program()),
         ["bench", name] => bench(name, &program()),
         ["bench", name, program] => bench(name, Path::new(program)),
-        ["kill"] => kill("100"),
-        ["kill", "--times", times] => kill(times),
+        ["kill"] => kill(kill::MAIN, "100"),
+        ["kill", "--times", times] => kill(kill::MAIN, times),
+        ["kill", "--training", times] => kill(kill::TRAINING, times),
         _ => vec![USAGE.to_owned()],
     };
     faults.iter().for_each(|fault| say(fault));
@@ -50,9 +52,9 @@ fn bench(name: &str, program: &Path) -> Vec<String> {
     }
 }
 
-fn kill(times: &str) -> Vec<String> {
+fn kill(arguments: &'static [&'static str], times: &str) -> Vec<String> {
     let killed = times.parse().map_err(|_| format!("expected a number of kills, found {times}"));
-    match killed.and_then(|times| kill::kill(&root(), &program(), times)) {
+    match killed.and_then(|times| kill::kill(&root(), &program(), arguments, times)) {
         Ok(told) => {
             say(&told);
             Vec::new()

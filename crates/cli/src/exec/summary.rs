@@ -99,6 +99,8 @@ struct Experts {
     share: (f32, f32),
     /// Experts that got no token.
     dead: usize,
+    /// Which they are: layer and expert, counted from 0.
+    dead_experts: Vec<(usize, usize)>,
 }
 
 /// What readers see of one `write` step.
@@ -264,11 +266,15 @@ fn floats(value: &Value) -> &[f32] {
 fn experts(n_experts: i64, load: &[f32]) -> Option<Experts> {
     let per_layer = usize::try_from(n_experts).ok().filter(|n| *n > 0 && !load.is_empty())?;
     let share = |pick: fn(f32, f32) -> f32| load.iter().copied().reduce(pick).unwrap_or_default();
+    let shares = load.iter().enumerate();
+    let dead_experts: Vec<_> =
+        shares.filter(|(_, share)| **share == 0.0).map(|(at, _)| (at / per_layer, at % per_layer)).collect();
     Some(Experts {
         per_layer,
         layers: load.len() / per_layer,
         share: (share(f32::min), share(f32::max)),
-        dead: load.iter().filter(|share| **share == 0.0).count(),
+        dead: dead_experts.len(),
+        dead_experts,
     })
 }
 

@@ -14,8 +14,9 @@ use crate::pipeline::run_folder;
 use crate::{Exit, codes};
 
 /// Record kinds with a table of their own, and its name.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("checkpoint", "checkpoints"),
+    ("expert_load", "experts"),
     ("metric", "metrics"),
     ("score", "problems"),
     ("comparison", "comparisons"),

@@ -86,8 +86,7 @@ pub(crate) fn switched() -> Vec<Config> {
         Block { attn_logit_softcapping: Some(3.0), final_logit_softcapping: Some(5.0), ..gemma.clone() },
         Block { qk_norm: Some(QkNorm::Head), sliding: Some(local), ..gemma },
     ];
-    let attentions =
-        |shared_key_value| Some(AttentionExperts { count: 3, shared_key_value });
+    let attentions = |shared_key_value| Some(AttentionExperts { count: 3, shared_key_value });
     let mote = |ternary| Block { plain_shared_expert: true, ternary_experts: Some(ternary), ..plain() };
     let mixtures = [
         (dense(), Block { parallel: true, ..plain() }),
@@ -199,13 +198,7 @@ fn mixed_attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<
 }
 
 /// What attention `j` of the layer gives.
-fn attention(
-    model: &Checkpoint,
-    i: usize,
-    layer: &names::Layer,
-    j: usize,
-    x: &[Vec<f64>],
-) -> Vec<Vec<f64>> {
+fn attention(model: &Checkpoint, i: usize, layer: &names::Layer, j: usize, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let (config, block, d) = (&model.config, &model.config.block, model.config.head_dim);
     let window = block.window(i).unwrap_or(usize::MAX);
     let local = block.sliding.as_ref().and_then(|sliding| sliding.rope.clone());

@@ -9,8 +9,8 @@ use candle_core::Tensor;
 use flow_model::Checkpoint;
 use flow_model::names::{self, Swiglu};
 
-use crate::{Error, Part};
 use crate::ops::{elements, tensor};
+use crate::{Error, Part};
 
 /// One parameter and the tensors it joins.
 pub(crate) struct Parameter {
@@ -120,7 +120,10 @@ fn apart(values: &[f32], parts: &[(String, Vec<usize>)], tensors: &mut BTreeMap<
     let width = parts[0].1[1];
     for (j, (name, shape)) in parts.iter().enumerate() {
         let rows = values.chunks_exact(width).skip(j).step_by(parts.len());
-        tensors.insert(name.clone(), flow_model::Tensor::new(shape.clone(), rows.flatten().copied().collect::<Vec<f32>>()));
+        tensors.insert(
+            name.clone(),
+            flow_model::Tensor::new(shape.clone(), rows.flatten().copied().collect::<Vec<f32>>()),
+        );
     }
 }
 
@@ -136,7 +139,8 @@ impl Join<'_> {
         Ok(Layer {
             attention_norm: self.one(Part::Norms, &names.attention_norm)?,
             attention_router: self.maybe(Part::Router, names.attention_router.as_ref())?,
-            query_key_value: self.rows(Part::Attention, names.queries.iter().chain(&names.keys).chain(&names.values))?,
+            query_key_value: self
+                .rows(Part::Attention, names.queries.iter().chain(&names.keys).chain(&names.values))?,
             output: self.beside(Part::Attention, &names.outputs)?,
             feed_forward_norm: self.maybe(Part::Norms, names.feed_forward_norm.as_ref())?,
             feed_forward: self.feed_forward(&names.feed_forward)?,

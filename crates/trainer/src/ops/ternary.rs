@@ -30,7 +30,8 @@ mod tests {
     #[test]
     fn values_are_rounded_and_gradients_are_not() {
         let mut tape = Tape::default();
-        let weights = tape.leaf(tensor(vec![0.2, -0.5, 1.1, -0.2, 4.0, 0.0, 0.0, 4.0], (2, 4)).expect("a tensor"));
+        let weights =
+            tape.leaf(tensor(vec![0.2, -0.5, 1.1, -0.2, 4.0, 0.0, 0.0, 4.0], (2, 4)).expect("a tensor"));
         let y = ternary_weights(&mut tape, &weights, 4).expect("forward");
         assert_eq!(elements(&y.value).expect("elements")[..], [0.0, -0.5, 0.5, 0.0, 2.0, 0.0, 0.0, 2.0]);
         let d = tensor((0..8).map(|i| i as f32).collect(), (2, 4)).expect("a tensor");

@@ -17,7 +17,12 @@ use crate::config::require;
 /// Sets must be whole, among the experts and among those that a token visits.
 pub(super) fn check(dense: &Config, slices: usize, settings: &MoeUpcycle) -> Result<(), Error> {
     let width = dense.intermediate_size;
-    require(slices > 1 && width.is_multiple_of(slices), "slices", slices, format!("a divisor of {width}, at least 2"))?;
+    require(
+        slices > 1 && width.is_multiple_of(slices),
+        "slices",
+        slices,
+        format!("a divisor of {width}, at least 2"),
+    )?;
     let set = slices - usize::from(settings.shared_expert);
     let expected = format!("a multiple of {set}, the routed slices of the block");
     let whole = |n: usize| n.is_multiple_of(set);

@@ -33,7 +33,9 @@ pub(super) fn mean(models: &[&Checkpoint], config: &Config) -> Result<BTreeMap<S
 /// The sum of a tensor of each model times its weight, in f64.
 pub(crate) fn weighted(models: &[&Checkpoint], name: &str, weights: &[f64]) -> Result<Tensor, Error> {
     let tensors = models.iter().map(|model| model.tensor(name)).collect::<Result<Vec<_>, _>>()?;
-    let at = |i: usize| -> f64 { tensors.iter().zip(weights).map(|(tensor, w)| w * f64::from(tensor.data[i])).sum() };
+    let at = |i: usize| -> f64 {
+        tensors.iter().zip(weights).map(|(tensor, w)| w * f64::from(tensor.data[i])).sum()
+    };
     let sums: Vec<f32> = (0..tensors[0].data.len()).map(|i| at(i) as f32).collect();
     Ok(Tensor::new(tensors[0].shape.clone(), sums))
 }

@@ -48,7 +48,8 @@ pub(crate) fn kinds() -> Vec<Config> {
         config.moe.as_mut().expect("experts").experts_per_token = 1;
         config
     };
-    let mote = Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
+    let mote =
+        Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
     vec![
         dense(),
         tied,

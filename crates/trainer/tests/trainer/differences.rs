@@ -24,11 +24,16 @@ fn gradient(start: &Checkpoint, example: &Example, frozen: Vec<Part>) -> Checkpo
         frozen: Some(frozen),
         ..TrainConfig::default()
     };
-    let mut end =
-        train(start, std::slice::from_ref(example), &step, &mut |_| ControlFlow::Continue(())).expect("trains").checkpoint;
+    let mut end = train(start, std::slice::from_ref(example), &step, &mut |_| ControlFlow::Continue(()))
+        .expect("trains")
+        .checkpoint;
     for (name, after) in &mut end.tensors {
-        let change: Vec<f32> =
-            start.tensors[name].data.iter().zip(after.data.iter()).map(|(before, after)| before - after).collect();
+        let change: Vec<f32> = start.tensors[name]
+            .data
+            .iter()
+            .zip(after.data.iter())
+            .map(|(before, after)| before - after)
+            .collect();
         *after = Tensor::new(after.shape.clone(), change);
     }
     end
@@ -78,7 +83,10 @@ fn gradients_of_whole_models_equal_differences_in_f64() {
             let expected: f64 = other.iter().zip(&found).map(|(d, g)| d * g).sum();
             let size = square * (found.len() as f64).sqrt();
             let along = slope(&plain, &weights, name, &other);
-            assert!((along - expected).abs() < 1e-3 * size.max(square), "kind {kind}: {name}: {along} {expected}");
+            assert!(
+                (along - expected).abs() < 1e-3 * size.max(square),
+                "kind {kind}: {name}: {along} {expected}"
+            );
         }
     }
 }
@@ -102,13 +110,16 @@ fn frozen_parts_get_no_gradient_and_all_others_do() {
             _ => named,
         }
     };
-    for config in common::kinds().into_iter().filter(|config| !config.tie_word_embeddings && config.moe.is_some()) {
+    for config in
+        common::kinds().into_iter().filter(|config| !config.tie_word_embeddings && config.moe.is_some())
+    {
         let start = common::checkpoint(config, 7);
         for (part, _) in parts {
             for (name, tensor) in &gradient(&start, &example(), vec![part]).tensors {
                 let moved = tensor.data.iter().any(|g| *g != 0.0);
                 let routed = name.contains("mlp.experts") || name.contains("block_sparse_moe.experts");
-                let frozen = belongs(part, name) || part == Part::Experts && routed
+                let frozen = belongs(part, name)
+                    || part == Part::Experts && routed
                     || part == Part::Router && name.ends_with("moe.gate.weight");
                 assert!(!(frozen && moved), "{part:?}: {name} moved");
                 assert!(frozen || moved || routed, "{part:?}: {name} did not move");

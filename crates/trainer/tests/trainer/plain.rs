@@ -38,7 +38,8 @@ impl Plain {
         self.at.set(0);
         let config = &self.config;
         let inputs = &self.tokens[..self.tokens.len() - 1];
-        let embed = |token: &u32| row(&weights[names::EMBEDDING], config.hidden_size, *token as usize).to_vec();
+        let embed =
+            |token: &u32| row(&weights[names::EMBEDDING], config.hidden_size, *token as usize).to_vec();
         let mut stream: Rows = inputs.iter().map(embed).collect();
         let mut losses = 0.0;
         for i in 0..config.num_hidden_layers {
@@ -102,14 +103,18 @@ impl Plain {
         let (config, dim) = (&self.config, self.config.head_dim);
         let group = config.num_attention_heads / config.num_key_value_heads;
         let turned = |rows: Rows| -> Rows {
-            rows.iter().enumerate().map(|(p, row)| row.chunks(dim).flat_map(|head| self.turn(p, head)).collect()).collect()
+            rows.iter()
+                .enumerate()
+                .map(|(p, row)| row.chunks(dim).flat_map(|head| self.turn(p, head)).collect())
+                .collect()
         };
         let query = turned(times(&weights[&layer.queries[j]], x));
         let key = turned(times(&weights[&layer.keys[j % layer.keys.len()]], x));
         let value = times(&weights[&layer.values[j % layer.values.len()]], x);
         let head = |p: usize, h: usize| -> Vec<f64> {
             let at = h / group * dim..(h / group + 1) * dim;
-            let score = |s: usize| dot(&query[p][h * dim..][..dim], &key[s][at.clone()]) / (dim as f64).sqrt();
+            let score =
+                |s: usize| dot(&query[p][h * dim..][..dim], &key[s][at.clone()]) / (dim as f64).sqrt();
             let shares = softmax(&(0..=p).map(score).collect::<Vec<_>>());
             at.map(|c| shares.iter().zip(&value).map(|(share, v)| share * v[c]).sum()).collect()
         };
@@ -156,7 +161,9 @@ impl Plain {
             let mut all = gated(weights, block, x);
             if let Some(gate) = gate {
                 let opened = times(&weights[gate], x);
-                all.iter_mut().zip(opened).for_each(|(row, z)| row.iter_mut().for_each(|y| *y /= 1.0 + (-z[0]).exp()));
+                all.iter_mut()
+                    .zip(opened)
+                    .for_each(|(row, z)| row.iter_mut().for_each(|y| *y /= 1.0 + (-z[0]).exp()));
             }
             add(&mut out, &all);
         }
@@ -164,7 +171,9 @@ impl Plain {
         let mean = |e: usize| logits.iter().map(|logits| softmax(logits)[e]).sum::<f64>() / n;
         let share = |e: usize| visits[e] / (n * moe.experts_per_token as f64);
         let balance: f64 = (0..experts.len()).map(|e| experts.len() as f64 * share(e) * mean(e)).sum();
-        let z = logits.iter().map(|logits| logits.iter().map(|z| z.exp()).sum::<f64>().ln().powi(2)).sum::<f64>() / n;
+        let z =
+            logits.iter().map(|logits| logits.iter().map(|z| z.exp()).sum::<f64>().ln().powi(2)).sum::<f64>()
+                / n;
         (out, moe.router_aux_loss_coef * balance + moe.router_z_loss_coef * z)
     }
 

@@ -19,7 +19,13 @@ fn run(start: &Checkpoint, examples: &[Example], config: &TrainConfig) -> Traine
 fn every_parameter_changes_in_every_kind_of_model() {
     for kind in common::kinds() {
         let start = common::checkpoint(kind, 1);
-        let no_decay = TrainConfig { frozen: Some(Vec::new()), weight_decay: 0.0, max_steps: Some(1), batch_size: 64, ..config() };
+        let no_decay = TrainConfig {
+            frozen: Some(Vec::new()),
+            weight_decay: 0.0,
+            max_steps: Some(1),
+            batch_size: 64,
+            ..config()
+        };
         let end = run(&start, &common::sums(64), &no_decay).checkpoint;
         for (name, before) in &start.tensors {
             let after = &end.tensors[name].data;
@@ -253,4 +259,65 @@ fn bad_settings_and_divergence_are_errors() {
     assert!(refused(TrainConfig { batch_size: 0, ..config() }).contains("`batch_size`"));
     let wild = TrainConfig { learning_rate: 1e30, max_steps: Some(5), ..config() };
     assert!(refused(wild).starts_with("training diverged at step "), "a huge rate");
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    let mote = common::kinds().pop().expect("the last kind has ternary experts");
+    for kind in [common::mixture(true, Some(16)), mote] {
+        let start = common::checkpoint(kind, 15);
+        let examples = common::sums(40);
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let saved =
+            |every| Some(flow_trainer::Saved { path: dir.path().join("state"), identity: [1; 16], every });
+        let settings = |every| TrainConfig { max_steps: Some(9), saved: saved(every), ..config() };
+        let whole = run(&start, &examples, &TrainConfig { max_steps: Some(9), ..config() });
+        for (every, kills) in [(1, vec![1, 2, 6]), (4, vec![3, 7, 8]), (100, vec![5])] {
+            let settings = settings(every);
+            for kill in kills {
+                // A panic in the observer ends the run between two steps without a word, as a kill would.
+                let killed = std::panic::catch_unwind(|| {
+                    train(&start, &examples, &settings, &mut |step| {
+                        assert!(step.step < kill, "killed");
+                        ControlFlow::Continue(())
+                    })
+                });
+                assert!(killed.is_err());
+            }
+            let end = run(&start, &examples, &settings);
+            assert_eq!(end.checkpoint.digest(), whole.checkpoint.digest());
+            assert_eq!(end.report.steps, whole.report.steps);
+            assert_eq!(end.report.tokens, whole.report.tokens);
+            settings.saved.expect("a place").discard().expect("removes");
+        }
+        let stop = |step: &StepReport| {
+            if step.step == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let stopped = train(&start, &examples, &settings(100), &mut { stop }).expect("trains");
+        assert!(stopped.report.stopped);
+        let mut first = None;
+        let end = train(&start, &examples, &settings(100), &mut |step| {
+            first.get_or_insert(step.step);
+            ControlFlow::Continue(())
+        });
+        assert_eq!((first, end.expect("trains").checkpoint.digest()), (Some(5), whole.checkpoint.digest()));
+    }
+}
+
+#[test]
+fn accumulated_batches_are_one_step() {
+    let start = common::checkpoint(common::dense(), 16);
+    let step = |batch_size, gradient_accumulation_steps| {
+        let config = TrainConfig { batch_size, gradient_accumulation_steps, epochs: 2.0, ..config() };
+        run(&start, &common::sums(36), &config)
+    };
+    let (whole, parts) = (step(18, 1), step(6, 3));
+    assert_eq!((whole.report.steps.len(), parts.report.steps.len()), (4, 4));
+    for (a, b) in whole.report.steps.iter().zip(&parts.report.steps) {
+        assert_eq!((a.tokens, a.scored_tokens), (b.tokens, b.scored_tokens));
+        assert!(
+            (a.loss - b.loss).abs() < 1e-4 && (a.grad_norm / b.grad_norm - 1.0).abs() < 1e-3,
+            "{a:?} {b:?}"
+        );
+    }
 }

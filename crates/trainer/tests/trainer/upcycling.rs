@@ -14,8 +14,18 @@ fn settings() -> Vec<MoeUpcycle> {
         MoeUpcycle { experts_per_token: 1, ..plain.clone() },
         MoeUpcycle { experts: 5, experts_per_token: 3, ..plain.clone() },
         MoeUpcycle { shared_expert: true, ..plain.clone() },
-        MoeUpcycle { from: From::FineGrained { slices: 4 }, experts: 8, experts_per_token: 4, ..plain.clone() },
-        MoeUpcycle { from: From::FineGrained { slices: 4 }, experts: 12, experts_per_token: 8, ..plain.clone() },
+        MoeUpcycle {
+            from: From::FineGrained { slices: 4 },
+            experts: 8,
+            experts_per_token: 4,
+            ..plain.clone()
+        },
+        MoeUpcycle {
+            from: From::FineGrained { slices: 4 },
+            experts: 12,
+            experts_per_token: 8,
+            ..plain.clone()
+        },
         MoeUpcycle {
             from: From::FineGrained { slices: 4 },
             experts: 9,
@@ -191,7 +201,8 @@ fn models_that_do_not_fit_together_are_refused() {
     let models = branches(Block::default());
     let narrow = common::checkpoint(Config { intermediate_size: 32, ..common::dense() }, 1);
     let btx = MoeUpcycle { from: From::Btx, experts: 2, ..MoeUpcycle::default() };
-    let refused = |models: &[&Checkpoint], settings| upcycle(models, settings, 5).expect_err("refused").to_string();
+    let refused =
+        |models: &[&Checkpoint], settings| upcycle(models, settings, 5).expect_err("refused").to_string();
     let message = refused(&[&models[0], &narrow], &btx);
     assert_eq!(message, "checkpoint 2 has another shape than the first; all must come from one seed model");
     assert!(refused(&[&models[0]], &btx).contains("the number of models, 1"));
@@ -209,14 +220,16 @@ fn ternary_experts_learn_and_nothing_else_does() {
     let settings = MoeUpcycle { from: From::Mote, experts_per_token: 1, ..MoeUpcycle::default() };
     let mixture = upcycle(&[&dense], &settings, 5).expect("upcycles");
     let config = TrainConfig { max_steps: Some(3), max_length: 32, ..TrainConfig::default() };
-    let end = train(&mixture, &common::sums(49), &config, &mut |_| ControlFlow::Continue(())).expect("trains");
+    let end =
+        train(&mixture, &common::sums(49), &config, &mut |_| ControlFlow::Continue(())).expect("trains");
     for (name, before) in &mixture.tensors {
         let learns = name.contains(".experts.") || name.ends_with("mlp.gate.weight");
         assert_eq!(*before != end.checkpoint.tensors[name], learns, "{name}");
     }
     let packed = end.checkpoint.clone().packed();
     let documents = vec![(0..40).collect()];
-    let [latent, packed] = [&end.checkpoint, &packed].map(|model| logits(model, &documents).expect("logits").concat());
+    let [latent, packed] =
+        [&end.checkpoint, &packed].map(|model| logits(model, &documents).expect("logits").concat());
     let size = latent.iter().fold(0f32, |a, b| a.max(b.abs()));
     assert!(latent.iter().zip(&packed).all(|(a, b)| (a - b).abs() < 1e-4 * size));
     let name = "model.layers.0.mlp.experts.2.up_proj.weight";

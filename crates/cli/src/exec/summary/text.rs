@@ -5,6 +5,9 @@ use std::fmt::Write;
 use super::{Checkpoint, DeadEnd, Experts, Metric, Rounds, Rows, Summary, Training};
 use crate::chart::{columns, counted, grouped};
 
+/// Dead experts that a warning names, at most.
+const MOST_NAMED: usize = 8;
+
 impl Summary {
     /// Several lines, the last one ended.
     pub(crate) fn text(&self) -> String {
@@ -87,8 +90,24 @@ impl Summary {
     /// What else there is to say: steps that reject everything, what was met on the way.
     pub(crate) fn hints(&self) -> String {
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
-        self.dead_ends.iter().map(DeadEnd::text).chain(warnings).collect()
+        let dead = self.trainings.iter().filter_map(dead_experts);
+        self.dead_ends.iter().map(DeadEnd::text).chain(warnings).chain(dead).collect()
     }
+}
+
+/// Names the experts that no token of a training visited.
+fn dead_experts(training: &Training) -> Option<String> {
+    let dead = &training.experts.as_ref().filter(|experts| experts.dead > 0)?.dead_experts;
+    let named = |(layer, expert): &(usize, usize)| format!("{expert} of layer {layer}");
+    let mut names: Vec<String> = dead.iter().take(MOST_NAMED).map(named).collect();
+    if dead.len() > MOST_NAMED {
+        names.push(format!("{} more", dead.len() - MOST_NAMED));
+    }
+    let place = place(&training.step, training.round);
+    Some(format!(
+        "warning: {place}: no token visited the experts {}; raise `router_aux_loss_coef`\n",
+        names.join(", ")
+    ))
 }
 
 fn early_end(rounds: &Rounds) -> Option<String> {
@@ -127,6 +146,9 @@ fn measured(metric: &Metric) -> String {
 }
 
 pub(super) fn trained(training: &Training) -> String {
+    if training.n_steps == 0 {
+        return "joined from several models, not trained".to_owned();
+    }
     let mut text = counted(training.n_examples, "example");
     for (n, what) in [(training.n_skipped, "skipped"), (training.n_truncated, "truncated")] {
         if n > 0 {
@@ -137,7 +159,7 @@ pub(super) fn trained(training: &Training) -> String {
     if let Some((first, last)) = training.loss {
         write!(text, ", loss {first:.3} to {last:.3}").expect("writing to a string cannot fail");
     }
-    if let Some(Experts { per_layer, layers, share: (low, high), dead }) = training.experts {
+    if let Some(Experts { per_layer, layers, share: (low, high), dead, .. }) = &training.experts {
         write!(text, ", {per_layer} experts in {layers} layers: shares {low:.2} to {high:.2}, {dead} dead")
             .expect("writing to a string cannot fail");
     }

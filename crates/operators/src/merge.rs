@@ -1,0 +1,265 @@
+//! `merge` makes one model of several that come from one seed: their average, or a mixture of experts.
+//!
+//! Takes rows of checkpoints, those of `branch` or of several `train` steps, and joins all of a round in the order of their
+//! domains. `uniform` and `weighted` average the weights (arXiv 2203.05482); `task_vectors` adds to `base` what each model
+//! learned beyond it, times `scale` (arXiv 2212.04089). `btx` makes each model's feed-forward block an expert and averages the
+//! rest (arXiv 2403.07816); `bam` makes its attention an expert too, softly mixed, with keys and values of its own or shared
+//! (arXiv 2408.08274). A mixture then wants training: name this step as the `start` of a `train` step.
+//!
+//! Ports: `out`, one row per round (record `checkpoint`). Steps and `rounds.feed` name this step as a model.
+//!
+//! Rejects: none; models that do not fit together end the run.
+//!
+//! Cost: reads every model once; memoised by models, settings and seed.
+//!
+//! ```yaml
+//! mixture: {op: merge, from: experts, method: bam, shared_key_value: false}
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow_data::{Id, IdHasher, Item, Type, Value, kind};
+use flow_dataflow::{Body, EffectOp, Failure, KeyedOp, Out, Perform, Request, Stage};
+use flow_model::Checkpoint;
+use flow_plan::{Input, Problem, Shape};
+use flow_trainer::{From, Merge as Average, MoeUpcycle};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::branch::untrained;
+use crate::train::learner::digest;
+use crate::{BuildError, Definition, Env, Models, StepContext};
+
+/// Options of `merge`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// How models become one.
+    method: Method,
+    /// With `weighted`: the weight of each domain, 0 or more; divided by their sum.
+    #[serde(default)]
+    weights: BTreeMap<String, f64>,
+    /// With `task_vectors`: the model that the others were trained from.
+    #[serde(skip_serializing)]
+    base: Option<String>,
+    /// With `task_vectors`: what each change is multiplied by.
+    #[serde(default = "crate::defaults::unit")]
+    scale: f64,
+    /// With `btx` and `bam`: routed experts each token visits, at least 1; by default 2, with `bam` 1.
+    #[schemars(range(min = 1))]
+    experts_per_token: Option<u32>,
+    /// With `btx` and `bam`: whether the chosen probabilities are divided by their sum. By default they are with `btx` where a
+    /// token visits more than one.
+    norm_topk_prob: Option<bool>,
+    /// With `bam`: whether attention experts share the average of keys and values, instead of having their own.
+    #[serde(default)]
+    shared_key_value: bool,
+    /// With `btx` and `bam`: weight of the load-balance loss.
+    #[serde(default = "crate::train::settings::aux_loss")]
+    #[schemars(range(min = 0.0))]
+    router_aux_loss_coef: f64,
+    /// With `btx` and `bam`: weight of the router z-loss.
+    #[serde(default = "crate::train::settings::z_loss")]
+    #[schemars(range(min = 0.0))]
+    router_z_loss_coef: f64,
+    /// Begins routers; by default the pipeline's seed.
+    #[serde(skip_serializing)]
+    seed: Option<u64>,
+}
+
+/// How models become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Method {
+    /// The average of all.
+    Uniform,
+    /// The average by weights.
+    Weighted,
+    /// The base and the sum of all changes.
+    TaskVectors,
+    /// Feed-forward experts; the rest is averaged.
+    Btx,
+    /// Feed-forward and attention experts; the rest is averaged.
+    Bam,
+}
+
+/// The operator.
+pub(crate) struct Merge;
+
+impl Definition for Merge {
+    const NAME: &'static str = "merge";
+    const SOURCE: &'static str = include_str!("merge.rs");
+    type Config = Config;
+
+    fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
+        let mut problems = config.mistakes();
+        problems.extend(inputs[0].column_of("from", "model", &[Type::Text]).err());
+        if config.method == Method::Weighted {
+            problems.extend(inputs[0].column_of("from", "domain", &[Type::Text]).err());
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let shape = Shape::new(kind("checkpoint").columns().clone()).making_model().ending();
+        Ok(if config.base.is_some() { shape.using("base") } else { shape })
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
+        let columns = step.columns();
+        let gather = Gather { model: step.column("model"), domain: columns.index("domain") };
+        let seed = config.seed.unwrap_or(step.plan.seed);
+        let merger = Merger { config, seed, version: step.step.version, models: env.models.clone() };
+        Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(merger))]))
+    }
+}
+
+impl Config {
+    /// Keys that the method does not know, or lacks.
+    fn mistakes(&self) -> Vec<Problem> {
+        let mixture = matches!(self.method, Method::Btx | Method::Bam);
+        let only = |given: bool, known: bool, key: &str, methods: &str| {
+            (given && !known).then(|| Problem::new(key, format!("`{key}` belongs to the method {methods}")))
+        };
+        let weighted = self.method == Method::Weighted;
+        let vectors = self.method == Method::TaskVectors;
+        let mut problems: Vec<Problem> = [
+            only(!self.weights.is_empty(), weighted, "weights", "`weighted`"),
+            only(self.base.is_some(), vectors, "base", "`task_vectors`"),
+            only(self.experts_per_token.is_some(), mixture, "experts_per_token", "`btx` or `bam`"),
+            only(self.norm_topk_prob.is_some(), mixture, "norm_topk_prob", "`btx` or `bam`"),
+            only(self.shared_key_value, self.method == Method::Bam, "shared_key_value", "`bam`"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if weighted && !(self.weights.values().all(|weight| *weight >= 0.0) && self.weights.values().sum::<f64>() > 0.0) {
+            problems.push(Problem::new("weights", "expected a weight of 0 or more for each domain, not all of them 0"));
+        }
+        if vectors && self.base.is_none() {
+            let problem = Problem::new("base", "`task_vectors` needs the model that the others were trained from");
+            problems.push(problem.with_help("name it as `base`"));
+        }
+        problems
+    }
+
+    fn mixture(&self, experts: usize) -> MoeUpcycle {
+        let from = match self.method {
+            Method::Bam => From::Bam { shared_key_value: self.shared_key_value },
+            _ => From::Btx,
+        };
+        let usual = if self.method == Method::Bam { 1 } else { 2 };
+        MoeUpcycle {
+            from,
+            experts,
+            experts_per_token: self.experts_per_token.unwrap_or(usual) as usize,
+            shared_expert: false,
+            norm_topk_prob: self.norm_topk_prob,
+            router_aux_loss_coef: self.router_aux_loss_coef,
+            router_z_loss_coef: self.router_z_loss_coef,
+        }
+    }
+}
+
+/// One row a round: the models and their domains, in the order of the domains.
+struct Gather {
+    model: usize,
+    domain: Option<usize>,
+}
+
+impl KeyedOp for Gather {
+    fn key(&self, _: &Item) -> Id {
+        Id::default()
+    }
+
+    fn group(&self, items: &[Item], out: &mut Out<'_>) {
+        items.iter().for_each(|item| out.take(item));
+        let domain = |item: &Item| self.domain.and_then(|at| Some(item.text(at)?.to_owned())).unwrap_or_default();
+        let model = |item: &Item| item.text(self.model).unwrap_or_default().to_owned();
+        let mut models: Vec<(String, String)> = items.iter().map(|item| (domain(item), model(item))).collect();
+        models.sort_unstable();
+        let parts = models.iter().flat_map(|(domain, model)| [domain.as_bytes(), model.as_bytes()]);
+        let id = Id::of("models", parts);
+        let (domains, models): (Vec<_>, Vec<_>) = models.into_iter().unzip();
+        let texts = |texts: &[String]| Value::texts(texts.iter().map(String::as_str));
+        out.create(0, items[0].row.round, id, vec![texts(&models), texts(&domains)]);
+    }
+}
+
+struct Merger {
+    config: Config,
+    seed: u64,
+    version: u32,
+    models: Arc<Models>,
+}
+
+impl EffectOp for Merger {
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        let config = serde_json::to_string(&self.config).expect("a config is maps with text keys");
+        let mut key = IdHasher::new("merge");
+        key.part(&self.version.to_le_bytes()).part(&model.unwrap_or_default().0).part(&item.row.id.0);
+        key.part(&self.seed.to_le_bytes()).part(config.as_bytes());
+        Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
+    }
+
+    fn perform(&self, requests: &[Request], perform: &Perform) {
+        for (at, request) in requests.iter().enumerate() {
+            let answer = self.merge(request);
+            perform.answer(at, answer.map_err(|detail| Failure { reason: "merging", detail, fatal: true }));
+        }
+    }
+
+    fn usable(&self, answer: &[Value]) -> bool {
+        digest(answer).is_some_and(|digest| self.models.has(&digest))
+    }
+
+    fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
+        match digest(answers[0]) {
+            Some(digest) => {
+                out.take(item);
+                out.create(0, item.row.round, digest, answers[0].to_vec());
+            }
+            None => out.fail("merging", "the answer names no checkpoint"),
+        }
+    }
+}
+
+impl Merger {
+    /// The cells of the record `checkpoint`.
+    fn merge(&self, request: &Request) -> Result<Vec<Value>, String> {
+        let (Value::Texts(digests), Value::Texts(domains)) = (request.item.get(0), request.item.get(1)) else {
+            return Err("the rows name no models".into());
+        };
+        let models = digests.iter().map(|digest| self.checkpoint(digest)).collect::<Result<Vec<_>, _>>()?;
+        let models: Vec<&Checkpoint> = models.iter().map(Arc::as_ref).collect();
+        let base = request.model.map(|model| self.models.checkpoint(&model)).transpose();
+        let base = base.map_err(|error| crate::text::chain(&error))?;
+        let average = |method| flow_trainer::merge(&models, &method, base.as_deref());
+        let merged = match self.config.method {
+            Method::Uniform => average(Average::Uniform),
+            Method::Weighted => average(Average::Weighted(self.weights(domains)?)),
+            Method::TaskVectors => average(Average::TaskVectors(self.config.scale)),
+            Method::Btx | Method::Bam => {
+                flow_trainer::upcycle(&models, &self.config.mixture(models.len()), self.seed)
+            }
+        };
+        let merged = merged.map_err(|error| crate::text::chain(&error))?;
+        let n_experts = merged.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
+        let model = self.models.keep(merged).map_err(|error| crate::text::chain(&error))?;
+        Ok(untrained(model, request.model, request.item.row.id, n_experts))
+    }
+
+    fn checkpoint(&self, digest: &str) -> Result<Arc<Checkpoint>, String> {
+        let digest: Id = digest.parse().map_err(|error: flow_data::ParseIdError| error.to_string())?;
+        self.models.checkpoint(&digest).map_err(|error| crate::text::chain(&error))
+    }
+
+    /// The weight of each domain.
+    fn weights(&self, domains: &[Arc<str>]) -> Result<Vec<f64>, String> {
+        let weight = |domain: &Arc<str>| {
+            let weight = self.config.weights.get(&**domain).copied();
+            weight.ok_or_else(|| format!("`weights` has none for the domain `{domain}`"))
+        };
+        domains.iter().map(weight).collect()
+    }
+}

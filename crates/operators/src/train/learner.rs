@@ -1,0 +1,179 @@
+//! What the steps that train have in common: parts to examples, a start to a checkpoint that is kept.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use flow_data::{Id, Item, Value};
+use flow_dataflow::{KeyedOp, Out, Perform, Request};
+use flow_model::Checkpoint;
+use flow_plan::{Edge, Input, Problem};
+use flow_store::Parts;
+use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
+
+use super::{examples, loads};
+use crate::write::publication;
+use crate::{Env, Models, StepContext};
+
+/// Refuses an input that is not of parts.
+pub(crate) fn needs_parts(op: &str, input: &Input<'_>) -> Result<(), Vec<Problem>> {
+    if input.column("from", "part").is_ok() {
+        return Ok(());
+    }
+    let problem = Problem::new("from", format!("expected the parts of a `write` step, `{}` has none", input.reference));
+    Err(vec![problem.with_help(format!("put a `write` step before `{op}`"))])
+}
+
+/// One data set a round: its parts, or those of all rounds up to it, sorted by digest.
+pub(crate) struct Gather {
+    part: usize,
+    n_rows: usize,
+    accumulates: bool,
+}
+
+impl Gather {
+    /// For the rows of parts that arrive at `step`.
+    pub(crate) fn new(step: &StepContext<'_>, accumulates: bool) -> Self {
+        Self { part: step.column("part"), n_rows: step.column("n_rows"), accumulates }
+    }
+}
+
+impl KeyedOp for Gather {
+    fn key(&self, _: &Item) -> Id {
+        Id::default()
+    }
+
+    fn across_rounds(&self) -> bool {
+        self.accumulates
+    }
+
+    /// Items come in the order of their rounds.
+    fn group(&self, items: &[Item], out: &mut Out<'_>) {
+        items.iter().for_each(|item| out.take(item));
+        let mut parts: BTreeMap<&str, i64> = BTreeMap::new();
+        for round in items.chunk_by(|a, b| a.row.round == b.row.round) {
+            let of_round = round.iter().filter_map(|item| Some((item.text(self.part)?, item.int(self.n_rows)?)));
+            parts.extend(of_round);
+            let n_rows: i64 = parts.values().sum();
+            let dataset = Id::of("dataset", parts.keys().map(|part| part.as_bytes()));
+            let cells = vec![Value::texts(parts.keys().copied()), n_rows.into()];
+            out.create(0, round[0].row.round, dataset, cells);
+        }
+    }
+}
+
+/// The digest of the checkpoint that an answer tells of.
+pub(crate) fn digest(answer: &[Value]) -> Option<Id> {
+    match answer.first() {
+        Some(Value::Text(digest)) => digest.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Where parts and checkpoints lie.
+pub(crate) struct Learner {
+    folders: Vec<PathBuf>,
+    pub(crate) models: Arc<Models>,
+    pub(crate) threads: usize,
+}
+
+impl Learner {
+    /// For the parts that the steps before `step` publish.
+    pub(crate) fn new(step: &StepContext<'_>, env: &Env) -> Self {
+        let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
+        let edges = step.step.inputs[0].edges.iter();
+        let folders = edges.filter_map(|edge| Some(publication(&producer(edge))?.folder)).collect();
+        Self { folders, models: env.models.clone(), threads: env.threads }
+    }
+
+    /// The examples of a data set: all, or those whose column has a value.
+    pub(crate) fn examples(
+        &self,
+        dataset: &Item,
+        prompt: &str,
+        completion: &str,
+        only: Option<(&str, &str)>,
+    ) -> Result<Vec<Example>, String> {
+        let Value::Texts(parts) = dataset.get(0) else { return Err("the data set names no parts".into()) };
+        let examples = examples::read(&self.paths(parts)?, prompt, completion, only)?;
+        match (examples.is_empty(), only) {
+            (false, _) => Ok(examples),
+            (true, None) => Err("the data set has no rows".into()),
+            (true, Some((column, value))) => Err(format!("the data set has no rows whose `{column}` is `{value}`")),
+        }
+    }
+
+    pub(crate) fn checkpoint(&self, model: Option<Id>) -> Result<Checkpoint, String> {
+        let model = self.models.checkpoint(&model.unwrap_or_default()).map_err(|e| crate::text::chain(&e))?;
+        Ok(Checkpoint::clone(&model))
+    }
+
+    /// Trains, and keeps what comes of it: the cells of the record `checkpoint` and of [`loads`], none when the run was stopped. A training that
+    /// was killed goes on where it rested last.
+    pub(crate) fn learn(
+        &self,
+        start: &Checkpoint,
+        examples: &[Example],
+        settings: TrainConfig,
+        save_steps: u32,
+        request: &Request,
+        perform: &Perform,
+    ) -> Result<Option<Vec<Value>>, String> {
+        let saved = Saved { path: self.models.training(&request.key), identity: request.key.0, every: save_steps as usize };
+        let settings = TrainConfig { saved: Some(saved.clone()), ..settings };
+        let mut observe = |report: &StepReport| {
+            perform.within(report.step as u64, report.steps as u64);
+            match perform.cancelled() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let trained = flow_trainer::train(start, examples, &settings, &mut observe).map_err(|e| crate::text::chain(&e))?;
+        if trained.report.stopped {
+            return Ok(None);
+        }
+        let cells = self.keep(trained, request)?;
+        saved.discard().map_err(|error| format!("cannot remove {}: {error}", saved.path.display()))?;
+        Ok(Some(cells))
+    }
+
+    fn paths(&self, parts: &[Arc<str>]) -> Result<Vec<PathBuf>, String> {
+        parts
+            .iter()
+            .map(|part| {
+                let digest: Id = part.parse().map_err(|error: flow_data::ParseIdError| error.to_string())?;
+                let paths = self.folders.iter().map(|folder| Parts::new(folder).path(&digest));
+                paths.into_iter().find(|path| path.exists()).ok_or_else(|| format!("part {part} is missing"))
+            })
+            .collect()
+    }
+
+    fn keep(&self, trained: Trained, request: &Request) -> Result<Vec<Value>, String> {
+        let Trained { checkpoint, report } = trained;
+        let n_experts = checkpoint.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
+        let losses: Vec<f32> = report.steps.iter().map(|step| step.loss as f32).collect();
+        let course = loads::cells(&report.steps);
+        let model = self.models.keep(checkpoint.packed()).map_err(|error| crate::text::chain(&error))?;
+        let cells: [Value; loads::CHECKPOINT] = [
+            model.to_string().into(),
+            request.model.map(|model| model.to_string()).into(),
+            request.item.row.id.to_string().into(),
+            (report.examples as i64).into(),
+            (report.skipped as i64).into(),
+            (report.truncated as i64).into(),
+            (report.steps.len() as i64).into(),
+            (report.tokens as i64).into(),
+            Value::Floats(losses.into()),
+            (n_experts as i64).into(),
+            Value::Floats(expert_load(&report.steps).into()),
+        ];
+        Ok(cells.into_iter().chain(course).collect())
+    }
+}
+
+/// The share of visits each expert had over all steps, layer by layer.
+fn expert_load(steps: &[StepReport]) -> Vec<f32> {
+    let layers = steps.first().map_or(0, |step| step.layers.len());
+    (0..layers).flat_map(|layer| loads::shares(steps, layer)).collect()
+}

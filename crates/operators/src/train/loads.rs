@@ -1,0 +1,120 @@
+//! How tokens spread over experts in the course of a training: kept with its answer, told as rows.
+
+use flow_data::Value;
+use flow_trainer::StepReport;
+
+/// Most stretches that a training is told in.
+const STRETCHES: usize = 20;
+
+/// Cells of the record `checkpoint`, which come first in an answer.
+pub(crate) const CHECKPOINT: usize = 11;
+
+/// What an answer holds beside the record `checkpoint`: the last step of each stretch, and by stretch and layer the shares of the
+/// experts, the router's entropy and the balance loss. Lists are empty for a dense model.
+pub(super) fn cells(steps: &[StepReport]) -> [Value; 4] {
+    let (mut ends, mut loads, mut entropies, mut balances) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let layers = steps.first().map_or(0, |step| step.layers.len());
+    let stretches = if layers == 0 { 0 } else { STRETCHES.min(steps.len()) };
+    for stretch in 0..stretches {
+        let steps = &steps[stretch * steps.len() / stretches..(stretch + 1) * steps.len() / stretches];
+        ends.extend(steps.last().map(|step| step.step as f32));
+        for layer in 0..layers {
+            let seen = || steps.iter().map(|step| &step.layers[layer]);
+            let mean = |sum: f64| (sum / steps.len() as f64) as f32;
+            loads.extend(shares(steps, layer));
+            entropies.push(mean(seen().map(|load| load.router_entropy).sum()));
+            balances.push(mean(seen().map(|load| load.balance_loss).sum()));
+        }
+    }
+    [ends, loads, entropies, balances].map(|numbers| Value::Floats(numbers.into()))
+}
+
+/// The share of visits that each expert of a layer had over all `steps`.
+pub(super) fn shares(steps: &[StepReport], layer: usize) -> Vec<f32> {
+    let mut visits: Vec<u64> = Vec::new();
+    for step in steps {
+        let seen = &step.layers[layer].tokens_per_expert;
+        visits.resize(seen.len(), 0);
+        visits.iter_mut().zip(seen).for_each(|(sum, seen)| *sum += seen);
+    }
+    let all = visits.iter().sum::<u64>().max(1) as f32;
+    visits.iter().map(|visits| *visits as f32 / all).collect()
+}
+
+/// The rows of the record `expert_load` of an answer.
+pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
+    let [Value::Floats(ends), Value::Floats(loads), Value::Floats(entropies), Value::Floats(balances)] =
+        &answer[CHECKPOINT.min(answer.len())..]
+    else {
+        return Vec::new();
+    };
+    let layers = entropies.len() / ends.len().max(1);
+    let experts = loads.len() / entropies.len().max(1);
+    let row = |at: usize| {
+        let stretch = at / layers;
+        let first = stretch.checked_sub(1).map_or(1, |before| ends[before] as i64 + 1);
+        let load = &loads[at * experts..(at + 1) * experts];
+        let n_dead = load.iter().filter(|share| **share == 0.0).count();
+        vec![
+            answer[0].clone(),
+            first.into(),
+            (ends[stretch] as i64).into(),
+            ((at % layers) as i64).into(),
+            Value::Floats(load.into()),
+            (n_dead as i64).into(),
+            f64::from(entropies[at]).into(),
+            f64::from(balances[at]).into(),
+        ]
+    };
+    (0..entropies.len()).map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use flow_trainer::LayerLoad;
+
+    use super::*;
+
+    fn step(step: usize, visits: [[u64; 3]; 2]) -> StepReport {
+        let layer = |visits: [u64; 3]| LayerLoad {
+            tokens_per_expert: visits.to_vec(),
+            router_entropy: step as f64,
+            balance_loss: 1.0,
+            z_loss: 0.0,
+        };
+        StepReport {
+            step,
+            steps: 50,
+            loss: 1.0,
+            learning_rate: 0.1,
+            grad_norm: 1.0,
+            tokens: 4,
+            scored_tokens: 2,
+            layers: visits.map(layer).into(),
+        }
+    }
+
+    #[test]
+    fn a_training_is_told_in_stretches_by_layer() {
+        let steps: Vec<StepReport> = (1..51).map(|n| step(n, [[1, 3, 0], [0, 0, n as u64]])).collect();
+        let mut answer = vec![Value::from("digest"); CHECKPOINT];
+        answer.extend(cells(&steps));
+        let rows = rows(&answer);
+        assert_eq!(rows.len(), 2 * STRETCHES);
+        let bounds: Vec<[&Value; 2]> = rows.iter().step_by(2).map(|row| [&row[1], &row[2]]).collect();
+        assert_eq!(bounds[0], [&Value::Int(1), &Value::Int(2)]);
+        assert_eq!(bounds[STRETCHES - 1][1], &Value::Int(50));
+        assert!(bounds.windows(2).all(|two| matches!((two[0][1], two[1][0]), (Value::Int(a), Value::Int(b)) if a + 1 == *b)));
+        assert_eq!(rows[0][4], Value::Floats([0.25, 0.75, 0.0].into()));
+        assert_eq!((&rows[0][5], &rows[1][5], &rows[1][3]), (&Value::Int(1), &Value::Int(2), &Value::Int(1)));
+        assert_eq!(rows[0][6], Value::Float(1.5));
+    }
+
+    #[test]
+    fn a_dense_model_has_no_loads() {
+        let dense = StepReport { layers: Vec::new(), ..step(1, [[1, 1, 1]; 2]) };
+        let mut answer = vec![Value::from("digest"); CHECKPOINT];
+        answer.extend(cells(&[dense]));
+        assert!(rows(&answer).is_empty());
+    }
+}
