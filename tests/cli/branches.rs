@@ -68,9 +68,13 @@ fn a_domain_without_rows_and_keys_of_other_methods_are_told() {
     let ran = empty.exec(&["--set", "steps.experts.domains=[\"1\", \"7\"]"], 1);
     ran.says(&["the data set has no rows whose `level` is `7`"]);
     let wrong = bench("method: uniform, shared_key_value: true");
-    wrong.exec(&[], 1).says(&["`shared_key_value` belongs to the method `bam`"]);
+    wrong.exec(&[], 78).says(&["`shared_key_value` belongs to the method `bam`"]);
     let baseless = bench("method: task_vectors");
-    baseless.exec(&[], 1).says(&["needs the model that the others were trained from", "name it as `base`"]);
+    let behind_a_server = BRANCHES
+        .replace("METHOD", "method: uniform")
+        .replace("{path: policy}", "{server: \"http://localhost:1/v1\", model: any}");
+    Bench::with(&behind_a_server).exec(&[], 78).says(&["expected a model with weights, found `policy`"]);
+    baseless.exec(&[], 78).says(&["needs the model that the others were trained from", "name it as `base`"]);
 }
 
 #[test]
@@ -111,7 +115,7 @@ fn data_accumulates_over_rounds_when_told_to() {
     assert_eq!(trained, [1, 2, 3].map(|round| up_to(round) as u64));
     assert!(trained[0] < trained[2]);
     let keep = ["--set", "steps.learner.retention=accumulate", "--set", "rounds.on_change=keep"];
-    bench.exec(&keep, 1).says(&["does not go with `rounds.on_change: keep`"]);
+    bench.exec(&keep, 78).says(&["does not go with `rounds.on_change: keep`"]);
 }
 
 #[test]
@@ -128,8 +132,7 @@ fn experts_are_told_by_stretch_and_layer() {
         assert_eq!(row["n_dead"], Value::Int(dead));
         assert!(matches!(row["router_entropy"], Value::Float(e) if (0.0..=0.7).contains(&e)), "{row:?}");
     }
-    let rounds: BTreeSet<String> =
-        rows.iter().map(|row| format!("{:?}", row["round"])).collect();
+    let rounds: BTreeSet<String> = rows.iter().map(|row| format!("{:?}", row["round"])).collect();
     assert_eq!(rounds.len(), 3);
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn expect(setup: &Setup, last: Option<&Record>) -> Result<(), Halt> {
         )));
     }
     let makers: Vec<&str> = rounds.feed.iter().map(|feed| plan.steps[feed.step].name.as_str()).collect();
-    let models = last.kept.iter().filter(|row| makers.contains(&row.step.as_str()));
+    let models = last.kept.iter().filter(|row| row.port == 0 && makers.contains(&row.step.as_str()));
     match models.filter(|row| !setup.models.has(&row.id)).map(|row| row.round).min() {
         Some(round) => Err(lost(&format!("the model that round {round} made is not in the store any more"))),
         None => Ok(()),

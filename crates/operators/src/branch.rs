@@ -70,7 +70,7 @@ impl Definition for Branch {
         }
         let columns = kind("checkpoint").columns().extended(kind("branch").columns());
         let ports = [("out", columns), ("checkpoints", kind("checkpoint").columns().clone())];
-        Ok(Shape::with_ports(ports).using("start").ending())
+        Ok(Shape::with_ports(ports).using("start").with_weights().ending())
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {

@@ -25,7 +25,7 @@ pub(crate) fn compare() -> String {
     "math".into()
 }
 
-/// A count of one: `n` of `sample` and `refine`.
+/// A count of one: `n` of `sample` and `refine`, `gradient_accumulation_steps` of `train`.
 pub(crate) fn one() -> u32 {
     1
 }

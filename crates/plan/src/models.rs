@@ -56,7 +56,8 @@ fn model_at(draft: &mut Draft<'_>, at: usize, key: &str) -> Option<ModelRef> {
 /// Whether the step can do with the declared model: what makes a model needs weights to start from. Reports it if not.
 fn has_weights(draft: &mut Draft<'_>, step: usize, model: &str, span: Span) -> bool {
     let served = draft.spec.models.get(model).is_some_and(|model| model.served().is_some());
-    let needs = draft.steps[step].shape.as_ref().is_some_and(|shape| shape.makes_model);
+    let needs =
+        draft.steps[step].shape.as_ref().is_some_and(|shape| shape.makes_model || shape.needs_weights);
     if served && needs {
         let words = format!("expected a model with weights, found `{model}`, which is behind a server");
         let declared = draft.spec.key_span(&format!("models.{model}"));

@@ -104,6 +104,8 @@ pub struct Shape {
     pub models: Vec<String>,
     /// Whether other steps and `rounds.feed` may name this step where a model is expected.
     pub makes_model: bool,
+    /// Whether the models it uses must be folders with weights; those of a step that makes a model must be in any case.
+    pub needs_weights: bool,
     /// Whether the step is worth running for itself: it writes, trains or measures.
     pub is_end: bool,
 }
@@ -124,6 +126,13 @@ impl Shape {
     #[must_use]
     pub fn using(mut self, key: impl Into<String>) -> Self {
         self.models.push(key.into());
+        self
+    }
+
+    /// The same shape of a step that reads the weights of the models it uses.
+    #[must_use]
+    pub fn with_weights(mut self) -> Self {
+        self.needs_weights = true;
         self
     }
 

@@ -14,7 +14,9 @@ use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, kind, steps] = &words[..] else { return Err("usage: loss_curve FOLDER dense|moe STEPS".into()) };
+    let [folder, kind, steps] = &words[..] else {
+        return Err("usage: loss_curve FOLDER dense|moe STEPS".into());
+    };
     let dense = Checkpoint::init(config(), tokenizer()?, 3)?;
     // No router losses: `transformers` weighs them differently.
     let mixture = MoeUpcycle { router_aux_loss_coef: 0.0, router_z_loss_coef: 0.0, ..MoeUpcycle::default() };
@@ -57,7 +59,8 @@ fn example(i: usize) -> Example {
 }
 
 fn tokenizer() -> Result<Tokenizer, flow_model::Error> {
-    let texts: Vec<String> = (0..24).map(example).map(|example| example.prompt + &example.completion).collect();
+    let texts: Vec<String> =
+        (0..24).map(example).map(|example| example.prompt + &example.completion).collect();
     Tokenizer::train_byte_bpe(&texts.iter().map(String::as_str).collect::<Vec<_>>(), 300, &["<|end|>"])
 }
 

@@ -35,7 +35,7 @@ macro_rules! with_course {
             #[schemars(range(min = 1))]
             batch_size: u32,
             /// Batches whose gradients are summed in a step, one after another, at least 1: larger steps in the same memory.
-            #[serde(default = "crate::train::settings::one", skip_serializing_if = "crate::train::settings::is_one")]
+            #[serde(default = "crate::defaults::one", skip_serializing_if = "crate::train::settings::is_one")]
             #[schemars(range(min = 1))]
             gradient_accumulation_steps: u32,
             /// Whether a batch takes as many examples as fit into `batch_size · max_length` tokens, instead of `batch_size`
@@ -279,11 +279,7 @@ impl Scheduler {
     }
 }
 
-pub(crate) fn one() -> u32 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+/// Whether a count says nothing that its default does not.
 pub(crate) fn is_one(number: &u32) -> bool {
     *number == 1
 }
