@@ -19,16 +19,14 @@ pub(crate) const MAIN: &[&str] = &["pipelines/think-prune-train.yaml", "--profil
 /// A job that is nearly all training, whose state is saved every other step.
 pub(crate) const TRAINING: &[&str] = &[
     "pipelines/base-arith.yaml",
+    "--until",
+    "base",
     "--set",
-    "steps.base.max_steps=120",
+    "steps.base.max_steps=40",
     "--set",
     "steps.base.save_steps=2",
     "--set",
     "steps.base.path=target/kill/base",
-    "--set",
-    "steps.held_out.n=20",
-    "--set",
-    "steps.scores.n=1",
 ];
 /// The task ends after so long, with fewer kills than asked for.
 const MOST_S: u64 = 40 * 60;
