@@ -65,7 +65,7 @@ fn flip_weights(bench: &Bench, name: &str) {
     fs::write(file, bytes).unwrap();
 }
 
-const CASES: [Case; 23] = [
+const CASES: [Case; 28] = [
     // What an answer depends on.
     ("a prompt", |b| replace(b, "questions.jsonl", "1+1=", "1+2="), [4, 2, 1, 2]),
     (
@@ -81,6 +81,19 @@ const CASES: [Case; 23] = [
     ("temperature", |b| edit(b, "temperature: 0.9", "temperature: 0.8"), [12, 0, 1, 0]),
     ("top_p", |b| edit(b, "n: 2, max_tokens: 6}", "n: 2, max_tokens: 6, top_p: 0.9}"), [0, 6, 0, 0]),
     ("top_k", |b| edit(b, "n: 2, max_tokens: 6}", "n: 2, max_tokens: 6, top_k: 9}"), [0, 6, 0, 0]),
+    ("min_p", |b| edit(b, "temperature: 0.9", "temperature: 0.9, min_p: 0.1"), [12, 0, 1, 0]),
+    (
+        "repetition_penalty",
+        |b| edit(b, "temperature: 0.9", "temperature: 0.9, repetition_penalty: 1.1"),
+        [12, 0, 1, 0],
+    ),
+    ("a prefix", |b| edit(b, "temperature: 0.9", "temperature: 0.9, prefix: answer"), [12, 0, 1, 0]),
+    ("routing", |b| edit(b, "temperature: 0.9", "temperature: 0.9, routing: {top_k: 1}"), [12, 0, 1, 0]),
+    (
+        "a floor: one call for each prompt",
+        |b| edit(b, "temperature: 0.9", "temperature: 0.9, until: {correct: 1, budget: 6}"),
+        [3, 0, 1, 0],
+    ),
     ("max_tokens", |b| edit(b, "max_tokens: 6, temperature", "max_tokens: 7, temperature"), [12, 0, 1, 0]),
     ("stop", |b| edit(b, "temperature: 0.9", "temperature: 0.9, stop: [z]"), [12, 0, 1, 0]),
     ("a step's own seed", |b| edit(b, "temperature: 0.9", "temperature: 0.9, seed: 4"), [12, 0, 1, 0]),

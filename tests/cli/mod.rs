@@ -4,6 +4,7 @@ pub(crate) mod bench;
 mod branches;
 mod data;
 mod doctor;
+mod draws;
 mod edits;
 mod files;
 mod keys;

@@ -57,6 +57,11 @@ fn a_first_plan_counts_what_it_can_and_makes_no_store() {
     assert_eq!(foretold["first_run"], true);
     assert_eq!(step(&foretold, "attempts")["calls"], 36);
     assert_eq!(step(&foretold, "learner")["calls"], 3);
+    let memory = &foretold["memory"][0];
+    assert!(
+        memory["draws"].as_u64() >= Some(24) && memory["cache_bytes"].as_u64() >= Some(1 << 20),
+        "{memory}"
+    );
     assert!(!bench.path(".flow/memo").exists() && !bench.path("out/shards").exists());
 }
 

@@ -1,6 +1,7 @@
 //! What a run would do: the pipeline over the kept answers, every missing one counted instead of asked.
 
 mod folders;
+mod memory;
 mod text;
 mod work;
 
@@ -41,6 +42,8 @@ pub(crate) struct Forecast {
     folders: Vec<Folder>,
     /// Files of other pipelines that publish in the same `out`.
     shares_out_with: Vec<String>,
+    /// What drawing from the declared models may take.
+    memory: Vec<memory::Memory>,
 }
 
 /// What would become of one step.
@@ -223,6 +226,7 @@ impl Reading<'_> {
             total: steps.iter().map(|step| step.work).fold(Work::default(), Work::and),
             folders: self.folders(&steps),
             shares_out_with: Vec::new(),
+            memory: memory::of(self.plan()),
             steps,
         }
     }

@@ -3,16 +3,16 @@
 use flow_data::{Id, Item, Value};
 use flow_dataflow::{EffectOp, Out, Perform, Request};
 
-use crate::draws::{Draw, Draws};
+use crate::draws::{Ask, Draw, Draws};
 
-/// The prompt of a row, or the reason and detail of its rejection. Pure.
-pub(crate) type PromptOf = Box<dyn Fn(&Item) -> Result<String, (&'static str, String)> + Send + Sync>;
+/// What is asked for a row, or the reason and detail of its rejection. Pure.
+pub(crate) type AskOf = Box<dyn Fn(&Item) -> Result<Ask, (&'static str, String)> + Send + Sync>;
 
 /// Draws `n` completions of each row's prompt: the row's cells followed by the record `draw`.
 pub(crate) struct Drawer {
     pub(crate) draws: Draws,
     pub(crate) n: u32,
-    pub(crate) prompt: PromptOf,
+    pub(crate) ask: AskOf,
 }
 
 impl EffectOp for Drawer {
@@ -29,13 +29,13 @@ impl EffectOp for Drawer {
     }
 
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let prompt = (self.prompt)(item)?;
-        Ok((0..self.n).map(|index| self.draws.request(item, &prompt, model, item.row.round, index)).collect())
+        let ask = (self.ask)(item)?;
+        Ok((0..self.n).map(|index| self.draws.request(item, &ask, model, item.row.round, index)).collect())
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let prompt = |item: &Item| (self.prompt)(item).unwrap_or_default();
-        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
+        let ask = |item: &Item| (self.ask)(item).unwrap_or_default();
+        self.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

@@ -1,9 +1,11 @@
 //! Drawing from a model, as all effects that sample do it: requests, their keys, their answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use flow_data::{Id, IdHasher, Item, Round, Value};
-use flow_dataflow::{Failure, Perform, Request};
+use flow_dataflow::{Answer, Failure, Perform, Request};
 use flow_sampler::{Completion, FinishReason, Params, Prompt};
 
 use crate::{Env, Models, Server, StepContext, served};
@@ -16,6 +18,29 @@ pub(crate) struct Draws {
     seed: u64,
     /// The operator's: a change of drawing itself raises that of every operator that draws.
     version: u32,
+}
+
+/// What a model is asked to continue.
+#[derive(Default)]
+pub(crate) struct Ask {
+    pub(crate) prompt: String,
+    /// What the completion is to begin with.
+    pub(crate) prefix: Option<String>,
+}
+
+impl From<String> for Ask {
+    fn from(prompt: String) -> Self {
+        Self { prompt, prefix: None }
+    }
+}
+
+/// One draw that is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) item: &'a Item,
+    pub(crate) round: Round,
+    /// Its number among the draws for the item.
+    pub(crate) index: u32,
 }
 
 /// What one draw answers: the cells kept in the memo.
@@ -35,12 +60,12 @@ impl Draws {
         self.seed
     }
 
-    /// The `index`-th draw for `item`, which continues `prompt`. Streams are told apart by row, round and index. The key is
+    /// The `index`-th draw for `item`, which continues what is asked. Streams are told apart by row, round and index. The key is
     /// also the identity of the draw.
     pub(crate) fn request(
         &self,
         item: &Item,
-        prompt: &str,
+        ask: &Ask,
         model: Option<Id>,
         round: Round,
         index: u32,
@@ -48,8 +73,12 @@ impl Draws {
         let stream = self.stream(&item.row.id, round, index);
         let mut key = IdHasher::new("draw");
         key.part(&self.version.to_le_bytes());
-        key.part(&model.unwrap_or_default().0).part(prompt.as_bytes()).part(&stream.0);
+        key.part(&model.unwrap_or_default().0).part(ask.prompt.as_bytes()).part(&stream.0);
         self.settings(&mut key);
+        if let Some(prefix) = &ask.prefix {
+            // No stop text, which are parts of the key too, has a byte that is not UTF-8.
+            key.part(b"\xffprefix").part(prefix.as_bytes());
+        }
         Request { key: key.finish(), item: item.clone(), model, index }
     }
 
@@ -89,44 +118,59 @@ impl Draws {
         Id::of("stream", parts)
     }
 
-    /// Answers `requests`; `prompt` and `round` say what they were made with.
+    /// Answers `requests`; `ask` and `round` say what they were made with.
     pub(crate) fn perform(
         &self,
         requests: &[Request],
-        prompt: &dyn Fn(&Item) -> String,
+        ask: &dyn Fn(&Item) -> Ask,
         round: &dyn Fn(&Item) -> Round,
         perform: &Perform,
     ) {
         let mut by_model: Vec<usize> = (0..requests.len()).collect();
         by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row, requests[*at].index));
         for batch in by_model.chunk_by(|a, b| requests[*a].model == requests[*b].model) {
-            let model = requests[batch[0]].model.unwrap_or_default();
-            if let Some(server) = self.models.server(&model) {
-                self.hand_over(&server, requests, batch, prompt, round, perform);
+            let model = requests[batch[0]].model;
+            if let Some(server) = self.models.server(&model.unwrap_or_default()) {
+                self.hand_over(&server, requests, batch, ask, round, perform);
                 continue;
             }
-            let drawn: Vec<flow_sampler::Request> = batch
-                .iter()
-                .map(|at| {
-                    let Request { item, index, .. } = &requests[*at];
-                    flow_sampler::Request {
-                        prompt: Prompt::Text(prompt(item)),
-                        params: self.params.clone(),
-                        stream: self.stream(&item.row.id, round(item), *index).0,
-                    }
-                })
-                .collect();
-            match self.models.engine(&model) {
-                Ok(engine) => {
-                    engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
-                        perform.answer(batch[at], completion.map(cells).map_err(|error| failure(&error)));
-                    })
-                }
-                Err(detail) => batch.iter().for_each(|at| {
-                    let failure = Failure { reason: "model", detail: detail.clone(), fatal: true };
-                    perform.answer(*at, Err(failure));
-                }),
+            let asked = |at: &usize| {
+                let Request { item, index, .. } = &requests[*at];
+                Asked { item, round: round(item), index: *index }
+            };
+            let asked: Vec<Asked<'_>> = batch.iter().map(asked).collect();
+            self.draw(model, &asked, ask, perform.cancel_flag(), &|at, answer| {
+                perform.answer(batch[at], answer)
+            });
+        }
+    }
+
+    /// Draws from `model`, which is no server's, what is `asked`, each answered by its place as soon as it is known, on any
+    /// thread. Leaves some unanswered when it is cancelled.
+    pub(crate) fn draw(
+        &self,
+        model: Option<Id>,
+        asked: &[Asked<'_>],
+        ask: &dyn Fn(&Item) -> Ask,
+        cancel: &AtomicBool,
+        answer: &(dyn Fn(usize, Answer) + Sync),
+    ) {
+        let drawn: Vec<_> = asked.iter().map(|asked| self.drawn(asked, ask)).collect();
+        let engine =
+            match self.is_away(model) {
+                true => Err("`until` draws in this process: its model needs a `path` in place of a `server`"
+                    .to_owned()),
+                false => self.models.engine(&model.unwrap_or_default()),
+            };
+        match engine {
+            Ok(engine) => {
+                engine.generate(&drawn, self.threads, cancel, &|at, completion| {
+                    answer(at, completion.map(cells).map_err(|error| failure(&error)));
+                });
             }
+            Err(detail) => (0..drawn.len()).for_each(|at| {
+                answer(at, Err(Failure { reason: "model", detail: detail.clone(), fatal: true }));
+            }),
         }
     }
 
@@ -135,27 +179,41 @@ impl Draws {
         model.is_some_and(|model| self.models.server(&model).is_some())
     }
 
-    /// Asks the server of a model for the draws of the requests at `batch`, and returns.
+    /// Asks the server of a model for the draws of the requests at `batch`, and returns. Draws that begin alike go together.
     fn hand_over(
         &self,
         server: &Arc<Server>,
         requests: &[Request],
         batch: &[usize],
-        prompt: &dyn Fn(&Item) -> String,
+        ask: &dyn Fn(&Item) -> Ask,
         round: &dyn Fn(&Item) -> Round,
         perform: &Perform,
     ) {
-        let mut draws = Vec::with_capacity(batch.len());
+        let mut by_prefix: BTreeMap<Option<String>, (Vec<flow_server::Draw>, Vec<usize>)> = BTreeMap::new();
         for row in batch.chunk_by(|a, b| requests[*a].item.row == requests[*b].item.row) {
             let item = &requests[row[0]].item;
-            let (prompt, stream): (Arc<str>, _) =
-                (prompt(item).into(), self.stream(&item.row.id, round(item), 0));
+            let Ask { prompt, prefix } = ask(item);
+            let (prompt, stream): (Arc<str>, _) = (prompt.into(), self.stream(&item.row.id, round(item), 0));
             let seed = |at: &usize| served::seed(&stream, requests[*at].index);
+            let (draws, places) = by_prefix.entry(prefix).or_default();
             draws.extend(row.iter().map(|at| flow_server::Draw { prompt: prompt.clone(), seed: seed(at) }));
+            places.extend(row);
         }
-        let (batch, told, asking) = (batch.to_vec(), perform.clone(), perform.clone());
-        let answer = move |at: usize, answer| told.answer(batch[at], answer);
-        server.submit(draws, &self.params, answer, move || asking.cancelled());
+        for (prefix, (draws, places)) in by_prefix {
+            let params = Params { prefix: prefix.map(Prompt::Text), ..self.params.clone() };
+            let (told, asking) = (perform.clone(), perform.clone());
+            let answer = move |at: usize, answer| told.answer(places[at], answer);
+            server.submit(draws, &params, answer, move || asking.cancelled());
+        }
+    }
+
+    fn drawn(&self, asked: &Asked<'_>, ask: &dyn Fn(&Item) -> Ask) -> flow_sampler::Request {
+        let Ask { prompt, prefix } = ask(asked.item);
+        flow_sampler::Request {
+            prompt: Prompt::Text(prompt),
+            params: Params { prefix: prefix.map(Prompt::Text), ..self.params.clone() },
+            stream: self.stream(&asked.item.row.id, asked.round, asked.index).0,
+        }
     }
 }
 

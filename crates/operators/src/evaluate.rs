@@ -198,12 +198,13 @@ impl EffectOp for Exam {
         let prompt = item.text(self.prompt).filter(|prompt| !prompt.is_empty());
         let prompt = prompt.ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
         item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
-        Ok((0..self.n).map(|index| self.draws.request(item, prompt, model, 0, index)).collect())
+        let ask = prompt.to_owned().into();
+        Ok((0..self.n).map(|index| self.draws.request(item, &ask, model, 0, index)).collect())
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let prompt = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned();
-        self.draws.perform(requests, &prompt, &|_| 0, perform);
+        let ask = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned().into();
+        self.draws.perform(requests, &ask, &|_| 0, perform);
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

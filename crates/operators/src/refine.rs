@@ -25,7 +25,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::drawer::Drawer;
-use crate::draws::Draws;
+use crate::draws::{Ask, Draws};
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 
@@ -99,7 +99,9 @@ impl Definition for Refine {
         let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
         let drawer = Drawer {
             draws: Draws::new(step, env, params, config.seed.unwrap_or(step.plan.seed)),
-            prompt: Box::new(move |item| template.render(item).map_err(|detail| ("not_rendered", detail))),
+            ask: Box::new(move |item| {
+                template.render(item).map(Ask::from).map_err(|detail| ("not_rendered", detail))
+            }),
             n: config.n,
         };
         Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]))

@@ -4,17 +4,26 @@
 //! batches, workers, order or restarts, and raising `n` only draws what is missing. In a fed loop every round draws
 //! from the round's model.
 //!
+//! `prefix` lets completions begin with a given text, such as the first steps of a worked solution; it is part of the
+//! completion. `until` is a floor (Guided Self-Improvement's quota): prompts with too few correct completions are drawn for
+//! again, one draw after the other, until they have enough or their budget is spent; all their draws are rows. `routing` lets
+//! the tokens of a mixture of experts visit others than its own choice.
+//!
 //! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`.
 //!
 //! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is null or empty text),
-//! `server_refused` and `server_failed` (a server has no answer; `docs/servers.md`). A model whose scores are not finite
-//! numbers ends the run.
+//! `no_answer` (with `until`: nothing to judge by), `server_refused` and `server_failed` (a server has no answer;
+//! `docs/servers.md`). A model whose scores are not finite numbers ends the run.
 //!
-//! Cost: one model call per draw, memoised by model, prompt, settings and stream.
+//! Cost: one model call per draw, memoised by model, prompt, settings and stream; with `until` one call per prompt, memoised
+//! with the floor, the budget and the known answer too.
 //!
 //! ```yaml
 //! attempts: {op: sample, from: questions, model: policy, n: 4, temperature: 0.8, max_tokens: 160}
 //! ```
+
+mod floor;
+mod routing;
 
 use std::sync::Arc;
 
@@ -26,8 +35,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::drawer::Drawer;
-use crate::draws::Draws;
+use crate::draws::{Ask, Draws};
 use crate::{BuildError, Definition, Env, StepContext};
+use floor::{Floor, Until};
+use routing::Routing;
 
 /// Options of `sample`.
 #[derive(Deserialize, JsonSchema)]
@@ -70,6 +81,12 @@ pub(crate) struct Config {
     #[serde(default)]
     #[schemars(inner(length(min = 1)))]
     stop: Vec<String>,
+    /// Column with the text that completions begin with; where it is null or empty they begin freely. None by default.
+    prefix: Option<String>,
+    /// Which experts tokens visit, in place of the model's own choice; a model without experts does not look at it.
+    routing: Option<Routing>,
+    /// Draws again for prompts that have too few correct completions.
+    until: Option<Until>,
     /// Names the random streams; by default the pipeline's seed.
     seed: Option<u64>,
 }
@@ -83,7 +100,17 @@ impl Definition for Sample {
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        inputs[0].column_of("prompt", &config.prompt, &[Type::Text]).map_err(|problem| vec![problem])?;
+        let columns = [("prompt", Some(&config.prompt)), ("prefix", config.prefix.as_ref())];
+        let texts = columns.iter().filter_map(|(key, name)| Some((key, (*name)?)));
+        let mut problems: Vec<Problem> =
+            texts.filter_map(|(key, name)| inputs[0].column_of(key, name, &[Type::Text]).err()).collect();
+        problems.extend(config.routing.as_ref().and_then(|routing| routing.read().err()));
+        if let Some(until) = &config.until {
+            problems.extend(until.problems(config.n, &inputs[0]));
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(Shape::new(inputs[0].columns.extended(kind("draw").columns())).using("model"))
     }
 
@@ -96,16 +123,22 @@ impl Definition for Sample {
             repetition_penalty: config.repetition_penalty,
             max_tokens: config.max_tokens as usize,
             stop: config.stop,
-            ..Params::default()
+            routing: config.routing.as_ref().and_then(|routing| routing.read().ok()),
+            prefix: None,
         };
         let draws = Draws::new(step, env, params, config.seed.unwrap_or(step.plan.seed));
         let prompt = step.column(&config.prompt);
-        let prompt = move |item: &Item| {
-            let text = item.text(prompt).filter(|text| !text.is_empty()).map(str::to_owned);
-            text.ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))
+        let prefix = config.prefix.as_ref().map(|prefix| step.column(prefix));
+        let ask = move |item: &Item| {
+            let text = |column| item.text(column).filter(|text| !text.is_empty()).map(str::to_owned);
+            let prompt = text(prompt).ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
+            Ok(Ask { prompt, prefix: prefix.and_then(text) })
         };
-        let drawer = Drawer { draws, n: config.n, prompt: Box::new(prompt) };
-        Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]))
+        let drawer = Drawer { draws, n: config.n, ask: Box::new(ask) };
+        let Some(until) = config.until else {
+            return Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]));
+        };
+        Ok(Body::Chain(vec![Stage::Effect(Arc::new(Floor::new(until, drawer, step)?))]))
     }
 }
 
@@ -122,6 +155,22 @@ mod tests {
         assert_eq!(ports["out"].len(), 2);
         let reasons: Vec<_> = ports["rejected"].iter().map(|row| &row["reason"]).collect();
         assert_eq!(reasons, ["no_prompt", "no_prompt"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_newer_keys_is_told() {
+        for (keys, expected) in [
+            ("prefix: begun", "has no column `begun`"),
+            ("routing: {}", "one of `top_k`, `rank` and `top_p`"),
+            ("routing: {top_k: 1, rank: 2}", "one of `top_k`, `rank` and `top_p`"),
+            ("n: 4, until: {correct: 2, budget: 3}", "at least n, 4"),
+            ("until: {correct: 9, budget: 8}", "at least `correct`, 9"),
+            ("until: {correct: 1, budget: 8, answer: gold}", "has no column `gold`"),
+            ("until: {correct: 1, budget: 8, preset: gsm}", "unknown preset"),
+        ] {
+            let found = mistakes(Some(&columns("prompt")), &format!("op: sample, model: critic, {keys}"));
+            assert!(found.len() == 1 && found[0].contains(expected), "{keys}: {found:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! One side of a comparison with other programs: makes a model and saves it, or loads it and measures drawn tokens per second.
 //!
-//! `paired make DIR WIDTH LAYERS VOCAB` saves a random Llama; `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
-//! temperature 0.8 for each of SEQUENCES prompts on two threads and prints tokens per second. The prompts are those of
-//! `bench/sample.py`: eight tokens each, or, where SHARED is more than 1, as many draws of each prompt of 200 tokens. With a last word
-//! `alone` draws of a prompt are not neighbours, so that each reads the prompt for itself.
+//! `paired make DIR WIDTH LAYERS VOCAB` saves a random Llama. `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
+//! temperature 0.8 for each of SEQUENCES prompts on two threads and prints four numbers: tokens per second, the part of the
+//! places of a step that were taken, and the MiB of keys and values that were held and that were planned. The prompts are those of
+//! `bench/sample.py`: eight tokens each, or, where SHARED is more than 1, as many draws of each prompt of 200 tokens. With a last
+//! word `alone` draws of a prompt are not neighbours, so that each reads the prompt for itself; with `mixed` they are 8 to TOKENS
+//! tokens long, evenly.
 #![allow(clippy::print_stdout, reason = "an example reports to programs")]
 
 use std::error::Error;
@@ -12,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use flow_model::{Block, Checkpoint, Config, Tokenizer};
-use flow_sampler::{Engine, Params, Prompt, Request};
+use flow_sampler::{Engine, Params, Plan, Prompt, Request};
 
 const THREADS: usize = 2;
 
@@ -23,14 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             make(dir.as_ref(), width.parse()?, layers.parse()?, vocab.parse()?)
         }
         ["run", dir, sequences, tokens, shared, ref rest @ ..] => {
-            let alone = rest == ["alone"];
-            let rate = run(dir.as_ref(), sequences.parse()?, tokens.parse()?, shared.parse()?, alone)?;
-            println!("{rate:.0}");
-            Ok(())
+            let order = rest.first().copied().unwrap_or_default();
+            run(dir.as_ref(), sequences.parse()?, tokens.parse()?, shared.parse()?, order)
         }
-        _ => {
-            Err("expected `make DIR WIDTH LAYERS VOCAB` or `run DIR SEQUENCES TOKENS SHARED [alone]`".into())
-        }
+        _ => Err("expected `make DIR WIDTH LAYERS VOCAB` or `run DIR SEQUENCES TOKENS SHARED [alone|mixed]`"
+            .into()),
     }
 }
 
@@ -46,7 +45,7 @@ fn make(dir: &Path, width: usize, num_hidden_layers: usize, vocab_size: usize) -
         head_dim: 64,
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.0,
-        max_position_embeddings: 512,
+        max_position_embeddings: 1024,
         tie_word_embeddings: true,
         eos_token_ids: Vec::new(),
         bos_token_id: None,
@@ -56,28 +55,36 @@ fn make(dir: &Path, width: usize, num_hidden_layers: usize, vocab_size: usize) -
     Ok(Checkpoint::init(config, tokenizer, 1)?.save(dir)?)
 }
 
-fn run(dir: &Path, sequences: u32, tokens: usize, shared: u32, alone: bool) -> Result<f64, Box<dyn Error>> {
-    let engine = Engine::new(&Checkpoint::load(dir)?)?;
+fn run(dir: &Path, sequences: u32, tokens: usize, shared: u32, order: &str) -> Result<(), Box<dyn Error>> {
+    let checkpoint = Checkpoint::load(dir)?;
+    let plan = Plan::new(&checkpoint.config, THREADS);
+    let engine = Engine::new(&checkpoint)?;
     let length = if shared > 1 { 200 } else { 8 };
     let prompt = |i: u32| (0..length).map(|t| (i / shared * 31 + t * 7) % 1000).collect();
-    let params = Params { temperature: 0.8, max_tokens: tokens, ..Params::default() };
+    let max_tokens = |i: u32| match order {
+        "mixed" => 8 + i as usize * 101 % (tokens - 7),
+        _ => tokens,
+    };
     let request = |i: u32| Request {
         prompt: Prompt::Tokens(prompt(i)),
-        params: params.clone(),
+        params: Params { temperature: 0.8, max_tokens: max_tokens(i), ..Params::default() },
         stream: u128::from(i).to_le_bytes(),
     };
     let mut requests: Vec<Request> = (0..sequences).map(request).collect();
-    if alone {
+    if order == "alone" {
         // A stable sort by the place within the group puts draws of different prompts side by side.
         requests.sort_by_key(|request| u128::from_le_bytes(request.stream) % u128::from(shared));
     }
     let measure = |requests: &[Request]| {
         let (drawn, start) = (AtomicUsize::new(0), Instant::now());
-        engine.generate(requests, THREADS, &AtomicBool::new(false), &|_, answer| {
+        let usage = engine.generate(requests, THREADS, &AtomicBool::new(false), &|_, answer| {
             drawn.fetch_add(answer.map_or(0, |completion| completion.completion_tokens), Ordering::Relaxed);
         });
-        drawn.into_inner() as f64 / start.elapsed().as_secs_f64()
+        (drawn.into_inner() as f64 / start.elapsed().as_secs_f64(), usage)
     };
     measure(&requests[..requests.len().min(16)]);
-    Ok(measure(&requests))
+    let (rate, usage) = measure(&requests);
+    let (held, planned) = (usage.cache_bytes >> 20, plan.cache_bytes >> 20);
+    println!("{rate:.0} {:.3} {held} {planned}", usage.occupancy());
+    Ok(())
 }

@@ -67,7 +67,6 @@ impl Cache {
     }
 
     /// Most blocks that were in use at a time.
-    #[cfg(test)]
     pub(crate) fn most(&self) -> usize {
         self.users.len()
     }

@@ -2,29 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread::ScopedJoinHandle;
 
 use flow_model::{Checkpoint, Config, Tensor, Tokenizer};
 
 use crate::Error;
 use crate::forward::{Forward, Row};
+use crate::plan::{CACHE_BYTES, Usage, slots};
 use crate::request::{Completion, Prompt, Request};
 use crate::text::Decoder;
 use crate::weights::Weights;
 use crate::worker::{Run, Worker, jobs};
 
-/// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
-/// fewer keep their keys and values in cache, which matters where the weights are small.
-const SLOTS: std::ops::RangeInclusive<usize> = 24..=96;
-
-/// Bytes of weights that call for one more draw under way: measured on models of 1 to 60 M parameters.
-const BYTES_PER_SLOT: usize = 300 << 10;
-
 /// Most draws that share one reading of their prompt.
 const JOB: usize = 32;
-
-/// Bytes of keys and values that all workers together may hold unless told otherwise.
-const CACHE_BYTES: usize = 4 << 30;
 
 /// Rows of one step when scoring given tokens.
 const SCORE_ROWS: usize = 64;
@@ -66,7 +59,7 @@ impl Engine {
         Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: CACHE_BYTES })
     }
 
-    /// The same with another bound on the bytes of keys and values, 4 GiB by default, shared by the threads of a call. A draw
+    /// The same with another bound on the bytes of keys and values, 4 GiB by default ([`crate::Plan`]), shared by the threads of a call. A draw
     /// begins when all it may still need is free; where not even one draw fits, one is under way at a time.
     pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
         Self { cache_bytes, ..self }
@@ -90,12 +83,18 @@ impl Engine {
 
     /// Draws a completion for each of `requests` on `threads` threads (at least one), and hands each to `sink` with
     /// the request's index as it ends. Blocks until all have ended, or soon after `cancel` becomes true; draws
-    /// cancelled are not answered.
+    /// cancelled are not answered. Returns what it took.
     ///
     /// A completion is a function of the model and its own request: not of the other requests, their order, the
     /// number of threads or earlier calls. Requests with equal prompts are faster as neighbours: their prompt is
     /// read once for up to 32 of them. Memory is bounded by [`Engine::with_cache_bytes`], not by the number of requests.
-    pub fn generate(&self, requests: &[Request], threads: usize, cancel: &AtomicBool, sink: &Sink<'_>) {
+    pub fn generate(
+        &self,
+        requests: &[Request],
+        threads: usize,
+        cancel: &AtomicBool,
+        sink: &Sink<'_>,
+    ) -> Usage {
         let threads = threads.max(1);
         let share = requests.len().div_ceil(threads).max(1);
         let jobs = self.valid_jobs(requests, share.min(JOB), sink);
@@ -103,11 +102,13 @@ impl Engine {
         let next_job = &AtomicUsize::new(0);
         let run = Run { engine: self, requests, jobs: &jobs, next_job, cancel, sink, slots, blocks };
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| Worker::new(&run).work());
-            }
-            Worker::new(&run).work();
-        });
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| Worker::new(&run).work())).collect();
+            let own = Worker::new(&run).work();
+            let join = |other: ScopedJoinHandle<'_, Usage>| {
+                other.join().unwrap_or_else(|panic| resume_unwind(panic))
+            };
+            others.into_iter().map(join).fold(own, Usage::add)
+        })
     }
 
     /// Scores (logits) of the token after each of `tokens`: (T, V), row-major.
@@ -181,8 +182,7 @@ impl Engine {
 
     /// Draws that a worker with `share` requests keeps going: as many as suit the model, in equal turns.
     fn slots(&self, share: usize) -> usize {
-        let most = (self.weight_bytes() / BYTES_PER_SLOT).clamp(*SLOTS.start(), *SLOTS.end());
-        share.div_ceil(share.div_ceil(most))
+        share.div_ceil(share.div_ceil(slots(self.weight_bytes())))
     }
 
     /// Blocks of positions that the workers together may hold.
@@ -199,6 +199,11 @@ pub(crate) mod tests {
 
     /// A mixture of experts with heads that leave a remainder.
     pub(crate) fn tiny() -> Engine {
+        let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
+        Engine::new(&Checkpoint::init(tiny_config(), tokenizer, 1).unwrap()).unwrap()
+    }
+
+    pub(crate) fn tiny_config() -> Config {
         let moe = Moe {
             num_experts: 4,
             experts_per_token: 2,
@@ -207,7 +212,7 @@ pub(crate) mod tests {
             router_aux_loss_coef: 0.0,
             router_z_loss_coef: 0.0,
         };
-        let config = Config {
+        Config {
             vocab_size: 270,
             hidden_size: 40,
             intermediate_size: 48,
@@ -223,8 +228,6 @@ pub(crate) mod tests {
             bos_token_id: None,
             moe: Some(moe),
             block: Block::default(),
-        };
-        let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
-        Engine::new(&Checkpoint::init(config, tokenizer, 1).unwrap()).unwrap()
+        }
     }
 }

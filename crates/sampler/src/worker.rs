@@ -13,6 +13,7 @@ use crate::cache::{BLOCK, Sequence};
 use crate::draw::Draw;
 use crate::engine::{Engine, Sink};
 use crate::forward::{Forward, Row};
+use crate::plan::Usage;
 use crate::request::Request;
 use crate::select::Selector;
 
@@ -33,7 +34,8 @@ pub(crate) struct Run<'a> {
     pub(crate) blocks: usize,
 }
 
-/// Groups neighbours with equal prompts, read by the same experts, into jobs of at most `most`, leaving out requests that are not `valid`.
+/// Groups neighbours with equal prompts, read by the same experts, into jobs of at most `most`, leaving out requests that are
+/// not `valid`. Those that may take longest come first, so that no thread is left alone with one at the end.
 pub(crate) fn jobs(requests: &[Request], most: usize, valid: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
     let mut jobs: Vec<Range<usize>> = Vec::new();
     let read = |i: usize| (&requests[i].prompt, requests[i].params.routing);
@@ -45,6 +47,8 @@ pub(crate) fn jobs(requests: &[Request], most: usize, valid: impl Fn(usize) -> b
             _ => jobs.push(i..i + 1),
         }
     }
+    let longest = |job: &Range<usize>| requests[job.clone()].iter().map(|r| r.params.max_tokens).max();
+    jobs.sort_by_key(|job| std::cmp::Reverse(longest(job)));
     jobs
 }
 
@@ -84,21 +88,23 @@ pub(crate) struct Worker<'a> {
     prompts: Vec<Prompt>,
     live: Vec<Draw<'a>>,
     rows: Vec<Row>,
+    usage: Usage,
 }
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(run: &'a Run<'a>) -> Self {
         let forward = Forward::new(&run.engine.weights);
         let selector = Selector::default();
-        Self { run, forward, selector, next: None, prompts: Vec::new(), live: Vec::new(), rows: Vec::new() }
+        let (prompts, live, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Self { run, forward, selector, next: None, prompts, live, rows, usage: Usage::default() }
     }
 
-    /// Works until no job is left or the run is cancelled; cancelled draws are not answered.
-    pub(crate) fn work(&mut self) {
+    /// Works until no job is left or the run is cancelled; cancelled draws are not answered. Returns what it took.
+    pub(crate) fn work(&mut self) -> Usage {
         while !self.run.cancel.load(Ordering::Relaxed) {
             self.take_jobs();
             if self.prompts.is_empty() && self.live.is_empty() {
-                return;
+                break;
             }
             self.start_draws();
             self.plan();
@@ -108,6 +114,8 @@ impl<'a> Worker<'a> {
             }
             self.answer();
         }
+        let block = BLOCK * self.run.engine.bytes_per_position();
+        Usage { cache_bytes: self.forward.cache.most() * block, ..self.usage }
     }
 
     /// Takes jobs until enough requests wait for the free slots, and a few more whose prompts are read ahead, as long as
@@ -231,7 +239,12 @@ impl<'a> Worker<'a> {
 
     /// Reads the rows, draws a token for each live draw and keeps the scores of prompts read to their end.
     fn step(&mut self) {
-        let Self { run, forward, selector, prompts, live, rows, .. } = self;
+        let Self { run, forward, selector, prompts, live, rows, usage, .. } = self;
+        if !live.is_empty() {
+            usage.steps += 1;
+            usage.advanced += live.len() as u64;
+            usage.places += run.slots as u64;
+        }
         let weights = &run.engine.weights;
         let mut scores =
             forward.step(rows).chunks_exact(weights.head.outputs()).map(|row| &row[..weights.vocab]);

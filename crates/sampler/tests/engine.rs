@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::{VOCAB, dense, generate, moe, random, softmax};
 use flow_model::{Config, Tensor, names};
-use flow_sampler::{Engine, Error, FinishReason, Params, Prompt, Request, Routing};
+use flow_sampler::{Engine, Error, FinishReason, Params, Plan, Prompt, Request, Routing};
 
 fn request(prompt: Prompt, params: Params, stream: u8) -> Request {
     Request { prompt, params, stream: [stream; 16] }
@@ -226,4 +226,26 @@ fn little_memory_changes_no_completion() {
     let position = Engine::new(&model).unwrap().bytes_per_position();
     assert_eq!(draw(1 << 30), draw(400 * position));
     assert_eq!(draw(1 << 30), draw(1));
+}
+
+#[test]
+fn mixed_lengths_leave_few_places_empty_and_stay_within_the_plan() {
+    let model = random(dense(), 15);
+    let engine = Engine::new(&model).unwrap();
+    let requests: Vec<Request> = (0..600u32)
+        .map(|i| {
+            let params = Params { max_tokens: 2 + i as usize * 37 % 79, ..Params::default() };
+            let prompt = Prompt::Tokens((0..1 + i % 15).collect());
+            Request { prompt, params, stream: u128::from(i).to_le_bytes() }
+        })
+        .collect();
+    for threads in [1, 2] {
+        let usage = engine.generate(&requests, threads, &AtomicBool::new(false), &|_, answer| {
+            answer.unwrap();
+        });
+        let plan = Plan::new(&model.config, threads);
+        assert!(usage.cache_bytes > 0 && usage.cache_bytes <= plan.cache_bytes, "{usage:?} {plan:?}");
+        // How two threads share the work is a matter of luck.
+        assert!(threads > 1 || usage.occupancy() > 0.9, "{usage:?}");
+    }
 }

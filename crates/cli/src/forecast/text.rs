@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::folders::{Folder, State};
+use super::memory::Memory;
 use super::work::{Bound, Work};
 use super::{Forecast, StepForecast};
 use crate::chart::{columns, grouped};
@@ -17,7 +18,20 @@ impl Forecast {
     }
 
     fn closing(&self) -> String {
-        self.kept() + &self.folders() + &self.work()
+        let memory = if self.calls() > 0 { self.memory() } else { String::new() };
+        self.kept() + &memory + &self.folders() + &self.work()
+    }
+
+    fn memory(&self) -> String {
+        let line = |memory: &Memory| {
+            let Memory { model, weight_bytes, cache_bytes, draws } = memory;
+            let mib = |bytes: usize| format!("{} MiB", count((bytes >> 20) as u64));
+            let (weights, cache) = (mib(*weight_bytes), mib(*cache_bytes));
+            format!(
+                "{model}: {weights} of weights, at most {cache} of keys and values for {draws} draws at a time\n"
+            )
+        };
+        self.memory.iter().map(line).collect()
     }
 
     fn kept(&self) -> String {

@@ -50,12 +50,12 @@ impl EffectOp for Critic {
 
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
         let prompt = self.template.render(item).map_err(|detail| ("not_rendered", detail))?;
-        Ok(vec![self.draws.request(item, &prompt, model, item.row.round, 0)])
+        Ok(vec![self.draws.request(item, &prompt.into(), model, item.row.round, 0)])
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let prompt = |item: &Item| self.template.render(item).unwrap_or_default();
-        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
+        let ask = |item: &Item| self.template.render(item).unwrap_or_default().into();
+        self.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

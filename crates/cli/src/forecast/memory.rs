@@ -1,0 +1,41 @@
+//! What drawing from the declared models may take of memory, known from their configs.
+
+use std::fs;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use flow_model::Config;
+use flow_plan::Plan;
+use flow_spec::Model;
+use serde::Serialize;
+
+/// What drawing from one model takes at most.
+#[derive(Debug, Serialize)]
+pub(super) struct Memory {
+    /// Its name in the pipeline.
+    pub(super) model: String,
+    /// Bytes of its weights.
+    pub(super) weight_bytes: usize,
+    /// Bytes of the keys and values of all draws under way.
+    pub(super) cache_bytes: usize,
+    /// Draws under way at a time, with a thread for each processor.
+    pub(super) draws: usize,
+}
+
+/// Of each declared model whose config can be read here.
+pub(super) fn of(plan: &Plan) -> Vec<Memory> {
+    let threads = available_parallelism().map_or(1, usize::from);
+    let folders = plan.models.iter().filter_map(|(name, model)| match model {
+        Model::Folder(folder) => Some((name, Path::new(&folder.path))),
+        Model::Served(_) => None,
+    });
+    folders.filter_map(|(name, folder)| memory(name, folder, threads)).collect()
+}
+
+fn memory(name: &str, folder: &Path, threads: usize) -> Option<Memory> {
+    let text = fs::read_to_string(folder.join("config.json")).ok()?;
+    let config = Config::from_json(&serde_json::from_str(&text).ok()?).ok()?;
+    let flow_sampler::Plan { weight_bytes, cache_bytes, draws, .. } =
+        flow_sampler::Plan::new(&config, threads);
+    Some(Memory { model: name.to_owned(), weight_bytes, cache_bytes, draws })
+}

@@ -1,0 +1,105 @@
+//! What drawing takes: planned before a weight is read, and counted while it goes on.
+
+use flow_model::{Config, names};
+
+use crate::cache::{BLOCK, Heads};
+use crate::matmul::padded;
+
+/// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
+/// fewer keep their keys and values in cache, which matters where the weights are small.
+const SLOTS: std::ops::RangeInclusive<usize> = 24..=96;
+
+/// Bytes of weights that call for one more draw under way: measured on models of 1 to 60 M parameters.
+const BYTES_PER_SLOT: usize = 300 << 10;
+
+/// Bytes of keys and values that all workers together may hold unless told otherwise.
+pub(crate) const CACHE_BYTES: usize = 4 << 30;
+
+/// What drawing from a model may take of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Bytes of the weights, packed.
+    pub weight_bytes: usize,
+    /// Most bytes of keys and values at a time. A draw waits until all that it can come to need is free.
+    pub cache_bytes: usize,
+    /// Bytes of keys and values of one position.
+    pub bytes_per_position: usize,
+    /// Most draws under way at a time, over all threads.
+    pub draws: usize,
+}
+
+impl Plan {
+    /// For an engine of `config` that draws on `threads` threads.
+    pub fn new(config: &Config, threads: usize) -> Self {
+        let (threads, weight_bytes) = (threads.max(1), weight_bytes(config));
+        let heads = Heads { key_value_heads: config.num_key_value_heads, head_dim: config.head_dim };
+        let bytes_per_block = heads.block_len() * config.num_hidden_layers * size_of::<f32>();
+        let draws = slots(weight_bytes) * threads;
+        // Beside each draw there may be a prompt that it comes from or that waits to be read.
+        let sequences = 2 * draws + draws / 8 + threads;
+        let most = sequences.saturating_mul(config.context().div_ceil(BLOCK)).saturating_mul(bytes_per_block);
+        let cache_bytes = most.min(CACHE_BYTES);
+        Self { weight_bytes, cache_bytes, bytes_per_position: bytes_per_block / BLOCK, draws }
+    }
+}
+
+/// Most draws that a worker keeps going.
+pub(crate) fn slots(weight_bytes: usize) -> usize {
+    (weight_bytes / BYTES_PER_SLOT).clamp(*SLOTS.start(), *SLOTS.end())
+}
+
+/// Bytes of all packed matrices and of the embedding; tables of positions and norms are not worth counting.
+fn weight_bytes(config: &Config) -> usize {
+    let numbers = |(name, shape): &(String, Vec<usize>)| match shape[..] {
+        [vocab, inputs] if name == names::EMBEDDING => vocab * inputs,
+        [outputs, inputs] => padded(outputs) * inputs,
+        _ => 0,
+    };
+    let head = usize::from(config.tie_word_embeddings) * padded(config.vocab_size) * config.hidden_size;
+    (names::expected(config).iter().map(numbers).sum::<usize>() + head) * size_of::<f32>()
+}
+
+/// What a call of [`crate::Engine::generate`] took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Steps of all workers that advanced draws.
+    pub steps: u64,
+    /// Tokens drawn in these steps.
+    pub advanced: u64,
+    /// Tokens that could have been drawn in them: each worker's most draws under way, summed over its steps.
+    pub places: u64,
+    /// Most bytes of keys and values held at a time, each worker's most summed.
+    pub cache_bytes: usize,
+}
+
+impl Usage {
+    /// The part of the places of a step that were taken, on average: 0 to 1.
+    pub fn occupancy(&self) -> f64 {
+        self.advanced as f64 / self.places.max(1) as f64
+    }
+
+    pub(crate) fn add(self, other: Self) -> Self {
+        Self {
+            steps: self.steps + other.steps,
+            advanced: self.advanced + other.advanced,
+            places: self.places + other.places,
+            cache_bytes: self.cache_bytes + other.cache_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_knows_the_weights_and_bounds_the_cache() {
+        let engine = crate::engine::tests::tiny();
+        let plan = Plan::new(&crate::engine::tests::tiny_config(), 2);
+        let tables = engine.weights.rotaries.iter().map(crate::rotary::Rotary::bytes).sum::<usize>();
+        assert_eq!(plan.weight_bytes, engine.weight_bytes() - tables);
+        assert_eq!(plan.bytes_per_position, engine.bytes_per_position());
+        assert_eq!(plan.draws, 48);
+        assert_eq!(plan.cache_bytes, (2 * 48 + 6 + 2) * 160 * plan.bytes_per_position);
+    }
+}
