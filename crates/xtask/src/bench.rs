@@ -11,8 +11,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
-pub(crate) const NAMES: [&str; 7] =
-    ["think-prune-train", "replay", "sample", "verify", "incremental", "incremental --full", "memo"];
+pub(crate) const NAMES: [&str; 8] = [
+    "think-prune-train",
+    "replay",
+    "sample",
+    "sample --short",
+    "verify",
+    "incremental",
+    "incremental --full",
+    "memo",
+];
 
 /// Where a benchmark runs, and what.
 pub(crate) struct Place {
@@ -27,7 +35,8 @@ pub(crate) fn run(place: &Place, name: &str) -> Result<String, String> {
     match name {
         "think-prune-train" => think_prune_train::tables(place),
         "replay" => replay::table(place),
-        "sample" => sample::tables(place),
+        "sample" => sample::tables(place, false),
+        "sample --short" => sample::tables(place, true),
         "verify" => verify::tables(place),
         "incremental" => incremental::tables(place, false),
         "incremental --full" => incremental::tables(place, true),

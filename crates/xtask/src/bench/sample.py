@@ -1,6 +1,8 @@
-"""Draws from a Llama checkpoint with PyTorch: a hand-written loop with static keys and values, all rows in step.
+"""Draws from a Llama checkpoint with PyTorch. Two threads, float32, temperature 0.8, prompts of eight tokens.
 
-sample.py DIR SEQUENCES TOKENS prints drawn tokens per second. Two threads, float32, temperature 0.8, prompts of eight tokens.
+sample.py loop DIR SEQUENCES TOKENS: drawn tokens per second of a hand-written loop with static keys and values, all rows in step.
+sample.py generate DIR SEQUENCES TOKENS: those of `transformers`' generate.
+sample.py limit DIR: tokens per second if there were nothing but matrix products, at the rate of the fastest that PyTorch makes.
 """
 
 import json
@@ -68,8 +70,12 @@ class Llama:
         return self.rms(x[:, -1], self.norm) @ self.head
 
 
+def prompts(sequences):
+    return torch.tensor([[(i * 31 + t * 7) % 1000 for t in range(PROMPT)] for i in range(sequences)])
+
+
 def draw(model, sequences, tokens):
-    ids = torch.tensor([[(i * 31 + t * 7) % 1000 for t in range(PROMPT)] for i in range(sequences)])
+    ids = prompts(sequences)
     shape = (len(model.layers), sequences, model.config["num_attention_heads"], PROMPT + tokens, model.config["head_dim"])
     keys, values = torch.empty(shape), torch.empty(shape)
     start = 0
@@ -79,14 +85,46 @@ def draw(model, sequences, tokens):
         ids = torch.multinomial(F.softmax(scores / 0.8, -1), 1)
 
 
-def main():
-    folder, sequences, tokens = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    torch.set_num_threads(THREADS)
+def loop(folder, sequences):
     model = Llama(folder)
+    return lambda tokens: draw(model, sequences, tokens)
+
+
+def generate(folder, sequences):
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = prompts(sequences)
+    options = {"attention_mask": torch.ones_like(ids), "do_sample": True, "temperature": 0.8, "top_k": 0, "pad_token_id": 0}
+    return lambda tokens: model.generate(ids, max_new_tokens=tokens, min_new_tokens=tokens, **options)
+
+
+def limit(folder):
+    config = json.load(open(f"{folder}/config.json"))
+    sizes = {name: t.numel() for name, t in tensors(f"{folder}/model.safetensors") if t.dim() == 2}
+    parameters = sum(sizes.values()) - (0 if config["tie_word_embeddings"] else sizes["model.embed_tokens.weight"])
+    fastest = 0.0
+    for rows, inputs, outputs, times in ((2048, 2048, 2048, 1), (256, 1024, 4096, 8), (256, 256, 1408, 100)):
+        a, b = torch.randn(rows, inputs), torch.randn(inputs, outputs)
+        for _ in range(5):
+            start = time.perf_counter()
+            for _ in range(times):
+                a @ b
+            fastest = max(fastest, 2.0 * rows * inputs * outputs * times / (time.perf_counter() - start))
+    return fastest / (2 * parameters)
+
+
+def main():
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
     with torch.inference_mode():
-        draw(model, sequences, 8)
+        if sys.argv[1] == "limit":
+            return print(round(limit(sys.argv[2])))
+        sequences, tokens = int(sys.argv[3]), int(sys.argv[4])
+        run = {"loop": loop, "generate": generate}[sys.argv[1]](sys.argv[2], sequences)
+        run(8)
         start = time.perf_counter()
-        draw(model, sequences, tokens)
+        run(tokens)
         print(round(sequences * tokens / (time.perf_counter() - start)))
 
 

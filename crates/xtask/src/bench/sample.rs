@@ -1,4 +1,5 @@
-//! `cargo xtask bench sample`: drawing beside a PyTorch loop over the same weights, and draws that share their prompt.
+//! `cargo xtask bench sample`: drawing beside PyTorch over the same weights, draws that share their prompt, and draws of mixed
+//! lengths.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,58 +8,130 @@ use std::process::Command;
 use super::Place;
 use super::verify::{environment, output};
 
-/// The peer, at the version that was measured.
-const PEER: &str = "torch==2.15.0";
+/// The peers, at the versions that were measured.
+const PEERS: [&str; 2] = ["torch==2.15.0", "transformers==5.23.0"];
+
+/// Models by name: width, layers, vocabulary.
+const MODELS: [(&str, [&str; 3]); 3] =
+    [("3.5 M", ["256", "4", "1000"]), ("15 M", ["512", "4", "4096"]), ("61 M", ["768", "8", "4096"])];
 
 /// Tokens drawn for each prompt.
 const TOKENS: &str = "64";
 
-/// Times each side runs, in turn, so that both see the same machine.
+/// Times each side runs, in turn, so that all see the same machine; the fastest counts.
 const TURNS: usize = 3;
 
-/// Both tables.
-pub(super) fn tables(place: &Place) -> Result<String, String> {
-    let engine = build(place)?;
-    let python = environment(&place.root.join("target/bench/torch"), PEER)?;
-    let script = place.root.join("crates/xtask/src/bench/sample.py");
-    let mut text = String::from(
-        "| width | sequences | Flow tok/s | PyTorch tok/s | times |\n| --- | --- | --- | --- | --- |\n",
-    );
-    for width in ["256", "512"] {
-        let model = place.root.join("target/bench/sample").join(width);
-        output(Command::new(&engine).arg("make").arg(&model).arg(width))?;
-        for sequences in ["64", "256"] {
-            let ours = || rate(Command::new(&engine).arg("run").arg(&model).args([sequences, TOKENS, "1"]));
-            let theirs = || rate(Command::new(&python).arg(&script).arg(&model).args([sequences, TOKENS]));
-            let turns = (0..TURNS).map(|_| Ok((ours()?, theirs()?))).collect::<Result<Vec<_>, String>>()?;
-            let (ours, theirs) = turns.into_iter().unzip();
-            let (ours, theirs): (f64, f64) = (median(ours), median(theirs));
-            writeln!(text, "| {width} | {sequences} | {ours:.0} | {theirs:.0} | {:.1} |", ours / theirs)
-                .expect("a String takes all that is written");
-        }
-    }
-    Ok(text + "\n" + &shared(&engine, &place.root.join("target/bench/sample/256"))?)
+/// What is run.
+struct Bench {
+    engine: PathBuf,
+    python: PathBuf,
+    script: PathBuf,
+    models: PathBuf,
 }
 
-/// Sixteen draws of each prompt of 200 tokens, that share it or read it for themselves.
-fn shared(engine: &Path, model: &Path) -> Result<String, String> {
-    let run = |sequences: &str, alone: bool| {
-        let mut command = Command::new(engine);
-        command.arg("run").arg(model).args([sequences, TOKENS, "16"]);
-        if alone {
-            command.arg("alone");
-        }
-        rate(&mut command)
+/// All tables; `short`: of the smallest model only.
+pub(super) fn tables(place: &Place, short: bool) -> Result<String, String> {
+    let python = place.root.join("target/bench/torch");
+    PEERS.iter().try_for_each(|peer| environment(&python, peer).map(drop))?;
+    let bench = Bench {
+        engine: build(place)?,
+        python: python.join("bin/python"),
+        script: place.root.join("crates/xtask/src/bench/sample.py"),
+        models: place.root.join("target/bench/sample"),
     };
-    let turns: Result<Vec<_>, String> =
-        (0..TURNS).map(|_| Ok((run("256", false)?, run("256", true)?))).collect();
-    let (together, alone) = turns?.into_iter().unzip();
-    let (together, alone): (f64, f64) = (median(together), median(alone));
-    Ok(format!(
-        "| 16 draws of each 200-token prompt | tok/s |\n| --- | --- |\n| the prompt read once | {together:.0} |\n\
-         | read for each draw | {alone:.0} |\n| times | {:.1} |\n",
-        together / alone
-    ))
+    let mut text = String::from(
+        "| parameters | sequences | Flow tok/s | hand-written loop | times | `generate` | times | matrix products alone | part |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (name, shape) in MODELS.iter().take(if short { 1 } else { MODELS.len() }) {
+        let model = bench.models.join(name.replace(' ', "-"));
+        output(Command::new(&bench.engine).arg("make").arg(&model).args(shape))?;
+        for sequences in ["64", "256"] {
+            let row = bench.row(&model, sequences)?;
+            writeln!(text, "| {name} | {sequences} | {row}").expect("a String takes all that is written");
+        }
+    }
+    let smallest = bench.models.join("3.5-M");
+    Ok(format!("{text}\n{}\n{}", bench.shared(&smallest)?, bench.mixed(&smallest)?))
+}
+
+/// What a run of the engine tells.
+#[derive(Clone, Copy)]
+struct Told {
+    tokens_per_s: f64,
+    occupancy: f64,
+    cache_mib: f64,
+    planned_mib: f64,
+}
+
+impl Bench {
+    fn row(&self, model: &Path, sequences: &str) -> Result<String, String> {
+        let [mut ours, mut by_hand, mut generate, mut limit] = [0.0f64; 4];
+        for _ in 0..TURNS {
+            ours = ours.max(self.ours(model, &[sequences, TOKENS, "1"])?.tokens_per_s);
+            by_hand = by_hand.max(self.theirs("loop", model, &[sequences, TOKENS])?);
+            generate = generate.max(self.theirs("generate", model, &[sequences, TOKENS])?);
+            limit = limit.max(self.theirs("limit", model, &[])?);
+        }
+        Ok(format!(
+            "{ours:.0} | {by_hand:.0} | {:.1} | {generate:.0} | {:.1} | {limit:.0} | {:.0} % |",
+            ours / by_hand,
+            ours / generate,
+            100.0 * ours / limit
+        ))
+    }
+
+    /// Sixteen draws of each prompt of 200 tokens, that share it or read it for themselves.
+    fn shared(&self, model: &Path) -> Result<String, String> {
+        let (mut together, mut alone) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            together.push(self.ours(model, &["256", TOKENS, "16"])?);
+            alone.push(self.ours(model, &["256", TOKENS, "16", "alone"])?);
+        }
+        let (together, alone) = (fastest(together), fastest(alone));
+        Ok(format!(
+            "| 16 draws of each 200-token prompt | tok/s | keys and values, MiB |\n| --- | --- | --- |\n\
+             | the prompt read once | {:.0} | {:.0} |\n| read for each draw | {:.0} | {:.0} |\n| times | {:.1} | {:.2} |\n",
+            together.tokens_per_s,
+            together.cache_mib,
+            alone.tokens_per_s,
+            alone.cache_mib,
+            together.tokens_per_s / alone.tokens_per_s,
+            together.cache_mib / alone.cache_mib
+        ))
+    }
+
+    /// Draws of 8 to 512 tokens.
+    fn mixed(&self, model: &Path) -> Result<String, String> {
+        let Told { tokens_per_s, occupancy, cache_mib, planned_mib } =
+            self.ours(model, &["1024", "512", "1", "mixed"])?;
+        Ok(format!(
+            "| 1,024 draws of 8 to 512 tokens | |\n| --- | --- |\n| tok/s | {tokens_per_s:.0} |\n\
+             | places of a step taken | {:.1} % |\n| keys and values, MiB | {cache_mib:.0} of {planned_mib:.0} planned |\n",
+            100.0 * occupancy
+        ))
+    }
+
+    fn ours(&self, model: &Path, arguments: &[&str]) -> Result<Told, String> {
+        let text = output(Command::new(&self.engine).arg("run").arg(model).args(arguments))?;
+        match text.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>().as_deref() {
+            Ok(&[tokens_per_s, occupancy, cache_mib, planned_mib]) => {
+                Ok(Told { tokens_per_s, occupancy, cache_mib, planned_mib })
+            }
+            _ => Err(format!("expected four numbers, found {text}")),
+        }
+    }
+
+    fn theirs(&self, what: &str, model: &Path, arguments: &[&str]) -> Result<f64, String> {
+        let mut command = Command::new(&self.python);
+        let text = output(command.arg(&self.script).arg(what).arg(model).args(arguments))?;
+        text.trim().parse().map_err(|_| format!("expected tokens per second, found {text}"))
+    }
+}
+
+fn fastest(runs: Vec<Told>) -> Told {
+    let faster = |a: Told, b: Told| if b.tokens_per_s > a.tokens_per_s { b } else { a };
+    runs.into_iter().reduce(faster).expect("there is at least one turn")
 }
 
 /// The example that draws.
@@ -67,14 +140,4 @@ fn build(place: &Place) -> Result<PathBuf, String> {
     cargo.args(["build", "--release", "--quiet", "-p", "flow-sampler", "--example", "paired"]);
     output(cargo.current_dir(&place.root))?;
     Ok(place.root.join("target/release/examples/paired"))
-}
-
-fn rate(command: &mut Command) -> Result<f64, String> {
-    let text = output(command)?;
-    text.trim().parse().map_err(|_| format!("expected tokens per second, found {text}"))
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }
