@@ -1,5 +1,6 @@
 //! Incremental equals from scratch: bytes, and no model call that did not have to be.
 
+use flow_data::Value;
 use serde_json::Value as Json;
 
 use super::bench::{Bench, QUESTIONS};
@@ -117,4 +118,32 @@ steps:
     bench.put("questions.jsonl", QUESTIONS);
     let grown = report(&bench, &["--set", "steps.attempts.n=5"]);
     assert_eq!(calls(&grown, "attempts"), (3, 12), "more draws ask for what is missing");
+}
+
+#[test]
+fn passes_over_responses_are_asked_again_only_where_they_differ() {
+    let bench = Bench::with(
+        "version: 1
+name: aggregate
+seed: 3
+models: {policy: {path: policy}}
+steps:
+  questions: {op: read, path: questions.jsonl}
+  attempts: {op: sample, from: questions, model: policy, n: 5, max_tokens: 6}
+  synthesis: {op: aggregate, from: attempts, model: policy, window: 3, reserved: 1, max_tokens: 6, template: '{{ prompt }}{{ responses | join(\" \") }}'}
+  shards: {op: write, from: synthesis, path: out/shards}
+",
+    );
+    bench.model("policy");
+    // Three questions; the first pass reads three of five responses, the second two more.
+    assert_eq!(calls(&report(&bench, &[]), "synthesis"), (6, 0));
+    let rows = bench.rows("out/shards");
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|row| matches!(&row["parent_ids"], Value::Texts(ids) if ids.len() == 5)));
+
+    bench.put("questions.jsonl", QUESTIONS.replace("9-4=", "9-5="));
+    assert_eq!(calls(&report(&bench, &["--verify-incremental"]), "synthesis"), (2, 4));
+    let again = bench.copied(&[".flow", "out"]);
+    report(&again, &[]);
+    assert!(bench.published("out/shards") == again.published("out/shards"), "the same to the byte");
 }

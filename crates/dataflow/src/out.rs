@@ -65,6 +65,12 @@ impl<'a> Out<'a> {
         self.put(port, Row { round, id, body });
     }
 
+    /// The item leaves by `port` with `cells` in the place of its own from the `n_cells`-th on.
+    pub fn revise(&mut self, port: Port, item: &Item, n_cells: usize, cells: Vec<Value>) {
+        self.taken.push(item.row);
+        self.rows.push((port, item.continued(self.heap, n_cells, &cells)));
+    }
+
     /// The item is used for a row that [`Out::create`] makes of the whole group.
     pub fn take(&mut self, item: &Item) {
         self.taken.push(item.row);

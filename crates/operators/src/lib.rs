@@ -53,6 +53,7 @@ catalog! {
     verify::Verify,
     critique::Critique,
     refine::Refine,
+    aggregate::Aggregate,
     vote::Vote,
     dedup::Dedup,
     decontaminate::Decontaminate,

@@ -40,7 +40,20 @@ impl Template {
 
     /// The text for `item`. Errs with the reason for people.
     pub(crate) fn render(&self, item: &Item) -> Result<String, String> {
-        let cells = self.used.iter().map(|(name, at)| (name.as_str(), variable(item.get(*at))));
+        self.rendered(item, |_, cell| variable(cell))
+    }
+
+    /// The same with another value in the place of the column `name`.
+    pub(crate) fn render_with(&self, item: &Item, (name, value): (&str, &Value)) -> Result<String, String> {
+        self.rendered(item, |column, cell| variable(if column == name { value } else { cell }))
+    }
+
+    fn rendered(
+        &self,
+        item: &Item,
+        variable: impl Fn(&str, &Value) -> minijinja::Value,
+    ) -> Result<String, String> {
+        let cells = self.used.iter().map(|(name, at)| (name.as_str(), variable(name, item.get(*at))));
         let context = minijinja::Value::from_pairs(cells);
         let text = self.environment.get_template(NAME).and_then(|template| template.render(context));
         text.map_err(|error| {

@@ -1,0 +1,340 @@
+//! `aggregate` lets a model write one completion from all that were drawn for a prompt (Self-MoA, arXiv 2502.00674).
+//!
+//! The model sees the rendered template with the list `responses`; the row keeps the plain `prompt`. With a `window` it
+//! reads so many at a time, in passes: each pass after the first reads what the one before wrote, repeated `reserved`
+//! times, and then the next ones (Self-MoA-Seq). Responses come in the order of their row ids.
+//!
+//! Ports: `out`, one row per prompt and round: the columns of its first response, `responses`, and the record `draw`, which
+//! hides that response's; its parents are the responses. Verdicts of the first response stay until judged anew.
+//!
+//! Rejects: `no_completion` (the response is missing), `not_read` (beyond what all passes read), `not_rendered` (the template
+//! prints a null), `not_drawn` (the prompt does not fit the model's context). A model whose scores are not finite
+//! numbers ends the run.
+//!
+//! Cost: a model call per prompt and pass, memoised by model, rendered prompt, settings and stream; keeps the rows arranged.
+//!
+//! ```yaml
+//! synthesis: {op: aggregate, from: attempts, model: policy, window: 6, reserved: 3, temperature: 0.0}
+//! ```
+
+use std::sync::Arc;
+
+use flow_data::{Column, Columns, Id, Item, Type, Value, kind};
+use flow_dataflow::{Body, EffectOp, KeyedOp, Out, Perform, Request, Stage};
+use flow_plan::{Input, Problem, Shape};
+use flow_sampler::Params;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::draws::{Draw, Draws};
+use crate::template::Template;
+use crate::{BuildError, Definition, Env, StepContext};
+
+/// What the model is asked.
+const TEMPLATE: &str = include_str!("aggregate/template.txt");
+
+/// The list that templates go through.
+const RESPONSES: &str = "responses";
+
+/// Options of `aggregate`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The model: a declared one, or a step that trains one.
+    #[expect(dead_code, reason = "planning resolves it by its key")]
+    model: String,
+    /// What the model is asked, a Jinja template over `responses` and the columns; by default from `prompt`.
+    template: Option<String>,
+    /// Column that holds a response.
+    #[serde(default = "completion")]
+    completion: String,
+    /// Responses read at a time; all of them where it is not given.
+    #[schemars(range(min = 1, max = 1024))]
+    window: Option<usize>,
+    /// How often a pass reads what the one before wrote, below `window`; only with `window`.
+    #[serde(default = "reserved")]
+    #[schemars(range(min = 1, max = 1023))]
+    reserved: usize,
+    /// Most passes with a `window`.
+    #[serde(default = "passes")]
+    #[schemars(range(min = 1, max = 64))]
+    passes: usize,
+    /// Divides the scores; 0 always takes the likeliest token.
+    #[serde(default = "crate::defaults::temperature")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    temperature: f64,
+    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
+    #[serde(default = "crate::defaults::unit")]
+    #[schemars(range(min = 0.000_001, max = 1.0))]
+    top_p: f64,
+    /// Keeps this many likeliest tokens; 0 keeps all.
+    #[serde(default)]
+    top_k: u32,
+    /// Most tokens of a completion, at least 1.
+    #[serde(default = "crate::defaults::max_tokens")]
+    #[schemars(range(min = 1))]
+    max_tokens: u32,
+    /// Texts, none of them empty, that end a completion and are cut from it.
+    #[serde(default)]
+    #[schemars(inner(length(min = 1)))]
+    stop: Vec<String>,
+    /// Names the random streams; by default the pipeline's seed.
+    seed: Option<u64>,
+}
+
+fn completion() -> String {
+    "completion".into()
+}
+
+fn reserved() -> usize {
+    3
+}
+
+fn passes() -> usize {
+    10
+}
+
+/// The operator.
+pub(crate) struct Aggregate;
+
+impl Definition for Aggregate {
+    const NAME: &'static str = "aggregate";
+    const SOURCE: &'static str = include_str!("aggregate.rs");
+    type Config = Config;
+
+    fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
+        let input = &inputs[0];
+        let mut problems = Vec::new();
+        problems.extend(input.column_of("from", "prompt_id", &[Type::Text]).err());
+        problems.extend(input.column_of("completion", &config.completion, &[Type::Text]).err());
+        if config.window.is_some_and(|window| config.reserved >= window) {
+            let message = "expected fewer than `window`, so that every pass reads something new";
+            problems.push(Problem::new("reserved", format!("{message}, found {}", config.reserved)));
+        }
+        let columns = input.columns.extended(&responses());
+        let seen = Input { columns: &columns, ..*input };
+        problems.extend(Template::check("template", config.template.as_deref().unwrap_or(TEMPLATE), &seen));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Shape::new(columns.extended(kind("draw").columns())).using("model"))
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
+        let params = Params {
+            temperature: config.temperature,
+            top_p: config.top_p,
+            top_k: config.top_k as usize,
+            max_tokens: config.max_tokens as usize,
+            stop: config.stop,
+            ..Params::default()
+        };
+        let seed = config.seed.unwrap_or(step.plan.seed);
+        let columns = step.columns();
+        let template = Template::new(
+            config.template.as_deref().unwrap_or(TEMPLATE),
+            &columns.extended(&responses()),
+        );
+        let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
+        let reading = Reading {
+            window: config.window,
+            reserved: config.reserved,
+            passes: config.window.map_or(1, |_| config.passes),
+        };
+        let gather = Gather {
+            prompt_id: step.column("prompt_id"),
+            completion: step.column(&config.completion),
+            most: reading.most(),
+        };
+        let (template, draws) = (Arc::new(template), Arc::new(Draws::new(step, env, params, seed)));
+        let pass = |at| {
+            let (template, draws) = (template.clone(), draws.clone());
+            Stage::Effect(Arc::new(Pass { at, reading, width: columns.len(), template, draws }) as Arc<dyn EffectOp>)
+        };
+        let stages = [Stage::Keyed(Arc::new(gather) as Arc<dyn KeyedOp>)].into_iter();
+        Ok(Body::Chain(stages.chain((0..reading.passes).map(pass)).collect()))
+    }
+}
+
+/// The column that a gathered row has beside those of its first response.
+fn responses() -> Columns {
+    Columns::new([Column::new(RESPONSES, Type::Texts, false, "What was read, in order.")])
+}
+
+/// How responses are shared out among passes.
+#[derive(Clone, Copy)]
+struct Reading {
+    window: Option<usize>,
+    reserved: usize,
+    passes: usize,
+}
+
+impl Reading {
+    /// Responses that all passes read together.
+    fn most(&self) -> usize {
+        self.window.map_or(usize::MAX, |window| window + (self.passes - 1) * (window - self.reserved))
+    }
+
+    /// The responses that pass `at` reads of `all`; `written` is what the pass before wrote. `None` where nothing is left.
+    fn window<'a>(&self, at: usize, all: &'a [Arc<str>], written: &'a Arc<str>) -> Option<Vec<&'a Arc<str>>> {
+        let Some(window) = self.window else { return (at == 0).then(|| all.iter().collect()) };
+        if at == 0 {
+            return Some(all.iter().take(window).collect());
+        }
+        let fresh = window - self.reserved;
+        let next = all.get(window + (at - 1) * fresh..).filter(|next| !next.is_empty())?;
+        Some(std::iter::repeat_n(written, self.reserved).chain(next.iter().take(fresh)).collect())
+    }
+}
+
+/// Makes one row of the responses to a prompt: the first one's cells, the texts, the row ids.
+struct Gather {
+    prompt_id: usize,
+    completion: usize,
+    most: usize,
+}
+
+impl KeyedOp for Gather {
+    fn key(&self, item: &Item) -> Id {
+        Id::of("prompt", [item.text(self.prompt_id).unwrap_or_default().as_bytes()])
+    }
+
+    fn group(&self, items: &[Item], out: &mut Out<'_>) {
+        let mut read: Vec<(&Item, &str)> = Vec::new();
+        for item in items {
+            match item.text(self.completion) {
+                None => out.reject(item, "no_completion", "the response is missing"),
+                Some(_) if read.len() == self.most => {
+                    out.reject(item, "not_read", format!("all passes together read {} responses", self.most));
+                }
+                Some(text) => read.push((item, text)),
+            }
+        }
+        let Some(((first, _), others)) = read.split_first() else { return };
+        others.iter().for_each(|(item, _)| out.take(item));
+        let ids: Vec<String> = read.iter().map(|(item, _)| item.row.id.to_string()).collect();
+        let cells = vec![
+            Value::Texts(read.iter().map(|(_, text)| Arc::from(*text)).collect()),
+            Value::texts(ids.iter().map(String::as_str)),
+        ];
+        let round = first.row.round;
+        let id = Id::of("aggregate", [&self.key(first).0[..], &round.to_le_bytes()]);
+        out.derive(0, first, round, id, cells);
+    }
+}
+
+/// One pass over the responses of a gathered row; it leaves a row as it is that has no more of them.
+struct Pass {
+    at: usize,
+    reading: Reading,
+    /// Cells of a response.
+    width: usize,
+    template: Arc<Template>,
+    draws: Arc<Draws>,
+}
+
+impl Pass {
+    /// What the model is asked, if there is something to read.
+    fn prompt(&self, item: &Item) -> Result<Option<String>, (&'static str, String)> {
+        let Value::Texts(all) = item.get(self.width) else { return Ok(None) };
+        // The texts and row ids of the responses stand between the first response and what was written.
+        let written: Arc<str> = item.text(self.width + 2).unwrap_or_default().into();
+        let Some(window) = self.reading.window(self.at, all, &written) else { return Ok(None) };
+        let window = Value::Texts(window.into_iter().cloned().collect());
+        let prompt = self.template.render_with(item, (RESPONSES, &window));
+        prompt.map(Some).map_err(|detail| ("not_rendered", detail))
+    }
+}
+
+impl EffectOp for Pass {
+    fn tokens(&self, answer: &[Value]) -> u64 {
+        Draw::new(answer).tokens()
+    }
+
+    fn is_away(&self, model: Option<Id>) -> bool {
+        self.draws.is_away(model)
+    }
+
+    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+        let prompt = self.prompt(item)?;
+        let request = prompt.map(|prompt| self.draws.request(item, &prompt, model, item.row.round, 0));
+        Ok(request.into_iter().collect())
+    }
+
+    fn perform(&self, requests: &[Request], perform: &Perform) {
+        let prompt = |item: &Item| self.prompt(item).ok().flatten().unwrap_or_default();
+        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
+    }
+
+    fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
+        let Some(answer) = answers.first() else { return out.pass(0, item) };
+        let record = Draw::new(answer).record(&item.row.id, model, self.draws.seed(), 0);
+        // The parents are the responses, which the row names already.
+        out.revise(0, item, self.width + 2, record[1..].to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::testing::{Ports, columns, mistakes, run_answered};
+
+    fn aggregate(draws: &[(&str, Option<&str>)], options: &str) -> Ports {
+        let row = |(id, completion): &(&str, Option<&str>)| json!({"prompt_id": id, "prompt": "1+1?", "completion": completion});
+        let rows: Vec<Json> = draws.iter().map(row).collect();
+        run_answered(&columns("prompt draw"), &rows, &format!("op: aggregate, model: critic{options}"), "#### 2")
+    }
+
+    #[test]
+    fn all_responses_of_a_prompt_become_one() {
+        let ports = aggregate(&[("a", Some("x")), ("a", Some("y")), ("b", Some("z")), ("b", None)], "");
+        let mut rows: Vec<_> = ports["out"].iter().map(|row| (&row["prompt_id"], &row["responses"])).collect();
+        rows.sort_by_key(|(id, _)| id.to_string());
+        assert_eq!(rows, [(&json!("a"), &json!(["x", "y"])), (&json!("b"), &json!(["z"]))]);
+        for row in &ports["out"] {
+            assert_eq!((&row["completion"], &row["prompt"]), (&json!("#### 2"), &json!("1+1?")));
+            assert_eq!(row["parent_ids"].as_array().map(Vec::len), row["responses"].as_array().map(Vec::len));
+        }
+        assert_eq!(ports["rejected"].len(), 1);
+        assert_eq!(ports["rejected"][0]["reason"], "no_completion");
+    }
+
+    #[test]
+    fn passes_read_what_was_written_and_what_is_next() {
+        let all: Vec<Arc<str>> = (0..8).map(|at| Arc::from(at.to_string())).collect();
+        let written: Arc<str> = "best".into();
+        let reading = Reading { window: Some(4), reserved: 2, passes: 4 };
+        let read = |at| {
+            let window = reading.window(at, &all, &written)?;
+            Some(window.iter().map(|text| text.to_string()).collect::<Vec<_>>().join(" "))
+        };
+        let passes: Vec<Option<String>> = (0..4).map(read).collect();
+        let expected = ["0 1 2 3", "best best 4 5", "best best 6 7"].map(|text| Some(text.to_owned()));
+        assert_eq!(passes[..3], expected);
+        assert_eq!(passes[3], None);
+        assert_eq!(reading.most(), 10);
+    }
+
+    #[test]
+    fn a_window_leaves_one_row_with_all_that_was_read() {
+        let draws: Vec<_> = (0..7).map(|_| ("a", Some("x"))).collect();
+        let ports = aggregate(&draws, ", window: 3, reserved: 1, passes: 2");
+        assert_eq!(ports["out"].len(), 1);
+        let row = &ports["out"][0];
+        assert_eq!(row["responses"].as_array().map(Vec::len), Some(5));
+        assert_eq!((&row["completion"], &row["sample_index"]), (&json!("#### 2"), &json!(0)));
+        assert_eq!(ports["rejected"].len(), 2);
+        assert_eq!(ports["rejected"][0]["reason"], "not_read");
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let found = |options: &str| mistakes(Some(&columns("prompt draw")), &format!("op: aggregate, model: critic{options}"));
+        assert!(found("").is_empty());
+        assert!(found(", window: 3").len() == 1 && found(", window: 3")[0].contains("fewer than `window`"));
+        assert!(found(", template: '{{ respones }}'")[0].contains("has no column `respones`"));
+        assert_eq!(mistakes(Some(&columns("prompt")), "op: aggregate, model: critic").len(), 1);
+    }
+}
