@@ -26,7 +26,7 @@ use flow_sampler::Params;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::draws::{Draw, Draws};
+use crate::draws::{Ask, Draw, Draws};
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 
@@ -235,14 +235,14 @@ struct Pass {
 
 impl Pass {
     /// What the model is asked, if there is something to read.
-    fn prompt(&self, item: &Item) -> Result<Option<String>, (&'static str, String)> {
+    fn ask(&self, item: &Item) -> Result<Option<Ask>, (&'static str, String)> {
         let Value::Texts(all) = item.get(self.width) else { return Ok(None) };
         // The texts and row ids of the responses stand between the first response and what was written.
         let written: Arc<str> = item.text(self.width + 2).unwrap_or_default().into();
         let Some(window) = self.reading.window(self.at, all, &written) else { return Ok(None) };
         let window = Value::Texts(window.into_iter().cloned().collect());
         let prompt = self.template.render_with(item, (RESPONSES, &window));
-        prompt.map(Some).map_err(|detail| ("not_rendered", detail))
+        prompt.map(|prompt| Some(prompt.into())).map_err(|detail| ("not_rendered", detail))
     }
 }
 
@@ -256,14 +256,13 @@ impl EffectOp for Pass {
     }
 
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let prompt = self.prompt(item)?;
-        let request = prompt.map(|prompt| self.draws.request(item, &prompt, model, item.row.round, 0));
+        let request = self.ask(item)?.map(|ask| self.draws.request(item, &ask, model, item.row.round, 0));
         Ok(request.into_iter().collect())
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let prompt = |item: &Item| self.prompt(item).ok().flatten().unwrap_or_default();
-        self.draws.perform(requests, &prompt, &|item| item.row.round, perform);
+        let ask = |item: &Item| self.ask(item).ok().flatten().unwrap_or_default();
+        self.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
