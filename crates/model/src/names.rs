@@ -85,7 +85,7 @@ pub fn layer(config: &Config, i: usize) -> Layer {
         qk_norms: config.block.qk_norm.map(|_| [at("self_attn.q_norm"), at("self_attn.k_norm")]),
         attention_post_norm: gemma.then(|| at("post_attention_layernorm")),
         feed_forward_norm: (!config.block.parallel).then(|| at(before)),
-        feed_forward: feed_forward(config, config.moe_of(i), &at),
+        feed_forward: feed_forward(config, config.moe_of(i), at),
         feed_forward_post_norm: gemma.then(|| at("post_feedforward_layernorm")),
     }
 }
