@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::train::learner::{Gather, Learner, digest, needs_parts};
 use crate::train::loads::CHECKPOINT;
-use crate::train::settings::with_course;
+use crate::train::course::with_course;
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// The domain of the start itself.

@@ -56,11 +56,11 @@ pub(crate) struct Config {
     #[serde(default)]
     shared_key_value: bool,
     /// With `btx` and `bam`: weight of the load-balance loss.
-    #[serde(default = "crate::train::settings::aux_loss")]
+    #[serde(default = "crate::train::mixture::aux_loss")]
     #[schemars(range(min = 0.0))]
     router_aux_loss_coef: f64,
     /// With `btx` and `bam`: weight of the router z-loss.
-    #[serde(default = "crate::train::settings::z_loss")]
+    #[serde(default = "crate::train::mixture::z_loss")]
     #[schemars(range(min = 0.0))]
     router_z_loss_coef: f64,
     /// Begins routers; by default the pipeline's seed.

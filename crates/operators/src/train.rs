@@ -18,10 +18,13 @@
 //! learner: {op: train, from: shards, start: policy, moe: {experts: 4, experts_per_token: 2}, epochs: 2, learning_rate: 0.0005}
 //! ```
 
+pub(crate) mod course;
 mod examples;
 pub(crate) mod learner;
 pub(crate) mod loads;
-pub(crate) mod settings;
+pub(crate) mod mixture;
+mod settings;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +39,8 @@ use flow_spec::OnChange;
 
 use crate::{BuildError, Definition, Env, StepContext};
 use learner::{Gather, Learner, digest};
-use settings::{Config, Retention, Start};
+use settings::{Config, Retention};
+use start::Start;
 
 /// The operator.
 pub(crate) struct Train;
@@ -145,7 +149,7 @@ impl Trainer {
 
     fn start(&self, model: Option<Id>, examples: &[flow_trainer::Example]) -> Result<Checkpoint, String> {
         let start = match &self.config.start {
-            Start::Init(init) => settings::initial(init, examples, self.seed)?,
+            Start::Init(init) => start::initial(init, examples, self.seed)?,
             Start::Model(_) => self.learner.checkpoint(model)?,
         };
         match &self.config.moe {

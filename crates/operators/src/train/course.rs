@@ -1,0 +1,189 @@
+//! How long and how fast a training goes: the keys that `train` and `branch` share.
+
+use flow_trainer::Schedule;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A config that has the keys of a course of training after its own.
+macro_rules! with_course {
+    ($(#[$meta:meta])* pub(crate) struct $name:ident { $($own:tt)* }) => {
+        $(#[$meta])*
+        #[derive(Deserialize, Serialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name {
+            $($own)*
+            /// Column of the parts with the text before the completion.
+            #[serde(default = "crate::defaults::prompt")]
+            pub(crate) prompt: String,
+            /// Column of the parts with the text to learn.
+            #[serde(default = "crate::defaults::completion")]
+            pub(crate) completion: String,
+            /// Passes over the data, above 0; a fraction ends within a pass.
+            #[serde(default = "crate::defaults::unit")]
+            #[schemars(range(min = 0.000_001))]
+            epochs: f64,
+            /// Optimiser steps; overrides `epochs`.
+            #[schemars(range(min = 1))]
+            max_steps: Option<u32>,
+            /// Examples computed at a time, at least 1.
+            #[serde(default = "crate::train::course::batch_size")]
+            #[schemars(range(min = 1))]
+            batch_size: u32,
+            /// Batches whose gradients are summed in a step, one after another, at least 1: larger steps in the same memory.
+            #[serde(default = "crate::defaults::one", skip_serializing_if = "crate::train::course::is_one")]
+            #[schemars(range(min = 1))]
+            gradient_accumulation_steps: u32,
+            /// Whether a batch takes as many examples as fit into `batch_size · max_length` tokens, instead of `batch_size`
+            /// examples. Examples never see each other and nothing is padded, either way.
+            #[serde(default)]
+            packing: bool,
+            /// Longest example in tokens, at least 2; the rest is cut off. By default all positions the model has.
+            #[schemars(range(min = 2))]
+            max_length: Option<u32>,
+            /// Peak learning rate.
+            #[serde(default = "crate::train::course::learning_rate")]
+            #[schemars(range(min = 0.0))]
+            learning_rate: f64,
+            /// Share of the steps in which the learning rate rises, 0 to 1.
+            #[serde(default = "crate::train::course::warmup_ratio")]
+            #[schemars(range(min = 0.0, max = 1.0))]
+            warmup_ratio: f64,
+            /// Course of the learning rate after the warm-up.
+            #[serde(default)]
+            lr_scheduler_type: $crate::train::course::Scheduler,
+            /// Decoupled weight decay of matrices.
+            #[serde(default = "crate::train::course::weight_decay")]
+            #[schemars(range(min = 0.0))]
+            weight_decay: f64,
+            /// Gradients with a larger norm are scaled down to it.
+            #[serde(default = "crate::defaults::unit")]
+            #[schemars(range(min = 0.000_001))]
+            max_grad_norm: f64,
+            /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            freeze: Option<Vec<$crate::train::course::Part>>,
+            /// Steps after which a training that is killed goes on from there, at least 1. No influence on the result.
+            #[serde(default = "crate::train::course::save_steps", skip_serializing)]
+            #[schemars(range(min = 1))]
+            pub(crate) save_steps: u32,
+            /// Orders the examples and begins random weights; by default the pipeline's seed.
+            #[serde(skip_serializing)]
+            pub(crate) seed: Option<u64>,
+        }
+
+        impl $name {
+            /// Everything that the result depends on beside start, data and seed, as text.
+            pub(crate) fn identity(&self) -> String {
+                serde_json::to_string(self).expect("a config is maps with text keys")
+            }
+
+            pub(crate) fn training(&self, seed: u64, threads: usize, start: &flow_model::Checkpoint) -> flow_trainer::TrainConfig {
+                let positions = start.config.max_position_embeddings;
+                flow_trainer::TrainConfig {
+                    epochs: self.epochs,
+                    max_steps: self.max_steps.map(|steps| steps as usize),
+                    batch_size: self.batch_size as usize,
+                    gradient_accumulation_steps: self.gradient_accumulation_steps as usize,
+                    max_length: self.max_length.map_or(positions, |length| length as usize),
+                    pack: self.packing,
+                    learning_rate: self.learning_rate,
+                    warmup_ratio: self.warmup_ratio,
+                    schedule: self.lr_scheduler_type.schedule(),
+                    weight_decay: self.weight_decay,
+                    max_grad_norm: self.max_grad_norm,
+                    frozen: self.freeze.as_ref().map(|parts| parts.iter().map(|part| part.part()).collect()),
+                    seed,
+                    threads: Some(threads),
+                    ..flow_trainer::TrainConfig::default()
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use with_course;
+
+/// Parts of a model.
+#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// The embedding, and the output head where it is the same.
+    Embeddings,
+    /// All projections of attention.
+    Attention,
+    /// All norms.
+    Norms,
+    /// Dense feed-forward blocks.
+    FeedForward,
+    /// Shared experts and their gates.
+    SharedExpert,
+    /// Routed experts.
+    Experts,
+    /// Routers.
+    Router,
+    /// An output head of its own.
+    Head,
+}
+
+impl Part {
+    pub(crate) fn part(self) -> flow_trainer::Part {
+        match self {
+            Self::Embeddings => flow_trainer::Part::Embeddings,
+            Self::Attention => flow_trainer::Part::Attention,
+            Self::Norms => flow_trainer::Part::Norms,
+            Self::FeedForward => flow_trainer::Part::FeedForward,
+            Self::SharedExpert => flow_trainer::Part::SharedExpert,
+            Self::Experts => flow_trainer::Part::Experts,
+            Self::Router => flow_trainer::Part::Router,
+            Self::Head => flow_trainer::Part::Head,
+        }
+    }
+}
+
+/// Course of the learning rate after the warm-up.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scheduler {
+    /// Half a cosine down to zero.
+    #[default]
+    Cosine,
+    /// A straight line down to zero.
+    Linear,
+    /// Not at all.
+    Constant,
+}
+
+impl Scheduler {
+    pub(crate) fn schedule(self) -> Schedule {
+        match self {
+            Self::Cosine => Schedule::Cosine,
+            Self::Linear => Schedule::Linear,
+            Self::Constant => Schedule::Constant,
+        }
+    }
+}
+
+/// Whether a count says nothing that its default does not.
+pub(crate) fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+pub(crate) fn save_steps() -> u32 {
+    50
+}
+
+pub(crate) fn batch_size() -> u32 {
+    32
+}
+
+pub(crate) fn learning_rate() -> f64 {
+    5e-4
+}
+
+pub(crate) fn warmup_ratio() -> f64 {
+    0.1
+}
+
+pub(crate) fn weight_decay() -> f64 {
+    0.01
+}

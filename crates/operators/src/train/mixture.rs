@@ -1,0 +1,114 @@
+//! How a dense start becomes a mixture of experts: the key `moe`.
+
+use flow_plan::Problem;
+use flow_trainer::MoeUpcycle;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a dense start becomes a mixture of experts.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Moe {
+    /// Where the experts come from; those of several models come from a step `merge` by `btx` or `bam`.
+    #[serde(default)]
+    from: From,
+    /// Routed experts per layer, at least 2.
+    #[schemars(range(min = 2, max = 1024))]
+    experts: u32,
+    /// Routed experts each token visits, at least 1; by default 2, with `mote` 1, with `fine_grained` one of each routed slice.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    experts_per_token: Option<u32>,
+    /// With `fine_grained`: slices that the dense block is cut into, at least 2, by default 4.
+    #[schemars(range(min = 2))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slices: Option<u32>,
+    /// Whether every token also visits a shared expert; with `mote` it always does.
+    #[serde(default)]
+    shared_expert: bool,
+    /// Whether the chosen probabilities are divided by their sum: by default yes, with `mote` no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    norm_topk_prob: Option<bool>,
+    /// Weight of the load-balance loss.
+    #[serde(default = "aux_loss")]
+    #[schemars(range(min = 0.0))]
+    router_aux_loss_coef: f64,
+    /// Weight of the router z-loss.
+    #[serde(default = "z_loss")]
+    #[schemars(range(min = 0.0))]
+    router_z_loss_coef: f64,
+}
+
+/// Where experts come from.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum From {
+    /// Every expert is a copy of the dense block.
+    #[default]
+    Copy,
+    /// Every expert is a slice of the dense block; sets of them make copies of it.
+    FineGrained,
+    /// Every expert is the dense block with weights of three values, beside the block itself, which is frozen.
+    Mote,
+}
+
+pub(crate) fn aux_loss() -> f64 {
+    0.01
+}
+
+pub(crate) fn z_loss() -> f64 {
+    0.001
+}
+
+impl Moe {
+    /// Slices of the dense block that are routed.
+    fn routed_slices(&self) -> u32 {
+        self.slices.unwrap_or(4) - u32::from(self.shared_expert)
+    }
+
+    fn per_token(&self) -> u32 {
+        self.experts_per_token.unwrap_or(match self.from {
+            From::Copy => 2,
+            From::FineGrained => self.routed_slices(),
+            From::Mote => 1,
+        })
+    }
+
+    /// Keys that do not go together.
+    pub(super) fn mistakes(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut mistake = |wrong: bool, key: &str, words: String| {
+            problems.extend(wrong.then(|| Problem::new(key, words)));
+        };
+        let (experts, per_token, set) = (self.experts, self.per_token(), self.routed_slices());
+        let most = format!("expected at most {experts} experts, found {per_token}");
+        mistake(per_token > experts, "moe.experts_per_token", most);
+        match self.from {
+            From::FineGrained => {
+                let sets = |found: u32| format!("expected a multiple of the {set} routed slices, found {found}");
+                mistake(!experts.is_multiple_of(set), "moe.experts", sets(experts));
+                mistake(!per_token.is_multiple_of(set), "moe.experts_per_token", sets(per_token));
+            }
+            _ => mistake(self.slices.is_some(), "moe.slices", "slices are cut by `from: fine_grained` only".into()),
+        }
+        problems
+    }
+
+    pub(super) fn upcycling(&self) -> MoeUpcycle {
+        MoeUpcycle {
+            from: match self.from {
+                From::Copy => flow_trainer::From::Copy,
+                From::FineGrained => {
+                    flow_trainer::From::FineGrained { slices: (self.routed_slices() + u32::from(self.shared_expert)) as usize }
+                }
+                From::Mote => flow_trainer::From::Mote,
+            },
+            experts: self.experts as usize,
+            experts_per_token: self.per_token() as usize,
+            shared_expert: self.shared_expert,
+            norm_topk_prob: self.norm_topk_prob,
+            router_aux_loss_coef: self.router_aux_loss_coef,
+            router_z_loss_coef: self.router_z_loss_coef,
+        }
+    }
+}
