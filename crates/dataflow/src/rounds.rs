@@ -18,17 +18,14 @@ pub struct Driver {
     fed: BTreeMap<(usize, Round), Id>,
     /// The rows of each source, where they will be read again.
     loaded: Option<BTreeMap<usize, SourceRows>>,
-    /// What sources were edited by since it settled, where rounds follow from them.
-    edits: Option<Vec<Change>>,
+    /// Whether sources have been edited since it settled.
+    edited: bool,
 }
-
-/// A row of an input, with the change of its multiplicity.
-type Change = (InputId, Row, isize);
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new(), loaded: None, edits: None }
+        Self { session, initial, fed: BTreeMap::new(), loaded: None, edited: false }
     }
 
     /// A driver that can read its sources again, [`Driver::reload`]. Those in `known`, by node, are not read by
@@ -103,29 +100,26 @@ impl Driver {
             let rows = SourceRows::read(&**source, heap, width, loaded.entry(*node).or_default());
             now.insert(*node, rows.map_err(|error| (*node, error))?);
         }
-        let (mut differs, mut feeds_back, mut changes) = (false, false, Vec::new());
+        let (mut differs, mut feeds_back) = (false, false);
         for (node, rows) in now {
-            let changed = rows.since(loaded.entry(node).or_default(), node);
+            let changes = rows.since(loaded.entry(node).or_default(), node);
             loaded.insert(node, rows);
-            differs |= !changed.is_empty();
-            feeds_back |= !changed.is_empty() && network.feeds_back(node);
-            changes.extend(changed);
+            differs |= !changes.is_empty();
+            feeds_back |= !changes.is_empty() && network.feeds_back(node);
+            changes.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
         }
-        match feeds_back {
-            true => self.begin_again(changes),
-            false => changes.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff)),
+        if feeds_back {
+            self.begin_again();
         }
         Ok(differs)
     }
 
     /// Takes the models of all rounds but the first back. What an edit means for a round is computed with the model that the
     /// round before makes of it: with the one that is fed now, answers would be asked for that nobody wants.
-    ///
-    /// The edits wait for a tick of their own: within one, a new row may meet a model that goes before it has gone.
-    fn begin_again(&mut self, changes: Vec<Change>) {
+    fn begin_again(&mut self) {
         let first = self.session.network().rounds.kept + 1;
         self.take_back(first + 1);
-        self.edits.get_or_insert_default().extend(changes);
+        self.edited = true;
     }
 
     /// Takes back the models of `round` and of all that follow.
@@ -154,12 +148,8 @@ impl Driver {
         watch: &mut Watch<'_>,
         between: &mut dyn FnMut(&Session, Round),
     ) -> Result<(), SessionError> {
-        match self.edits.take() {
-            None => drop(self.feed_next()),
-            Some(edits) => {
-                self.session.tick(watch)?;
-                edits.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
-            }
+        if !std::mem::take(&mut self.edited) {
+            self.feed_next();
         }
         for _ in 0..self.most_ticks() {
             self.session.tick(watch)?;
