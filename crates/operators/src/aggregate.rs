@@ -22,11 +22,9 @@ use std::sync::Arc;
 use flow_data::{Column, Columns, Id, Item, Type, Value, kind};
 use flow_dataflow::{Body, EffectOp, KeyedOp, Out, Perform, Request, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_sampler::Params;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::draws::{Ask, Draw, Draws};
+use crate::sampling::with_sampling;
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 
@@ -36,50 +34,30 @@ const TEMPLATE: &str = include_str!("aggregate/template.txt");
 /// The list that templates go through.
 const RESPONSES: &str = "responses";
 
-/// Options of `aggregate`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The model: a declared one, or a step that trains one.
-    #[expect(dead_code, reason = "planning resolves it by its key")]
-    model: String,
-    /// What the model is asked, a Jinja template over `responses` and the columns; by default from `prompt`.
-    template: Option<String>,
-    /// Column that holds a response.
-    #[serde(default = "completion")]
-    completion: String,
-    /// Responses read at a time; all of them where it is not given.
-    #[schemars(range(min = 1, max = 1024))]
-    window: Option<usize>,
-    /// How often a pass reads what the one before wrote, below `window`; only with `window`.
-    #[serde(default = "reserved")]
-    #[schemars(range(min = 1, max = 1023))]
-    reserved: usize,
-    /// Most passes with a `window`.
-    #[serde(default = "passes")]
-    #[schemars(range(min = 1, max = 64))]
-    passes: usize,
-    /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "crate::defaults::temperature")]
-    #[schemars(range(min = 0.0, max = 100.0))]
-    temperature: f64,
-    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "crate::defaults::unit")]
-    #[schemars(range(min = 0.000_001, max = 1.0))]
-    top_p: f64,
-    /// Keeps this many likeliest tokens; 0 keeps all.
-    #[serde(default)]
-    top_k: u32,
-    /// Most tokens of a completion, at least 1.
-    #[serde(default = "crate::defaults::max_tokens")]
-    #[schemars(range(min = 1))]
-    max_tokens: u32,
-    /// Texts, none of them empty, that end a completion and are cut from it.
-    #[serde(default)]
-    #[schemars(inner(length(min = 1)))]
-    stop: Vec<String>,
-    /// Names the random streams; by default the pipeline's seed.
-    seed: Option<u64>,
+with_sampling! {
+    temperature: "crate::defaults::temperature",
+    /// Options of `aggregate`.
+    pub(crate) struct Config {
+        /// The model: a declared one, or a step that trains one.
+        #[expect(dead_code, reason = "planning resolves it by its key")]
+        model: String,
+        /// What the model is asked, a Jinja template over `responses` and the columns; by default from `prompt`.
+        template: Option<String>,
+        /// Column that holds a response.
+        #[serde(default = "completion")]
+        completion: String,
+        /// Responses read at a time; all of them where it is not given.
+        #[schemars(range(min = 1, max = 1024))]
+        window: Option<usize>,
+        /// How often a pass reads what the one before wrote, below `window`; only with `window`.
+        #[serde(default = "reserved")]
+        #[schemars(range(min = 1, max = 1023))]
+        reserved: usize,
+        /// Most passes with a `window`.
+        #[serde(default = "passes")]
+        #[schemars(range(min = 1, max = 64))]
+        passes: usize,
+    }
 }
 
 fn completion() -> String {
@@ -121,14 +99,7 @@ impl Definition for Aggregate {
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
-        let params = Params {
-            temperature: config.temperature,
-            top_p: config.top_p,
-            top_k: config.top_k as usize,
-            max_tokens: config.max_tokens as usize,
-            stop: config.stop,
-            ..Params::default()
-        };
+        let params = config.params();
         let seed = config.seed.unwrap_or(step.plan.seed);
         let columns = step.columns();
         let template = Template::new(

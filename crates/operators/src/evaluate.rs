@@ -25,64 +25,42 @@ use std::sync::Arc;
 use flow_data::{Id, Item, Type, Value, kind};
 use flow_dataflow::{Body, EffectOp, Out, Perform, Request, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_sampler::Params;
 use flow_verify::{Grader, Outcome};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::draws::{Draw, Draws};
 use crate::metric::Metric;
+use crate::sampling::with_sampling;
 use crate::{BuildError, Definition, Env, StepContext, grading};
 use report::Report;
 
-/// Options of `evaluate`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The model: a declared one, or a step that trains one.
-    #[expect(dead_code, reason = "planning resolves it by its key")]
-    model: String,
-    /// What to report: `pass@K`, `maj@K` with K up to `n`, or `coverage`.
-    #[serde(default = "metrics")]
-    #[schemars(length(min = 1))]
-    metrics: Vec<String>,
-    /// Column that holds the text to continue.
-    #[serde(default = "crate::defaults::prompt")]
-    prompt: String,
-    /// Column that holds the known answer.
-    #[serde(default = "crate::defaults::answer")]
-    answer: String,
-    /// The data set whose rules hold, as in `verify`: `gsm8k`, `math`, `aime`, `boxed`, `numeric`, `choice` or `exact`.
-    preset: Option<String>,
-    /// Where a completion states its answer, as in `verify`; `auto` without a preset.
-    extract: Option<String>,
-    /// How answers are compared: `math`, `numeric` or `exact`; `math` without a preset.
-    compare: Option<String>,
-    /// Draws per problem, at least 1.
-    #[serde(default = "eight")]
-    #[schemars(range(min = 1, max = 65_536))]
-    n: u32,
-    /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "crate::defaults::temperature")]
-    #[schemars(range(min = 0.0, max = 100.0))]
-    temperature: f64,
-    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "crate::defaults::unit")]
-    #[schemars(range(min = 0.000_001, max = 1.0))]
-    top_p: f64,
-    /// Keeps this many likeliest tokens; 0 keeps all.
-    #[serde(default)]
-    top_k: u32,
-    /// Most tokens of a completion, at least 1.
-    #[serde(default = "crate::defaults::max_tokens")]
-    #[schemars(range(min = 1))]
-    max_tokens: u32,
-    /// Texts, none of them empty, that end a completion and are cut from it.
-    #[serde(default)]
-    #[schemars(inner(length(min = 1)))]
-    stop: Vec<String>,
-    /// Names the random streams and the resamples; by default the pipeline's seed.
-    seed: Option<u64>,
+with_sampling! {
+    temperature: "crate::defaults::temperature",
+    /// Options of `evaluate`.
+    pub(crate) struct Config {
+        /// The model: a declared one, or a step that trains one.
+        #[expect(dead_code, reason = "planning resolves it by its key")]
+        model: String,
+        /// What to report: `pass@K`, `maj@K` with K up to `n`, or `coverage`.
+        #[serde(default = "metrics")]
+        #[schemars(length(min = 1))]
+        metrics: Vec<String>,
+        /// Column that holds the text to continue.
+        #[serde(default = "crate::defaults::prompt")]
+        prompt: String,
+        /// Column that holds the known answer.
+        #[serde(default = "crate::defaults::answer")]
+        answer: String,
+        /// The data set whose rules hold, as in `verify`: `gsm8k`, `math`, `aime`, `boxed`, `numeric`, `choice` or `exact`.
+        preset: Option<String>,
+        /// Where a completion states its answer, as in `verify`; `auto` without a preset.
+        extract: Option<String>,
+        /// How answers are compared: `math`, `numeric` or `exact`; `math` without a preset.
+        compare: Option<String>,
+        /// Draws per problem, at least 1.
+        #[serde(default = "eight")]
+        #[schemars(range(min = 1, max = 65_536))]
+        n: u32,
+    }
 }
 
 fn metrics() -> Vec<String> {
@@ -126,14 +104,7 @@ impl Definition for Evaluate {
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let invalid = |message: String| BuildError::step(&step.step.name, message);
         let grader = config.grader();
-        let params = Params {
-            temperature: config.temperature,
-            top_p: config.top_p,
-            top_k: config.top_k as usize,
-            max_tokens: config.max_tokens as usize,
-            stop: config.stop,
-            ..Params::default()
-        };
+        let params = config.params();
         let seed = config.seed.unwrap_or(step.plan.seed);
         let n = config.n as usize;
         let metrics = config.metrics.iter().map(|metric| Metric::of_draws(metric, n));

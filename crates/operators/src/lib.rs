@@ -19,6 +19,7 @@ mod metric;
 mod operator;
 mod random;
 mod records;
+mod sampling;
 mod served;
 mod statistics;
 mod template;

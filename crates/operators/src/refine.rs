@@ -20,53 +20,31 @@ use std::sync::Arc;
 use flow_data::kind;
 use flow_dataflow::{Body, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_sampler::Params;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::drawer::Drawer;
 use crate::draws::{Ask, Draws};
+use crate::sampling::with_sampling;
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// What the model is asked.
 const TEMPLATE: &str = include_str!("refine/template.txt");
 
-/// Options of `refine`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The model: a declared one, or a step that trains one.
-    #[expect(dead_code, reason = "planning resolves it by its key")]
-    model: String,
-    /// What the model is asked, a Jinja template over the row's columns; by default from `prompt`, `completion` and
-    /// `critique`.
-    template: Option<String>,
-    /// Draws per row, at least 1.
-    #[serde(default = "crate::defaults::one")]
-    #[schemars(range(min = 1, max = 65_536))]
-    n: u32,
-    /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "crate::defaults::temperature")]
-    #[schemars(range(min = 0.0, max = 100.0))]
-    temperature: f64,
-    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "crate::defaults::unit")]
-    #[schemars(range(min = 0.000_001, max = 1.0))]
-    top_p: f64,
-    /// Keeps this many likeliest tokens; 0 keeps all.
-    #[serde(default)]
-    top_k: u32,
-    /// Most tokens of a completion, at least 1.
-    #[serde(default = "crate::defaults::max_tokens")]
-    #[schemars(range(min = 1))]
-    max_tokens: u32,
-    /// Texts, none of them empty, that end a completion and are cut from it.
-    #[serde(default)]
-    #[schemars(inner(length(min = 1)))]
-    stop: Vec<String>,
-    /// Names the random streams; by default the pipeline's seed.
-    seed: Option<u64>,
+with_sampling! {
+    temperature: "crate::defaults::temperature",
+    /// Options of `refine`.
+    pub(crate) struct Config {
+        /// The model: a declared one, or a step that trains one.
+        #[expect(dead_code, reason = "planning resolves it by its key")]
+        model: String,
+        /// What the model is asked, a Jinja template over the row's columns; by default from `prompt`, `completion` and
+        /// `critique`.
+        template: Option<String>,
+        /// Draws per row, at least 1.
+        #[serde(default = "crate::defaults::one")]
+        #[schemars(range(min = 1, max = 65_536))]
+        n: u32,
+    }
 }
 
 /// The operator.
@@ -87,14 +65,7 @@ impl Definition for Refine {
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
-        let params = Params {
-            temperature: config.temperature,
-            top_p: config.top_p,
-            top_k: config.top_k as usize,
-            max_tokens: config.max_tokens as usize,
-            stop: config.stop,
-            ..Params::default()
-        };
+        let params = config.params();
         let template = Template::new(config.template.as_deref().unwrap_or(TEMPLATE), &step.columns());
         let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
         let drawer = Drawer {

@@ -31,64 +31,35 @@ use flow_data::{Item, Type, kind};
 use flow_dataflow::{Body, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_sampler::Params;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::drawer::Drawer;
 use crate::draws::{Ask, Draws};
+use crate::sampling::with_sampling;
 use crate::{BuildError, Definition, Env, StepContext};
 use floor::{Floor, Until};
 use routing::Routing;
 
-/// Options of `sample`.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The model: a declared one, or a step that trains one.
-    #[expect(dead_code, reason = "planning resolves it by its key")]
-    model: String,
-    /// Column that holds the text to continue.
-    #[serde(default = "crate::defaults::prompt")]
-    prompt: String,
-    /// Draws per prompt, at least 1.
-    #[serde(default = "crate::defaults::one")]
-    #[schemars(range(min = 1, max = 65_536))]
-    n: u32,
-    /// Divides the scores; 0 always takes the likeliest token.
-    #[serde(default = "crate::defaults::unit")]
-    #[schemars(range(min = 0.0, max = 100.0))]
-    temperature: f64,
-    /// Keeps the fewest likeliest tokens whose probabilities reach this sum, above 0 to 1.
-    #[serde(default = "crate::defaults::unit")]
-    #[schemars(range(min = 0.000_001, max = 1.0))]
-    top_p: f64,
-    /// Keeps this many likeliest tokens; 0 keeps all.
-    #[serde(default)]
-    top_k: u32,
-    /// Keeps tokens at least this fraction as likely as the likeliest; 0 keeps all.
-    #[serde(default)]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    min_p: f64,
-    /// Divides the positive scores of tokens that prompt or completion already has, and multiplies the negative ones.
-    #[serde(default = "crate::defaults::unit")]
-    #[schemars(range(min = 0.01, max = 100.0))]
-    repetition_penalty: f64,
-    /// Most tokens of a completion, at least 1.
-    #[serde(default = "crate::defaults::max_tokens")]
-    #[schemars(range(min = 1))]
-    max_tokens: u32,
-    /// Texts, none of them empty, that end a completion and are cut from it.
-    #[serde(default)]
-    #[schemars(inner(length(min = 1)))]
-    stop: Vec<String>,
-    /// Column with the text that completions begin with; where it is null or empty they begin freely. None by default.
-    prefix: Option<String>,
-    /// Which experts tokens visit, in place of the model's own choice; a model without experts does not look at it.
-    routing: Option<Routing>,
-    /// Draws again for prompts that have too few correct completions.
-    until: Option<Until>,
-    /// Names the random streams; by default the pipeline's seed.
-    seed: Option<u64>,
+with_sampling! {
+    temperature: "crate::defaults::unit",
+    /// Options of `sample`.
+    pub(crate) struct Config {
+        /// The model: a declared one, or a step that trains one.
+        #[expect(dead_code, reason = "planning resolves it by its key")]
+        model: String,
+        /// Column that holds the text to continue.
+        #[serde(default = "crate::defaults::prompt")]
+        prompt: String,
+        /// Draws per prompt, at least 1.
+        #[serde(default = "crate::defaults::one")]
+        #[schemars(range(min = 1, max = 65_536))]
+        n: u32,
+        /// Column with the text that completions begin with; where it is null or empty they begin freely. None by default.
+        prefix: Option<String>,
+        /// Which experts tokens visit, in place of the model's own choice; a model without experts does not look at it.
+        routing: Option<Routing>,
+        /// Draws again for prompts that have too few correct completions.
+        until: Option<Until>,
+    }
 }
 
 /// The operator.
@@ -115,17 +86,8 @@ impl Definition for Sample {
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
-        let params = Params {
-            temperature: config.temperature,
-            top_p: config.top_p,
-            top_k: config.top_k as usize,
-            min_p: config.min_p,
-            repetition_penalty: config.repetition_penalty,
-            max_tokens: config.max_tokens as usize,
-            stop: config.stop,
-            routing: config.routing.as_ref().and_then(|routing| routing.read().ok()),
-            prefix: None,
-        };
+        let routing = config.routing.as_ref().and_then(|routing| routing.read().ok());
+        let params = Params { routing, ..config.params() };
         let draws = Draws::new(step, env, params, config.seed.unwrap_or(step.plan.seed));
         let prompt = step.column(&config.prompt);
         let prefix = config.prefix.as_ref().map(|prefix| step.column(prefix));
