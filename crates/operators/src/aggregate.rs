@@ -7,7 +7,7 @@
 //! Ports: `out`, one row per prompt and round: the columns of its first response, `responses`, and the record `draw`, which
 //! hides that response's; its parents are the responses. Verdicts of the first response stay until judged anew.
 //!
-//! Rejects: `no_completion` (the response is missing), `not_read` (beyond what all passes read), `not_rendered` (the template
+//! Rejects: `no_text` (the response is missing), `not_read` (beyond what all passes read), `not_rendered` (the template
 //! prints a null), `not_drawn` (the prompt does not fit the model's context). A model whose scores are not finite
 //! numbers ends the run.
 //!
@@ -19,10 +19,11 @@
 
 use std::sync::Arc;
 
-use flow_data::{Column, Columns, Id, Item, Type, Value, kind};
+use flow_data::{Id, Item, Type, Value, kind};
 use flow_dataflow::{Body, EffectOp, KeyedOp, Out, Perform, Request, Stage};
 use flow_plan::{Input, Problem, Shape};
 
+use crate::collect::{Gather, collected};
 use crate::draws::{Ask, Draw, Draws};
 use crate::sampling::with_sampling;
 use crate::template::Template;
@@ -44,7 +45,7 @@ with_sampling! {
         /// What the model is asked, a Jinja template over `responses` and the columns; by default from `prompt`.
         template: Option<String>,
         /// Column that holds a response.
-        #[serde(default = "completion")]
+        #[serde(default = "crate::defaults::completion")]
         completion: String,
         /// Responses read at a time; all of them where it is not given.
         #[schemars(range(min = 1, max = 1024))]
@@ -58,10 +59,6 @@ with_sampling! {
         #[schemars(range(min = 1, max = 64))]
         passes: usize,
     }
-}
-
-fn completion() -> String {
-    "completion".into()
 }
 
 fn reserved() -> usize {
@@ -89,7 +86,7 @@ impl Definition for Aggregate {
             let message = "expected fewer than `window`, so that every pass reads something new";
             problems.push(Problem::new("reserved", format!("{message}, found {}", config.reserved)));
         }
-        let columns = input.columns.extended(&responses());
+        let columns = input.columns.extended(&collected(RESPONSES));
         let seen = Input { columns: &columns, ..*input };
         problems.extend(Template::check("template", config.template.as_deref().unwrap_or(TEMPLATE), &seen));
         if !problems.is_empty() {
@@ -104,7 +101,7 @@ impl Definition for Aggregate {
         let columns = step.columns();
         let template = Template::new(
             config.template.as_deref().unwrap_or(TEMPLATE),
-            &columns.extended(&responses()),
+            &columns.extended(&collected(RESPONSES)),
         );
         let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
         let reading = Reading {
@@ -113,9 +110,10 @@ impl Definition for Aggregate {
             passes: config.window.map_or(1, |_| config.passes),
         };
         let gather = Gather {
-            prompt_id: step.column("prompt_id"),
-            completion: step.column(&config.completion),
+            per: step.column("prompt_id"),
+            column: step.column(&config.completion),
             most: reading.most(),
+            beyond: "not_read",
         };
         let (template, draws) = (Arc::new(template), Arc::new(Draws::new(step, env, params, seed)));
         let pass = |at| {
@@ -125,11 +123,6 @@ impl Definition for Aggregate {
         let stages = [Stage::Keyed(Arc::new(gather) as Arc<dyn KeyedOp>)].into_iter();
         Ok(Body::Chain(stages.chain((0..reading.passes).map(pass)).collect()))
     }
-}
-
-/// The column that a gathered row has beside those of its first response.
-fn responses() -> Columns {
-    Columns::new([Column::new(RESPONSES, Type::Texts, false, "What was read, in order.")])
 }
 
 /// How responses are shared out among passes.
@@ -155,42 +148,6 @@ impl Reading {
         let fresh = window - self.reserved;
         let next = all.get(window + (at - 1) * fresh..).filter(|next| !next.is_empty())?;
         Some(std::iter::repeat_n(written, self.reserved).chain(next.iter().take(fresh)).collect())
-    }
-}
-
-/// Makes one row of the responses to a prompt: the first one's cells, the texts, the row ids.
-struct Gather {
-    prompt_id: usize,
-    completion: usize,
-    most: usize,
-}
-
-impl KeyedOp for Gather {
-    fn key(&self, item: &Item) -> Id {
-        Id::of("prompt", [item.text(self.prompt_id).unwrap_or_default().as_bytes()])
-    }
-
-    fn group(&self, items: &[Item], out: &mut Out<'_>) {
-        let mut read: Vec<(&Item, &str)> = Vec::new();
-        for item in items {
-            match item.text(self.completion) {
-                None => out.reject(item, "no_completion", "the response is missing"),
-                Some(_) if read.len() == self.most => {
-                    out.reject(item, "not_read", format!("all passes together read {} responses", self.most));
-                }
-                Some(text) => read.push((item, text)),
-            }
-        }
-        let Some(((first, _), others)) = read.split_first() else { return };
-        others.iter().for_each(|(item, _)| out.take(item));
-        let ids: Vec<String> = read.iter().map(|(item, _)| item.row.id.to_string()).collect();
-        let cells = vec![
-            Value::Texts(read.iter().map(|(_, text)| Arc::from(*text)).collect()),
-            Value::texts(ids.iter().map(String::as_str)),
-        ];
-        let round = first.row.round;
-        let id = Id::of("aggregate", [&self.key(first).0[..], &round.to_le_bytes()]);
-        out.derive(0, first, round, id, cells);
     }
 }
 
@@ -268,7 +225,7 @@ mod tests {
             assert_eq!(row["parent_ids"].as_array().map(Vec::len), row["responses"].as_array().map(Vec::len));
         }
         assert_eq!(ports["rejected"].len(), 1);
-        assert_eq!(ports["rejected"][0]["reason"], "no_completion");
+        assert_eq!(ports["rejected"][0]["reason"], "no_text");
     }
 
     #[test]

@@ -54,6 +54,7 @@ catalog! {
     verify::Verify,
     critique::Critique,
     refine::Refine,
+    collect::Collect,
     aggregate::Aggregate,
     vote::Vote,
     dedup::Dedup,

@@ -35,6 +35,15 @@ pub(crate) struct Config {
     to: String,
 }
 
+/// Checks the name of a column that the key `key` makes.
+pub(crate) fn new_column(key: &str, name: &str) -> Result<(), Problem> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !name.is_empty() && name.chars().all(is_part) {
+        return Ok(());
+    }
+    Err(Problem::new(key, format!("expected lowercase letters, digits and `_`, found \"{name}\"")))
+}
+
 /// The operator.
 pub(crate) struct Render;
 
@@ -45,11 +54,7 @@ impl Definition for Render {
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         let mut problems = Template::check("template", &config.template, &inputs[0]);
-        let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if config.to.is_empty() || !config.to.chars().all(is_part) {
-            let words = format!("expected lowercase letters, digits and `_`, found \"{}\"", config.to);
-            problems.push(Problem::new("to", words));
-        }
+        problems.extend(new_column("to", &config.to).err());
         if !problems.is_empty() {
             return Err(problems);
         }
