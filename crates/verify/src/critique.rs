@@ -11,8 +11,8 @@
 //! Explanation: <why>
 //! ```
 //!
-//! with the first block repeated for every step. What `Display` prints, [`str::parse`] reads back. Reading
-//! is more forgiving than writing, since models vary: see [`CritiqueError`] for what is refused.
+//! with the first block repeated for every step. What `Display` prints, [`str::parse`] reads back, up to
+//! 256 KiB. Reading is more forgiving than writing, since models vary: see [`CritiqueError`] for what is refused.
 
 mod read;
 

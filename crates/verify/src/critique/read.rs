@@ -3,12 +3,15 @@
 //! Forgiven: text before the first step, blank lines and `---` anywhere, white space and emphasis around
 //! fields, other capitals, sentences and explanations of several lines, `Right` for correct and `Incorrect`
 //! for wrong. Refused, with the line it was found on: a field out of order, a label that is neither, a step
-//! without text, an end before the final verdict.
+//! without text, an end before the final verdict, a text of more than 256 KiB.
 
 use super::{ANSWER_LABEL, Critique, EXPLANATION, Judgement, STEP, STEP_LABEL, StepJudgement};
 
 /// Longest part of a line that an error quotes, in characters.
 const QUOTE_CHARS: usize = 60;
+
+/// Longest text that is read, in bytes: some 60,000 tokens, more than a critic writes.
+pub(super) const MOST_BYTES: usize = 1 << 18;
 
 /// Why a text is not a critique. Lines count from one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +40,12 @@ pub enum CritiqueError {
         /// Where the step stands.
         line: usize,
     },
+    /// More than a critic writes; it is not read.
+    #[error("the text has {bytes} bytes, at most {MOST_BYTES} are read")]
+    Long {
+        /// The length of the text.
+        bytes: usize,
+    },
     /// The text ends too early: cut off, or not a critique.
     #[error("line {line}: the critique ends where \"{expected}\" had to come")]
     End {
@@ -58,6 +67,9 @@ struct Field {
 const MARKERS: &[&str] = &[STEP, STEP_LABEL, ANSWER_LABEL, EXPLANATION];
 
 pub(super) fn read(text: &str) -> Result<Critique, CritiqueError> {
+    if text.len() > MOST_BYTES {
+        return Err(CritiqueError::Long { bytes: text.len() });
+    }
     let n_breaks = text.bytes().filter(|byte| *byte == b'\n').count();
     let last_line = n_breaks + usize::from(text.is_empty() || !text.ends_with('\n'));
     let mut reader = Reader { fields: fields(text).into_iter().peekable(), last_line };
@@ -199,6 +211,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(error(text), expected);
         }
+        assert_eq!(error(&"\n".repeat(262_145)), "the text has 262145 bytes, at most 262144 are read");
         let complete = format!("{step}Correctness of the final answer: Wrong\nExplanation: c\n{step}");
         assert_eq!(error(&complete), "line 6: expected \"the end\", found \"Step sentence:\"");
     }

