@@ -40,6 +40,15 @@ fn the_report_and_the_tables_agree() {
     };
     assert_eq!(rows("equal") + rows("different") + rows("unknown") + rows("rejected"), 36);
 
+    // What the draws rest on, round by round.
+    let efforts = bench.table("out/loop/run/efforts.parquet");
+    let drawn: Vec<&Value> = efforts
+        .iter()
+        .filter(|row| row["step"] == "attempts".into() && row["tokens"] != Value::Int(0))
+        .map(|row| &row["requests"])
+        .collect();
+    assert_eq!(drawn, [&Value::Int(12), &Value::Int(12), &Value::Int(12)]);
+
     // Four models were measured: the start and one of each round.
     let metrics = bench.table("out/loop/run/metrics.parquet");
     let whole = metrics.iter().filter(|row| row["level"] == Value::Null);

@@ -38,7 +38,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    "branch", "checkpoint", "comparison", "critique", "draw", "expert_load", "gate", "metric", "part", "prompt", "provenance", "reject",
+    "branch", "checkpoint", "comparison", "critique", "draw", "effort", "expert_load", "gate", "metric", "part", "prompt", "provenance", "reject",
     "rejected", "run", "score", "step", "trial", "verdict", "vote",
 }
 

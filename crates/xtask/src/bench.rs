@@ -4,23 +4,14 @@ mod incremental;
 mod memo;
 mod replay;
 mod sample;
-mod think_prune_train;
 mod verify;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
-pub(crate) const NAMES: [&str; 8] = [
-    "think-prune-train",
-    "replay",
-    "sample",
-    "sample --short",
-    "verify",
-    "incremental",
-    "incremental --full",
-    "memo",
-];
+pub(crate) const NAMES: [&str; 7] =
+    ["replay", "sample", "sample --short", "verify", "incremental", "incremental --full", "memo"];
 
 /// Where a benchmark runs, and what.
 pub(crate) struct Place {
@@ -33,7 +24,6 @@ pub(crate) struct Place {
 /// Runs a benchmark; none by this name is an error.
 pub(crate) fn run(place: &Place, name: &str) -> Result<String, String> {
     match name {
-        "think-prune-train" => think_prune_train::tables(place),
         "replay" => replay::table(place),
         "sample" => sample::tables(place, false),
         "sample --short" => sample::tables(place, true),
@@ -52,8 +42,6 @@ struct Run {
     wall_s: String,
     /// Peak resident memory, as reported.
     peak: String,
-    /// Folder of the run's tables.
-    tables: PathBuf,
 }
 
 /// Runs a pipeline from an empty store and an empty output folder, `target/bench/NAME`.
@@ -90,9 +78,5 @@ fn exec(
         let rest = last.split_once(after).map_or("", |(_, rest)| rest);
         rest.split(until).next().unwrap_or_default().trim().to_owned()
     };
-    Ok(Run {
-        wall_s: field("is done: ", " s"),
-        peak: field("peak memory ", "\n"),
-        tables: folder.join("out/run"),
-    })
+    Ok(Run { wall_s: field("is done: ", " s"), peak: field("peak memory ", "\n") })
 }

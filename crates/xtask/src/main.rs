@@ -1,22 +1,24 @@
-//! Development tasks: `cargo xtask codegen | tidy | bench NAME | kill`.
+//! Development tasks: `cargo xtask codegen | tidy | bench NAME | reproduce [METHOD] | kill`.
 
 mod bench;
 mod kill;
+mod reproduce;
 mod tidy;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | kill [--times N | --training N]
+const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | reproduce [METHOD] | kill [--times N | --training N]
 
 PROGRAM is flow as it was built, target/release/flow by default.
 
 codegen   writes the generated files with PROGRAM: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
-bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: think-prune-train (the main job over 3 seeds
-          and 2 arms), replay (200,000 recorded rows), sample (drawing beside PyTorch and `transformers`; the
-          smallest model only with --short), verify (the answer checker beside Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000
-          recorded rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
+bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: replay (200,000 recorded rows), sample (drawing
+          beside PyTorch and `transformers`; the smallest model only with --short), verify (the answer checker beside
+          Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000 recorded
+          rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
+reproduce runs the arms of a method, or of all, over 3 seeds and writes docs/methods/METHOD.md; what is there already is reused
 kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened;
           with --training a job that is nearly all training, which goes on from its saved state";
 
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
         ["bench", name, extent @ ("--full" | "--short")] => bench(&format!("{name} {extent}"), &program()),
         ["bench", name] => bench(name, &program()),
         ["bench", name, program] => bench(name, Path::new(program)),
+        ["reproduce"] => reproduce(None),
+        ["reproduce", method] => reproduce(Some(method)),
         ["kill"] => kill(kill::MAIN, "100"),
         ["kill", "--times", times] => kill(kill::MAIN, times),
         ["kill", "--training", times] => kill(kill::TRAINING, times),
@@ -43,20 +47,23 @@ fn main() -> ExitCode {
 }
 
 fn bench(name: &str, program: &Path) -> Vec<String> {
-    match bench::run(&bench::Place { root: root(), program: program.to_owned() }, name) {
-        Ok(tables) => {
-            say(&tables);
-            Vec::new()
-        }
-        Err(error) => vec![error],
-    }
+    told(bench::run(&bench::Place { root: root(), program: program.to_owned() }, name))
+}
+
+fn reproduce(method: Option<&str>) -> Vec<String> {
+    told(reproduce::reproduce(&bench::Place { root: root(), program: program() }, method))
 }
 
 fn kill(arguments: &'static [&'static str], times: &str) -> Vec<String> {
     let killed = times.parse().map_err(|_| format!("expected a number of kills, found {times}"));
-    match killed.and_then(|times| kill::kill(&root(), &program(), arguments, times)) {
-        Ok(told) => {
-            say(&told);
+    told(killed.and_then(|times| kill::kill(&root(), &program(), arguments, times)))
+}
+
+/// Says what came of a task; what went wrong is returned.
+fn told(result: Result<String, String>) -> Vec<String> {
+    match result {
+        Ok(text) => {
+            say(&text);
             Vec::new()
         }
         Err(error) => vec![error],

@@ -30,6 +30,7 @@ pub(crate) fn write(run: &Run<'_>, session: &Session, ending: Ending) -> Result<
     fs::create_dir_all(&folder).map_err(|error| unwritable("create", &folder, &error))?;
     put(&folder, "runs", kind("run").columns(), &[run_row(run, session, ending)])?;
     put(&folder, "steps", kind("step").columns(), &step_rows(plan, run.counts(session)))?;
+    put(&folder, "efforts", &placed("effort"), &effort_rows(plan, session))?;
     let rejected = run.captures.rejected(session);
     let rejected: Vec<_> =
         rejected.iter().map(|(step, item)| Rejected::new(&plan.steps[*step], item)).collect();
@@ -94,6 +95,17 @@ fn step_rows(plan: &Plan, counts: Vec<StepCounts>) -> Vec<Vec<Value>> {
         }
     }
     rows
+}
+
+fn effort_rows(plan: &Plan, session: &Session) -> Vec<Vec<Value>> {
+    let steps = plan.steps.iter().zip(session.efforts());
+    let rows = steps.flat_map(|(step, efforts)| {
+        efforts.into_iter().map(|(round, effort)| {
+            let (requests, tokens) = (effort.requests.into(), effort.tokens.into());
+            vec![step.name.as_str().into(), Value::Int(round.into()), requests, tokens]
+        })
+    });
+    rows.collect()
 }
 
 /// A rejected row as the table `rejects` tells of it. There may be many: no cell is copied.

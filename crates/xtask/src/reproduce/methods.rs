@@ -1,0 +1,8 @@
+//! The methods, one file each.
+
+mod think_prune_train;
+
+use super::Method;
+
+/// In the order in which they run.
+pub(super) static METHODS: &[&Method] = &[&think_prune_train::METHOD];
