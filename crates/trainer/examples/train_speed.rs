@@ -1,75 +1,90 @@
-//! Tokens per second of training: `cargo run --release -p flow-trainer --example train_speed -- [dense|moe|wide] [steps]`.
+//! One side of a comparison with other programs: tokens per second of training.
 //!
-//! `dense` has 0.87 M parameters, `moe` four experts of which each token visits two, `wide` 3.6 M parameters.
-#![allow(clippy::print_stdout, reason = "an example shows its figures")]
+//! `train_speed WIDTH LAYERS VOCAB EXPERTS STEPS` trains a random Llama with as many experts (two a token; 0 for a dense one) on
+//! two threads, 64 documents of 64 tokens a step, all learned but the first, and prints three numbers: learned tokens per second
+//! without the first two steps, the most MiB that the process held, and the loss of the last step. `bench/train.py` does the same
+//! with PyTorch.
+#![allow(clippy::print_stdout, reason = "an example reports to programs")]
 
+use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use flow_model::{Block, Checkpoint, Config, Rng, Tokenizer};
 use flow_trainer::{Example, MoeUpcycle, TrainConfig, train, upcycle};
 
-fn main() -> Result<(), flow_trainer::Error> {
-    let mut arguments = std::env::args().skip(1);
-    let kind = arguments.next().unwrap_or_else(|| "dense".to_owned());
-    let max_steps = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(60);
-    let examples: Vec<Example> = (0..2_000).map(story).collect();
-    let dense = base(&examples, if kind == "wide" { 2 } else { 1 })?;
-    let start = if kind == "moe" { upcycle(&[&dense], &MoeUpcycle::default(), 1)? } else { dense };
-    let config = TrainConfig {
-        max_steps: Some(max_steps),
-        learning_rate: 2e-3,
-        batch_size: 32,
+const DOCUMENTS: usize = 64;
+const TOKENS: usize = 64;
+/// Steps that are not timed.
+const WARMING: usize = 2;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|word| word.parse()).collect();
+    let [width, layers, vocab, experts, steps] = numbers?[..] else {
+        return Err("usage: train_speed WIDTH LAYERS VOCAB EXPERTS STEPS".into());
+    };
+    let dense = Checkpoint::init(
+        config(width, layers, vocab),
+        Tokenizer::train_byte_bpe(&["no merges"], 260, &[])?,
+        1,
+    )?;
+    let start = match experts {
+        0 => dense,
+        experts => upcycle(&[&dense], &MoeUpcycle { experts, ..MoeUpcycle::default() }, 1)?,
+    };
+    let examples: Vec<Example> = (0..DOCUMENTS).map(document).collect();
+    let settings = TrainConfig {
+        max_steps: Some(steps + WARMING),
+        batch_size: DOCUMENTS,
+        max_length: TOKENS,
+        threads: Some(2),
         ..TrainConfig::default()
     };
-    let began = Instant::now();
-    let trained = train(&start, &examples, &config, &mut |_| ControlFlow::Continue(()))?;
-    let seconds = began.elapsed().as_secs_f64();
-    let (first, last) = (&trained.report.steps[0], &trained.report.steps[max_steps - 1]);
-    println!("{kind}: {} parameters, {} tokens a step", start.config.num_parameters(), first.tokens);
-    println!("loss {:.3} to {:.3}", first.loss, last.loss);
-    let digest: String = trained.checkpoint.digest().iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("digest {digest}, the same on every run");
-    println!("{:.0} tokens/s ({:.1} s)", trained.report.tokens as f64 / seconds, seconds);
+    let (mut began, mut learned) = (Instant::now(), 0);
+    let report = train(&start, &examples, &settings, &mut |step| {
+        match step.step <= WARMING {
+            true => began = Instant::now(),
+            false => learned += step.scored_tokens,
+        }
+        ControlFlow::Continue(())
+    })?
+    .report;
+    let per_second = learned as f64 / began.elapsed().as_secs_f64();
+    let loss = report.steps.last().map_or(f64::NAN, |step| step.loss);
+    println!("{per_second:.0} {:.0} {loss:.4}", peak_mib().unwrap_or(f64::NAN));
     Ok(())
 }
 
-/// A word problem with its worked answer, about 80 tokens.
-fn story(i: usize) -> Example {
-    let mut rng = Rng::new(i as u64, "story");
-    let name = ["Ann", "Bob", "Cem", "Dia"][rng.below(4)];
-    let mut have = 2 + rng.below(28);
-    let mut prompt = format!("{name} has {have} pens.");
-    let mut completion = String::new();
-    for _ in 0..2 + rng.below(3) {
-        let more = 2 + rng.below(28);
-        prompt += &format!(" Gets {more}.");
-        completion += &format!("{have}+{more}={}\n", have + more);
-        have += more;
-    }
-    Example { prompt: prompt + " How many pens?\n", completion: completion + &format!("#### {have}") }
-}
-
-/// A dense model, `scale` times as wide as the small one.
-fn base(examples: &[Example], scale: usize) -> Result<Checkpoint, flow_trainer::Error> {
-    let texts: Vec<&str> = examples.iter().flat_map(|e| [e.prompt.as_str(), &e.completion]).collect();
-    let tokenizer = Tokenizer::train_byte_bpe(&texts, 512, &["<|end|>"])?;
-    let config = Config {
-        vocab_size: 512,
-        hidden_size: 128 * scale,
-        intermediate_size: 352 * scale,
-        num_hidden_layers: 4,
-        num_attention_heads: 4 * scale,
-        num_key_value_heads: 4 * scale,
-        head_dim: 32,
+fn config(width: usize, num_hidden_layers: usize, vocab_size: usize) -> Config {
+    Config {
+        vocab_size,
+        hidden_size: width,
+        intermediate_size: width * 11 / 4,
+        num_hidden_layers,
+        num_attention_heads: width / 64,
+        num_key_value_heads: width / 64,
+        head_dim: 64,
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.0,
-        max_position_embeddings: 512,
+        max_position_embeddings: TOKENS,
         tie_word_embeddings: true,
-        eos_token_ids: tokenizer.id("<|end|>").into_iter().collect(),
+        eos_token_ids: Vec::new(),
         bos_token_id: None,
         moe: None,
         block: Block::default(),
-    };
-    Ok(Checkpoint::init(config, tokenizer, 7)?)
+    }
+}
+
+/// Letters by chance, each a token.
+fn document(i: usize) -> Example {
+    let mut rng = Rng::new(i as u64, "letters");
+    let mut letters = |n: usize| (0..n).map(|_| char::from(b'a' + rng.below(26) as u8)).collect::<String>();
+    Example { prompt: letters(1), completion: letters(TOKENS - 1) }
+}
+
+/// The most memory that this process ever held; none where the system does not say.
+fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }

@@ -4,14 +4,15 @@ mod incremental;
 mod memo;
 mod replay;
 mod sample;
+mod train;
 mod verify;
 
 use std::path::PathBuf;
 use std::process::Command;
 
 /// The benchmarks by name.
-pub(crate) const NAMES: [&str; 7] =
-    ["replay", "sample", "sample --short", "verify", "incremental", "incremental --full", "memo"];
+pub(crate) const NAMES: [&str; 8] =
+    ["replay", "sample", "sample --short", "train", "verify", "incremental", "incremental --full", "memo"];
 
 /// Where a benchmark runs, and what.
 pub(crate) struct Place {
@@ -27,6 +28,7 @@ pub(crate) fn run(place: &Place, name: &str) -> Result<String, String> {
         "replay" => replay::table(place),
         "sample" => sample::tables(place, false),
         "sample --short" => sample::tables(place, true),
+        "train" => train::tables(place),
         "verify" => verify::tables(place),
         "incremental" => incremental::tables(place, false),
         "incremental --full" => incremental::tables(place, true),

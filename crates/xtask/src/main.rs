@@ -15,9 +15,9 @@ PROGRAM is flow as it was built, target/release/flow by default.
 codegen   writes the generated files with PROGRAM: schemas/pipeline.schema.json, docs/operators.md
 tidy      checks what the compiler does not: dependency directions, file headers, file lengths
 bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md: replay (200,000 recorded rows), sample (drawing
-          beside PyTorch and `transformers`; the smallest model only with --short), verify (the answer checker beside
-          Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on 1,000,000 recorded
-          rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
+          beside PyTorch and `transformers`; the smallest model only with --short), train (training beside PyTorch), verify (the
+          answer checker beside Math-Verify, and 2,000,000 pairs), incremental (edits beside a recomputation with Polars, on
+          1,000,000 recorded rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
 reproduce runs the arms of a method, or of all, over 3 seeds and writes docs/methods/METHOD.md; what is there already is reused
 kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened;
           with --training a job that is nearly all training, which goes on from its saved state";

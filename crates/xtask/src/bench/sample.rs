@@ -34,7 +34,7 @@ pub(super) fn tables(place: &Place, short: bool) -> Result<String, String> {
     let python = place.root.join("target/bench/torch");
     PEERS.iter().try_for_each(|peer| environment(&python, peer).map(drop))?;
     let bench = Bench {
-        engine: build(place)?,
+        engine: example(place, "flow-sampler", "paired")?,
         python: python.join("bin/python"),
         script: place.root.join("crates/xtask/src/bench/sample.py"),
         models: place.root.join("target/bench/sample"),
@@ -134,10 +134,10 @@ fn fastest(runs: Vec<Told>) -> Told {
     runs.into_iter().reduce(faster).expect("there is at least one turn")
 }
 
-/// The example that draws.
-fn build(place: &Place) -> Result<PathBuf, String> {
+/// Builds an example of a crate.
+pub(super) fn example(place: &Place, crate_name: &str, name: &str) -> Result<PathBuf, String> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--release", "--quiet", "-p", "flow-sampler", "--example", "paired"]);
+    cargo.args(["build", "--release", "--quiet", "-p", crate_name, "--example", name]);
     output(cargo.current_dir(&place.root))?;
-    Ok(place.root.join("target/release/examples/paired"))
+    Ok(place.root.join("target/release/examples").join(name))
 }
