@@ -18,7 +18,7 @@
 //! scores: {op: evaluate, from: held_out, model: learner, n: 8, temperature: 0.7, metrics: [pass@1, pass@8]}
 //! ```
 
-mod report;
+pub(crate) mod report;
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::draws::{Draw, Draws};
 use crate::metric::Metric;
 use crate::sampling::with_sampling;
 use crate::{BuildError, Definition, Env, StepContext, grading};
-use report::Report;
+use report::{Places, Report};
 
 with_sampling! {
     temperature: "crate::defaults::temperature",
@@ -121,10 +121,16 @@ impl Definition for Evaluate {
             completion: width,
             grader: grader.map_err(|problems| invalid(problems[0].message.clone()))?,
         };
-        let report = Report {
+        let places = Places {
             prompt_id: exam.prompt_id,
             level: step.columns().index("level"),
-            drawn: width,
+            model: width + 1,
+            sample_index: width + 2,
+            extracted: width + 3,
+            correct: width + 4,
+        };
+        let report = Report {
+            places,
             metrics: metrics.collect::<Result<_, _>>().map_err(invalid)?,
             n,
             seed,

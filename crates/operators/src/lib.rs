@@ -49,6 +49,8 @@ catalog! {
     generate::Generate,
     replay::Replay,
     render::Render,
+    filter::Filter,
+    corrupt::Corrupt,
     sample::Sample,
     extract::Extract,
     verify::Verify,
@@ -65,6 +67,7 @@ catalog! {
     merge::Merge,
     train::Train,
     evaluate::Evaluate,
+    measure::Measure,
     compare::Compare,
     gate::Gate,
 }

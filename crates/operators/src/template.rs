@@ -1,4 +1,6 @@
-//! Texts made of a row's columns, in the Jinja language.
+//! Texts made of a row's columns, and conditions on them, in the Jinja language.
+//!
+//! Beside Jinja's own filters there is `integers`: the whole numbers that a text writes, in order.
 
 use flow_data::{Columns, Item, Value};
 use flow_plan::{Input, Problem};
@@ -67,8 +69,42 @@ impl Template {
     }
 }
 
+/// An expression over columns that holds for a row or does not.
+pub(crate) struct Condition(Template);
+
+impl Condition {
+    /// The condition `text` over rows with `columns`. Errs where the text is no expression.
+    pub(crate) fn new(text: &str, columns: &Columns) -> Result<Self, Error> {
+        environment("")?.compile_expression(text)?;
+        Template::new(&format!("{{% if {text} %}}{HOLDS}{{% endif %}}"), columns).map(Self)
+    }
+
+    /// What is wrong with the condition `text` under the config key `key`: its syntax, or names of no column.
+    pub(crate) fn check(key: &str, text: &str, input: &Input<'_>) -> Vec<Problem> {
+        match Self::new(text, input.columns) {
+            Err(error) => {
+                let words = format!("expected an expression, found an error: {}", reason(&error));
+                vec![Problem::new(key, words)]
+            }
+            Ok(Self(template)) => {
+                let names = names(&template.environment).unwrap_or_default();
+                names.iter().filter_map(|name| input.column(key, name).err()).collect()
+            }
+        }
+    }
+
+    /// Whether it holds for `item`. Errs with the reason for people.
+    pub(crate) fn holds(&self, item: &Item) -> Result<bool, String> {
+        self.0.render(item).map(|text| text == HOLDS)
+    }
+}
+
+/// What a condition that holds is rendered to.
+const HOLDS: &str = "1";
+
 fn environment(text: &str) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
+    environment.add_filter("integers", integers);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -100,6 +136,12 @@ fn variable(cell: &Value) -> minijinja::Value {
         Value::Texts(texts) => texts.iter().cloned().collect(),
         Value::Floats(floats) => floats.iter().copied().collect(),
     }
+}
+
+/// The runs of digits in `text`.
+fn integers(text: &str) -> Vec<String> {
+    let runs = text.split(|c: char| !c.is_ascii_digit());
+    runs.filter(|run| !run.is_empty()).map(str::to_owned).collect()
 }
 
 fn reason(error: &Error) -> String {

@@ -44,15 +44,24 @@ impl Solved {
     }
 }
 
+/// Where a judged draw has its cells.
+pub(crate) struct Places {
+    pub(crate) prompt_id: usize,
+    pub(crate) level: Option<usize>,
+    pub(crate) model: usize,
+    pub(crate) sample_index: usize,
+    pub(crate) extracted: usize,
+    /// A truth value.
+    pub(crate) correct: usize,
+}
+
 /// All judged draws of a round to its metrics and to one score per problem.
-pub(super) struct Report {
-    pub(super) prompt_id: usize,
-    pub(super) level: Option<usize>,
-    /// Where the drawn cells begin: completion, model, sample index, extracted, correct.
-    pub(super) drawn: usize,
-    pub(super) metrics: Vec<Metric>,
-    pub(super) n: usize,
-    pub(super) seed: u64,
+pub(crate) struct Report {
+    pub(crate) places: Places,
+    pub(crate) metrics: Vec<Metric>,
+    /// Draws per problem; those that are missing count as wrong.
+    pub(crate) n: usize,
+    pub(crate) seed: u64,
 }
 
 impl KeyedOp for Report {
@@ -61,10 +70,9 @@ impl KeyedOp for Report {
     }
 
     fn group(&self, items: &[Item], out: &mut Out<'_>) {
-        items.iter().for_each(|item| out.take(item));
         let round = items[0].row.round;
-        let model = items[0].get(self.drawn + 1).clone();
-        let problems = self.problems(items);
+        let model = items[0].get(self.places.model).clone();
+        let problems = self.problems(items, out);
         for problem in &problems {
             let id = Id::of("score", [&problem.problem.0[..], &round.to_le_bytes()]);
             out.create(1, round, id, self.score(problem, &model));
@@ -87,28 +95,34 @@ impl KeyedOp for Report {
 }
 
 impl Report {
-    /// The problems by identity, so that the order does not depend on the draws.
-    fn problems(&self, items: &[Item]) -> Vec<Solved> {
+    /// The problems by identity, so that the order does not depend on the draws. Draws beyond `n` are rejected.
+    fn problems(&self, items: &[Item], out: &mut Out<'_>) -> Vec<Solved> {
         let mut problems: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
         for item in items {
-            let name = item.text(self.prompt_id).unwrap_or_default();
+            let name = item.text(self.places.prompt_id).unwrap_or_default();
             problems.entry(name.to_owned()).or_default().push(item);
         }
-        let solved = |(prompt_id, mut draws): (String, Vec<&Item>)| {
-            draws.sort_by_key(|item| item.int(self.drawn + 2));
-            Solved {
-                problem: Id::of("problem", [prompt_id.as_bytes()]),
-                prompt_id,
-                level: self.level.and_then(|at| draws[0].int(at)),
-                draws: draws.iter().map(|item| self.draw(item)).collect(),
-            }
-        };
-        problems.into_iter().map(solved).collect()
+        problems.into_iter().map(|(prompt_id, draws)| self.solved(prompt_id, draws, out)).collect()
+    }
+
+    fn solved(&self, prompt_id: String, mut draws: Vec<&Item>, out: &mut Out<'_>) -> Solved {
+        draws.sort_by_key(|item| item.int(self.places.sample_index));
+        let (measured, beyond) = draws.split_at(self.n.min(draws.len()));
+        measured.iter().for_each(|item| out.take(item));
+        let detail = format!("the problem has {} draws, more than n = {}", draws.len(), self.n);
+        beyond.iter().for_each(|item| out.reject(item, "over_n", &*detail));
+        let missing = std::iter::repeat_n((None, false), self.n - measured.len());
+        Solved {
+            problem: Id::of("problem", [prompt_id.as_bytes()]),
+            prompt_id,
+            level: self.places.level.and_then(|at| draws[0].int(at)),
+            draws: measured.iter().map(|item| self.draw(item)).chain(missing).collect(),
+        }
     }
 
     fn draw(&self, item: &Item) -> (Option<String>, bool) {
-        let correct = matches!(item.get(self.drawn + 4), Value::Bool(true));
-        (item.text(self.drawn + 3).map(str::to_owned), correct)
+        let correct = matches!(item.get(self.places.correct), Value::Bool(true));
+        (item.text(self.places.extracted).map(str::to_owned), correct)
     }
 
     /// The cells of the record `score`.
