@@ -12,15 +12,13 @@ use crate::Error;
 use crate::forward::{Forward, Row};
 use crate::plan::{CACHE_BYTES, Usage, slots};
 use crate::request::{Completion, Prompt, Request};
+use crate::score::SCORE_ROWS;
 use crate::text::Decoder;
 use crate::weights::Weights;
 use crate::worker::{Run, Worker, jobs};
 
 /// Most draws that share one reading of their prompt.
 const JOB: usize = 32;
-
-/// Rows of one step when scoring given tokens.
-const SCORE_ROWS: usize = 64;
 
 /// Takes the answer to the request of an index; called by worker threads in the order draws end.
 pub type Sink<'a> = dyn Fn(usize, Result<Completion, Error>) + Sync + 'a;
@@ -155,7 +153,8 @@ impl Engine {
         }
     }
 
-    fn check(&self, tokens: &[u32], most: usize) -> Result<(), Error> {
+    /// Errs where there are no tokens, more than `most`, or unknown ones.
+    pub(crate) fn check(&self, tokens: &[u32], most: usize) -> Result<(), Error> {
         let vocab_size = self.weights.vocab;
         if tokens.is_empty() {
             return Err(Error::PromptEmpty);

@@ -22,6 +22,9 @@ pub enum Error {
     /// The prompt has no tokens, so nothing can follow it.
     #[error("the prompt is empty")]
     PromptEmpty,
+    /// A text to score has no token that others could predict.
+    #[error("there is nothing to score")]
+    NothingToScore,
     /// The prompt leaves no room for a token.
     #[error("the prompt has {tokens} tokens, the model's context ends at {context}")]
     PromptTooLong {

@@ -23,7 +23,7 @@
 //!
 //! From the inside out: `simd` (sixteen lanes), `matmul`, `layers`, `rotary`, `attention` and `attend` (the loops), `cache`
 //! (keys and values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and
-//! `draw` (one completion), `worker` (many), `engine`.
+//! `draw` (one completion), `worker` (many), `score` (given texts), `engine`.
 
 mod attend;
 mod attention;
@@ -40,6 +40,7 @@ mod plan;
 mod random;
 mod request;
 mod rotary;
+mod score;
 mod select;
 mod simd;
 mod text;
@@ -51,3 +52,4 @@ pub use error::Error;
 pub use plan::{Plan, Usage};
 pub use random::{Stream, uniform};
 pub use request::{Completion, FinishReason, Params, Prompt, Request, Routing};
+pub use score::{Given, Score, ScoreSink};
