@@ -50,6 +50,21 @@ pub struct AttentionExperts {
     pub count: usize,
     /// Whether they differ in queries and outputs only, and share keys and values.
     pub shared_key_value: bool,
+    /// Attentions that count for a token, 1 to N: those with the largest g, which stays as it is. `None`: all.
+    pub experts_per_token: Option<usize>,
+}
+
+impl AttentionExperts {
+    /// Sets to 0 the weights, one for each attention and none below 0, of those that do not count for a token. Of equal ones the
+    /// first count.
+    pub fn keep(&self, weights: &mut [f32]) {
+        let Some(kept) = self.experts_per_token else { return };
+        while weights.iter().filter(|weight| **weight > 0.0).count() > kept {
+            let counting = (0..weights.len()).rev().filter(|at| weights[*at] > 0.0);
+            let least = counting.min_by(|a, b| weights[*a].total_cmp(&weights[*b]));
+            weights[least.expect("more than `kept` are above 0")] = 0.0;
+        }
+    }
 }
 
 /// How the weights of ternary experts rest (MoTE, arXiv 2506.14435). Either way the model computes with -s, 0 and s only.
@@ -126,8 +141,13 @@ impl Block {
                 return Err(bad("intermediate_size", 0, "at least 1".into()));
             }
         }
-        if let Some(experts) = self.attention_experts.filter(|experts| experts.count < 2) {
-            return Err(bad("attention_experts", experts.count, "at least 2, or null".into()));
+        if let Some(AttentionExperts { count, experts_per_token, .. }) = self.attention_experts {
+            if count < 2 {
+                return Err(bad("attention_experts", count, "at least 2, or null".into()));
+            }
+            if let Some(kept) = experts_per_token.filter(|kept| !(1..=count).contains(kept)) {
+                return Err(bad("attention_experts_per_token", kept, format!("1 to {count}, or null")));
+            }
         }
         let positive = [
             ("clip_qkv", self.clip_qkv),

@@ -167,6 +167,7 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
     }
     let shared_key_value = keys.flag("shared_key_value", false)?;
     let attentions = keys.size("attention_experts")?;
+    let experts_per_token = keys.size("attention_experts_per_token")?;
     let ternary = keys.text("ternary_experts")?.map(|name| {
         let known = TERNARY.iter().find(|(known, _)| *known == name);
         known
@@ -175,7 +176,11 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
     });
     Ok(Block {
         parallel: keys.flag("parallel_block", false)?,
-        attention_experts: attentions.map(|count| AttentionExperts { count, shared_key_value }),
+        attention_experts: attentions.map(|count| AttentionExperts {
+            count,
+            shared_key_value,
+            experts_per_token,
+        }),
         plain_shared_expert: !keys.flag("shared_expert_gate", true)?,
         ternary_experts: ternary.transpose()?,
         ..Block::default()
@@ -336,6 +341,9 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
             "shared_key_value",
             block.attention_experts.is_some_and(|experts| experts.shared_key_value).into(),
         ));
+        // Written where it says something: models whose attentions all count keep their digests.
+        let kept = block.attention_experts.and_then(|experts| experts.experts_per_token);
+        keys.extend(kept.map(|kept| ("attention_experts_per_token", kept.into())));
         keys.push(("shared_expert_gate", (!block.plain_shared_expert).into()));
         keys.push(("ternary_experts", ternary.map(|(name, _)| *name).into()));
     }

@@ -55,6 +55,10 @@ pub(crate) struct Config {
     /// With `bam`: whether attention experts share the average of keys and values, instead of having their own.
     #[serde(default)]
     shared_key_value: bool,
+    /// With `bam`: attention experts that count for a token, those with the largest weights, at least 1; by default all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    attention_experts_per_token: Option<u32>,
     /// With `btx` and `bam`: weight of the load-balance loss.
     #[serde(default = "crate::train::mixture::aux_loss")]
     #[schemars(range(min = 0.0))]
@@ -121,6 +125,7 @@ impl Config {
         let only = |given: bool, known: bool, key: &str, methods: &str| {
             (given && !known).then(|| Problem::new(key, format!("`{key}` belongs to the method {methods}")))
         };
+        let bam = self.method == Method::Bam;
         let weighted = self.method == Method::Weighted;
         let vectors = self.method == Method::TaskVectors;
         let mut problems: Vec<Problem> = [
@@ -128,7 +133,8 @@ impl Config {
             only(self.base.is_some(), vectors, "base", "`task_vectors`"),
             only(self.experts_per_token.is_some(), mixture, "experts_per_token", "`btx` or `bam`"),
             only(self.norm_topk_prob.is_some(), mixture, "norm_topk_prob", "`btx` or `bam`"),
-            only(self.shared_key_value, self.method == Method::Bam, "shared_key_value", "`bam`"),
+            only(self.shared_key_value, bam, "shared_key_value", "`bam`"),
+            only(self.attention_experts_per_token.is_some(), bam, "attention_experts_per_token", "`bam`"),
         ]
         .into_iter()
         .flatten()
@@ -145,7 +151,10 @@ impl Config {
 
     fn mixture(&self, experts: usize) -> MoeUpcycle {
         let from = match self.method {
-            Method::Bam => From::Bam { shared_key_value: self.shared_key_value },
+            Method::Bam => From::Bam {
+                shared_key_value: self.shared_key_value,
+                attention_experts_per_token: self.attention_experts_per_token.map(|kept| kept as usize),
+            },
             _ => From::Btx,
         };
         let usual = if self.method == Method::Bam { 1 } else { 2 };

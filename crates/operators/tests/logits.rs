@@ -68,9 +68,11 @@ fn trainer_and_sampler_agree_on_every_method_of_upcycling() {
     let fine =
         MoeUpcycle { experts_per_token: 3, shared_expert: true, ..of(From::FineGrained { slices: 4 }, 6) };
     let alone = [fine, top_1(of(From::Mote, 4))].map(|settings| upcycle(&[&dense], &settings, 5));
-    let bam = |shared_key_value| top_1(of(From::Bam { shared_key_value }, 2));
-    let together =
-        [of(From::Btx, 2), bam(false), bam(true)].map(|settings| upcycle(&[&dense, &other], &settings, 5));
+    let bam = |shared_key_value, attention_experts_per_token| {
+        top_1(of(From::Bam { shared_key_value, attention_experts_per_token }, 2))
+    };
+    let together = [of(From::Btx, 2), bam(false, None), bam(true, None), bam(true, Some(1))]
+        .map(|settings| upcycle(&[&dense, &other], &settings, 5));
     for mixture in alone.into_iter().chain(together) {
         let mixture = mixture.expect("upcycles");
         assert_agreement(&mixture);

@@ -3,6 +3,8 @@
 //! Rows are independent: prompt tokens and newly drawn tokens of any sequences mix, and a row's result is a function
 //! of its sequence alone. Rows of one sequence must be in order and without gaps after what the cache holds.
 
+use flow_model::AttentionExperts;
+
 use crate::attend::attend;
 use crate::attention::{Shape, place};
 use crate::cache::{Cache, Sequence};
@@ -151,8 +153,15 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// Multiplies what each attention gives in the `n` rows of `attended` by its probability.
-fn mix(router: &Packed, shape: Shape, n: usize, x: &[f32], scratch: &mut Vec<f32>, attended: &mut [f32]) {
+/// Multiplies what each attention gives in the `n` rows of `attended` by its probability, or by 0 where it does not count.
+fn mix(
+    (router, experts): &(Packed, AttentionExperts),
+    shape: Shape,
+    n: usize,
+    x: &[f32],
+    scratch: &mut Vec<f32>,
+    attended: &mut [f32],
+) {
     let own = shape.query_len() / shape.attentions;
     let weights = grown(scratch, n * router.outputs());
     router.multiply(n, x, weights);
@@ -160,6 +169,7 @@ fn mix(router: &Packed, shape: Shape, n: usize, x: &[f32], scratch: &mut Vec<f32
     for (weights, row) in weights.chunks_exact_mut(router.outputs()).zip(rows) {
         weights[shape.attentions..].fill(f32::MIN);
         softmax(weights);
+        experts.keep(&mut weights[..experts.count]);
         for (part, weight) in row.chunks_exact_mut(own).zip(&weights[..shape.attentions]) {
             part.iter_mut().for_each(|x| *x *= *weight);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use flow_model::names::{self, FeedForward as Names};
-use flow_model::{Activation, Config, QkNorm, Tensor, Ternary, ternary};
+use flow_model::{Activation, AttentionExperts, Config, QkNorm, Tensor, Ternary, ternary};
 
 use crate::Error;
 use crate::attention::{QkNorms, Shape, Sight};
@@ -39,7 +39,7 @@ pub(crate) struct Layer {
     /// Queries, keys and values side by side, each of all attentions.
     pub(crate) fused: Packed,
     /// How much each of several attentions counts.
-    pub(crate) attention_router: Option<Packed>,
+    pub(crate) attention_router: Option<(Packed, AttentionExperts)>,
     pub(crate) sight: Sight,
     pub(crate) output: Packed,
     /// Of what attention gives, before it is added.
@@ -224,12 +224,15 @@ impl Source<'_> {
     fn layer(&self, i: usize) -> Result<Layer, Error> {
         let (config, names) = (self.config, names::layer(self.config, i));
         let norm = |name: &Option<String>| name.as_deref().map(|name| self.norm(name)).transpose();
-        let router = |name: &String| self.pack(config.hidden_size, &[(name, config.attentions())], false);
+        let router = |(name, experts): (&String, AttentionExperts)| {
+            Ok::<_, Error>((self.pack(config.hidden_size, &[(name, experts.count)], false)?, experts))
+        };
+        let routers = names.attention_router.as_ref().zip(config.block.attention_experts);
         let (fused, output) = self.attention(&names)?;
         Ok(Layer {
             attention_norm: self.norm(&names.attention_norm)?,
             fused,
-            attention_router: names.attention_router.as_ref().map(router).transpose()?,
+            attention_router: routers.map(router).transpose()?,
             sight: self.sight(i, names.qk_norms.as_ref())?,
             output,
             attention_post_norm: norm(&names.attention_post_norm)?,

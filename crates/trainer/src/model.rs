@@ -101,16 +101,19 @@ impl Model {
     /// The loss of `batch` and its gradients.
     pub(crate) fn gradients(&self, batch: &Batch, weights: Weights) -> Result<Gradients> {
         let mut pass = Pass::new(self, weights.share);
-        let hidden = pass.hidden(&batch.inputs, &batch.documents)?;
-        let scored = gather(&mut pass.tape, &hidden, &batch.scored)?;
-        let logits = pass.head(&scored)?;
-        let mut loss = cross_entropy(&mut pass.tape, &logits, batch.targets.clone(), weights.per_target)?;
+        let mut loss = pass.cross_entropy(batch, weights.per_target)?;
         let value = f64::from(loss.value.to_scalar::<f32>()?);
         for router_loss in std::mem::take(&mut pass.router_losses) {
             loss = add(&mut pass.tape, &loss, &router_loss)?;
         }
         let gradients = pass.tape.gradients(&loss, &pass.leaves)?;
         Ok(Gradients { cross_entropy: value, gradients, routings: pass.routings })
+    }
+
+    /// The cross-entropy of `batch`, nats, summed over its scored tokens.
+    pub(crate) fn loss(&self, batch: &Batch) -> Result<f64> {
+        let loss = Pass::reading(self).cross_entropy(batch, 1.0)?;
+        Ok(f64::from(loss.value.to_scalar::<f32>()?))
     }
 }
 
@@ -128,13 +131,30 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(model: &'a Model, share: f64) -> Self {
+        Self::of(model, share, |parameter| model.learns(parameter))
+    }
+
+    /// A pass that no gradients are asked of.
+    fn reading(model: &'a Model) -> Self {
+        Self::of(model, 1.0, |_| false)
+    }
+
+    fn of(model: &'a Model, share: f64, learns: impl Fn(&Parameter) -> bool) -> Self {
         let mut tape = Tape::default();
-        let mut leaf = |parameter: &Parameter| match model.learns(parameter) {
+        let mut leaf = |parameter: &Parameter| match learns(parameter) {
             true => tape.leaf(parameter.value.clone()),
             false => tape.constant(parameter.value.clone()),
         };
         let leaves = model.parameters().iter().map(&mut leaf).collect();
         Self { model, tape, leaves, share, routings: Vec::new(), router_losses: Vec::new() }
+    }
+
+    /// `scale` times the cross-entropy of the scored tokens of `batch`, nats.
+    fn cross_entropy(&mut self, batch: &Batch, scale: f64) -> Result<Node> {
+        let hidden = self.hidden(&batch.inputs, &batch.documents)?;
+        let scored = gather(&mut self.tape, &hidden, &batch.scored)?;
+        let logits = self.head(&scored)?;
+        cross_entropy(&mut self.tape, &logits, batch.targets.clone(), scale)
     }
 
     /// Logits (M, V) of rows of the residual stream.
@@ -172,9 +192,9 @@ impl<'a> Pass<'a> {
         };
         let rows = self.linear(normed, layer.query_key_value)?;
         let mut mixed = attention(&mut self.tape, &rows, heads, self.model.rope.clone(), documents.clone())?;
-        if let Some(router) = layer.attention_router {
+        if let (Some(router), Some(experts)) = (layer.attention_router, config.block.attention_experts) {
             let logits = self.linear(normed, router)?;
-            mixed = soft_mixture(&mut self.tape, &mixed, &logits)?;
+            mixed = soft_mixture(&mut self.tape, &mixed, &logits, experts)?;
         }
         self.linear(&mixed, layer.output)
     }
@@ -280,7 +300,7 @@ pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result
     require((highest as usize) < vocab, "token", highest, format!("an id below {vocab}"))?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
     let model = Model::new(&start.clone().latent(), longest, &[])?;
-    let mut pass = Pass::new(&model, 1.0);
+    let mut pass = Pass::reading(&model);
     let hidden = pass.hidden(&tokens, &ranges.clone().into())?;
     let all = pass.head(&hidden)?;
     let values = elements(&all.value)?;

@@ -47,6 +47,8 @@ pub enum From {
     Bam {
         /// Whether keys and values are averaged and shared, instead of each expert's own.
         shared_key_value: bool,
+        /// Attentions that count for a token; none for all, as in the paper.
+        attention_experts_per_token: Option<usize>,
     },
 }
 
@@ -128,6 +130,12 @@ fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     require((1..=experts).contains(&per_token), "experts_per_token", per_token, format!("1 to {experts}"))?;
     match settings.from {
         From::FineGrained { slices } => fine_grained::check(&dense[0].config, slices, settings),
+        From::Bam { attention_experts_per_token: Some(kept), .. } => require(
+            (1..=experts).contains(&kept),
+            "attention_experts_per_token",
+            kept,
+            format!("1 to {experts}"),
+        ),
         _ => Ok(()),
     }
 }
@@ -148,10 +156,11 @@ fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
             config.block.ternary_experts = Some(Ternary::Latent);
         }
         From::Btx => (shared, renormalise) = (None, per_token > 1),
-        From::Bam { shared_key_value } => {
+        From::Bam { shared_key_value, attention_experts_per_token: experts_per_token } => {
             (shared, renormalise) = (None, false);
             let count = settings.experts;
-            config.block.attention_experts = Some(AttentionExperts { count, shared_key_value });
+            config.block.attention_experts =
+                Some(AttentionExperts { count, shared_key_value, experts_per_token });
         }
     }
     config.moe = Some(Moe {

@@ -86,12 +86,15 @@ pub(crate) fn switched() -> Vec<Config> {
         Block { attn_logit_softcapping: Some(3.0), final_logit_softcapping: Some(5.0), ..gemma.clone() },
         Block { qk_norm: Some(QkNorm::Head), sliding: Some(local), ..gemma },
     ];
-    let attentions = |shared_key_value| Some(AttentionExperts { count: 3, shared_key_value });
+    let attentions = |shared_key_value, experts_per_token| {
+        Some(AttentionExperts { count: 3, shared_key_value, experts_per_token })
+    };
     let mote = |ternary| Block { plain_shared_expert: true, ternary_experts: Some(ternary), ..plain() };
     let mixtures = [
         (dense(), Block { parallel: true, ..plain() }),
-        (moe(None), Block { parallel: true, attention_experts: attentions(false), ..plain() }),
-        (moe(None), Block { attention_experts: attentions(true), ..plain() }),
+        (moe(None), Block { parallel: true, attention_experts: attentions(false, None), ..plain() }),
+        (moe(None), Block { parallel: true, attention_experts: attentions(false, Some(2)), ..plain() }),
+        (moe(None), Block { attention_experts: attentions(true, None), ..plain() }),
         (moe(Some(36)), mote(Ternary::Latent)),
         (moe(Some(36)), mote(Ternary::Packed)),
         (moe(None), Block { sliding: sliding([true, true]), ..plain() }),
@@ -188,10 +191,16 @@ fn bend(x: f64, cap: Option<f64>) -> f64 {
 fn mixed_attention(model: &Checkpoint, i: usize, layer: &names::Layer, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let Some(router) = &layer.attention_router else { return attention(model, i, layer, 0, x) };
     let router = matrix(model, router);
+    let kept = model.config.block.attention_experts.and_then(|experts| experts.experts_per_token);
+    let weight = |x: &[f64], j: usize| {
+        let weights = softmax(times(&router, x));
+        let larger = weights.iter().filter(|weight| **weight > weights[j]).count();
+        if larger < kept.unwrap_or(weights.len()) { weights[j] } else { 0.0 }
+    };
     let mut mixed = vec![vec![0.0; model.config.hidden_size]; x.len()];
     for j in 0..layer.queries.len() {
         for (p, y) in attention(model, i, layer, j, x).into_iter().enumerate() {
-            add(&mut mixed[p], &y, softmax(times(&router, &x[p]))[j]);
+            add(&mut mixed[p], &y, weight(&x[p], j));
         }
     }
     mixed

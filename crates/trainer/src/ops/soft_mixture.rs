@@ -1,17 +1,26 @@
-//! The soft weights of a mixture of attention: y_nj = g_nj · x_nj for N rows and J stretches of each, g = softmax(z) by row.
+//! The soft weights of a mixture of attention: y_nj = m_nj · g_nj · x_nj for N rows and J stretches of each, g = softmax(z) by
+//! row. m is 1, or 0 for stretches that do not count in a row; which they are is taken as given.
 //!
-//! ∂x_nj = g_nj · ∂y_nj; with a_nj = Σ x_nj∂y_nj: ∂z_nj = g_nj · (a_nj − Σ_k g_nk · a_nk).
+//! ∂x_nj = m_nj · g_nj · ∂y_nj; with a_nj = m_nj · Σ x_nj∂y_nj: ∂z_nj = g_nj · (a_nj − Σ_k g_nk · a_nk).
 
 use candle_core::{Result, Tensor};
+use flow_model::AttentionExperts;
 
 use super::{elements, tensor};
 use crate::simd::{dot, vectorised};
 use crate::tape::{Node, Tape};
 
-/// `x` (N, J·W) weighted by logits (N, J), to (N, J·W).
-pub(crate) fn soft_mixture(tape: &mut Tape, x: &Node, logits: &Node) -> Result<Node> {
-    let (_, stretches) = logits.value.dims2()?;
-    let weights = softmax(&logits.value, stretches)?;
+/// `x` (N, J·W) weighted by logits (N, J), to (N, J·W); `experts` says which of the J count.
+pub(crate) fn soft_mixture(
+    tape: &mut Tape,
+    x: &Node,
+    logits: &Node,
+    experts: AttentionExperts,
+) -> Result<Node> {
+    let stretches = experts.count;
+    let soft = softmax(&logits.value, stretches)?;
+    let mut weights = soft.clone();
+    weights.chunks_exact_mut(stretches).for_each(|row| experts.keep(row));
     let xs = x.value.clone();
     let mut y = elements(&xs)?.to_vec();
     let width = y.len() / weights.len();
@@ -20,7 +29,7 @@ pub(crate) fn soft_mixture(tape: &mut Tape, x: &Node, logits: &Node) -> Result<N
         || scale(width, &weights, &mut y),
     );
     let y = tensor(y, xs.shape())?;
-    Ok(tape.push(y, [x, logits], move |dy| backward(&xs, &weights, stretches, dy)))
+    Ok(tape.push(y, [x, logits], move |dy| backward(&xs, &soft, &weights, stretches, dy)))
 }
 
 fn softmax(logits: &Tensor, stretches: usize) -> Result<Vec<f32>> {
@@ -34,7 +43,8 @@ fn softmax(logits: &Tensor, stretches: usize) -> Result<Vec<f32>> {
     Ok(weights)
 }
 
-fn backward(x: &Tensor, weights: &[f32], stretches: usize, dy: &Tensor) -> Result<[Tensor; 2]> {
+/// `weights` are those of `soft` that count, the others 0.
+fn backward(x: &Tensor, soft: &[f32], weights: &[f32], stretches: usize, dy: &Tensor) -> Result<[Tensor; 2]> {
     let (xs, mut dx) = (elements(x)?, elements(dy)?.to_vec());
     let width = dx.len() / weights.len();
     let mut along = vec![0.0; weights.len()];
@@ -47,9 +57,10 @@ fn backward(x: &Tensor, weights: &[f32], stretches: usize, dy: &Tensor) -> Resul
             scale(width, weights, &mut dx);
         },
     );
-    for (row, weights) in along.chunks_exact_mut(stretches).zip(weights.chunks_exact(stretches)) {
-        let mean: f32 = row.iter().zip(weights).map(|(a, g)| a * g).sum();
-        row.iter_mut().zip(weights).for_each(|(a, g)| *a = g * (*a - mean));
+    along.iter_mut().zip(weights).filter(|(_, weight)| **weight == 0.0).for_each(|(a, _)| *a = 0.0);
+    for (row, soft) in along.chunks_exact_mut(stretches).zip(soft.chunks_exact(stretches)) {
+        let mean: f32 = row.iter().zip(soft).map(|(a, g)| a * g).sum();
+        row.iter_mut().zip(soft).for_each(|(a, g)| *a = g * (*a - mean));
     }
     Ok([tensor(dx, x.shape())?, tensor(along, (weights.len() / stretches, stretches))?])
 }

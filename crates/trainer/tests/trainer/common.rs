@@ -42,8 +42,8 @@ pub(crate) fn kinds() -> Vec<Config> {
     let tied = Config { tie_word_embeddings: true, ..dense() };
     let with = |config: Config, block| Config { block, ..config };
     let parallel = Block { parallel: true, ..Block::default() };
-    let bam = |shared_key_value| {
-        let attention_experts = Some(AttentionExperts { count: 4, shared_key_value });
+    let bam = |shared_key_value, experts_per_token| {
+        let attention_experts = Some(AttentionExperts { count: 4, shared_key_value, experts_per_token });
         let mut config = with(mixture(false, None), Block { attention_experts, ..parallel.clone() });
         config.moe.as_mut().expect("experts").experts_per_token = 1;
         config
@@ -57,8 +57,9 @@ pub(crate) fn kinds() -> Vec<Config> {
         mixture(false, None),
         mixture(true, Some(16)),
         with(dense(), parallel.clone()),
-        bam(false),
-        bam(true),
+        bam(false, None),
+        bam(false, Some(2)),
+        bam(true, None),
         with(mixture(false, Some(40)), mote),
     ]
 }

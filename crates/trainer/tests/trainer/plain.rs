@@ -89,7 +89,17 @@ impl Plain {
     fn attentions(&self, weights: &Weights, layer: &Layer, x: &Rows) -> Rows {
         let one = |j: usize| self.attention(weights, layer, j, x);
         let Some(router) = &layer.attention_router else { return one(0) };
-        let shares: Rows = times(&weights[router], x).iter().map(|logits| softmax(logits)).collect();
+        let experts = self.config.block.attention_experts.expect("attention experts");
+        let share = |logits: &Vec<f64>| -> Vec<f64> {
+            let p = softmax(logits);
+            let counts = self.noted(|| {
+                let larger = |j: usize| p.iter().filter(|other| **other > p[j]).count();
+                let kept = experts.experts_per_token.unwrap_or(p.len());
+                (0..p.len()).map(|j| f64::from(larger(j) < kept)).collect()
+            });
+            p.iter().zip(counts).map(|(p, counts)| p * counts).collect()
+        };
+        let shares: Rows = times(&weights[router], x).iter().map(share).collect();
         let mut sum = vec![vec![0.0; self.config.hidden_size]; x.len()];
         for j in 0..layer.queries.len() {
             let mut out = one(j);

@@ -130,6 +130,10 @@ fn parallel() -> Block {
     Block { parallel: true, ..Block::default() }
 }
 
+fn bam(shared_key_value: bool) -> From {
+    From::Bam { shared_key_value, attention_experts_per_token: None }
+}
+
 /// The methods that take several models, with probabilities divided by their sum.
 fn several() -> Vec<MoeUpcycle> {
     let of = |from, experts_per_token| MoeUpcycle {
@@ -139,12 +143,7 @@ fn several() -> Vec<MoeUpcycle> {
         norm_topk_prob: Some(true),
         ..MoeUpcycle::default()
     };
-    vec![
-        of(From::Btx, 1),
-        of(From::Btx, 2),
-        of(From::Bam { shared_key_value: false }, 1),
-        of(From::Bam { shared_key_value: true }, 1),
-    ]
+    vec![of(From::Btx, 1), of(From::Btx, 2), of(bam(false), 1), of(bam(true), 1)]
 }
 
 #[test]
@@ -174,8 +173,8 @@ fn mixtures_keep_each_models_experts_and_the_mean_of_the_rest() {
     for settings in several() {
         let mixture = upcycle(&models, &settings, 5).expect("upcycles");
         let shared = match settings.from {
-            From::Bam { shared_key_value: false } => vec!["model.norm.weight", "lm_head.weight"],
-            From::Bam { shared_key_value: true } => vec!["model.layers.1.self_attn.k_proj.weight"],
+            From::Bam { shared_key_value: false, .. } => vec!["model.norm.weight", "lm_head.weight"],
+            From::Bam { shared_key_value: true, .. } => vec!["model.layers.1.self_attn.k_proj.weight"],
             _ => vec!["model.layers.1.self_attn.q_proj.weight", "model.embed_tokens.weight"],
         };
         for name in shared {
