@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flow_data::Id;
 use flow_dataflow::{Memo, MemoryMemo, Network};
-use flow_operators::{Env, Models, assemble};
+use flow_operators::{Env, Models, Remarks, assemble};
 use flow_spec::Diagnostic;
 
 use crate::args::Overlay;
@@ -25,6 +25,8 @@ pub(crate) struct Setup {
     pub(crate) models: Arc<Models>,
     /// Digests of the declared models, in the order of their names.
     pub(crate) digests: Vec<Id>,
+    /// What operators have to say.
+    pub(crate) remarks: Remarks,
 }
 
 impl Setup {
@@ -43,7 +45,7 @@ impl Setup {
     pub(crate) fn of(pipeline: Pipeline, folder: &Path) -> Result<Self, Halt> {
         let models = Arc::new(Models::new(&folder.join("models")));
         let digests = declare(&pipeline, &models)?;
-        Ok(Self { pipeline, folder: folder.to_owned(), models, digests })
+        Ok(Self { pipeline, folder: folder.to_owned(), models, digests, remarks: Remarks::default() })
     }
 
     /// The same models for another text of the pipeline, which declares them alike.
@@ -53,12 +55,13 @@ impl Setup {
             folder: self.folder.clone(),
             models: self.models.clone(),
             digests: self.digests.clone(),
+            remarks: self.remarks.clone(),
         }
     }
 
     /// The surroundings of its operators.
     pub(crate) fn env(&self, threads: usize) -> Env {
-        Env { threads, models: self.models.clone(), dry: false }
+        Env { threads, models: self.models.clone(), dry: false, remarks: self.remarks.clone() }
     }
 
     /// What runs, after the run that `last` tells of.

@@ -4,7 +4,8 @@
 //! (Branch-Train-Mix, arXiv 2403.07816). Every domain gets the same settings and seed; the keys are those of `train`. With
 //! `with_start: true` the start itself is one more expert, of the domain `start`.
 //!
-//! Ports: `out`, one row per domain (record `checkpoint` with `domain`); `checkpoints`, those that were trained here, without.
+//! Ports: `out`, one row per domain (record `checkpoint` with `domain`); `checkpoints`, those that were trained here, without;
+//! `validation`, their losses on held-out examples, as those of `train`.
 //!
 //! Rejects: none; a domain without rows ends the run.
 //!
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::train::learner::{Gather, Learner, digest, needs_parts};
 use crate::train::loads::CHECKPOINT;
 use crate::train::course::with_course;
+use crate::train::validation;
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// The domain of the start itself.
@@ -59,7 +61,7 @@ impl Definition for Branch {
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         needs_parts("branch", &inputs[0])?;
-        let mut problems = Vec::new();
+        let mut problems = config.course_mistakes();
         for (at, domain) in config.domains.iter().enumerate() {
             if config.domains[..at].contains(domain) || (config.with_start && domain == START) {
                 problems.push(Problem::new(&format!("domains.{at}"), format!("there is a domain `{domain}` before it")));
@@ -69,7 +71,11 @@ impl Definition for Branch {
             return Err(problems);
         }
         let columns = kind("checkpoint").columns().extended(kind("branch").columns());
-        let ports = [("out", columns), ("checkpoints", kind("checkpoint").columns().clone())];
+        let ports = [
+            ("out", columns),
+            ("checkpoints", kind("checkpoint").columns().clone()),
+            ("validation", kind("validation").columns().clone()),
+        ];
         Ok(Shape::with_ports(ports).using("start").with_weights().ending())
     }
 
@@ -134,6 +140,10 @@ impl EffectOp for Brancher {
         for answer in answers {
             if let Some(digest) = digest(answer) {
                 out.create(1, item.row.round, digest, answer[..CHECKPOINT].to_vec());
+                for (at, row) in validation::rows(answer).into_iter().enumerate() {
+                    let id = Id::of("validation", [digest.0.as_slice(), &(at as u64).to_le_bytes()]);
+                    out.create(2, item.row.round, id, row);
+                }
             }
         }
     }
@@ -142,11 +152,12 @@ impl EffectOp for Brancher {
 impl Brancher {
     /// The cells of the record `checkpoint`; none when the run was stopped.
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
-        let Config { prompt, completion, by, domains, .. } = &self.config;
+        let Config { by, domains, validation_ratio, .. } = &self.config;
         let only = Some((by.as_str(), domains[request.index as usize].as_str()));
-        let examples = self.learner.examples(&request.item, prompt, completion, only)?;
+        let examples = self.learner.examples(&request.item, self.config.text(), only)?;
+        let (examples, held_out) = validation::split(examples, *validation_ratio)?;
         let start = self.learner.checkpoint(request.model)?;
-        let settings = self.config.training(self.seed, self.learner.threads, &start);
+        let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         self.learner.learn(&start, &examples, settings, self.config.save_steps, request, perform)
     }
 }

@@ -27,6 +27,24 @@ pub struct Env {
     pub models: Arc<Models>,
     /// Whether nothing is written: what would be is only named by its digest.
     pub dry: bool,
+    /// What operators have to say while they work.
+    pub remarks: Remarks,
+}
+
+/// Lines for the person who runs a pipeline, until somebody shows them. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Remarks(Arc<Mutex<Vec<String>>>);
+
+impl Remarks {
+    /// Adds a line.
+    pub fn add(&self, line: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+
+    /// The lines that were not taken before.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A step that cannot be set up.

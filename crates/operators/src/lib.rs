@@ -28,7 +28,7 @@ mod testing;
 mod text;
 
 pub use assemble::{assemble, feeds};
-pub use env::{BuildError, CheckpointError, Env, Models};
+pub use env::{BuildError, CheckpointError, Env, Models, Remarks};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;
@@ -68,6 +68,7 @@ catalog! {
     train::Train,
     evaluate::Evaluate,
     measure::Measure,
+    perplexity::Perplexity,
     compare::Compare,
     gate::Gate,
 }

@@ -28,17 +28,27 @@ pub(crate) fn pass_at_k(n: usize, c: usize, k: usize) -> f64 {
 /// The mean of `values` (not empty) with its percentile bootstrap interval over them. The resamples are fixed by
 /// `seed` and the number of values, so that two series over the same problems are resampled alike.
 pub(crate) fn bootstrap(values: &[f64], seed: u64) -> Estimate {
-    let n = values.len();
-    let mean = |sum: f64| sum / n as f64;
-    let mut means: Vec<f64> = (0..RESAMPLES as u64)
-        .map(|resample| {
-            let mut state = Id::of("bootstrap", [&seed.to_le_bytes()[..], &resample.to_le_bytes()]).leading();
-            mean((0..n).map(|_| values[below(&mut state, n)]).sum())
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Estimate { value: mean(values.iter().sum()), low: at(0.025), high: at(0.975) }
+    let mean = |strata: &[Vec<f64>]| strata[0].iter().sum::<f64>() / strata[0].len() as f64;
+    stratified(&[values.to_vec()], seed, mean)
+}
+
+/// A `statistic` of values in strata (none of them empty) with its percentile bootstrap interval: values are drawn anew within
+/// each stratum. The resamples are fixed by `seed` and the numbers of values.
+pub(crate) fn stratified<T: Copy>(
+    strata: &[Vec<T>],
+    seed: u64,
+    statistic: impl Fn(&[Vec<T>]) -> f64,
+) -> Estimate {
+    let resampled = |resample: u64| {
+        let mut state = Id::of("bootstrap", [&seed.to_le_bytes()[..], &resample.to_le_bytes()]).leading();
+        let mut again =
+            |values: &Vec<T>| (0..values.len()).map(|_| values[below(&mut state, values.len())]).collect();
+        statistic(&strata.iter().map(&mut again).collect::<Vec<_>>())
+    };
+    let mut estimates: Vec<f64> = (0..RESAMPLES as u64).map(resampled).collect();
+    estimates.sort_by(f64::total_cmp);
+    let at = |share: f64| estimates[((RESAMPLES - 1) as f64 * share).round() as usize];
+    Estimate { value: statistic(strata), low: at(0.025), high: at(0.975) }
 }
 
 #[cfg(test)]

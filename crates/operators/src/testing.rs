@@ -15,7 +15,7 @@ use flow_spec::Options;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cells::{fit, from_json, to_json};
-use crate::{BuildError, CATALOG, Env, Models, Operator, StepContext, signatures};
+use crate::{BuildError, CATALOG, Env, Models, Operator, Remarks, StepContext, signatures};
 
 /// The rows on each port, `rejected` among them, each a JSON object without its null cells.
 pub(crate) type Ports = BTreeMap<String, Vec<Json>>;
@@ -40,7 +40,13 @@ pub(crate) fn run(columns: &Columns, rows: &[Json], yaml: &str) -> Ports {
 
 /// The same where the model answers every request by `completion`.
 pub(crate) fn run_answered(columns: &Columns, rows: &[Json], yaml: &str, completion: &str) -> Ports {
-    run_on(columns, rows, yaml, Arc::new(OneAnswer(completion.to_owned())))
+    let draw = vec![completion.into(), "stop".into(), 1.into(), 1.into(), Value::Floats([].into())];
+    run_remembered(columns, rows, yaml, draw)
+}
+
+/// The same where `answer` is remembered for every request.
+pub(crate) fn run_remembered(columns: &Columns, rows: &[Json], yaml: &str, answer: Vec<Value>) -> Ports {
+    run_on(columns, rows, yaml, Arc::new(OneAnswer(answer)))
 }
 
 /// The rows of the source `yaml`.
@@ -148,7 +154,12 @@ fn operator(name: &str) -> &'static dyn Operator {
 }
 
 fn env() -> Env {
-    Env { threads: 1, models: Arc::new(Models::new(Path::new("no models"))), dry: false }
+    Env {
+        threads: 1,
+        models: Arc::new(Models::new(Path::new("no models"))),
+        dry: false,
+        remarks: Remarks::default(),
+    }
 }
 
 fn item(heap: &Heap, columns: &Columns, at: usize, row: &Json) -> Item {
@@ -229,12 +240,12 @@ impl Source for Nothing {
     }
 }
 
-/// A model that always says the same.
-struct OneAnswer(String);
+/// The same answer to everything.
+struct OneAnswer(Vec<Value>);
 
 impl Memo for OneAnswer {
     fn get(&self, _: &Id) -> Option<Vec<Value>> {
-        Some(vec![self.0.as_str().into(), "stop".into(), 1.into(), 1.into(), Value::Floats([].into())])
+        Some(self.0.clone())
     }
 
     fn put(&self, _: Id, _: &[Value]) -> Result<(), MemoError> {

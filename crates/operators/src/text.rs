@@ -13,3 +13,11 @@ pub fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+/// The first `most` characters of a text, with an ellipsis where it goes on.
+pub(crate) fn head(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -7,7 +7,9 @@
 //! A data set that did not change, with the same start and settings, is not trained on again.
 //!
 //! Ports: `out`, one row per checkpoint (record `checkpoint`); `experts`, rows that tell for each stretch of steps and each layer how
-//! tokens spread over the experts (record `expert_load`), none for a dense model. Steps and `rounds.feed` name this step as a model.
+//! tokens spread over the experts (record `expert_load`), none for a dense model; `validation`, the losses on examples held out by
+//! `validation_ratio` (record `validation`), of which the least decides which model is kept. Steps and `rounds.feed` name this step
+//! as a model.
 //!
 //! Rejects: none; a training that fails ends the run.
 //!
@@ -19,7 +21,7 @@
 //! ```
 
 pub(crate) mod course;
-mod examples;
+pub(crate) mod examples;
 pub(crate) mod learner;
 pub(crate) mod loads;
 pub(crate) mod mixture;
@@ -27,6 +29,7 @@ mod settings;
 mod start;
 #[cfg(test)]
 mod tests;
+pub(crate) mod validation;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,8 +59,8 @@ impl Definition for Train {
         learner::needs_parts("train", &inputs[0])?;
         config.check()?;
         let columns = |name: &str| kind(name).columns().clone();
-        let ports = [("out", columns("checkpoint")), ("experts", columns("expert_load"))];
-        let shape = Shape::with_ports(ports).making_model().ending();
+        let ports = ["out", "experts", "validation"].into_iter().zip(["checkpoint", "expert_load", "validation"]);
+        let shape = Shape::with_ports(ports.map(|(port, name)| (port, columns(name)))).making_model().ending();
         Ok(match config.start {
             Start::Model(_) => shape.using("start"),
             Start::Init(_) => shape,
@@ -132,6 +135,10 @@ impl EffectOp for Trainer {
                     let id = Id::of("expert_load", [digest.0.as_slice(), &(at as u64).to_le_bytes()]);
                     out.create(1, item.row.round, id, row);
                 }
+                for (at, row) in validation::rows(answers[0]).into_iter().enumerate() {
+                    let id = Id::of("validation", [digest.0.as_slice(), &(at as u64).to_le_bytes()]);
+                    out.create(2, item.row.round, id, row);
+                }
             }
             None => out.fail("training", "the answer names no checkpoint"),
         }
@@ -141,9 +148,10 @@ impl EffectOp for Trainer {
 impl Trainer {
     /// The cells of the record `checkpoint`; none when the run was stopped.
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
-        let examples = self.learner.examples(&request.item, &self.config.prompt, &self.config.completion, None)?;
+        let examples = self.learner.examples(&request.item, self.config.text(), None)?;
+        let (examples, held_out) = validation::split(examples, self.config.validation_ratio)?;
         let start = self.start(request.model, &examples)?;
-        let settings = self.config.training(self.seed, self.learner.threads, &start);
+        let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         self.learner.learn(&start, &examples, settings, self.config.save_steps, request, perform)
     }
 

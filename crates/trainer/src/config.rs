@@ -1,6 +1,6 @@
 //! The settings of a training run, with Hugging Face's names.
 
-use crate::{Error, Saved};
+use crate::{Error, Example, Saved};
 
 /// How the learning rate falls after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,17 @@ impl Part {
         [Self::Embeddings, Self::Attention, Self::Norms, Self::FeedForward, Self::SharedExpert, Self::Head];
 }
 
+/// Examples that a run is measured on and does not learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validation {
+    /// The examples, at least one with something to learn.
+    pub examples: Vec<Example>,
+    /// Steps from one measurement to the next, at least 1; the last step is measured too. None for ten measurements in all.
+    pub every: Option<usize>,
+    /// Measurements without a new least loss after which the run ends, at least 1; none to go on to the last step.
+    pub patience: Option<usize>,
+}
+
 /// Settings of [`crate::train`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
@@ -75,6 +86,8 @@ pub struct TrainConfig {
     pub frozen: Option<Vec<Part>>,
     /// Orders the examples of each pass. Default 0.
     pub seed: u64,
+    /// What the run is measured on; the model with the least loss there is the result. Default none.
+    pub validation: Option<Validation>,
     /// Where the run rests between steps and goes on from; none to rest nowhere. No influence on the result.
     pub saved: Option<Saved>,
     /// Threads to use at most; none for all cores. No influence on the result.
@@ -99,6 +112,7 @@ impl Default for TrainConfig {
             max_grad_norm: 1.0,
             frozen: None,
             seed: 0,
+            validation: None,
             saved: None,
             threads: None,
         }
@@ -121,6 +135,10 @@ impl TrainConfig {
         let accumulated = self.gradient_accumulation_steps;
         require(accumulated > 0, "gradient_accumulation_steps", accumulated, "at least 1")?;
         require(self.saved.as_ref().is_none_or(|saved| saved.every > 0), "saved.every", 0, "at least 1")?;
+        if let Some(validation) = &self.validation {
+            require(validation.every != Some(0), "validation.every", 0, "at least 1")?;
+            require(validation.patience != Some(0), "validation.patience", 0, "at least 1")?;
+        }
         let lengths = 2..=positions;
         let expected = format!("2 to the model's {positions} positions");
         require(lengths.contains(&self.max_length), "max_length", self.max_length, expected)?;

@@ -19,6 +19,12 @@ pub enum Error {
         /// Examples given.
         examples: usize,
     },
+    /// No validation example has a completion token within `max_length`.
+    #[error("none of {examples} validation examples has a completion token to measure")]
+    NothingToValidate {
+        /// Examples given.
+        examples: usize,
+    },
     /// Loss or gradient became infinite or not a number.
     #[error("training diverged at step {step}: loss {loss}, gradient norm {grad_norm}")]
     Diverged {

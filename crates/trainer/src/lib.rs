@@ -21,10 +21,11 @@ mod steps;
 mod tape;
 mod train;
 mod upcycle;
+mod validate;
 mod workers;
 
 pub use batch::Example;
-pub use config::{Part, Schedule, TrainConfig};
+pub use config::{Part, Schedule, TrainConfig, Validation};
 pub use error::Error;
 pub use merge::{Merge, merge};
 pub use model::logits;

@@ -7,7 +7,7 @@ use crate::ops::router::Routing;
 /// The result of [`crate::train`].
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// The model after the last step.
+    /// The model after the last step; with [`crate::Validation`] after the one with the least validation loss.
     pub checkpoint: Checkpoint,
     /// How it got there.
     pub report: TrainReport,
@@ -18,7 +18,7 @@ pub struct Trained {
 pub struct TrainReport {
     /// Every step, in order.
     pub steps: Vec<StepReport>,
-    /// Examples given.
+    /// Examples given to learn from.
     pub examples: usize,
     /// Examples left out because no completion token lies within `max_length`.
     pub skipped: usize,
@@ -49,6 +49,15 @@ pub struct StepReport {
     pub scored_tokens: usize,
     /// The experts of each layer; empty for a dense model.
     pub layers: Vec<LayerLoad>,
+    /// Mean cross-entropy of the completion tokens of the validation examples, nats, after the update; none where it was not
+    /// measured.
+    pub validation: Option<f64>,
+}
+
+/// The step with the least validation loss, the first of equals, as an index.
+pub(crate) fn best(steps: &[StepReport]) -> Option<usize> {
+    let measured = steps.iter().enumerate().filter_map(|(at, step)| Some((at, step.validation?)));
+    measured.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
 }
 
 /// The use of one layer's experts in one step.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::report::{LayerLoad, StepReport};
 
 /// First bytes of a state of this form.
-const MAGIC: u64 = u64::from_le_bytes(*b"flowst01");
+const MAGIC: u64 = u64::from_le_bytes(*b"flowst02");
 
 /// Where a run rests.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,8 @@ impl Saved {
 pub(crate) struct State {
     /// Every step done, in order.
     pub(crate) steps: Vec<StepReport>,
-    /// Each parameter, then its first and second moment.
+    /// Each parameter, then its first and second moment. Then, once there is a validation loss, each parameter as it was after the
+    /// step with the least one.
     pub(crate) numbers: Vec<Vec<f32>>,
 }
 
@@ -113,6 +114,8 @@ fn put_step(bytes: &mut Vec<u8>, step: &StepReport) {
     for real in [step.loss, step.learning_rate, step.grad_norm] {
         put(bytes, real.to_bits());
     }
+    put(bytes, step.validation.is_some().into());
+    step.validation.iter().for_each(|loss| put(bytes, loss.to_bits()));
     for layer in &step.layers {
         put(bytes, layer.tokens_per_expert.len() as u64);
         layer.tokens_per_expert.iter().for_each(|visits| put(bytes, *visits));
@@ -154,8 +157,19 @@ impl<'a> Read<'a> {
         let [step, steps, tokens, scored_tokens, layers] =
             [self.size()?, self.size()?, self.size()?, self.size()?, self.size()?];
         let (loss, learning_rate, grad_norm) = (self.real()?, self.real()?, self.real()?);
+        let validation = if self.whole()? == 0 { None } else { Some(self.real()?) };
         let layers = (0..layers).map(|_| self.layer()).collect::<Option<_>>()?;
-        Some(StepReport { step, steps, loss, learning_rate, grad_norm, tokens, scored_tokens, layers })
+        Some(StepReport {
+            step,
+            steps,
+            loss,
+            learning_rate,
+            grad_norm,
+            tokens,
+            scored_tokens,
+            layers,
+            validation,
+        })
     }
 
     fn layer(&mut self) -> Option<LayerLoad> {
@@ -185,9 +199,16 @@ mod tests {
             tokens: 12,
             scored_tokens: 5,
             layers: vec![layer.clone(), layer],
+            validation: None,
         };
         let numbers = vec![vec![1.0, -0.0, f32::MIN_POSITIVE], Vec::new(), vec![0.1; 5]];
-        State { steps: vec![step.clone(), StepReport { step: 2, layers: Vec::new(), ..step }], numbers }
+        State {
+            steps: vec![
+                step.clone(),
+                StepReport { step: 2, layers: Vec::new(), validation: Some(0.25), ..step },
+            ],
+            numbers,
+        }
     }
 
     #[test]

@@ -6,11 +6,12 @@ use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
 use crate::batch::{Batch, Document, Example, slices};
-use crate::model::{Gradients, Model, Weights};
+use crate::model::{Gradients, Model, Parameter, Weights};
 use crate::ops::elements;
-use crate::report::{LayerLoad, StepReport, TrainReport, Trained};
+use crate::report::{LayerLoad, StepReport, TrainReport, Trained, best};
 use crate::state::State;
 use crate::steps::steps;
+use crate::validate::Validator;
 use crate::workers::Workers;
 use crate::{Error, Saved, TrainConfig};
 
@@ -21,6 +22,9 @@ const SLICES: usize = 4;
 /// Continues `start` on `examples`. `observe` sees every step and may stop the run; the model is then returned as it
 /// is. A model without experts is trained densely, one with experts with the router losses its config asks for; packed
 /// ternary experts become latent and stay so ([`Checkpoint::packed`] packs them again).
+///
+/// With [`TrainConfig::validation`] the loss on further examples is measured now and then; the result is the model with the
+/// least one, and the run may end before its last step.
 ///
 /// With [`TrainConfig::saved`] the run goes on from the state at rest there, where there is one, and `observe` sees the steps
 /// from there on.
@@ -46,15 +50,24 @@ pub fn train(
     let mut report = TrainReport { examples: examples.len(), skipped, truncated, ..TrainReport::default() };
     let mut learner = Learner::new(start, config)?;
     let plan = steps(config, &documents);
+    let validation = config.validation.as_ref();
+    let validator =
+        validation.map(|validation| Validator::new(start, validation, config, plan.len())).transpose()?;
     if let Some(state) = config.saved.as_ref().and_then(State::load) {
         report.steps = learner.restore(state)?;
     }
     for (step, chosen) in plan.iter().enumerate().skip(report.steps.len()) {
+        if validator.as_ref().is_some_and(|validator| validator.is_over(&report.steps)) {
+            break;
+        }
         let batch: Vec<&Document> = chosen.iter().map(|i| &documents[*i]).collect();
-        let done = learner.step(step, plan.len(), &batch)?;
-        let flow = observe(&done);
+        let mut done = learner.step(step, plan.len(), &batch)?;
+        if let Some(validator) = &validator {
+            done.validation = validator.measure(step + 1, &learner.model, &learner.workers)?;
+        }
+        report.stopped = observe(&done).is_break();
         report.steps.push(done);
-        report.stopped = flow.is_break();
+        learner.keep_best(&report.steps)?;
         if let Some(saved) = &config.saved
             && (report.stopped || (step + 1).is_multiple_of(saved.every))
         {
@@ -63,6 +76,9 @@ pub fn train(
         if report.stopped {
             break;
         }
+    }
+    if !report.stopped {
+        learner.take_best()?;
     }
     report.tokens = report.steps.iter().map(|step| step.tokens as u64).sum();
     Ok(Trained { checkpoint: learner.model.checkpoint(start)?, report })
@@ -78,6 +94,8 @@ struct Learner<'a> {
     model: Model,
     adamw: AdamW,
     workers: Workers,
+    /// Each parameter after the step with the least validation loss; empty as long as there is none.
+    best: Vec<Vec<f32>>,
 }
 
 impl<'a> Learner<'a> {
@@ -85,7 +103,7 @@ impl<'a> Learner<'a> {
         let start = &start.clone().latent();
         let model = Model::new(start, config.max_length, config.frozen(&start.config))?;
         let adamw = AdamW::new(model.sizes());
-        Ok(Self { config, model, adamw, workers: Workers::new(config.threads, SLICES)? })
+        Ok(Self { config, model, adamw, workers: Workers::new(config.threads, SLICES)?, best: Vec::new() })
     }
 
     fn step(&mut self, step: usize, steps: usize, documents: &[&Document]) -> Result<StepReport, Error> {
@@ -117,6 +135,7 @@ impl<'a> Learner<'a> {
             tokens,
             scored_tokens,
             layers,
+            validation: None,
         })
     }
 
@@ -128,6 +147,22 @@ impl<'a> Learner<'a> {
         Ok(self.workers.map(&slices, work).into_iter().collect::<Result<_, _>>()?)
     }
 
+    /// Remembers the parameters if the last of `steps` has the least validation loss.
+    fn keep_best(&mut self, steps: &[StepReport]) -> Result<(), Error> {
+        if best(steps).is_some_and(|best| best + 1 == steps.len()) {
+            let values =
+                self.model.parameters().iter().map(|parameter| Ok(elements(&parameter.value)?.to_vec()));
+            self.best = values.collect::<Result<_, Error>>()?;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the parameters that are remembered, if any are.
+    fn take_best(&mut self) -> Result<(), Error> {
+        let best = std::mem::take(&mut self.best).into_iter().enumerate();
+        best.into_iter().try_for_each(|(i, values)| Ok(self.model.restore(i, values)?))
+    }
+
     /// What it takes to go on after these steps.
     fn save(&self, steps: &[StepReport], saved: &Saved) -> Result<(), Error> {
         let mut numbers = Vec::new();
@@ -135,14 +170,19 @@ impl<'a> Learner<'a> {
             numbers.push(elements(&parameter.value)?.to_vec());
             numbers.extend(moments.map(<[f32]>::to_vec));
         }
+        numbers.extend(self.best.iter().cloned());
         let state = State { steps: steps.to_vec(), numbers };
         state.save(saved).map_err(|source| Error::Save { path: saved.path.clone(), source })
     }
 
     /// Goes on from `state`; returns the steps that it had done. One that does not fit leaves all as it is.
     fn restore(&mut self, state: State) -> Result<Vec<StepReport>, Error> {
-        let sizes = self.model.parameters().iter().zip(self.model.sizes());
-        let sizes = sizes.flat_map(|(parameter, size)| [parameter.value.elem_count(), size, size]);
+        let count = |parameter: &Parameter| parameter.value.elem_count();
+        let parameters = self.model.parameters();
+        let sizes = parameters.iter().zip(self.model.sizes());
+        let sizes = sizes.flat_map(|(parameter, size)| [count(parameter), size, size]);
+        let n_best = if best(&state.steps).is_some() { parameters.len() } else { 0 };
+        let sizes = sizes.chain(parameters[..n_best].iter().map(count));
         if !sizes.eq(state.numbers.iter().map(Vec::len)) {
             return Ok(Vec::new());
         }
@@ -152,6 +192,7 @@ impl<'a> Learner<'a> {
             self.model.restore(i, next())?;
             self.adamw.restore(state.steps.len(), i, [next(), next()]);
         }
+        self.best = numbers.collect();
         Ok(state.steps)
     }
 

@@ -10,7 +10,18 @@ use flow_spec::OnChange;
 use crate::kept::is_made_in_rounds;
 
 /// The record kinds that are read.
-const KINDS: [&str; 7] = ["part", "checkpoint", "expert_load", "metric", "score", "comparison", "gate"];
+const KINDS: [&str; 10] = [
+    "part",
+    "checkpoint",
+    "expert_load",
+    "validation",
+    "metric",
+    "score",
+    "perplexity",
+    "likelihood",
+    "comparison",
+    "gate",
+];
 
 /// The ports to read.
 pub(crate) struct Captures {

@@ -75,6 +75,20 @@ impl Progress {
         }
     }
 
+    /// Says lines of their own, above the bars.
+    pub(crate) fn tell(&self, lines: &[String]) {
+        for line in lines {
+            match self {
+                Progress::Quiet => {}
+                // A terminal that is gone is told nothing.
+                Progress::Bars { screen, .. } => screen.println(line).unwrap_or_default(),
+                Progress::Lines { started, .. } => {
+                    term::tell(&format!("{:>6.0} s  {line}\n", started.elapsed().as_secs_f64()));
+                }
+            }
+        }
+    }
+
     /// Takes the bars away, so that what follows stands alone.
     pub(crate) fn clear(&self) {
         if let Progress::Bars { screen, .. } = self {

@@ -85,6 +85,7 @@ impl Run<'_> {
         let mut progress = Progress::new(names, self.host.args.quiet);
         let failed = RefCell::new(None);
         let mut watch = |state: &[EffectProgress]| {
+            progress.tell(&self.setup.remarks.take());
             progress.show(state);
             let stop = panic::happened()
                 || interrupt.raised()
@@ -99,6 +100,7 @@ impl Run<'_> {
             *failed.borrow_mut() = written.err();
         });
         progress.clear();
+        progress.tell(&self.setup.remarks.take());
         if let Some(halt) = failed.into_inner() {
             return Err(halt);
         }

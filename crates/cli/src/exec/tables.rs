@@ -14,11 +14,14 @@ use crate::pipeline::run_folder;
 use crate::{Exit, codes};
 
 /// Record kinds with a table of their own, and its name.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 9] = [
     ("checkpoint", "checkpoints"),
     ("expert_load", "experts"),
+    ("validation", "validations"),
     ("metric", "metrics"),
     ("score", "problems"),
+    ("perplexity", "perplexities"),
+    ("likelihood", "likelihoods"),
     ("comparison", "comparisons"),
     ("gate", "gates"),
 ];

@@ -9,7 +9,7 @@ use flow_dataflow::{
     Body, Driver, EffectProgress, MemoryMemo, Network, Node, Out, Port, Session, SessionOptions, Source,
     SourceError, Wire,
 };
-use flow_operators::{Env, Models, StepContext};
+use flow_operators::{Env, Models, Remarks, StepContext};
 use flow_plan::{Outlet, Plan, Step};
 
 use crate::{Catalog, panic};
@@ -74,7 +74,12 @@ fn network(
     step: &Step,
     given: Vec<Vec<Value>>,
 ) -> Result<Network, String> {
-    let env = Env { threads: 1, models: Arc::new(Models::new(Path::new(""))), dry: false };
+    let env = Env {
+        threads: 1,
+        models: Arc::new(Models::new(Path::new(""))),
+        dry: false,
+        remarks: Remarks::default(),
+    };
     let operator = catalog.iter().find(|operator| operator.name() == step.op);
     let operator = operator.expect("the plan was made with this catalog");
     let body = operator.body(&StepContext { plan, step }, &env).map_err(|error| error.to_string())?;

@@ -15,7 +15,7 @@ use std::time::Instant;
 use draws::Draws;
 use flow_data::{Heap, Row};
 use flow_dataflow::{Body, Driver, InputId, MemoryMemo, Network, Out, Session, SessionOptions};
-use flow_operators::{CATALOG, Env, Models, StepContext, assemble, publication, signatures};
+use flow_operators::{CATALOG, Env, Models, Remarks, StepContext, assemble, publication, signatures};
 use flow_plan::Plan;
 use flow_store::{Manifest, Part, Publisher};
 use serde_json::{Map, json};
@@ -155,7 +155,12 @@ fn plan(yaml: &str) -> Result<Plan, Failed> {
 
 fn network(plan: &Plan) -> Result<Network, Failed> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let env = Env { threads, dry: false, models: Arc::new(Models::new(Path::new("no models"))) };
+    let env = Env {
+        threads,
+        dry: false,
+        models: Arc::new(Models::new(Path::new("no models"))),
+        remarks: Remarks::default(),
+    };
     assemble(plan, CATALOG, &env).map_err(|error| error.message.into())
 }
 

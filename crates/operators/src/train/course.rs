@@ -18,6 +18,10 @@ macro_rules! with_course {
             /// Column of the parts with the text to learn.
             #[serde(default = "crate::defaults::completion")]
             pub(crate) completion: String,
+            /// Column of the parts with a chat, in place of `prompt` and `completion`: the last turn, the assistant's, is learned, and the
+            /// turns before it, with line breaks between them, are what it follows.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub(crate) messages: Option<String>,
             /// Passes over the data, above 0; a fraction ends within a pass.
             #[serde(default = "crate::defaults::unit")]
             #[schemars(range(min = 0.000_001))]
@@ -62,6 +66,19 @@ macro_rules! with_course {
             /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<$crate::train::course::Part>>,
+            /// Share of the examples that is not learned from but measured on, 0 up to, not including, 1. The model with the least
+            /// loss there is kept.
+            #[serde(default, skip_serializing_if = "crate::train::course::is_zero")]
+            #[schemars(range(min = 0.0, max = 0.999))]
+            pub(crate) validation_ratio: f64,
+            /// Steps from one validation to the next, at least 1; by default there are ten in all.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(range(min = 1))]
+            eval_steps: Option<u32>,
+            /// Validations without a new least loss after which training ends, at least 1; by default it never ends early.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(range(min = 1))]
+            patience: Option<u32>,
             /// Steps after which a training that is killed goes on from there, at least 1. No influence on the result.
             #[serde(default = "crate::train::course::save_steps", skip_serializing)]
             #[schemars(range(min = 1))]
@@ -77,7 +94,28 @@ macro_rules! with_course {
                 serde_json::to_string(self).expect("a config is maps with text keys")
             }
 
-            pub(crate) fn training(&self, seed: u64, threads: usize, start: &flow_model::Checkpoint) -> flow_trainer::TrainConfig {
+            /// The columns with what is learned.
+            pub(crate) fn text(&self) -> $crate::train::examples::Text<'_> {
+                match &self.messages {
+                    Some(messages) => $crate::train::examples::Text::Chat(messages),
+                    None => $crate::train::examples::Text::Pair(&self.prompt, &self.completion),
+                }
+            }
+
+            /// Keys of the course that do not go together.
+            pub(crate) fn course_mistakes(&self) -> Vec<flow_plan::Problem> {
+                let keys = [("eval_steps", self.eval_steps.is_some()), ("patience", self.patience.is_some())];
+                $crate::train::validation::mistakes(self.validation_ratio, keys)
+            }
+
+            /// The settings of a training of `start` that is measured on `held_out`, if there are any.
+            pub(crate) fn training(
+                &self,
+                seed: u64,
+                threads: usize,
+                start: &flow_model::Checkpoint,
+                held_out: Vec<flow_trainer::Example>,
+            ) -> flow_trainer::TrainConfig {
                 let positions = start.config.max_position_embeddings;
                 flow_trainer::TrainConfig {
                     epochs: self.epochs,
@@ -93,6 +131,11 @@ macro_rules! with_course {
                     max_grad_norm: self.max_grad_norm,
                     frozen: self.freeze.as_ref().map(|parts| parts.iter().map(|part| part.part()).collect()),
                     seed,
+                    validation: (!held_out.is_empty()).then(|| flow_trainer::Validation {
+                        examples: held_out,
+                        every: self.eval_steps.map(|steps| steps as usize),
+                        patience: self.patience.map(|patience| patience as usize),
+                    }),
                     threads: Some(threads),
                     ..flow_trainer::TrainConfig::default()
                 }
@@ -166,6 +209,11 @@ impl Scheduler {
 /// Whether a count says nothing that its default does not.
 pub(crate) fn is_one(number: &u32) -> bool {
     *number == 1
+}
+
+/// Whether a share is none.
+pub(crate) fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 pub(crate) fn save_steps() -> u32 {

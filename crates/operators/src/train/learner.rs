@@ -12,9 +12,10 @@ use flow_plan::{Edge, Input, Problem};
 use flow_store::Parts;
 use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
-use super::{examples, loads};
+use super::examples::{self, Text};
+use super::{loads, validation};
 use crate::write::publication;
-use crate::{Env, Models, StepContext};
+use crate::{Env, Models, Remarks, StepContext};
 
 /// Refuses an input that is not of parts.
 pub(crate) fn needs_parts(op: &str, input: &Input<'_>) -> Result<(), Vec<Problem>> {
@@ -63,6 +64,9 @@ impl KeyedOp for Gather {
     }
 }
 
+/// Characters of an example that are shown.
+const SHOWN: usize = 400;
+
 /// The digest of the checkpoint that an answer tells of.
 pub(crate) fn digest(answer: &[Value]) -> Option<Id> {
     match answer.first() {
@@ -76,6 +80,9 @@ pub(crate) struct Learner {
     folders: Vec<PathBuf>,
     pub(crate) models: Arc<Models>,
     pub(crate) threads: usize,
+    /// The step that trains.
+    step: String,
+    remarks: Remarks,
 }
 
 impl Learner {
@@ -84,19 +91,24 @@ impl Learner {
         let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
         let edges = step.step.inputs[0].edges.iter();
         let folders = edges.filter_map(|edge| Some(publication(&producer(edge))?.folder)).collect();
-        Self { folders, models: env.models.clone(), threads: env.threads }
+        Self {
+            folders,
+            models: env.models.clone(),
+            threads: env.threads,
+            step: step.step.name.clone(),
+            remarks: env.remarks.clone(),
+        }
     }
 
     /// The examples of a data set: all, or those whose column has a value.
     pub(crate) fn examples(
         &self,
         dataset: &Item,
-        prompt: &str,
-        completion: &str,
+        text: Text<'_>,
         only: Option<(&str, &str)>,
     ) -> Result<Vec<Example>, String> {
         let Value::Texts(parts) = dataset.get(0) else { return Err("the data set names no parts".into()) };
-        let examples = examples::read(&self.paths(parts)?, prompt, completion, only)?;
+        let examples = examples::read(&self.paths(parts)?, text, only)?;
         match (examples.is_empty(), only) {
             (false, _) => Ok(examples),
             (true, None) => Err("the data set has no rows".into()),
@@ -122,6 +134,8 @@ impl Learner {
     ) -> Result<Option<Vec<Value>>, String> {
         let saved = Saved { path: self.models.training(&request.key), identity: request.key.0, every: save_steps as usize };
         let settings = TrainConfig { saved: Some(saved.clone()), ..settings };
+        let n_validated = settings.validation.as_ref().map_or(0, |validation| validation.examples.len());
+        self.show(examples, n_validated);
         let mut observe = |report: &StepReport| {
             perform.within(report.step as u64, report.steps as u64);
             match perform.cancelled() {
@@ -133,9 +147,18 @@ impl Learner {
         if trained.report.stopped {
             return Ok(None);
         }
-        let cells = self.keep(trained, request)?;
+        let cells = self.keep(trained, n_validated, request)?;
         saved.discard().map_err(|error| format!("cannot remove {}: {error}", saved.path.display()))?;
         Ok(Some(cells))
+    }
+
+    /// Says what is learned, by the first example: what mistakes in templates and columns look like.
+    fn show(&self, examples: &[Example], n_validated: usize) {
+        let Some(Example { prompt, completion }) = examples.first() else { return };
+        let [prompt, completion] = [prompt, completion].map(|text| format!("{:?}", crate::text::head(text, SHOWN)));
+        let (step, n) = (&self.step, examples.len());
+        let validation = if n_validated == 0 { String::new() } else { format!(" and is measured on {n_validated}") };
+        self.remarks.add(format!("{step} learns from {n} examples{validation}; after {prompt} it learns {completion}"));
     }
 
     fn paths(&self, parts: &[Arc<str>]) -> Result<Vec<PathBuf>, String> {
@@ -149,11 +172,11 @@ impl Learner {
             .collect()
     }
 
-    fn keep(&self, trained: Trained, request: &Request) -> Result<Vec<Value>, String> {
+    fn keep(&self, trained: Trained, n_validated: usize, request: &Request) -> Result<Vec<Value>, String> {
         let Trained { checkpoint, report } = trained;
         let n_experts = checkpoint.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
         let losses: Vec<f32> = report.steps.iter().map(|step| step.loss as f32).collect();
-        let course = loads::cells(&report.steps);
+        let course = loads::cells(&report.steps).into_iter().chain(validation::cells(&report.steps, n_validated));
         let model = self.models.keep(checkpoint.packed()).map_err(|error| crate::text::chain(&error))?;
         let cells: [Value; loads::CHECKPOINT] = [
             model.to_string().into(),

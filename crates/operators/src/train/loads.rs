@@ -9,6 +9,9 @@ const STRETCHES: usize = 20;
 /// Cells of the record `checkpoint`, which come first in an answer.
 pub(crate) const CHECKPOINT: usize = 11;
 
+/// These and the cells that tell of experts.
+pub(super) const ALL: usize = CHECKPOINT + 4;
+
 /// What an answer holds beside the record `checkpoint`: the last step of each stretch, and by stretch and layer the shares of the
 /// experts, the router's entropy and the balance loss. Lists are empty for a dense model.
 pub(super) fn cells(steps: &[StepReport]) -> [Value; 4] {
@@ -44,7 +47,7 @@ pub(super) fn shares(steps: &[StepReport], layer: usize) -> Vec<f32> {
 /// The rows of the record `expert_load` of an answer.
 pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
     let [Value::Floats(ends), Value::Floats(loads), Value::Floats(entropies), Value::Floats(balances)] =
-        &answer[CHECKPOINT.min(answer.len())..]
+        &answer[CHECKPOINT.min(answer.len())..ALL.min(answer.len())]
     else {
         return Vec::new();
     };
@@ -70,12 +73,12 @@ pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use flow_trainer::LayerLoad;
 
     use super::*;
 
-    fn step(step: usize, visits: [[u64; 3]; 2]) -> StepReport {
+    pub(in super::super) fn step(step: usize, visits: [[u64; 3]; 2]) -> StepReport {
         let layer = |visits: [u64; 3]| LayerLoad {
             tokens_per_expert: visits.to_vec(),
             router_entropy: step as f64,
@@ -91,6 +94,7 @@ mod tests {
             tokens: 4,
             scored_tokens: 2,
             layers: visits.map(layer).into(),
+            validation: None,
         }
     }
 

@@ -39,6 +39,7 @@ impl Config {
     /// What the schema cannot say: keys that do not go together.
     pub(super) fn check(&self) -> Result<(), Vec<Problem>> {
         let mut problems: Vec<Problem> = self.moe.iter().flat_map(Moe::mistakes).collect();
+        problems.extend(self.course_mistakes());
         if let Start::Init(init) = &self.start {
             problems.extend(init.mistake());
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use flow_data::{Heap, Id, Row, Value};
 use flow_dataflow::{Driver, Memo, MemoError, Port, Session, SessionOptions};
-use flow_operators::{CATALOG, Env, Models, assemble, signatures};
+use flow_operators::{CATALOG, Env, Models, Remarks, assemble, signatures};
 use flow_plan::Plan;
 use flow_spec::Options;
 
@@ -70,7 +70,9 @@ impl Live {
         let folders = plan.models.values().map(|model| model.folder().expect("a checkpoint"));
         let digests = folders.map(|folder| models.declare(Path::new(folder)).unwrap());
         let digests: Vec<Id> = digests.collect();
-        let network = assemble(&plan, CATALOG, &Env { threads: 1, models, dry: false }).unwrap();
+        let network =
+            assemble(&plan, CATALOG, &Env { threads: 1, models, dry: false, remarks: Remarks::default() })
+                .unwrap();
         let capture = ports(&plan).map(|(step, port, _)| (step, port)).collect();
         let options = SessionOptions { workers, capture, ..SessionOptions::default() };
         let session = Session::start(Arc::new(network), heap, Arc::new(kept.clone()), options).unwrap();
