@@ -14,18 +14,19 @@ pub(super) struct Claim {
 
 /// How a claim is tried.
 pub(super) enum Test {
-    /// The difference of a measure between two models, problem by problem.
-    Difference { measure: Measure, level: Option<i64>, of: At, from: At, aim: Aim },
+    /// The difference between two measures, problem by problem; of one level, where one is given.
+    Difference { of: At, from: At, level: Option<i64>, aim: Aim },
     /// One quotient of each seed.
     Each { quantity: fn(&Runs<'_>) -> Result<f64, String>, aim: Aim },
 }
 
-/// A model that was measured.
+/// What was measured of a model.
 #[derive(Clone, Copy)]
 pub(super) struct At {
     pub(super) arm: &'static str,
     pub(super) step: &'static str,
     pub(super) round: When,
+    pub(super) measure: Measure,
 }
 
 #[derive(Clone, Copy)]
@@ -87,10 +88,10 @@ impl Verdict {
 impl Claim {
     pub(super) fn find(&self, outcomes: &[Outcome]) -> Result<Finding, String> {
         match &self.test {
-            Test::Difference { measure, level, of, from, aim } => {
+            Test::Difference { of, from, level, aim } => {
                 let seeds: Result<Vec<Vec<f64>>, String> = SEEDS
                     .iter()
-                    .map(|seed| differences(&Runs::of(outcomes, *seed), *measure, *level, of, from))
+                    .map(|seed| differences(&Runs::of(outcomes, *seed), *level, of, from))
                     .collect();
                 Ok(difference(&seeds?, *aim))
             }
@@ -104,20 +105,14 @@ impl Claim {
 }
 
 /// `of` less `from` of one seed, for each problem that both have.
-fn differences(
-    runs: &Runs<'_>,
-    measure: Measure,
-    level: Option<i64>,
-    of: &At,
-    from: &At,
-) -> Result<Vec<f64>, String> {
+fn differences(runs: &Runs<'_>, level: Option<i64>, of: &At, from: &At) -> Result<Vec<f64>, String> {
     let values = |at: &At| {
         let outcome = runs.arm(at.arm)?;
         let round = match at.round {
             When::Round(round) => round,
             When::Last => outcome.last_round(at.step),
         };
-        Ok::<_, String>(outcome.values(at.step, round, measure, level))
+        Ok::<_, String>(outcome.values(at.step, round, at.measure, level))
     };
     let (of_values, from_values) = (values(of)?, values(from)?);
     let shared: Vec<f64> =

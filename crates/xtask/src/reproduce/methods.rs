@@ -1,8 +1,9 @@
 //! The methods, one file each.
 
+mod self_moa;
 mod think_prune_train;
 
 use super::Method;
 
 /// In the order in which they run.
-pub(super) static METHODS: &[&Method] = &[&think_prune_train::METHOD];
+pub(super) static METHODS: &[&Method] = &[&think_prune_train::METHOD, &self_moa::METHOD];

@@ -7,12 +7,12 @@ const PIPELINE: &str = "pipelines/think-prune-train.yaml";
 const PASS_1: Measure = Measure::Pass(1);
 const PASS_8: Measure = Measure::Pass(8);
 
-const fn at(arm: &'static str, round: When) -> At {
-    At { arm, step: "scores", round }
+const fn at(arm: &'static str, measure: Measure, round: When) -> At {
+    At { arm, step: "scores", round, measure }
 }
 
 const fn gain(arm: &'static str, measure: Measure, from: i64, to: When, aim: Aim) -> Test {
-    Test::Difference { measure, level: None, of: at(arm, to), from: at(arm, When::Round(from)), aim }
+    Test::Difference { of: at(arm, measure, to), from: at(arm, measure, When::Round(from)), level: None, aim }
 }
 
 pub(super) static METHOD: Method = Method {
@@ -64,10 +64,9 @@ problems, 8 draws each at T = 0.7. The paper trains Gemma 2 2B and 9B for one ep
             says: "pruning is what matters: pass@1 after round 1, pruned less unpruned",
             paper: "52.5 against 45.1",
             test: Test::Difference {
-                measure: PASS_1,
+                of: at("pruned", PASS_1, When::Round(1)),
+                from: at("unpruned", PASS_1, When::Round(1)),
                 level: None,
-                of: at("pruned", When::Round(1)),
-                from: at("unpruned", When::Round(1)),
                 aim: Aim::Above(0.0),
             },
         },
