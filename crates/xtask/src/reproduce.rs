@@ -38,6 +38,8 @@ pub(crate) struct Method {
 struct Need {
     path: &'static str,
     pipeline: &'static str,
+    /// Values set in it.
+    set: &'static [&'static str],
 }
 
 /// One way of running a pipeline.
@@ -88,7 +90,8 @@ pub(crate) fn reproduce(place: &Place, name: Option<&str>) -> Result<String, Str
 
 fn page_of(place: &Place, method: &Method) -> Result<String, String> {
     for need in method.needs.iter().filter(|need| !place.root.join(need.path).exists()) {
-        flow(place, method, &["exec", need.pipeline])?;
+        let set = need.set.iter().flat_map(|set| ["--set", set]);
+        flow(place, method, &["exec", need.pipeline].into_iter().chain(set).collect::<Vec<_>>())?;
     }
     let mut outcomes = Vec::new();
     for seed in SEEDS {

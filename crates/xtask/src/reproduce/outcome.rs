@@ -1,7 +1,7 @@
 //! What a run came to, as its tables say.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flow_data::Value;
 use flow_store::TableReader;
@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     scores: Vec<Score>,
     /// Tokens drawn and trainings' requests, by step and round.
     efforts: Vec<(String, i64, i64, i64)>,
+    /// Folder of everything that the run publishes.
+    out: PathBuf,
 }
 
 /// One problem under one model.
@@ -61,7 +63,7 @@ impl Outcome {
                 efforts.push((step.to_string(), *round, *requests, *tokens));
             }
         })?;
-        Ok(Self { arm: arm.name, seed, scores, efforts })
+        Ok(Self { arm: arm.name, seed, scores, efforts, out: out.to_owned() })
     }
 
     /// The last round that `step` has scores of.
@@ -93,6 +95,20 @@ impl Outcome {
         asked.fold((0, 0), |(requests, tokens), (_, _, more, drawn)| (requests + more, tokens + drawn))
     }
 
+    /// How many published rows of the `write` step `step` have this level in this round, and how many there are.
+    pub(super) fn rows_of_level(&self, step: &str, round: i64, level: i64) -> Result<(usize, usize), String> {
+        let (mut of_level, mut all) = (0, 0);
+        for path in parts(&self.out.join(step).join("current"))? {
+            rows(&path, &["round", "level"], |row| {
+                if row.first() == Some(&Value::Int(round)) {
+                    all += 1;
+                    of_level += usize::from(row.get(1) == Some(&Value::Int(level)));
+                }
+            })?;
+        }
+        Ok((of_level, all))
+    }
+
     fn of(&self, step: &str) -> impl Iterator<Item = &Score> {
         self.scores.iter().filter(move |score| score.step == step)
     }
@@ -113,6 +129,21 @@ fn pass(n: i64, c: i64, k: i64) -> f64 {
         return 1.0;
     }
     1.0 - (n - c + 1..=n).map(|i| 1.0 - k as f64 / i as f64).product::<f64>()
+}
+
+/// The Parquet files below `folder`.
+fn parts(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries =
+        std::fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let mut found = Vec::new();
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(parts(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 fn rows(path: &Path, columns: &[&str], mut see: impl FnMut(&[Value])) -> Result<(), String> {
