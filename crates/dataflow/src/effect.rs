@@ -15,7 +15,7 @@ use differential_dataflow::AsCollection;
 use crate::carry::carry;
 use crate::engine::{Client, Mailbox, Reply};
 use crate::render::{Place, Rows, Tick};
-use crate::{EffectOp, Emission, Out};
+use crate::{EffectOp, Emission, Failure, Out, Request};
 
 type Input = (Row, Option<Id>);
 type Update = (Emission, Tick, isize);
@@ -68,16 +68,23 @@ struct Desk {
 struct Pending {
     capability: Capability<Tick>,
     update: (Input, Tick, isize),
+    /// To all requests so far, in their order.
     replies: Vec<Option<Reply>>,
     missing: usize,
+}
+
+/// Requests that go to the engine, and how many answers are known without it.
+#[derive(Default)]
+struct Orders {
+    asked: Vec<Request>,
+    known: usize,
 }
 
 impl Desk {
     /// Takes updates in; returns the output of those that need no engine.
     fn admit(&mut self, capability: &Capability<Tick>, updates: Vec<(Input, Tick, isize)>) -> Vec<Update> {
         let mut ready = Vec::new();
-        let mut asked = Vec::new();
-        let mut n_requests = 0;
+        let mut orders = Orders::default();
         for update in updates {
             let ((row, model), time, diff) = update;
             self.place.count_input(diff);
@@ -91,47 +98,25 @@ impl Desk {
                     continue;
                 }
             };
-            let replies: Vec<_> =
-                requests.iter().map(|request| self.client.known(&request.key, &*self.op)).collect();
-            let missing = replies.iter().filter(|reply| reply.is_none()).count();
-            n_requests += replies.len();
-            if missing == 0 {
+            let mut replies = Vec::with_capacity(requests.len());
+            let unknown = self.look_up(&item, model, requests, &mut replies, &mut orders);
+            if unknown.is_empty() {
                 ready.extend(self.finish(&item, &update, &replies));
-                continue;
+            } else if self.client.only_counts() {
+                ready.extend(self.count(&item, &update, &replies, &unknown));
+            } else {
+                let pending = Pending { capability: capability.clone(), update, replies, missing: 0 };
+                self.await_replies(pending, unknown, &mut orders);
             }
-            if self.client.only_counts() {
-                let keys = requests.iter().zip(&replies).filter(|(_, reply)| reply.is_none());
-                let more = self.client.count(keys.map(|(request, _)| request.key), diff);
-                let leading = replies.iter().take_while(|reply| reply.is_some()).count();
-                let finished = if self.op.answers_stand_alone() { leading } else { 0 };
-                if finished > 0 {
-                    ready.extend(self.finish(&item, &update, &replies[..finished]));
-                }
-                let others = (replies.len() - finished) as i64 * diff as i64;
-                self.place.counts.node(self.place.node).spend(row.round, others, more, 0);
-                continue;
-            }
-            for (index, request) in requests.into_iter().enumerate() {
-                if replies[index].is_none() {
-                    self.by_key.entry(request.key).or_default().push((self.next, index));
-                    asked.push(request);
-                }
-            }
-            let pending = Pending { capability: capability.clone(), update, replies, missing };
-            self.pending.insert(self.next, pending);
-            self.next += 1;
         }
-        let fresh = match asked.is_empty() {
-            true => 0,
-            false => self.client.ask((self.place.node, self.place.stage), &self.op, asked, &self.mailbox),
-        };
-        self.count_requests(n_requests - fresh, fresh);
+        self.order(orders);
         ready
     }
 
     /// Takes replies in; returns the output of the rows that they complete.
     fn settle(&mut self) -> Vec<(Capability<Tick>, Vec<Update>)> {
         let mut ready = Vec::new();
+        let mut orders = Orders::default();
         for (key, reply) in self.mailbox.collect() {
             for (slot, index) in self.by_key.remove(&key).unwrap_or_default() {
                 let pending = self.pending.get_mut(&slot).expect("a row waits until its last reply");
@@ -140,22 +125,94 @@ impl Desk {
                 if pending.missing > 0 {
                     continue;
                 }
-                let pending = self.pending.remove(&slot).expect("it was there a line ago");
-                let item = Item::load(&self.place.heap, pending.update.0.0);
-                ready.push((pending.capability, self.finish(&item, &pending.update, &pending.replies)));
+                let mut pending = self.pending.remove(&slot).expect("it was there a line ago");
+                let (row, model) = pending.update.0;
+                let item = Item::load(&self.place.heap, row);
+                let requests = self.further(&item, model, &pending.replies);
+                let unknown = self.look_up(&item, model, requests, &mut pending.replies, &mut orders);
+                if unknown.is_empty() {
+                    ready.push((pending.capability, self.finish(&item, &pending.update, &pending.replies)));
+                } else {
+                    self.await_replies(pending, unknown, &mut orders);
+                }
             }
         }
+        self.order(orders);
         ready
+    }
+
+    /// Adds what is known of `requests`, and of those that follow from what is known, to `replies`. Returns the requests of which
+    /// nothing is known, each with its place among the replies.
+    fn look_up(
+        &self,
+        item: &Item,
+        model: Option<Id>,
+        mut requests: Vec<Request>,
+        replies: &mut Vec<Option<Reply>>,
+        orders: &mut Orders,
+    ) -> Vec<(usize, Request)> {
+        let mut unknown = Vec::new();
+        while unknown.is_empty() && !requests.is_empty() {
+            for request in requests {
+                let reply = self.client.known(&request.key, &*self.op);
+                orders.known += usize::from(reply.is_some());
+                unknown.extend(reply.is_none().then_some((replies.len(), request)));
+                replies.push(reply);
+            }
+            requests = if unknown.is_empty() { self.further(item, model, replies) } else { Vec::new() };
+        }
+        unknown
+    }
+
+    /// What is to be asked after `replies`, none of which is missing; nothing where one is a failure.
+    fn further(&self, item: &Item, model: Option<Id>, replies: &[Option<Reply>]) -> Vec<Request> {
+        answers(replies).map(|answers| self.op.further(item, model, &answers)).unwrap_or_default()
+    }
+
+    /// Keeps a row until the replies to what is unknown have come.
+    fn await_replies(&mut self, pending: Pending, unknown: Vec<(usize, Request)>, orders: &mut Orders) {
+        let missing = unknown.len();
+        for (index, request) in unknown {
+            self.by_key.entry(request.key).or_default().push((self.next, index));
+            orders.asked.push(request);
+        }
+        self.pending.insert(self.next, Pending { missing, ..pending });
+        self.next += 1;
+    }
+
+    fn order(&self, Orders { asked, known }: Orders) {
+        let n = known + asked.len();
+        let fresh = match asked.is_empty() {
+            true => 0,
+            false => self.client.ask((self.place.node, self.place.stage), &self.op, asked, &self.mailbox),
+        };
+        self.count_requests(n - fresh, fresh);
+    }
+
+    /// Counts what is unknown instead of asking; returns the output of the answers before it, where they make rows of their own.
+    fn count(
+        &self,
+        item: &Item,
+        update: &(Input, Tick, isize),
+        replies: &[Option<Reply>],
+        unknown: &[(usize, Request)],
+    ) -> Vec<Update> {
+        let ((row, _), _, diff) = *update;
+        let more = self.client.count(unknown.iter().map(|(_, request)| request.key), diff);
+        let leading = replies.iter().take_while(|reply| reply.is_some()).count();
+        let finished = if self.op.answers_stand_alone() { leading } else { 0 };
+        let others = (replies.len() - finished) as i64 * diff as i64;
+        self.place.counts.node(self.place.node).spend(row.round, others, more, 0);
+        match finished {
+            0 => Vec::new(),
+            _ => self.finish(item, update, &replies[..finished]),
+        }
     }
 
     fn finish(&self, item: &Item, update: &(Input, Tick, isize), replies: &[Option<Reply>]) -> Vec<Update> {
         let ((row, model), time, diff) = *update;
         let mut out = Out::new(&self.place.heap, self.place.width);
-        let answers: Result<Vec<&[Value]>, _> = replies
-            .iter()
-            .map(|reply| reply.as_deref().expect("no reply is missing").as_ref().map(Vec::as_slice))
-            .collect();
-        match answers {
+        match answers(replies) {
             Ok(answers) => {
                 let tokens: u64 = answers.iter().map(|answer| self.op.tokens(answer)).sum();
                 let (requests, tokens) = (diff as i64 * answers.len() as i64, diff as i64 * tokens as i64);
@@ -172,4 +229,10 @@ impl Desk {
         counts.reused.fetch_add(reused as u64, Relaxed);
         counts.calls.fetch_add(fresh as u64, Relaxed);
     }
+}
+
+/// The answers of replies none of which is missing, or the first failure among them.
+fn answers(replies: &[Option<Reply>]) -> Result<Vec<&[Value]>, &Failure> {
+    let known = replies.iter().map(|reply| reply.as_deref().expect("no reply is missing"));
+    known.map(|answer| answer.as_ref().map(Vec::as_slice)).collect()
 }

@@ -89,6 +89,14 @@ impl Node {
         }
     }
 
+    /// Whether some of what it asks depends on answers to what it asked before.
+    pub fn asks_in_turns(&self) -> bool {
+        let Body::Chain(stages) = &self.body else { return false };
+        let effects =
+            || stages.iter().filter_map(|stage| if let Stage::Effect(op) = stage { Some(op) } else { None });
+        effects().count() > 1 || effects().any(|op| op.asks_further())
+    }
+
     /// Number of its stages.
     pub(crate) fn stages(&self) -> usize {
         match &self.body {

@@ -36,6 +36,17 @@ pub trait EffectOp: Send + Sync {
     /// A request's key covers everything its answer depends on. Errs with (reason, detail) to reject the item.
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)>;
 
+    /// What is to be asked further for `item` after these `answers`, which are all that was asked for so far, in the order of
+    /// the requests: so often until it is nothing, which it is by default. Pure.
+    fn further(&self, _item: &Item, _model: Option<Id>, _answers: &[&[Value]]) -> Vec<Request> {
+        Vec::new()
+    }
+
+    /// Whether [`EffectOp::further`] may ask for more: then a forecast of its requests is of the least that it asks.
+    fn asks_further(&self) -> bool {
+        false
+    }
+
     /// Answers requests on the engine's thread, each through `perform.answer(index, ..)` as soon as it is known.
     ///
     /// Returns early, leaving requests unanswered, when `perform.cancelled()`. What is [away](EffectOp::is_away) it only hands

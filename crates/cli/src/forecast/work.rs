@@ -77,6 +77,9 @@ impl Reading<'_> {
                 (false, Some(_)) => Bound::AtMost,
                 (false, None) => Bound::AtLeast,
             });
+            if missing > 0 && self.session.network().nodes[at].asks_in_turns() {
+                work.bound = work.bound.and(Bound::AtLeast);
+            }
             work.calls += missing + unseen;
             work.server_calls += if self.asks_server(at, round) { missing + unseen } else { 0 };
             recomputed += (missing + unseen).min(self.asked_in(at, round).saturating_sub(known));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flow_data::{Heap, Id, Item, Round, Row, Value};
-use flow_dataflow::{Body, Emission, ModelWire, Network, Node, Out, Port, Request, Stage};
+use flow_dataflow::{Body, EffectOp, Emission, ModelWire, Network, Node, Out, Port, Stage};
 
 use crate::ops;
 
@@ -170,12 +170,7 @@ fn stage(
                 };
                 let item = Item::load(heap, row);
                 let mut out = Out::new(heap, node.width);
-                let answers = op.requests(&item, model).and_then(|requests| {
-                    let answer =
-                        |request: &Request| ops::answer(&request.key).map_err(|f| (f.reason, f.detail));
-                    requests.iter().map(answer).collect::<Result<Vec<Vec<Value>>, _>>()
-                });
-                match answers {
+                match answers(&**op, &item, model) {
                     Err((reason, detail)) => out.reject(&item, reason, detail),
                     Ok(answers) => {
                         let answers: Vec<&[Value]> = answers.iter().map(Vec::as_slice).collect();
@@ -187,6 +182,23 @@ fn stage(
         }
     }
     emissions
+}
+
+/// The answers to all that an effect asks for an item, or why it is rejected.
+fn answers(
+    op: &dyn EffectOp,
+    item: &Item,
+    model: Option<Id>,
+) -> Result<Vec<Vec<Value>>, (&'static str, String)> {
+    let mut requests = op.requests(item, model)?;
+    let mut answers: Vec<Vec<Value>> = Vec::new();
+    while !requests.is_empty() {
+        for request in requests {
+            answers.push(ops::answer(&request.key).map_err(|failure| (failure.reason, failure.detail))?);
+        }
+        requests = op.further(item, model, &answers.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    Ok(answers)
 }
 
 fn emissions_of(out: &Out<'_>, count: isize) -> Vec<(Emission, isize)> {

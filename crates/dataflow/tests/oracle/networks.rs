@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::ops::{Asked, Cap, Close, Draw, Fed, Gather, Route, Train};
 
-/// (kind of operator, 0 to 7 at random and 8 for a gate, which earlier step it reads) for every step after the source.
+/// (kind of operator, which earlier step it reads) for every step after the source; 8 is a gate, and is none of the random ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) steps: Vec<(u8, u8)>,
@@ -15,7 +15,8 @@ pub(crate) struct Recipe {
 }
 
 pub(crate) fn recipe() -> impl Strategy<Value = Recipe> {
-    let steps = proptest::collection::vec((0u8..8, any::<u8>()), 1..7);
+    let kind = prop_oneof![8 => 0u8..8, 1 => Just(9)];
+    let steps = proptest::collection::vec((kind, any::<u8>()), 1..7);
     (steps, 1u32..4).prop_map(|(steps, rounds)| Recipe { steps, rounds })
 }
 
@@ -33,7 +34,7 @@ pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
         }
         let learned = trainer.filter(|trainer| *trainer <= at);
         let model = match kind {
-            4 | 5 => Some(ModelWire::Slot(0)),
+            4 | 5 | 9 => Some(ModelWire::Slot(0)),
             7 => Some(learned.map_or(ModelWire::Slot(1), |node| ModelWire::Node { node, initial: Some(0) })),
             _ => None,
         };
@@ -51,7 +52,7 @@ pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
 
 fn body(kind: u8, asked: &Asked) -> (Body, usize) {
     let asked = asked.clone();
-    let draw = |n| Stage::Effect(Arc::new(Draw { n, asked: asked.clone() }));
+    let draw = |n, most| Stage::Effect(Arc::new(Draw { n, most, asked: asked.clone() }));
     match kind {
         0 | 6 => (Body::Chain(vec![Stage::Row(Arc::new(Route))]), 2),
         1 => (Body::Chain(vec![Stage::Keyed(Arc::new(Cap))]), 1),
@@ -62,8 +63,9 @@ fn body(kind: u8, asked: &Asked) -> (Body, usize) {
             let gather = Stage::Keyed(Arc::new(Gather { across: false }));
             (Body::Chain(vec![gather, Stage::Effect(Arc::new(Train { asked: asked.clone() }))]), 1)
         }
-        7 => (Body::Chain(vec![draw(2), Stage::Keyed(Arc::new(Cap))]), 1),
-        _ => (Body::Chain(vec![draw(3)]), 1),
+        7 => (Body::Chain(vec![draw(2, 2), Stage::Keyed(Arc::new(Cap))]), 1),
+        9 => (Body::Chain(vec![draw(2, 5)]), 1),
+        _ => (Body::Chain(vec![draw(3, 3)]), 1),
     }
 }
 

@@ -106,10 +106,20 @@ pub(crate) fn answer(key: &Id) -> Answer {
     Ok(vec![key.to_string().into()])
 }
 
-/// Draws `n` texts that depend on the row, the model and the index; some rows are refused, some draws fail.
+/// Draws `n` texts that depend on the row, the model and the index, and then up to `most` while the last one ends in one of the
+/// first ten digits; some rows are refused, some draws fail.
 pub(crate) struct Draw {
     pub(crate) n: u32,
+    pub(crate) most: u32,
     pub(crate) asked: Asked,
+}
+
+impl Draw {
+    fn request(item: &Item, model: Option<Id>, index: u32) -> Request {
+        let model_bytes = model.unwrap_or_default().0;
+        let key = Id::of("draw", [item.row.body.0.as_slice(), &model_bytes, &index.to_le_bytes()]);
+        Request { key, item: item.clone(), model, index }
+    }
 }
 
 impl EffectOp for Draw {
@@ -117,10 +127,18 @@ impl EffectOp for Draw {
         if item.row.body.0[1].is_multiple_of(8) {
             return Err(("refused", "no such question".into()));
         }
-        let model_bytes = model.unwrap_or_default().0;
-        let key =
-            |index: u32| Id::of("draw", [item.row.body.0.as_slice(), &model_bytes, &index.to_le_bytes()]);
-        Ok((0..self.n).map(|index| Request { key: key(index), item: item.clone(), model, index }).collect())
+        Ok((0..self.n).map(|index| Self::request(item, model, index)).collect())
+    }
+
+    fn further(&self, item: &Item, model: Option<Id>, answers: &[&[Value]]) -> Vec<Request> {
+        let last = answers.last().and_then(|answer| answer.first());
+        let goes_on = matches!(last, Some(Value::Text(text)) if text.ends_with(|c: char| c.is_ascii_digit()));
+        let drawn = answers.len() as u32;
+        (drawn..self.most).take(usize::from(goes_on)).map(|index| Self::request(item, model, index)).collect()
+    }
+
+    fn asks_further(&self) -> bool {
+        self.most > self.n
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
