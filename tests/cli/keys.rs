@@ -65,7 +65,7 @@ fn flip_weights(bench: &Bench, name: &str) {
     fs::write(file, bytes).unwrap();
 }
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 29] = [
     // What an answer depends on.
     ("a prompt", |b| replace(b, "questions.jsonl", "1+1=", "1+2="), [4, 2, 1, 2]),
     (
@@ -90,9 +90,17 @@ const CASES: [Case; 28] = [
     ("a prefix", |b| edit(b, "temperature: 0.9", "temperature: 0.9, prefix: answer"), [12, 0, 1, 0]),
     ("routing", |b| edit(b, "temperature: 0.9", "temperature: 0.9, routing: {top_k: 1}"), [12, 0, 1, 0]),
     (
-        "a floor: one call for each prompt",
-        |b| edit(b, "temperature: 0.9", "temperature: 0.9, until: {correct: 1, budget: 6}"),
-        [3, 0, 1, 0],
+        "a floor: what prompts lack at least, one of which has a correct draw already",
+        |b| edit(b, "temperature: 0.9", "temperature: 0.9, until: {correct: 2, budget: 6}"),
+        [5, 0, 1, 0],
+    ),
+    (
+        "a guide, which does not touch the first draws",
+        |b| {
+            let guide = "until: {correct: 1, budget: 6, guide: {template: x}}";
+            edit(b, "temperature: 0.9", &format!("temperature: 0.9, {guide}"));
+        },
+        [2, 0, 1, 0],
     ),
     ("max_tokens", |b| edit(b, "max_tokens: 6, temperature", "max_tokens: 7, temperature"), [12, 0, 1, 0]),
     ("stop", |b| edit(b, "temperature: 0.9", "temperature: 0.9, stop: [z]"), [12, 0, 1, 0]),

@@ -70,6 +70,23 @@ fn draws_come_from_a_server_once() {
 }
 
 #[test]
+fn a_floor_goes_on_behind_a_server() {
+    let server = Fake::new(|_| Act::Answer, two);
+    let until = "n: 1, until: {correct: 2, budget: 4, guide: {template: \"{{ prompt }} hint\"}}";
+    let bench = Bench::with(&pipeline(&server.url(), "").replace("n: 3", until));
+    bench.exec(&["-q"], 0);
+    // 2 is the answer to one question, which has enough with two draws; the two others spend their budget.
+    assert_eq!(asked(&server), (10, 10));
+    let hinted = server.log().asked.keys().filter(|(prompt, _)| prompt.ends_with(" hint")).count();
+    assert_eq!(hinted, 7, "all but the first draws");
+    let rows = bench.rows("out/shards");
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["prompt"] == "1+1=".into()), "{rows:?}");
+    bench.exec(&["-q", "--set", "steps.attempts.until.budget=5"], 0);
+    assert_eq!(asked(&server), (12, 12));
+}
+
+#[test]
 fn kept_answers_stay_when_a_server_moves_and_not_when_the_model_changes() {
     let first = Fake::new(|_| Act::Answer, two);
     let bench = Bench::with(&pipeline(&first.url(), ""));

@@ -38,8 +38,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    "branch", "checkpoint", "comparison", "critique", "draw", "effort", "expert_load", "gate", "likelihood", "metric", "part", "perplexity",
-    "prompt", "provenance", "reject", "rejected", "run", "score", "step", "trial", "validation", "verdict", "vote",
+    "branch", "checkpoint", "comparison", "critique", "draw", "effort", "expert_load", "gate", "guidance", "likelihood", "metric", "part",
+    "perplexity", "prompt", "provenance", "reject", "rejected", "run", "score", "step", "trial", "validation", "verdict", "vote",
 }
 
 static PARSED: LazyLock<BTreeMap<&str, Kind>> =

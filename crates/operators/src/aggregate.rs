@@ -189,7 +189,7 @@ impl EffectOp for Pass {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |item: &Item| self.ask(item).ok().flatten().unwrap_or_default();
+        let ask = |request: &Request| self.ask(&request.item).ok().flatten().unwrap_or_default();
         self.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 

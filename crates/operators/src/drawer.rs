@@ -34,7 +34,7 @@ impl EffectOp for Drawer {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |item: &Item| (self.ask)(item).unwrap_or_default();
+        let ask = |request: &Request| (self.ask)(&request.item).unwrap_or_default();
         self.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use flow_data::{Id, IdHasher, Item, Round, Value};
-use flow_dataflow::{Answer, Failure, Perform, Request};
+use flow_dataflow::{Failure, Perform, Request};
 use flow_sampler::{Completion, FinishReason, Params, Prompt};
 
 use crate::{Env, Models, Server, StepContext, served};
@@ -32,15 +31,6 @@ impl From<String> for Ask {
     fn from(prompt: String) -> Self {
         Self { prompt, prefix: None }
     }
-}
-
-/// One draw that is asked for.
-#[derive(Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub(crate) item: &'a Item,
-    pub(crate) round: Round,
-    /// Its number among the draws for the item.
-    pub(crate) index: u32,
 }
 
 /// What one draw answers: the cells kept in the memo.
@@ -122,54 +112,42 @@ impl Draws {
     pub(crate) fn perform(
         &self,
         requests: &[Request],
-        ask: &dyn Fn(&Item) -> Ask,
+        ask: &dyn Fn(&Request) -> Ask,
         round: &dyn Fn(&Item) -> Round,
         perform: &Perform,
     ) {
         let mut by_model: Vec<usize> = (0..requests.len()).collect();
         by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row, requests[*at].index));
         for batch in by_model.chunk_by(|a, b| requests[*a].model == requests[*b].model) {
-            let model = requests[batch[0]].model;
-            if let Some(server) = self.models.server(&model.unwrap_or_default()) {
-                self.hand_over(&server, requests, batch, ask, round, perform);
-                continue;
+            let model = requests[batch[0]].model.unwrap_or_default();
+            match self.models.server(&model) {
+                Some(server) => self.hand_over(&server, requests, batch, ask, round, perform),
+                None => self.draw(model, requests, batch, ask, round, perform),
             }
-            let asked = |at: &usize| {
-                let Request { item, index, .. } = &requests[*at];
-                Asked { item, round: round(item), index: *index }
-            };
-            let asked: Vec<Asked<'_>> = batch.iter().map(asked).collect();
-            self.draw(model, &asked, ask, perform.cancel_flag(), &|at, answer| {
-                perform.answer(batch[at], answer)
-            });
         }
     }
 
-    /// Draws from `model`, which is no server's, what is `asked`, each answered by its place as soon as it is known, on any
-    /// thread. Leaves some unanswered when it is cancelled.
-    pub(crate) fn draw(
+    /// Draws what the requests at `batch` ask of `model`, each answered as soon as it is known. Leaves some unanswered when it is
+    /// cancelled.
+    fn draw(
         &self,
-        model: Option<Id>,
-        asked: &[Asked<'_>],
-        ask: &dyn Fn(&Item) -> Ask,
-        cancel: &AtomicBool,
-        answer: &(dyn Fn(usize, Answer) + Sync),
+        model: Id,
+        requests: &[Request],
+        batch: &[usize],
+        ask: &dyn Fn(&Request) -> Ask,
+        round: &dyn Fn(&Item) -> Round,
+        perform: &Perform,
     ) {
-        let drawn: Vec<_> = asked.iter().map(|asked| self.drawn(asked, ask)).collect();
-        let engine =
-            match self.is_away(model) {
-                true => Err("`until` draws in this process: its model needs a `path` in place of a `server`"
-                    .to_owned()),
-                false => self.models.engine(&model.unwrap_or_default()),
-            };
-        match engine {
+        match self.models.engine(&model) {
             Ok(engine) => {
-                engine.generate(&drawn, self.threads, cancel, &|at, completion| {
-                    answer(at, completion.map(cells).map_err(|error| failure(&error)));
+                let drawn = |&at: &usize| self.drawn(&requests[at], ask(&requests[at]), round);
+                let drawn: Vec<_> = batch.iter().map(drawn).collect();
+                engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
+                    perform.answer(batch[at], completion.map(cells).map_err(|error| failure(&error)));
                 });
             }
-            Err(detail) => (0..drawn.len()).for_each(|at| {
-                answer(at, Err(Failure { reason: "model", detail: detail.clone(), fatal: true }));
+            Err(detail) => batch.iter().for_each(|at| {
+                perform.answer(*at, Err(Failure { reason: "model", detail: detail.clone(), fatal: true }));
             }),
         }
     }
@@ -179,25 +157,29 @@ impl Draws {
         model.is_some_and(|model| self.models.server(&model).is_some())
     }
 
-    /// Asks the server of a model for the draws of the requests at `batch`, and returns. Draws that begin alike go together.
+    /// Asks the server of a model for the draws of the requests at `batch`, and returns. Draws that begin alike go together, and
+    /// those of one prompt share its text.
     fn hand_over(
         &self,
         server: &Arc<Server>,
         requests: &[Request],
         batch: &[usize],
-        ask: &dyn Fn(&Item) -> Ask,
+        ask: &dyn Fn(&Request) -> Ask,
         round: &dyn Fn(&Item) -> Round,
         perform: &Perform,
     ) {
         let mut by_prefix: BTreeMap<Option<String>, (Vec<flow_server::Draw>, Vec<usize>)> = BTreeMap::new();
-        for row in batch.chunk_by(|a, b| requests[*a].item.row == requests[*b].item.row) {
-            let item = &requests[row[0]].item;
-            let Ask { prompt, prefix } = ask(item);
-            let (prompt, stream): (Arc<str>, _) = (prompt.into(), self.stream(&item.row.id, round(item), 0));
-            let seed = |at: &usize| served::seed(&stream, requests[*at].index);
+        for &at in batch {
+            let Request { item, index, .. } = &requests[at];
+            let Ask { prompt, prefix } = ask(&requests[at]);
             let (draws, places) = by_prefix.entry(prefix).or_default();
-            draws.extend(row.iter().map(|at| flow_server::Draw { prompt: prompt.clone(), seed: seed(at) }));
-            places.extend(row);
+            let prompt: Arc<str> = match draws.last() {
+                Some(last) if *last.prompt == *prompt => last.prompt.clone(),
+                _ => prompt.into(),
+            };
+            let stream = self.stream(&item.row.id, round(item), 0);
+            draws.push(flow_server::Draw { prompt, seed: served::seed(&stream, *index) });
+            places.push(at);
         }
         for (prefix, (draws, places)) in by_prefix {
             let params = Params { prefix: prefix.map(Prompt::Text), ..self.params.clone() };
@@ -207,12 +189,12 @@ impl Draws {
         }
     }
 
-    fn drawn(&self, asked: &Asked<'_>, ask: &dyn Fn(&Item) -> Ask) -> flow_sampler::Request {
-        let Ask { prompt, prefix } = ask(asked.item);
+    fn drawn(&self, request: &Request, ask: Ask, round: &dyn Fn(&Item) -> Round) -> flow_sampler::Request {
+        let Request { item, index, .. } = request;
         flow_sampler::Request {
-            prompt: Prompt::Text(prompt),
-            params: Params { prefix: prefix.map(Prompt::Text), ..self.params.clone() },
-            stream: self.stream(&asked.item.row.id, asked.round, asked.index).0,
+            prompt: Prompt::Text(ask.prompt),
+            params: Params { prefix: ask.prefix.map(Prompt::Text), ..self.params.clone() },
+            stream: self.stream(&item.row.id, round(item), *index).0,
         }
     }
 }

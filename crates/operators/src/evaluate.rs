@@ -180,7 +180,7 @@ impl EffectOp for Exam {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |item: &Item| item.text(self.prompt).unwrap_or_default().to_owned().into();
+        let ask = |request: &Request| request.item.text(self.prompt).unwrap_or_default().to_owned().into();
         self.draws.perform(requests, &ask, &|_| 0, perform);
     }
 

@@ -5,24 +5,27 @@
 //! from the round's model.
 //!
 //! `prefix` lets completions begin with a given text, such as the first steps of a worked solution; it is part of the
-//! completion. `until` is a floor (Guided Self-Improvement's quota): prompts with too few correct completions are drawn for
-//! again, one draw after the other, until they have enough or their budget is spent; all their draws are rows. `routing` lets
-//! the tokens of a mixture of experts visit others than its own choice.
+//! completion. `until` is a floor (Guided Self-Improvement's quota, arXiv 2411.00750): prompts with too few correct completions
+//! are drawn for again, with as many draws as they lack at least, until they have enough or their budget is spent; all their
+//! draws are rows. With a `guide` the draws beyond the first `n` are helped: by a template in place of the prompt, which may tell
+//! the answer, or by the beginning of a worked solution. Their rows keep the plain prompt. `routing` lets the tokens of a
+//! mixture of experts visit others than its own choice.
 //!
-//! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`.
+//! Ports: `out`, one row per draw: the prompt's columns followed by the record `draw`, with `until` by `guidance` too.
 //!
 //! Rejects: `not_drawn` (the prompt does not fit the model's context), `no_prompt` (the column is null or empty text),
-//! `no_answer` (with `until`: nothing to judge by), `server_refused` and `server_failed` (a server has no answer;
-//! `docs/servers.md`). A model whose scores are not finite numbers ends the run.
+//! `no_answer` (with `until`: nothing to judge by), `not_rendered` (the guide's template prints a null), `server_refused` and
+//! `server_failed` (a server has no answer; `docs/servers.md`). A model whose scores are not finite numbers ends the run.
 //!
-//! Cost: one model call per draw, memoised by model, prompt, settings and stream; with `until` one call per prompt, memoised
-//! with the floor, the budget and the known answer too.
+//! Cost: one model call per draw, memoised by model, prompt, settings and stream, with `until` as without: a larger `n`, floor or
+//! budget asks for what is missing. With `until`, a prompt's draws are graded again each time that it is drawn for.
 //!
 //! ```yaml
-//! attempts: {op: sample, from: questions, model: policy, n: 4, temperature: 0.8, max_tokens: 160}
+//! attempts: {op: sample, from: questions, model: policy, n: 4, temperature: 0.8, until: {correct: 2, budget: 8}}
 //! ```
 
 mod floor;
+mod guide;
 mod routing;
 
 use std::sync::Arc;
@@ -77,12 +80,14 @@ impl Definition for Sample {
             texts.filter_map(|(key, name)| inputs[0].column_of(key, name, &[Type::Text]).err()).collect();
         problems.extend(config.routing.as_ref().and_then(|routing| routing.read().err()));
         if let Some(until) = &config.until {
-            problems.extend(until.problems(config.n, &inputs[0]));
+            problems.extend(until.problems(config.n, config.prefix.is_some(), &inputs[0]));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Shape::new(inputs[0].columns.extended(kind("draw").columns())).using("model"))
+        let drawn = inputs[0].columns.extended(kind("draw").columns());
+        let columns = if config.until.is_some() { drawn.extended(kind("guidance").columns()) } else { drawn };
+        Ok(Shape::new(columns).using("model"))
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
@@ -106,7 +111,7 @@ impl Definition for Sample {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     use crate::testing::{columns, mistakes, run_answered};
 
@@ -129,10 +134,51 @@ mod tests {
             ("until: {correct: 9, budget: 8}", "at least `correct`, 9"),
             ("until: {correct: 1, budget: 8, answer: gold}", "has no column `gold`"),
             ("until: {correct: 1, budget: 8, preset: gsm}", "unknown preset"),
+            ("until: {correct: 1, budget: 8, guide: {}}", "one of `template` and `prefix`"),
+            ("until: {correct: 1, budget: 8, guide: {template: x, prefix: solution}}", "one of `template` and `prefix`"),
+            ("until: {correct: 1, budget: 8, guide: {template: \"{{ gold }}\"}}", "has no column `gold`"),
+            ("until: {correct: 1, budget: 8, guide: {prefix: worked}}", "has no column `worked`"),
+            ("until: {correct: 1, budget: 8, guide: {template: x, parts: lines}}", "those of `prefix`"),
+            ("prefix: solution, until: {correct: 1, budget: 8, guide: {prefix: solution}}", "already"),
         ] {
             let found = mistakes(Some(&columns("prompt")), &format!("op: sample, model: critic, {keys}"));
             assert!(found.len() == 1 && found[0].contains(expected), "{keys}: {found:?}");
         }
+    }
+
+    /// For each draw of the only prompt, in order: `guided` and `given`.
+    fn guided(until: &str) -> Vec<(Option<String>, Option<i64>)> {
+        let row = json!({"prompt": "2+3, times 2?", "answer": "10", "solution": "2+3=5\n5*2=10\n#### 10"});
+        let yaml = format!("op: sample, model: critic, n: 2, until: {until}");
+        let ports = run_answered(&columns("prompt"), &[row], &yaml, "#### 11");
+        let mut rows = ports["out"].clone();
+        rows.sort_by_key(|row| row["sample_index"].as_i64());
+        assert!(rows.iter().all(|row| row["prompt"] == "2+3, times 2?"), "prompts stay plain: {rows:?}");
+        let cells = |row: &Json| (row["guided"].as_str().map(str::to_owned), row["given"].as_i64());
+        rows.iter().map(cells).collect()
+    }
+
+    #[test]
+    fn draws_beyond_the_first_are_helped_and_say_so() {
+        let plain = || (None, None);
+        let prefix = |given| (Some("prefix".to_owned()), Some(given));
+        let expected = [plain(), plain(), prefix(6), prefix(13), prefix(13), prefix(6)];
+        assert_eq!(guided("{correct: 1, budget: 6, guide: {prefix: solution}}"), expected);
+        let template = || (Some("template".to_owned()), None);
+        let found = guided("{correct: 3, budget: 4, guide: {template: \"{{ prompt }} {{ answer }}\"}}");
+        assert_eq!(found, [plain(), plain(), template(), template()]);
+        assert_eq!(guided("{correct: 1, budget: 4}"), [plain(), plain(), plain(), plain()]);
+    }
+
+    #[test]
+    fn a_prompt_that_a_guide_cannot_render_is_rejected_before_it_is_drawn_for() {
+        let rows = [json!({"prompt": "1+1=", "answer": "2"}), json!({"prompt": "1+1="})];
+        let guide = "guide: {template: \"{{ solution }}\"}";
+        let yaml = format!("op: sample, model: critic, n: 2, until: {{correct: 1, budget: 3, {guide}}}");
+        let ports = run_answered(&columns("prompt"), &rows, &yaml, "2");
+        let reasons: Vec<_> = ports["rejected"].iter().map(|row| &row["reason"]).collect();
+        assert_eq!(ports["out"].len(), 0);
+        assert_eq!(reasons, ["not_rendered", "no_answer"]);
     }
 
     #[test]

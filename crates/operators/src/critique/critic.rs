@@ -54,7 +54,7 @@ impl EffectOp for Critic {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |item: &Item| self.template.render(item).unwrap_or_default().into();
+        let ask = |request: &Request| self.template.render(&request.item).unwrap_or_default().into();
         self.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 

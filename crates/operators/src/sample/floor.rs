@@ -1,19 +1,19 @@
 //! Draws until a prompt has enough correct completions, or its budget is spent.
 //!
-//! All prompts go on together, each with as many draws as it lacks at least: none is drawn in vain, and where a prompt ends
-//! depends on its own draws alone. The draws are those that a larger `n` would make, in their order.
+//! Each prompt goes on by itself, with as many draws as it lacks at least: none is drawn in vain, and where a prompt ends
+//! depends on its own draws alone. Each draw is an answer of its own, the one that a larger `n` would make where it has no
+//! guide: another floor or budget asks only for what is missing.
 
-use std::sync::{Mutex, PoisonError};
-
-use flow_data::{Id, IdHasher, Item, Type, Value};
-use flow_dataflow::{Answer, EffectOp, Out, Perform, Request};
+use flow_data::{Id, Item, Type, Value};
+use flow_dataflow::{EffectOp, Out, Perform, Request};
 use flow_plan::{Input, Problem};
 use flow_verify::{Grader, Outcome};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::guide::{Guidance, Guide, Help};
 use crate::drawer::Drawer;
-use crate::draws::{Asked, Draw};
+use crate::draws::{Ask, Draw};
 use crate::{BuildError, StepContext, grading};
 
 /// When a prompt has had enough draws.
@@ -26,6 +26,8 @@ pub(super) struct Until {
     /// Most draws per prompt, the first `n` among them.
     #[schemars(range(min = 1, max = 65_536))]
     budget: u32,
+    /// How draws beyond the first `n` are helped; by default they are not.
+    pub(super) guide: Option<Guide>,
     /// Column that holds the known answer.
     #[serde(default = "crate::defaults::answer")]
     answer: String,
@@ -38,8 +40,8 @@ pub(super) struct Until {
 }
 
 impl Until {
-    /// What is wrong with it, beside `n` first draws.
-    pub(super) fn problems(&self, n: u32, input: &Input<'_>) -> Vec<Problem> {
+    /// What is wrong with it, beside `n` first draws; `begun` tells whether the step's own `prefix` begins completions.
+    pub(super) fn problems(&self, n: u32, begun: bool, input: &Input<'_>) -> Vec<Problem> {
         let mut problems = self.grader().err().unwrap_or_default();
         for problem in &mut problems {
             problem.path = format!("until.{}", problem.path);
@@ -51,6 +53,7 @@ impl Until {
             }
         }
         problems.extend(input.column_of("until.answer", &self.answer, &[Type::Text]).err());
+        problems.extend(self.guide.iter().flat_map(|guide| guide.problems(begun, input)));
         problems
     }
 
@@ -61,10 +64,11 @@ impl Until {
     }
 }
 
-/// Asks for all draws of a prompt at once: an answer is the cells of its draws, one after the other.
+/// Asks for the first draws of a prompt, and then for what it lacks.
 pub(super) struct Floor {
     drawer: Drawer,
     until: Until,
+    guidance: Option<Guidance>,
     answer: usize,
     grader: Grader,
 }
@@ -73,127 +77,75 @@ impl Floor {
     pub(super) fn new(until: Until, drawer: Drawer, step: &StepContext<'_>) -> Result<Self, BuildError> {
         let grader = until.grader();
         let grader = grader.map_err(|p| BuildError::step(&step.step.name, p[0].message.clone()))?;
-        Ok(Self { drawer, answer: step.column(&until.answer), grader, until })
+        let guidance = until.guide.as_ref().map(|guide| guide.guidance(step)).transpose()?;
+        Ok(Self { drawer, guidance, answer: step.column(&until.answer), grader, until })
     }
 
-    fn is_correct(&self, item: &Item, draw: &[Value]) -> bool {
-        let gold = item.text(self.answer).unwrap_or_default();
+    /// What the `index`-th draw for `item` is asked, and how it is helped.
+    fn asked(&self, item: &Item, index: u32) -> Result<(Ask, Help), (&'static str, String)> {
+        let plain = (self.drawer.ask)(item)?;
+        match (&self.guidance, index.checked_sub(self.drawer.n)) {
+            (Some(guidance), Some(turn)) => guidance.guide(item, plain, turn),
+            _ => Ok((plain, Help::default())),
+        }
+    }
+
+    fn request(&self, item: &Item, model: Option<Id>, index: u32) -> Request {
+        let (ask, _) = self.asked(item, index).unwrap_or_default();
+        self.drawer.draws.request(item, &ask, model, item.row.round, index)
+    }
+
+    fn is_correct(&self, gold: &str, draw: &[Value]) -> bool {
         let graded = self.grader.grade(gold, Draw::new(draw).completion());
         graded.verdict.outcome == Outcome::Equal
-    }
-
-    /// Draws once more for each of `open`, which ask the same `model`. Whether it was not cancelled.
-    fn advance(&self, model: Option<Id>, open: &mut [Open<'_>], perform: &Perform) -> bool {
-        let draws = |open: &Open<'_>| open.drawn()..open.drawn() + open.lacks;
-        let asked: Vec<Asked<'_>> = open
-            .iter()
-            .flat_map(|open| {
-                let item = &open.request.item;
-                draws(open).map(move |index| Asked { item, round: item.row.round, index })
-            })
-            .collect();
-        let answers: Vec<Mutex<Option<Answer>>> = asked.iter().map(|_| Mutex::new(None)).collect();
-        let ask = |item: &Item| (self.drawer.ask)(item).unwrap_or_default();
-        self.drawer.draws.draw(model, &asked, &ask, perform.cancel_flag(), &|at, answer| {
-            *answers[at].lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
-        });
-        let answers = answers.into_iter().map(|answer| answer.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let Some(answers) = answers.collect::<Option<Vec<Answer>>>() else { return false };
-        let mut answers = answers.into_iter();
-        for open in open {
-            for answer in answers.by_ref().take(open.lacks as usize) {
-                open.take(answer, self);
-            }
-            let missing = self.until.correct.saturating_sub(open.correct);
-            open.lacks = missing.min(self.until.budget - open.drawn());
-        }
-        true
-    }
-}
-
-/// Cells of one draw.
-const WIDTH: usize = 5;
-
-/// A prompt that is being drawn for.
-struct Open<'a> {
-    /// Its place among the requests.
-    at: usize,
-    request: &'a Request,
-    /// The draws so far, or why there are none.
-    draws: Answer,
-    correct: u32,
-    /// Draws that it lacks at least.
-    lacks: u32,
-}
-
-impl Open<'_> {
-    fn drawn(&self) -> u32 {
-        self.draws.as_ref().map_or(0, |cells| (cells.len() / WIDTH) as u32)
-    }
-
-    fn take(&mut self, answer: Answer, floor: &Floor) {
-        match (answer, &mut self.draws) {
-            (Ok(cells), Ok(draws)) => {
-                self.correct += u32::from(floor.is_correct(&self.request.item, &cells));
-                draws.extend(cells);
-            }
-            (Err(failure), draws @ Ok(_)) => *draws = Err(failure),
-            (_, Err(_)) => {}
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.lacks == 0 || self.draws.is_err()
     }
 }
 
 impl EffectOp for Floor {
+    fn answers_stand_alone(&self) -> bool {
+        true
+    }
+
+    fn asks_further(&self) -> bool {
+        self.until.budget > self.drawer.n
+    }
+
     fn tokens(&self, answer: &[Value]) -> u64 {
-        answer.chunks(WIDTH).map(|draw| Draw::new(draw).tokens()).sum()
+        self.drawer.tokens(answer)
+    }
+
+    fn is_away(&self, model: Option<Id>) -> bool {
+        self.drawer.is_away(model)
     }
 
     fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let ask = (self.drawer.ask)(item)?;
-        let gold = item.text(self.answer);
-        let gold = gold.ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
-        let first = self.drawer.draws.request(item, &ask, model, item.row.round, 0);
-        let Until { correct, budget, answer: _, preset, extract, compare } = &self.until;
-        let mut key = IdHasher::new("draws until");
-        key.part(&first.key.0).part(gold.as_bytes());
-        [&self.drawer.n, correct, budget].iter().for_each(|number| {
-            key.part(&number.to_le_bytes());
-        });
-        key.part(format!("{preset:?} {extract:?} {compare:?}").as_bytes());
-        Ok(vec![Request { key: key.finish(), ..first }])
+        item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
+        // A prompt that could not be helped is told before it is drawn for.
+        self.asked(item, self.drawer.n)?;
+        self.drawer.requests(item, model)
+    }
+
+    fn further(&self, item: &Item, model: Option<Id>, answers: &[&[Value]]) -> Vec<Request> {
+        let gold = item.text(self.answer).unwrap_or_default();
+        let correct = answers.iter().filter(|draw| self.is_correct(gold, draw)).count() as u32;
+        let drawn = answers.len() as u32;
+        let left = self.until.budget.saturating_sub(drawn);
+        let lacks = self.until.correct.saturating_sub(correct).min(left);
+        (drawn..drawn + lacks).map(|index| self.request(item, model, index)).collect()
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        let mut by_model: Vec<usize> = (0..requests.len()).collect();
-        by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row));
-        for batch in by_model.chunk_by(|a, b| requests[*a].model == requests[*b].model) {
-            let model = requests[batch[0]].model;
-            let begin = |&at: &usize| Open {
-                at,
-                request: &requests[at],
-                draws: Ok(Vec::new()),
-                correct: 0,
-                lacks: self.drawer.n,
-            };
-            let mut open: Vec<Open<'_>> = batch.iter().map(begin).collect();
-            while !open.is_empty() && self.advance(model, &mut open, perform) {
-                let (done, rest): (Vec<_>, Vec<_>) = open.into_iter().partition(Open::is_done);
-                done.into_iter().for_each(|open| perform.answer(open.at, open.draws));
-                open = rest;
-            }
-        }
+        let ask = |request: &Request| self.asked(&request.item, request.index).unwrap_or_default().0;
+        self.drawer.draws.perform(requests, &ask, &|item| item.row.round, perform);
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
-        let ask = (self.drawer.ask)(item).unwrap_or_default();
         let draws = &self.drawer.draws;
-        for (index, draw) in answers[0].chunks_exact(WIDTH).enumerate() {
+        for (index, answer) in answers.iter().enumerate() {
+            let (ask, help) = self.asked(item, index as u32).unwrap_or_default();
             let id = draws.request(item, &ask, model, item.row.round, index as u32).key;
-            let cells = Draw::new(draw).record(&item.row.id, model, draws.seed(), index);
+            let mut cells = Draw::new(answer).record(&item.row.id, model, draws.seed(), index);
+            cells.extend(help.record());
             out.derive(0, item, item.row.round, id, cells);
         }
     }
