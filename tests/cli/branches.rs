@@ -119,6 +119,26 @@ fn data_accumulates_over_rounds_when_told_to() {
 }
 
 #[test]
+fn original_rows_written_beside_a_rounds_own_are_in_every_rounds_data() {
+    let bench = looped();
+    let text = fs::read_to_string(bench.path("p.yaml")).unwrap();
+    let originals = "  originals: {op: render, from: questions, template: \"{{ answer }}\", to: completion}
+  human: {op: write, from: originals, path: out/human}
+";
+    assert!(text.contains("from: shards") && text.contains("  learner:"), "{text}");
+    let text = text.replace("from: shards", "from: [shards, human]");
+    bench.put("p.yaml", text.replace("  learner:", &format!("{originals}  learner:")));
+    let report = bench.exec(&["--format", "json"], 0).json();
+    let rows = bench.rows("out/shards");
+    let of = |round: i64| rows.iter().filter(|row| row["round"] == Value::Int(round)).count();
+    let trained: Vec<u64> =
+        report["trainings"].as_array().unwrap().iter().map(|t| t["n_examples"].as_u64().unwrap()).collect();
+    let human = bench.rows("out/human").len();
+    assert!(human > 0);
+    assert_eq!(trained, [1, 2, 3].map(|round| (of(round) + human) as u64));
+}
+
+#[test]
 fn experts_are_told_by_stretch_and_layer() {
     let bench = looped();
     bench.exec(&[], 0);

@@ -1,25 +1,38 @@
-//! The judge against labels that others have published: GSM8K's recorded solutions.
+//! GSM8K's recorded solutions: the judge against labels that others have published, and what of them methods keep.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use flow_data::Value;
 
 use super::bench::Bench;
 
+/// The recorded solutions, where they are.
+fn solutions() -> Option<PathBuf> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/gsm8k/example_model_solutions.jsonl");
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+    }
+    path.exists().then_some(path)
+}
+
+/// A folder in which they were replayed, with `set` beside.
+fn replayed(set: &[&str]) -> Option<Bench> {
+    let path = format!("steps.attempts.path={}", solutions()?.display());
+    let pipeline =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/gsm8k-replay.yaml").display().to_string();
+    let bench = Bench::new();
+    let set = [&[path.as_str()], set].concat();
+    let args = set.into_iter().flat_map(|set| ["--set", set]);
+    let ran = bench.flow(&["exec", &pipeline, "-q"].into_iter().chain(args).collect::<Vec<_>>());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    Some(bench)
+}
+
 #[test]
 fn every_published_label_of_gsm8k_is_found_again() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let solutions = root.join("../shared/data/gsm8k/example_model_solutions.jsonl");
-    if !solutions.exists() {
-        eprintln!("skipped: {} is not there", solutions.display());
-        return;
-    }
-    let bench = Bench::new();
-    let pipeline = root.join("pipelines/gsm8k-replay.yaml").display().to_string();
-    let path = format!("steps.attempts.path={}", solutions.display());
-    let ran = bench.flow(&["exec", &pipeline, "-q", "--set", &path]);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-
+    let Some(bench) = replayed(&[]) else { return };
     let rows = bench.rows("out/gsm8k-replay/verdicts");
     assert_eq!(rows.len(), 5_276, "all solutions are judged");
     let equal = rows.iter().filter(|row| row["verdict"] == "equal".into());
@@ -28,4 +41,24 @@ fn every_published_label_of_gsm8k_is_found_again() {
         let agrees = row["is_correct"] == Value::Bool(row["verdict"] == "equal".into());
         assert!(agrees, "{row:?}");
     }
+}
+
+/// Guided Self-Improvement keeps all right solutions, and helps with the questions that have too few of them: those come short of
+/// a floor.
+#[test]
+fn questions_short_of_a_floor_are_told_apart() {
+    let chosen = "steps.chosen={op: balance, from: graded.equal, per: prompt_id, at_least: 2}";
+    let short = "steps.short={op: write, from: chosen.rejected}";
+    let Some(bench) = replayed(&["seed=1", chosen, short]) else { return };
+    let mut right: BTreeMap<String, usize> = BTreeMap::new();
+    for row in bench.rows("out/gsm8k-replay/verdicts") {
+        let Value::Text(prompt) = &row["prompt_id"] else { panic!("a name: {row:?}") };
+        *right.entry(prompt.to_string()).or_default() += usize::from(row["verdict"] == "equal".into());
+    }
+    assert_eq!(right.len(), 1_319);
+    let rows = |kept: fn(usize) -> bool| right.values().filter(|n| kept(**n)).sum::<usize>();
+    assert_eq!(bench.rows("out/gsm8k-replay/shards").len(), rows(|n| n >= 2));
+    let short = bench.rows("out/gsm8k-replay/short");
+    assert_eq!(short.len(), rows(|n| n == 1));
+    assert!(!short.is_empty() && short.iter().all(|row| row["reason"] == "under_floor".into()));
 }
