@@ -108,6 +108,11 @@ const CASES: [Case; 29] = [
     ("the pipeline's seed, but where a step has its own", |b| edit(b, "seed: 3", "seed: 4"), [12, 6, 1, 0]),
     ("the sample index: one draw more", |b| edit(b, "n: 4", "n: 5"), [3, 0, 1, 0]),
     ("fewer draws", |b| edit(b, "n: 4", "n: 3"), [0, 0, 1, 0]),
+    (
+        "examples held out of training",
+        |b| edit(b, "batch_size: 2", "batch_size: 2, validation_ratio: 0.4"),
+        [0, 0, 1, 0],
+    ),
     ("a parameter of the training", |b| edit(b, "batch_size: 2", "batch_size: 3"), [0, 0, 1, 0]),
     // What only follows from answers.
     (

@@ -7,6 +7,7 @@ mod doctor;
 mod draws;
 mod edits;
 mod files;
+mod held_out;
 mod keys;
 mod models;
 mod plans;

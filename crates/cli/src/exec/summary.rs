@@ -53,6 +53,9 @@ struct Rows {
     reused: u64,
 }
 
+/// The metric that is no share.
+const PERPLEXITY: &str = "perplexity";
+
 /// One metric over all problems, with its 95 % interval.
 #[derive(Debug, Serialize)]
 struct Metric {
@@ -146,7 +149,9 @@ impl Summary {
             outcome: Ending::Done,
             peak_memory_bytes: peak_memory_bytes(),
             steps: plan.steps.iter().zip(counts).map(|(step, counts)| rows(step, counts)).collect(),
-            metrics: metrics(placed("metric")),
+            metrics: metrics(
+                placed("metric").filter_map(metric).chain(placed("perplexity").filter_map(perplexity)),
+            ),
             trainings: placed("checkpoint").map(|(step, item)| training(step, &item)).collect(),
             rounds: rounds(plan, session),
             checkpoints: checkpoints(plan, captures, session, models),
@@ -180,8 +185,8 @@ fn rows(step: &Step, counts: StepCounts) -> Rows {
 }
 
 /// Metrics over all problems, those of one step and round in the order of their names and K.
-fn metrics(rows: impl Iterator<Item = (String, Item)>) -> Vec<Metric> {
-    let mut metrics: Vec<Metric> = rows.filter_map(|(step, item)| metric(step, &item)).collect();
+fn metrics(metrics: impl Iterator<Item = Metric>) -> Vec<Metric> {
+    let mut metrics: Vec<Metric> = metrics.collect();
     let rank = |metric: &Metric| {
         let (name, k) = metric.metric.split_once('@').unwrap_or((&metric.metric, ""));
         (name.to_owned(), k.parse::<u32>().unwrap_or_default())
@@ -193,7 +198,7 @@ fn metrics(rows: impl Iterator<Item = (String, Item)>) -> Vec<Metric> {
 }
 
 /// A row of the record `metric`; none for one that is restricted to a level.
-fn metric(step: String, item: &Item) -> Option<Metric> {
+fn metric((step, item): (String, Item)) -> Option<Metric> {
     if item.int(1).is_some() {
         return None;
     }
@@ -205,6 +210,16 @@ fn metric(step: String, item: &Item) -> Option<Metric> {
         low: item.float(3)?,
         high: item.float(4)?,
     })
+}
+
+/// A row of the record `perplexity`; none for one of a group.
+fn perplexity((step, item): (String, Item)) -> Option<Metric> {
+    if item.text(0).is_some() {
+        return None;
+    }
+    let [value, low, high] = [1, 2, 3].map(|at| item.float(at));
+    let metric = PERPLEXITY.to_owned();
+    Some(Metric { step, round: item.row.round, metric, value: value?, low: low?, high: high? })
 }
 
 /// A row of the record `checkpoint`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use flow_model::Rng;
+use flow_model::{AttentionExperts, Rng};
 
 use super::attention::{Heads, attention};
 use super::combine::combine;
@@ -105,7 +105,12 @@ fn attention_over_documents_with_grouped_heads() {
 
 #[test]
 fn a_soft_mixture_of_stretches() {
-    check(&[random(1, &[4, 3 * 5]), random(2, &[4, 3])], |tape, x| soft_mixture(tape, &x[0], &x[1]));
+    for experts_per_token in [None, Some(2), Some(1)] {
+        let experts = AttentionExperts { count: 3, shared_key_value: false, experts_per_token };
+        check(&[random(1, &[4, 3 * 5]), random(2, &[4, 3])], |tape, x| {
+            soft_mixture(tape, &x[0], &x[1], experts)
+        });
+    }
 }
 
 #[test]

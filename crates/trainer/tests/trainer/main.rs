@@ -6,3 +6,4 @@ mod plain;
 mod reference;
 mod training;
 mod upcycling;
+mod validation;

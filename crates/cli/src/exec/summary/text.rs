@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Checkpoint, DeadEnd, Experts, Metric, Rounds, Rows, Summary, Training};
+use super::{Checkpoint, DeadEnd, Experts, Metric, PERPLEXITY, Rounds, Rows, Summary, Training};
 use crate::chart::{columns, counted, grouped};
 
 /// Dead experts that a warning names, at most.
@@ -140,6 +140,9 @@ fn place(step: &str, round: u32) -> String {
 }
 
 fn measured(metric: &Metric) -> String {
+    if metric.metric == PERPLEXITY {
+        return format!("{PERPLEXITY} {:.4} ({:.4} to {:.4})", metric.value, metric.low, metric.high);
+    }
     let percent = |share: f64| share * 100.0;
     let (value, low, high) = (percent(metric.value), percent(metric.low), percent(metric.high));
     format!("{} {value:.1} % ({low:.1} to {high:.1})", metric.metric)

@@ -1,0 +1,109 @@
+//! What is measured on given texts: by `perplexity`, and by `train` on examples that it does not learn from.
+
+use flow_data::Value;
+
+use super::bench::{Bench, QUESTIONS};
+
+/// One step over all examples at once, and the same texts scored before it.
+const SCORED: &str = "version: 1
+name: scored
+seed: 2
+models: {policy: {path: policy}}
+steps:
+  problems: {op: generate, n: 40, levels: [1, 2]}
+  shards: {op: write, from: problems, path: out/shards, form: messages, completion: solution}
+  learner: {op: train, from: shards, start: policy, completion: solution, max_steps: 1, batch_size: 64}
+  ppl: {op: perplexity, from: problems, model: policy, completion: solution, by: level}
+";
+
+fn bench() -> Bench {
+    let bench = Bench::with(SCORED);
+    bench.model("policy");
+    bench
+}
+
+fn float(value: &Value) -> f64 {
+    if let Value::Float(x) = value { *x } else { panic!("a number, found {value:?}") }
+}
+
+/// The columns `model` and `losses` of the only checkpoint.
+fn trained(bench: &Bench) -> (Value, Vec<f32>) {
+    let row = bench.table("out/scored/run/checkpoints.parquet").remove(0);
+    let Value::Floats(losses) = &row["losses"] else { panic!("losses: {row:?}") };
+    (row["model"].clone(), losses.to_vec())
+}
+
+#[test]
+fn perplexity_is_the_loss_that_training_begins_with() {
+    let bench = bench();
+    let ran = bench.exec(&[], 0);
+    ran.says(&["learner learns from 40 examples; after \"", "it learns \""]);
+    let problems = bench.table("out/scored/run/likelihoods.parquet");
+    assert_eq!(problems.len(), 40);
+    let nats: f64 = problems.iter().map(|row| float(&row["nats"])).sum();
+    let tokens: i64 =
+        problems.iter().map(|row| if let Value::Int(n) = row["n_tokens"] { n } else { 0 }).sum();
+    let (mean, first) = (nats / tokens as f64, f64::from(trained(&bench).1[0]));
+    assert!((mean - first).abs() < 1e-4, "{mean} {first}");
+    let groups = bench.table("out/scored/run/perplexities.parquet");
+    let of = |group: Value| {
+        groups.iter().find(|row| row["group"] == group).map(|row| float(&row["perplexity"])).unwrap()
+    };
+    let (one, two) = (of("1".into()), of("2".into()));
+    assert!((of(Value::Null) - (one + two) / 2.0).abs() < 1e-9);
+
+    let again = bench.exec(&["--set", "steps.ppl.by=answer", "--format", "json"], 0).json();
+    let calls = again["steps"].as_array().unwrap().iter().map(|step| step["calls"].as_u64().unwrap_or(0));
+    assert_eq!(calls.sum::<u64>(), 0, "other groups ask nothing");
+}
+
+#[test]
+fn a_text_that_does_not_fit_the_context_is_rejected() {
+    let bench = bench();
+    bench.put(
+        "p.yaml",
+        SCORED.replace("{op: generate, n: 40, levels: [1, 2]}", "{op: read, path: questions.jsonl}"),
+    );
+    let long = format!(
+        "{{\"prompt_id\": \"d\", \"prompt\": \"1+1=\", \"solution\": \"{}\"}}\n",
+        "x y ".repeat(2000)
+    );
+    let short = QUESTIONS.replace("\"level\"", "\"solution\": \"2\", \"level\"");
+    bench.put("questions.jsonl", format!("{short}{long}"));
+    bench.exec(&["-q"], 0);
+    assert_eq!(bench.table("out/scored/run/likelihoods.parquet").len(), 3);
+    let rejected = bench.table("out/scored/run/rejects.parquet");
+    assert!(rejected.iter().any(|row| row["reason"] == "not_scored".into()), "{rejected:?}");
+}
+
+#[test]
+fn a_chat_is_learned_as_its_prompt_and_completion_are() {
+    let (pairs, chats) = (bench(), bench());
+    pairs.exec(&["-q"], 0);
+    chats.exec(&["-q", "--set", "steps.learner.messages=messages"], 0);
+    assert_eq!(trained(&pairs), trained(&chats));
+    chats.exec(&["-q", "--set", "steps.learner.messages=prompt"], 1).says(&["has no chat in `prompt`"]);
+}
+
+#[test]
+fn validation_losses_are_told_and_the_best_model_is_kept() {
+    let bench = bench();
+    let set = |keys: &'static str| ["--set", keys];
+    let keys = [
+        "steps.learner.validation_ratio=0.3",
+        "steps.learner.max_steps=6",
+        "steps.learner.eval_steps=2",
+        "steps.learner.batch_size=8",
+    ];
+    let args: Vec<&str> = keys.into_iter().flat_map(set).collect();
+    bench.exec(&args, 0).says(&[" and is measured on "]);
+    let rows = bench.table("out/scored/run/validations.parquet");
+    let steps: Vec<&Value> = rows.iter().map(|row| &row["step"]).collect();
+    assert_eq!(rows.len(), 3, "{steps:?}");
+    let best: Vec<f64> =
+        rows.iter().filter(|row| row["is_best"] == true.into()).map(|row| float(&row["loss"])).collect();
+    assert!(best.len() == 1 && rows.iter().all(|row| float(&row["loss"]) >= best[0]));
+    assert!(rows.iter().all(|row| row["model"] == trained(&bench).0));
+    let none = bench.exec(&["--set", "steps.learner.patience=2"], 78);
+    none.says(&["`patience` is about validation examples, and there are none", "`validation_ratio`"]);
+}
