@@ -67,6 +67,12 @@ fn a_domain_without_rows_and_keys_of_other_methods_are_told() {
     let empty = bench("method: uniform");
     let ran = empty.exec(&["--set", "steps.experts.domains=[\"1\", \"7\"]"], 1);
     ran.says(&["the data set has no rows whose `level` is `7`"]);
+    // A column may be named for two things.
+    let ran = empty.exec(&["--set", "steps.experts.by=solution"], 1);
+    ran.says(&["the data set has no rows whose `solution` is `1`"]);
+    empty.exec(&["-q", "--set", "steps.learner.completion=prompt"], 0);
+    let frozen = "steps.learner.freeze=[embeddings, attention, norms, feed_forward]";
+    empty.exec(&["-q", "--set", frozen], 1).says(&["every part of the model is frozen"]);
     let wrong = bench("method: uniform, shared_key_value: true");
     wrong.exec(&[], 78).says(&["`shared_key_value` belongs to the method `bam`"]);
     let baseless = bench("method: task_vectors");

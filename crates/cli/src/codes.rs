@@ -11,9 +11,10 @@ flow_spec::codes! {
         "The disk behind a redirection is full, or the stream was closed with an error.",
         wrong "flow schema > /dev/full",
         right "flow schema > pipeline.schema.json";
-    SHARED_FOLDER = "E0603", "two things are published in one folder",
-        "Each `write` step owns its folder with all that is in it, and OUT/run belongs to the tables of the run. Paths are taken \
-         as they are written, relative to the folder that the program is started in.",
+    SHARED_FOLDER = "E0603", "a step is published where something else lies",
+        "Each `write` step owns its folder with all that is in it, each `train` step the folder that its `path` names, and \
+         OUT/run belongs to the tables of the run. A declared model is read from its folder in every run: a step that published \
+         there would put what it made in its place. Relative paths are taken from the folder that the program is started in.",
         wrong "steps: {q: {op: read, path: q.jsonl}, a: {op: write, from: q, path: out}, b: {op: write, from: q, path: ./out}}",
         right "steps: {q: {op: read, path: q.jsonl}, a: {op: write, from: q, path: out/a}, b: {op: write, from: q, path: out/b}}";
     MODEL = "E0604", "a model cannot be loaded",

@@ -13,6 +13,7 @@ mod du;
 mod exec;
 mod exit;
 mod explain;
+mod folders;
 mod forecast;
 mod gc;
 mod graph;

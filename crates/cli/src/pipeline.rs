@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use flow_operators::{StepContext, publication};
 use flow_plan::Plan;
 use flow_spec::{Code, Diagnostic, Sources, Spec, render, settle};
 
 use crate::args::Overlay;
 use crate::halt::Halt;
-use crate::{Catalog, Exit, codes, term};
+use crate::{Catalog, Exit, codes, folders, term};
 
 /// A pipeline file with everything that was found in it.
 pub(crate) struct Checked {
@@ -66,7 +65,8 @@ fn check_text(catalog: Catalog<'_>, path: &Path, text: &str, overlay: &Overlay) 
         let (plan, found) = flow_plan::plan(&spec, &flow_operators::signatures(catalog));
         diagnostics.extend(found);
         if let Some(plan) = plan {
-            diagnostics.extend(shared_folders(&spec, &plan));
+            diagnostics.extend(misfits(&spec, &plan, catalog));
+            diagnostics.extend(folders::mistakes(&spec, &plan));
             planned = Some((spec, plan));
         }
     }
@@ -125,6 +125,22 @@ impl Pipeline {
     }
 }
 
+/// What operators say to the whole plan, at the keys that they name.
+fn misfits(spec: &Spec, plan: &Plan, catalog: Catalog<'_>) -> Vec<Diagnostic> {
+    let misfits = flow_operators::misfits(plan, catalog).into_iter();
+    let diagnostics = misfits.map(|(step, problem)| {
+        let place = format!("steps.{}", plan.steps[step].name);
+        let key = format!("{place}.{}", problem.path);
+        let is_written = !problem.path.is_empty() && spec.has(&key);
+        let span = if is_written { spec.span(&key) } else { spec.key_span(&place) };
+        let mut diagnostic = Diagnostic::new(problem.code, span, problem.message);
+        diagnostic.help = problem.help;
+        spec.redact(&mut diagnostic);
+        diagnostic
+    });
+    diagnostics.collect()
+}
+
 /// The folder of the tables that tell about the run.
 pub(crate) fn run_folder(plan: &Plan) -> PathBuf {
     Path::new(&plan.out).join("run")
@@ -140,54 +156,4 @@ fn text(path: &Path) -> Result<String, Halt> {
         let message = format!("the pipeline `{}` is not UTF-8 text from byte {at} on", path.display());
         Halt::new(Exit::Invalid, &codes::FILE, message)
     })
-}
-
-/// Mistakes where two things would be published in one folder, or a step in the folder of another or of the tables of the run.
-fn shared_folders(spec: &Spec, plan: &Plan) -> Vec<Diagnostic> {
-    let mut owners: Vec<(PathBuf, Option<&str>)> = vec![(plain(&run_folder(plan)), None)];
-    let mut mistakes = Vec::new();
-    for step in &plan.steps {
-        let Some(publication) = publication(&StepContext { plan, step }) else { continue };
-        let folder = plain(&publication.folder);
-        let meets = |(other, owner): &&(PathBuf, Option<&str>)| {
-            folder.starts_with(other) || owner.is_some() && other.starts_with(&folder)
-        };
-        match owners.iter().find(meets) {
-            Some((other, owner)) => mistakes.push(shared_folder(spec, &step.name, *owner, (&folder, other))),
-            None => owners.push((folder, Some(&step.name))),
-        }
-    }
-    mistakes
-}
-
-/// The mistake of `step`, whose folder is, or lies in, that of another step or of the tables of the run, or the other way round.
-fn shared_folder(
-    spec: &Spec,
-    step: &str,
-    owner: Option<&str>,
-    (folder, other_folder): (&Path, &Path),
-) -> Diagnostic {
-    let place = |step: &str| spec.key_span(&format!("steps.{step}"));
-    let other = owner.map_or_else(|| "the tables of the run".to_owned(), |owner| format!("step `{owner}`"));
-    let message = match folder == other_folder {
-        true => format!("step `{step}` and {other} are published in `{}`", folder.display()),
-        false => {
-            let (folder, other_folder) = (folder.display(), other_folder.display());
-            format!(
-                "step `{step}` is published in `{folder}`, {other} in `{other_folder}`: one within the other"
-            )
-        }
-    };
-    let mut mistake = Diagnostic::new(&codes::SHARED_FOLDER, place(step), message);
-    mistake = mistake.help("give the step a `path` of its own");
-    if let Some(owner) = owner {
-        mistake = mistake.related(place(owner), "the other step");
-    }
-    spec.redact(&mut mistake);
-    mistake
-}
-
-/// The path without `.` parts, so that two spellings of it compare equal.
-fn plain(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
 }

@@ -69,6 +69,25 @@ fn passes() -> usize {
     10
 }
 
+impl Config {
+    /// What is wrong with the keys of passes.
+    fn misread(&self) -> Option<Problem> {
+        let (given, key) = if self.reserved == reserved() { ("passes", "window") } else { ("reserved", "reserved") };
+        match self.window {
+            Some(window) if self.reserved >= window => {
+                let words = format!("expected `reserved` below `window`, {window}, found {}", self.reserved);
+                let help = "every pass must read something new: raise `window` or lower `reserved`";
+                Some(Problem::new(key, words).with_help(help))
+            }
+            None if self.reserved != reserved() || self.passes != passes() => {
+                let words = format!("`{given}` says nothing without a `window`: all responses are read at once");
+                Some(Problem::new(given, words).with_help("give a `window`, or leave it out"))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The operator.
 pub(crate) struct Aggregate;
 
@@ -82,10 +101,7 @@ impl Definition for Aggregate {
         let mut problems = Vec::new();
         problems.extend(input.column_of("from", "prompt_id", &[Type::Text]).err());
         problems.extend(input.column_of("completion", &config.completion, &[Type::Text]).err());
-        if config.window.is_some_and(|window| config.reserved >= window) {
-            let message = "expected fewer than `window`, so that every pass reads something new";
-            problems.push(Problem::new("reserved", format!("{message}, found {}", config.reserved)));
-        }
+        problems.extend(config.misread());
         let columns = input.columns.extended(&collected(RESPONSES));
         let seen = Input { columns: &columns, ..*input };
         problems.extend(Template::check("template", config.template.as_deref().unwrap_or(TEMPLATE), &seen));
@@ -179,6 +195,10 @@ impl EffectOp for Pass {
         Draw::new(answer).tokens()
     }
 
+    fn lasting(&self, reason: &str) -> Option<&'static str> {
+        crate::draws::lasting(reason)
+    }
+
     fn is_away(&self, model: Option<Id>) -> bool {
         self.draws.is_away(model)
     }
@@ -260,7 +280,11 @@ mod tests {
     fn mistakes_are_told() {
         let found = |options: &str| mistakes(Some(&columns("prompt draw")), &format!("op: aggregate, model: critic{options}"));
         assert!(found("").is_empty());
-        assert!(found(", window: 3").len() == 1 && found(", window: 3")[0].contains("fewer than `window`"));
+        assert!(found(", window: 3").len() == 1 && found(", window: 3")[0].contains("below `window`, 3, found 3"));
+        for (keys, key) in [("reserved: 2", "reserved"), ("passes: 2", "passes")] {
+            let found = found(&format!(", {keys}"));
+            assert!(found.len() == 1 && found[0].contains(&format!("`{key}` says nothing")), "{found:?}");
+        }
         assert!(found(", template: '{{ respones }}'")[0].contains("has no column `respones`"));
         assert_eq!(mistakes(Some(&columns("prompt")), "op: aggregate, model: critic").len(), 1);
     }

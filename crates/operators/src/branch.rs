@@ -17,13 +17,14 @@
 
 use std::sync::Arc;
 
-use flow_data::{Id, IdHasher, Item, Value, kind};
+use flow_data::{Id, IdHasher, Item, Type, Value, kind};
 use flow_dataflow::{Body, EffectOp, Failure, Out, Perform, Request, Stage};
 use flow_plan::{Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
-use crate::train::learner::{Gather, Learner, digest, needs_parts};
+use crate::train::learner::{Gather, Learner, digest, need_columns, needs_parts};
 use crate::train::loads::CHECKPOINT;
 use crate::train::course::with_course;
 use crate::train::validation;
@@ -79,6 +80,12 @@ impl Definition for Branch {
         Ok(Shape::with_ports(ports).using("start").with_weights().ending())
     }
 
+    fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
+        let mut named = config.text().named();
+        named.push(("by", &config.by, &[Type::Text, Type::Int]));
+        need_columns(step, &named)
+    }
+
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let brancher = Brancher {
             seed: config.seed.unwrap_or(step.plan.seed),
@@ -87,6 +94,15 @@ impl Definition for Branch {
             learner: Learner::new(step, env),
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(Gather::new(step, false))), Stage::Effect(Arc::new(brancher))]))
+    }
+}
+
+impl Branch {
+    /// The domains of the rows that a step of these keys makes.
+    pub(crate) fn domains(config: &Json) -> Option<Vec<String>> {
+        let Config { mut domains, with_start, .. } = flow_plan::config_of(config).ok()?;
+        domains.extend(with_start.then(|| START.to_owned()));
+        Some(domains)
     }
 }
 

@@ -12,6 +12,7 @@ mod drawer;
 mod draws;
 mod env;
 mod fields;
+mod fit;
 mod grading;
 mod input;
 mod known;
@@ -29,6 +30,7 @@ mod text;
 
 pub use assemble::{assemble, feeds};
 pub use env::{BuildError, CheckpointError, Env, Models, Remarks};
+pub use fit::misfits;
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;

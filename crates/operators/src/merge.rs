@@ -22,13 +22,16 @@ use std::sync::Arc;
 use flow_data::{Id, IdHasher, Item, Type, Value, kind};
 use flow_dataflow::{Body, EffectOp, Failure, KeyedOp, Out, Perform, Request, Stage};
 use flow_model::Checkpoint;
-use flow_plan::{Input, Problem, Shape};
+use flow_plan::{Input, Outlet, Problem, Shape};
+use flow_spec::help_with_names;
 use flow_trainer::{From, Merge as Average, MoeUpcycle};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::branch::untrained;
+use crate::branch::{Branch, untrained};
+use crate::train::Train;
 use crate::train::learner::digest;
+use crate::train::mixture::{aux_loss, z_loss};
 use crate::{BuildError, Definition, Env, Models, StepContext};
 
 /// Options of `merge`.
@@ -109,6 +112,13 @@ impl Definition for Merge {
         Ok(if config.base.is_some() { shape.using("base") } else { shape })
     }
 
+    fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
+        match domains(step) {
+            Some(domains) => config.misfits(&domains),
+            None => Vec::new(),
+        }
+    }
+
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let columns = step.columns();
         let gather = Gather { model: step.column("model"), domain: columns.index("domain") };
@@ -135,6 +145,9 @@ impl Config {
             only(self.norm_topk_prob.is_some(), mixture, "norm_topk_prob", "`btx` or `bam`"),
             only(self.shared_key_value, bam, "shared_key_value", "`bam`"),
             only(self.attention_experts_per_token.is_some(), bam, "attention_experts_per_token", "`bam`"),
+            only(self.scale != 1.0, vectors, "scale", "`task_vectors`"),
+            only(self.router_aux_loss_coef != aux_loss(), mixture, "router_aux_loss_coef", "`btx` or `bam`"),
+            only(self.router_z_loss_coef != z_loss(), mixture, "router_z_loss_coef", "`btx` or `bam`"),
         ]
         .into_iter()
         .flatten()
@@ -145,6 +158,29 @@ impl Config {
         if vectors && self.base.is_none() {
             let problem = Problem::new("base", "`task_vectors` needs the model that the others were trained from");
             problems.push(problem.with_help("name it as `base`"));
+        }
+        problems
+    }
+
+    /// Keys that do not go with the models of a round, whose domains these are, empty where a model has none.
+    fn misfits(&self, domains: &[String]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if domains.len() < 2 {
+            problems.push(Problem::new("from", format!("expected two models or more to join, found {}", domains.len())));
+        }
+        if self.experts_per_token.is_some_and(|per_token| per_token as usize > domains.len()) {
+            let words = format!("expected at most {}, one expert for each model", domains.len());
+            problems.push(Problem::new("experts_per_token", words));
+        }
+        if self.method == Method::Weighted {
+            let missing = domains.iter().filter(|domain| !self.weights.contains_key(*domain));
+            let missing = missing.map(|domain| Problem::new("weights", format!("the domain `{domain}` has no weight")));
+            let names: Vec<&str> = domains.iter().map(String::as_str).collect();
+            let strange = self.weights.keys().filter(|domain| !domains.contains(domain)).map(|domain| {
+                let problem = Problem::new(&format!("weights.{domain}"), format!("there is no domain `{domain}`"));
+                problem.with_help(help_with_names(domain, "domains", &names))
+            });
+            problems.extend(missing.chain(strange));
         }
         problems
     }
@@ -168,6 +204,21 @@ impl Config {
             router_z_loss_coef: self.router_z_loss_coef,
         }
     }
+}
+
+/// The domains of the models that arrive in a round, empty where a model has none; `None` where that is not known before.
+fn domains(step: &StepContext<'_>) -> Option<Vec<String>> {
+    let mut domains = Vec::new();
+    for edge in step.step.inputs.iter().flat_map(|inlet| &inlet.edges) {
+        let maker = &step.plan.steps[edge.step];
+        match maker.op {
+            _ if edge.outlet != Outlet::Port(0) => return None,
+            Branch::NAME => domains.extend(Branch::domains(&maker.config)?),
+            Train::NAME | Merge::NAME => domains.push(String::new()),
+            _ => return None,
+        }
+    }
+    Some(domains)
 }
 
 /// One row a round: the models and their domains, in the order of the domains.

@@ -33,7 +33,12 @@ pub trait Definition: Sync + 'static {
         Vec::new()
     }
 
-    /// What runs. The config and the inputs have passed [`Definition::shape`].
+    /// Mistakes that only the whole plan shows: what the steps before this one publish, how rounds go.
+    fn fits(_config: &Self::Config, _step: &StepContext<'_>) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What runs. The config and the inputs have passed [`Definition::shape`], the step [`Definition::fits`].
     fn body(config: Self::Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError>;
 }
 
@@ -41,6 +46,9 @@ pub trait Definition: Sync + 'static {
 pub trait Operator: Signature {
     /// The files that `step` reads, beside models; relative ones to the folder in which the program runs.
     fn files(&self, step: &StepContext<'_>) -> Vec<PathBuf>;
+
+    /// Mistakes of `step` that only its plan shows.
+    fn fits(&self, step: &StepContext<'_>) -> Vec<Problem>;
 
     /// What runs for `step`.
     fn body(&self, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError>;
@@ -106,6 +114,10 @@ impl<D: Definition> Signature for Op<D> {
 impl<D: Definition> Operator for Op<D> {
     fn files(&self, step: &StepContext<'_>) -> Vec<PathBuf> {
         config_of(&step.step.config).map(|config| D::files(&config)).unwrap_or_default()
+    }
+
+    fn fits(&self, step: &StepContext<'_>) -> Vec<Problem> {
+        config_of(&step.step.config).map(|config| D::fits(&config, step)).unwrap_or_default()
     }
 
     fn body(&self, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {

@@ -41,7 +41,7 @@ use flow_plan::{Input, Problem, Shape};
 use flow_spec::OnChange;
 
 use crate::{BuildError, Definition, Env, StepContext};
-use learner::{Gather, Learner, digest};
+use learner::{Gather, Learner, digest, need_columns};
 use settings::{Config, Retention};
 use start::Start;
 
@@ -67,14 +67,18 @@ impl Definition for Train {
         })
     }
 
-    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
-        let accumulates = config.retention == Retention::Accumulate;
+    fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
+        let mut problems = need_columns(step, &config.text().named());
         let keeps = step.plan.rounds.as_ref().is_some_and(|rounds| rounds.on_change == OnChange::Keep);
-        if accumulates && keeps {
-            let message = "`retention: accumulate` does not go with `rounds.on_change: keep`: kept rounds are not trained on again";
-            return Err(BuildError::step(&step.step.name, message));
+        if config.retention == Retention::Accumulate && keeps {
+            let message = "`accumulate` does not go with `rounds.on_change: keep`: kept rounds are not trained on again";
+            problems.push(Problem::new("retention", message));
         }
-        let gather = Gather::new(step, accumulates);
+        problems
+    }
+
+    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
+        let gather = Gather::new(step, config.retention == Retention::Accumulate);
         let trainer = Trainer {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,

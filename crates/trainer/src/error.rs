@@ -3,6 +3,9 @@
 /// A failure of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Every part of the model is frozen.
+    #[error("every part of the model is frozen, so that nothing could learn: leave one out of `freeze`")]
+    AllFrozen,
     /// A setting is out of its range.
     #[error("training setting `{key}` has the value {found}, expected {expected}")]
     Setting {

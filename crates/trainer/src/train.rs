@@ -32,7 +32,7 @@ const SLICES: usize = 4;
 /// The same arguments on the same [`crate::instruction_set`] give the same checkpoint, to the byte.
 ///
 /// # Errors
-/// A setting is out of range, no example has anything to learn, a text cannot be encoded, or the run diverges.
+/// A setting is out of range, every part is frozen, no example has anything to learn, a text cannot be encoded, or the run diverges.
 pub fn train(
     start: &Checkpoint,
     examples: &[Example],
@@ -49,6 +49,9 @@ pub fn train(
     let skipped = examples.len() - documents.len();
     let mut report = TrainReport { examples: examples.len(), skipped, truncated, ..TrainReport::default() };
     let mut learner = Learner::new(start, config)?;
+    if !learner.model.parameters().iter().any(|parameter| learner.model.learns(parameter)) {
+        return Err(Error::AllFrozen);
+    }
     let plan = steps(config, &documents);
     let validation = config.validation.as_ref();
     let validator =

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow_data::Value;
+use flow_data::{Type, Value};
 use flow_store::TableReader;
 use flow_trainer::Example;
 
@@ -26,12 +26,17 @@ pub(super) fn read(
     let columns: Vec<&str> = text.columns().into_iter().chain(only.map(|(column, _)| column)).collect();
     for path in parts {
         let reader = TableReader::open(path, Some(&columns)).map_err(|e| crate::text::chain(&e))?;
+        // A column that is named twice is read once.
+        let place = |name: &str| reader.columns().index(name).ok_or_else(|| format!("`{}` has no column `{name}`", path.display()));
+        let places = text.columns().into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let only = only.map(|(column, value)| Ok::<_, String>((place(column)?, value))).transpose()?;
         for batch in reader {
             for row in batch.map_err(|error| crate::text::chain(&error))? {
-                if only.is_some_and(|(_, value)| row.last().is_some_and(|cell| !is(cell, value))) {
+                if only.is_some_and(|(at, value)| !is(&row[at], value)) {
                     continue;
                 }
-                let example = text.example(&row);
+                let cells: Vec<Value> = places.iter().map(|at| row[*at].clone()).collect();
+                let example = text.example(&cells);
                 examples.push(example.ok_or_else(|| format!("a row of `{}` has {}", path.display(), text.lack()))?);
             }
         }
@@ -40,11 +45,18 @@ pub(super) fn read(
 }
 
 impl<'a> Text<'a> {
-    fn columns(self) -> Vec<&'a str> {
+    /// The keys that name the columns, with the column and the type of each.
+    pub(crate) fn named(self) -> Vec<(&'static str, &'a str, &'static [Type])> {
         match self {
-            Text::Pair(prompt, completion) => vec![prompt, completion],
-            Text::Chat(messages) => vec![messages],
+            Text::Pair(prompt, completion) => {
+                vec![("prompt", prompt, &[Type::Text]), ("completion", completion, &[Type::Text])]
+            }
+            Text::Chat(messages) => vec![("messages", messages, &[Type::Texts])],
         }
+    }
+
+    fn columns(self) -> Vec<&'a str> {
+        self.named().into_iter().map(|(_, column, _)| column).collect()
     }
 
     fn example(self, row: &[Value]) -> Option<Example> {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow_data::{Id, Item, Value};
+use flow_data::{Id, Item, Type, Value};
 use flow_dataflow::{KeyedOp, Out, Perform, Request};
 use flow_model::Checkpoint;
 use flow_plan::{Edge, Input, Problem};
@@ -24,6 +24,19 @@ pub(crate) fn needs_parts(op: &str, input: &Input<'_>) -> Result<(), Vec<Problem
     }
     let problem = Problem::new("from", format!("expected the parts of a `write` step, `{}` has none", input.reference));
     Err(vec![problem.with_help(format!("put a `write` step before `{op}`"))])
+}
+
+/// Refuses columns, each with the key that names it and its types, that the parts which arrive at `step` do not have.
+pub(crate) fn need_columns(step: &StepContext<'_>, needed: &[(&str, &str, &[Type])]) -> Vec<Problem> {
+    let edges = step.step.inputs.iter().flat_map(|inlet| &inlet.edges);
+    let writers = edges.map(|edge| StepContext { step: &step.plan.steps[edge.step], ..*step });
+    let problems = writers.flat_map(|writer| {
+        let columns = publication(&writer).map(|publication| publication.columns);
+        let input = columns.as_ref().map(|columns| Input { reference: &writer.step.name, columns, is_known: true });
+        let missing = |(key, name, kinds): &(&str, &str, &[Type])| input.and_then(|input| input.column_of(key, name, kinds).err());
+        needed.iter().filter_map(missing).collect::<Vec<_>>()
+    });
+    problems.collect()
 }
 
 /// One data set a round: its parts, or those of all rounds up to it, sorted by digest.
