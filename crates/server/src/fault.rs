@@ -16,7 +16,7 @@ pub enum Error {
         /// Why the last attempt failed.
         fault: Fault,
     },
-    /// No endpoint has answered anything for as long as the settings allow.
+    /// No endpoint has answered anything for as long as the settings allow, whatever they failed by.
     #[error("no server has answered for {silent_s} s; the last failure was at {fault}")]
     Outage {
         /// Seconds since the first failure of the row.
@@ -64,7 +64,7 @@ pub enum Class {
     Refused,
     /// 401 or 403: the key is missing or wrong.
     Denied,
-    /// 404: no such model or no such interface.
+    /// 404, or 3xx, which leads elsewhere: no such model or no such interface at this address.
     NotFound,
 }
 
@@ -73,7 +73,7 @@ impl Class {
     pub(crate) fn of_status(status: u16) -> Self {
         match status {
             401 | 403 => Self::Denied,
-            404 => Self::NotFound,
+            300..=399 | 404 => Self::NotFound,
             408 | 504 => Self::TimedOut,
             409 | 425 => Self::Broken,
             429 | 503 => Self::Busy,
@@ -103,7 +103,8 @@ impl Class {
         matches!(self, Self::Unreachable | Self::Dropped | Self::Busy)
     }
 
-    /// Whether all requests may fail alike for a while, through no fault of theirs.
+    /// Whether it is the server's not being there rather than the request's doing: what fails so while all endpoints are ill
+    /// has not been tried.
     pub(crate) fn is_outage(self) -> bool {
         matches!(self, Self::Unreachable | Self::Dropped | Self::TimedOut | Self::Busy)
     }
@@ -119,7 +120,7 @@ mod tests {
         assert!([408, 409, 425, 429, 500, 502, 503, 504, 529].into_iter().all(passing));
         assert!(![301, 400, 401, 403, 404, 405, 413, 422, 431].into_iter().any(passing));
         let concerns_all = |status| Class::of_status(status).concerns_all();
-        assert!([401, 403, 404].into_iter().all(concerns_all));
+        assert!([301, 302, 308, 401, 403, 404].into_iter().all(concerns_all));
         assert!(![400, 413, 422, 429, 500].into_iter().any(concerns_all));
     }
 }

@@ -206,13 +206,13 @@ impl Queue {
     fn again(&mut self, mut job: Job, fault: Fault, now: Instant) -> Ended {
         let silent_since = *self.silent_since.get_or_insert(now);
         let silent = now.duration_since(silent_since);
-        let is_outage = fault.class.is_outage() && self.endpoints.iter().all(Endpoint::is_ill);
-        if is_outage && silent > self.settings.patience {
+        let all_ill = self.endpoints.iter().all(Endpoint::is_ill);
+        if all_ill && silent > self.settings.patience {
             let error = Error::Outage { silent_s: silent.as_secs(), fault };
             let rest = self.delayed.drain().map(|Reverse(delayed)| delayed.job).chain(self.ready.drain(..));
             return [job].into_iter().chain(rest).map(|job| (job, Err(error.clone()))).collect();
         }
-        if !is_outage {
+        if !(all_ill && fault.class.is_outage()) {
             job.attempts += 1;
         }
         if job.attempts >= self.settings.max_attempts {

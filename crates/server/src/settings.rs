@@ -29,8 +29,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Most requests under way at one endpoint, at least 1.
     pub max_concurrency: usize,
-    /// How often a draw is asked for before it is given up, at least 1. What fails while no endpoint answers at all does not
-    /// count.
+    /// How often a draw is asked for before it is given up, at least 1. While no endpoint answers at all, what finds no server,
+    /// no time or no room there does not count.
     pub max_attempts: u32,
     /// Delay before the second attempt; it doubles with each further one, up to 60 times as long.
     pub first_delay: Duration,

@@ -198,6 +198,19 @@ fn when_no_server_answers_all_draws_are_reported() {
 }
 
 #[test]
+fn a_server_that_fails_everything_ends_it_whatever_it_fails_by() {
+    for act in [Act::Status(500, ""), Act::Half, Act::Few(0)] {
+        let server = Fake::new(move |_| act, echo);
+        let settings = Settings { patience: Duration::from_millis(300), ..settings(&[&server]) };
+        let told = Told::of(&Client::new(settings).unwrap(), draws(200));
+        let given_up = |told: &Vec<_>| matches!(error(told), Error::Outage { .. });
+        assert!(told.values().filter(|told| given_up(told)).count() > 150, "{act:?}");
+        let asked: usize = server.log().asked.values().sum();
+        assert!(asked < 100, "{act:?}: a server that is broken is not pestered: {asked}");
+    }
+}
+
+#[test]
 fn a_pause_that_a_server_asks_for_is_kept() {
     let act = |asked: &Asked| if asked.earlier == 0 { Act::Status(429, "1") } else { Act::Answer };
     let server = Fake::new(act, echo);

@@ -63,11 +63,11 @@ pub struct Served {
     #[schemars(range(min = 1, max = 1024))]
     pub max_concurrency: u32,
     /// How often a draw is asked for, with growing pauses, before it is given up. What a server refuses for the request's own
-    /// fault is not asked again; what fails while no server answers at all does not count.
+    /// fault is not asked again; what a server that is down or overloaded fails does not count.
     #[serde(default = "attempts")]
     #[schemars(range(min = 1))]
     pub max_attempts: u32,
-    /// Seconds for which no server may answer anything before the run ends. Finished draws are kept.
+    /// Seconds for which no server may answer anything before the run ends, whatever they fail by. Finished draws are kept.
     #[serde(default = "five_minutes")]
     #[schemars(range(min = 1))]
     pub give_up_after: u32,
