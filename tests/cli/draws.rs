@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use flow_data::Value;
+use flow_model::{Checkpoint, Config};
 
-use super::bench::Bench;
+use super::bench::{Bench, tiny};
 
 /// Completions are one token long: the given one, or the model's.
 const FLOOR: &str = "version: 1
@@ -164,4 +165,30 @@ fn guided_draws_are_told_and_keep_the_plain_prompt() {
     let other = "steps.attempts.until.guide={template: \"{{ prompt }} {{ answer }}\"}";
     let made = calls(&bench, &["--set", other]);
     assert_eq!(made, guided(&draws(&bench)), "another guide leaves the first draws");
+}
+
+#[test]
+fn a_prompt_that_the_model_cannot_take_is_refused_once() {
+    let pipeline = "version: 1
+name: long
+models: {policy: {path: policy}}
+steps:
+  questions: {op: read, path: questions.jsonl}
+  attempts: {op: sample, from: questions, model: policy, n: 2, max_tokens: 2}
+  shards: {op: write, from: attempts, path: out/shards}
+";
+    let bench = Bench::with(pipeline);
+    let long = format!("{{\"prompt\": \"{}\", \"answer\": \"2\"}}\n{{\"prompt\": \"1+1=\", \"answer\": \"2\"}}\n", "1+".repeat(80));
+    bench.put("questions.jsonl", long);
+    bench.model("policy");
+    bench.exec(&["-q"], 0);
+    assert_eq!(bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]).code, 0, "it is known");
+    bench.exec(&["-q", "--max-calls", "0", "--verify-incremental"], 0);
+    let rejected = bench.flow(&["show", "p.yaml", "attempts.rejected"]);
+    rejected.says(&["1 of 1 row in `attempts.rejected`"]);
+    assert!(rejected.stdout.contains("not_drawn"), "{}", rejected.stdout);
+    let other = tiny();
+    Checkpoint { config: Config { max_position_embeddings: 4096, ..other.config.clone() }, ..other }.save(&bench.path("policy")).unwrap();
+    bench.exec(&["-q"], 0);
+    assert_eq!(bench.rows("out/shards").len(), 4, "another model takes it");
 }

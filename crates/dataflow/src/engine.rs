@@ -175,8 +175,8 @@ pub(crate) struct Client(Arc<Shared>);
 impl Client {
     /// The reply to `key` if it is known already and `op` can use it.
     pub(crate) fn known(&self, key: &Id, op: &dyn EffectOp) -> Option<Reply> {
-        if let Some(answer) = self.0.memo.get(key).filter(|answer| op.usable(answer)) {
-            return Some(Arc::new(Ok(answer)));
+        if let Some(answer) = self.0.kept(key, op) {
+            return Some(Arc::new(answer));
         }
         lock(&self.0.state).failed.get(key).cloned()
     }
@@ -223,8 +223,8 @@ impl Client {
                 mailbox.leave(request.key, reply.clone());
             } else if let Some(mailboxes) = waiting.get_mut(&request.key) {
                 mailboxes.push(mailbox.clone());
-            } else if let Some(answer) = self.0.memo.get(&request.key).filter(|answer| op.usable(answer)) {
-                mailbox.leave(request.key, Arc::new(Ok(answer)));
+            } else if let Some(answer) = self.0.kept(&request.key, &**op) {
+                mailbox.leave(request.key, Arc::new(answer));
             } else {
                 waiting.insert(request.key, vec![mailbox.clone()]);
                 queue.progress.asked();
@@ -288,7 +288,21 @@ impl Shared {
         }
     }
 
-    fn deliver(&self, node: usize, key: Id, answer: Answer) {
+    /// The answer that is kept under `key`, if `op` can use it, or the failure that another attempt would meet again.
+    fn kept(&self, key: &Id, op: &dyn EffectOp) -> Option<Answer> {
+        if let Some(answer) = self.memo.get(key).filter(|answer| op.usable(answer)) {
+            return Some(Ok(answer));
+        }
+        match self.memo.get(&key_of_failure(key))?.as_slice() {
+            [Value::Text(reason), Value::Text(detail)] => {
+                let reason = op.lasting(reason)?;
+                Some(Err(Failure { reason, detail: detail.to_string(), fatal: false }))
+            }
+            _ => None,
+        }
+    }
+
+    fn deliver(&self, node: usize, op: &dyn EffectOp, key: Id, answer: Answer) {
         if lock(&self.state).closed {
             // It comes from elsewhere, after the run: the store may be another's by now.
             return;
@@ -296,6 +310,9 @@ impl Shared {
         match &answer {
             Ok(cells) => self.keep(node, key, cells),
             Err(failure) if failure.fatal => self.break_off(node, failure.clone()),
+            Err(Failure { reason, detail, .. }) if op.lasting(reason).is_some() => {
+                self.keep(node, key_of_failure(&key), &[(*reason).into(), detail.as_str().into()]);
+            }
             Err(_) => {}
         }
         let failed = answer.is_err();
@@ -319,6 +336,11 @@ impl Shared {
         lock(&self.state).broken.get_or_insert((node, failure));
         self.cancel.store(true, Relaxed);
     }
+}
+
+/// Where the failure of the request `key` is kept: where no answer is looked for.
+fn key_of_failure(key: &Id) -> Id {
+    Id::of("failure", [key.0.as_slice()])
 }
 
 fn fatal(reason: &'static str, detail: &str) -> Failure {

@@ -64,6 +64,12 @@ pub trait EffectOp: Send + Sync {
         true
     }
 
+    /// The stable word of a failure that the same request would meet again, by its text: such a failure is kept like an
+    /// answer. By default none is, and every run asks again.
+    fn lasting(&self, _reason: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Whether each answer makes rows of its own, in the order of the requests: then a forecast knows the rows of the
     /// answers that are there before the first that is missing.
     fn answers_stand_alone(&self) -> bool {
@@ -101,7 +107,8 @@ pub struct Request {
 /// The cells of an answer, or why there is none.
 pub type Answer = Result<Vec<Value>, Failure>;
 
-/// Why a request has no answer. The rows that asked are rejected; the failure is not memoised.
+/// Why a request has no answer. The rows that asked are rejected; the failure is memoised where it is
+/// [lasting](EffectOp::lasting).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct Failure {

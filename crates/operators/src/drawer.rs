@@ -24,6 +24,10 @@ impl EffectOp for Drawer {
         Draw::new(answer).tokens()
     }
 
+    fn lasting(&self, reason: &str) -> Option<&'static str> {
+        crate::draws::lasting(reason)
+    }
+
     fn is_away(&self, model: Option<Id>) -> bool {
         self.draws.is_away(model)
     }

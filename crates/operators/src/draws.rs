@@ -199,10 +199,18 @@ impl Draws {
     }
 }
 
+/// The reason of a prompt that cannot be drawn for.
+const NOT_DRAWN: &str = "not_drawn";
+
+/// What of the failures of drawing follows from model and prompt alone, and would come again.
+pub(crate) fn lasting(reason: &str) -> Option<&'static str> {
+    (reason == NOT_DRAWN).then_some(NOT_DRAWN)
+}
+
 /// Damaged weights end the run; everything else concerns the one prompt.
 fn failure(error: &flow_sampler::Error) -> Failure {
     let fatal = matches!(error, flow_sampler::Error::NotFinite { .. });
-    let reason = if fatal { "model" } else { "not_drawn" };
+    let reason = if fatal { "model" } else { NOT_DRAWN };
     Failure { reason, detail: crate::text::chain(error), fatal }
 }
 

@@ -166,6 +166,10 @@ impl EffectOp for Exam {
         Draw::new(answer).tokens()
     }
 
+    fn lasting(&self, reason: &str) -> Option<&'static str> {
+        crate::draws::lasting(reason)
+    }
+
     fn is_away(&self, model: Option<Id>) -> bool {
         self.draws.is_away(model)
     }

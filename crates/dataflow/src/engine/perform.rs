@@ -74,7 +74,7 @@ impl Performance {
         let tokens = answer.as_ref().map_or(0, |cells| self.op.tokens(cells));
         self.progress.answered(tokens);
         let makes_room = self.place == Place::Away && self.progress.came_back();
-        self.shared.deliver(self.node, self.requests[index].key, answer);
+        self.shared.deliver(self.node, &*self.op, self.requests[index].key, answer);
         if makes_room {
             self.shared.wake.notify_all();
         }
