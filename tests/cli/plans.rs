@@ -156,7 +156,10 @@ fn reasons_name_what_was_changed() {
 
     let more = plan(&bench, &["--set", "steps.attempts.n=6"]);
     assert_eq!(because(&more, "attempts")[0], "n 4 to 6");
-    assert_eq!(step(&more, "attempts")["reused"], 12, "round 1 keeps its draws");
+    let attempts = step(&more, "attempts");
+    assert_eq!((&attempts["reused"], &attempts["rows"]), (&12.into(), &"at_least".into()), "round 1 keeps its draws");
+    let learner = step(&more, "learner");
+    assert_eq!((&learner["reused"], &learner["rows"]), (&Json::Null, &"unknown".into()), "it may train on other rows");
 
     let line = "{\"prompt_id\": \"d\", \"prompt\": \"3+3=\", \"answer\": \"6\", \"level\": 1}\n";
     bench.put("questions.jsonl", QUESTIONS.replace("9-4=", "8-4=") + line);

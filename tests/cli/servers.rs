@@ -165,6 +165,9 @@ fn what_a_server_refuses_is_a_rejected_row_or_ends_the_run() {
     );
     assert_eq!(bench.rows("out/shards").len(), 3);
     assert_eq!(asked(&server), (9, 9), "a refusal is not asked again");
+    let plan = bench.flow(&["plan", "p.yaml"]).stdout;
+    assert!(plan.contains("1 row rejected by the last run may be asked for again"), "{plan}");
+    bench.flow(&["show", "p.yaml", "attempts.rejected"]).says(&["0 of 0 rows", "answers are not there"]);
 
     bench.put("p.yaml", text(", on_failure: stop"));
     bench.exec(&[], 1).says(&["error[E0701]", "step `attempts` failed", "status 400"]);

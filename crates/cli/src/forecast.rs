@@ -16,6 +16,7 @@ use flow_plan::{ModelRef, Plan};
 use serde::Serialize;
 
 use crate::changes::changes;
+use crate::chart;
 use crate::exec::{Captures, session_halt, source_halt};
 use crate::halt::Halt;
 use crate::record::{ModelRecord, Record};
@@ -52,11 +53,16 @@ struct StepForecast {
     step: String,
     op: &'static str,
     /// Rows that stay as they are, over all ports.
-    reused: u64,
+    reused: Option<u64>,
     /// Rows that were not there before, changed ones included.
-    new: u64,
+    new: Option<u64>,
     /// Rows that will not be there any more, changed ones included.
-    retracted: u64,
+    retracted: Option<u64>,
+    /// How the three are meant.
+    rows: Certainty,
+    /// Whether the last run had rows of it.
+    #[serde(skip)]
+    had_rows: bool,
     /// Whether the numbers of rows are estimates, as for more than 262,144 rows a port.
     estimated: bool,
     /// Whether more rows follow that only the run can know, since they rest on answers that are not kept.
@@ -67,6 +73,18 @@ struct StepForecast {
     recomputed: u64,
     /// Why anything changes.
     because: Vec<Reason>,
+}
+
+/// What is known of the rows of a step before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Certainty {
+    /// All of them.
+    Exact,
+    /// Those that are there stay; others follow that only the run can know, and may take the place of retracted ones.
+    AtLeast,
+    /// None for certain: what they are made of is not all there yet. Then they are not counted.
+    Unknown,
 }
 
 /// Why a step changes.
@@ -136,14 +154,20 @@ impl Forecast {
 
     /// Whether a run would change anything.
     pub(crate) fn is_work(&self) -> bool {
-        let rows_change = self.steps.iter().any(|step| step.new + step.retracted > 0);
-        self.first_run || self.calls() > 0 || rows_change || !self.folders.is_empty()
+        self.first_run || self.calls() > 0 || self.steps.iter().any(StepForecast::differs) || !self.folders.is_empty()
     }
 
     /// The steps, by their place in the plan, that would make calls, and how many.
     pub(crate) fn asked(&self) -> impl Iterator<Item = (usize, u64)> {
         let calls = self.steps.iter().map(|step| step.work.calls).enumerate();
         calls.filter(|(_, calls)| *calls > 0)
+    }
+}
+
+impl StepForecast {
+    /// Whether its rows would not be those of the last run, or may not be.
+    fn differs(&self) -> bool {
+        self.more || self.new.unwrap_or_default() + self.retracted.unwrap_or_default() > 0
     }
 }
 
@@ -250,12 +274,19 @@ impl Reading<'_> {
         if is_any(&turnover) || more {
             because.extend(self.upstream(at, before));
         }
+        if work.calls > 0 {
+            because.extend(self.refused_before(at));
+        }
+        let rows = self.certainty(at, before);
+        let known = |n: u64| (rows != Certainty::Unknown).then_some(n);
         StepForecast {
             step: step.name.clone(),
             op: step.op,
-            reused: turnover.kept,
-            new: turnover.new,
-            retracted: turnover.gone,
+            reused: known(turnover.kept),
+            new: known(turnover.new),
+            retracted: known(turnover.gone),
+            rows,
+            had_rows: turnover.kept + turnover.gone > 0,
             estimated: turnover.estimated,
             more,
             recomputed,
@@ -264,11 +295,35 @@ impl Reading<'_> {
         }
     }
 
+    /// What is known of the rows of a step. `before` are the forecasts of the steps before it.
+    fn certainty(&self, at: usize, before: &[StepForecast]) -> Certainty {
+        if self.pending.rounds(at).next().is_none() {
+            return Certainty::Exact;
+        }
+        let inputs = self.plan().steps[at].inputs.iter().flat_map(|inlet| &inlet.edges);
+        let inputs = inputs.filter_map(|edge| before.get(edge.step)).map(|step| step.rows);
+        let has_groups = self.session.network().nodes[at].has_groups();
+        // One row more may change what a group becomes.
+        let is_sure = |input: Certainty| match input {
+            Certainty::Exact => true,
+            Certainty::AtLeast => !has_groups,
+            Certainty::Unknown => false,
+        };
+        if inputs.into_iter().all(is_sure) { Certainty::AtLeast } else { Certainty::Unknown }
+    }
+
+    /// That the last run's requests were refused, where they are asked again.
+    fn refused_before(&self, at: usize) -> Option<Reason> {
+        let earlier = self.last?.sample(&self.plan().steps[at].name, "rejected")?;
+        let gone = self.session.censuses()[at].last()?.sample().since(earlier).gone;
+        let rows = chart::counted(i64::try_from(gone).unwrap_or(i64::MAX), "row");
+        (gone > 0).then(|| Reason::own(format!("{rows} rejected by the last run may be asked for again")))
+    }
+
     /// The steps before this one, and the model it draws from, that make a difference to it.
     fn upstream(&self, at: usize, before: &[StepForecast]) -> Vec<Reason> {
         let step = &self.plan().steps[at];
-        let differs =
-            |at: &usize| before.get(*at).is_some_and(|step| step.new + step.retracted > 0 || step.more);
+        let differs = |at: &usize| before.get(*at).is_some_and(StepForecast::differs);
         let producers: BTreeSet<usize> = step
             .inputs
             .iter()

@@ -97,6 +97,14 @@ impl Node {
         effects().count() > 1 || effects().any(|op| op.asks_further())
     }
 
+    /// Whether rows are put into groups on the way, so that one row may change what others become.
+    pub fn has_groups(&self) -> bool {
+        match &self.body {
+            Body::Source(_) => false,
+            Body::Chain(stages) => stages.iter().any(|stage| matches!(stage, Stage::Keyed(_))),
+        }
+    }
+
     /// Number of its stages.
     pub(crate) fn stages(&self) -> usize {
         match &self.body {

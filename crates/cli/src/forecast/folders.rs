@@ -43,7 +43,7 @@ impl Reading<'_> {
         let of = |(step, forecast): (&flow_plan::Step, &StepForecast)| {
             let folder = publication(&StepContext { plan, step })?.folder;
             let was_published = self.last.is_some_and(|last| last.steps.contains_key(&step.name))
-                && forecast.reused + forecast.retracted > 0;
+                && forecast.had_rows;
             let state = state(&folder, &plan.name, was_published)?;
             Some(Folder { step: step.name.clone(), folder: folder.display().to_string(), state })
         };

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::folders::{Folder, State};
 use super::memory::Memory;
 use super::work::{Bound, Work};
-use super::{Forecast, StepForecast};
+use super::{Certainty, Forecast, StepForecast};
 use crate::chart::{columns, grouped};
 
 impl Forecast {
@@ -92,8 +92,14 @@ impl Forecast {
 
 fn row(step: &StepForecast) -> Vec<String> {
     let about = if step.estimated { "~" } else { "" };
-    let rows = |n: u64| format!("{about}{}", count(n));
-    let more = if step.more { " + more" } else { "" };
+    let rows = |mark: &str, n: Option<u64>, more: &str| match n {
+        Some(n) => format!("{}{}{more}", if about.is_empty() { mark } else { about }, count(n)),
+        None => "?".to_owned(),
+    };
+    let (least, most, more) = match step.rows {
+        Certainty::Exact => ("", "", ""),
+        Certainty::AtLeast | Certainty::Unknown => (mark(Bound::AtLeast), mark(Bound::AtMost), " + more"),
+    };
     let calls = match step.work.calls {
         0 if step.work.bound == Bound::Exact => String::new(),
         calls => format!("{}{}", mark(step.work.bound), count(calls)),
@@ -101,9 +107,9 @@ fn row(step: &StepForecast) -> Vec<String> {
     let some = |n: Option<u64>| n.map(|n| format!("~{}", count(n))).unwrap_or_default();
     vec![
         step.step.clone(),
-        rows(step.reused),
-        format!("{}{more}", rows(step.new)),
-        rows(step.retracted),
+        rows(least, step.reused, ""),
+        rows("", step.new, more),
+        rows(most, step.retracted, ""),
         calls,
         some(step.work.tokens),
         some(step.work.training_steps),
