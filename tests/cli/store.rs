@@ -21,6 +21,14 @@ fn calls(report: &Json) -> u64 {
 }
 
 #[test]
+fn a_folder_that_is_no_store_is_left_alone() {
+    let bench = Bench::with(COPY);
+    let ran = bench.flow(&["gc", "--store", "."]);
+    assert_eq!((ran.code, bench.path("lock").exists()), (2, false));
+    ran.says(&["error[E0606]", "`.` is no store"]);
+}
+
+#[test]
 fn what_no_pipeline_uses_is_removed_and_the_rest_answers_on() {
     let bench = looped();
     bench.put("other.yaml", LOOP.replace("name: loop", "name: other").replace("out/", "out/other/"));

@@ -12,7 +12,7 @@ use crate::exec::store::{halt, lock, memo_folder, models_folder};
 use crate::exec::usage::uses;
 use crate::halt::Halt;
 use crate::inventory::Inventory;
-use crate::{Exit, term};
+use crate::{Exit, codes, term};
 
 /// Arguments of `gc`.
 #[derive(clap::Args, Debug)]
@@ -46,6 +46,11 @@ struct Removed {
 pub(crate) fn gc(args: &Args, command: &str) -> Result<Exit, Halt> {
     if !args.store.exists() {
         return tell(args, &Removed::default(), None);
+    }
+    if !memo_folder(&args.store).exists() {
+        let message = format!("`{}` is no store: it has no answers of a run", args.store.display());
+        let help = "name the folder that runs were given as `--store`";
+        return Err(Halt::with(Exit::Usage, codes::STORE.id, &message, Some(help)));
     }
     let _lock = lock(&args.store, command)?;
     let inventory = Inventory::of(&args.store)?.forget(&args.forget)?;
