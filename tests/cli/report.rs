@@ -42,7 +42,23 @@ fn a_run_is_shown_in_one_file_that_needs_nothing_else() {
         assert!(!html.contains(outside), "{outside}");
     }
     assert!(html.contains("&lt;b&gt;9-4="));
+    bench.put("elsewhere/r.html", "<!doctype html>\nan older one");
     assert_eq!(html, report(&bench, &["-o", "elsewhere/r.html"]), "the same run, the same file");
+    std::os::unix::fs::symlink("elsewhere/r.html", bench.path("link.html")).unwrap();
+    report(&bench, &["-o", "link.html"]);
+    assert!(bench.path("link.html").is_symlink(), "what a link leads to is replaced, not the link");
+}
+
+#[test]
+fn prompts_whose_draws_were_left_behind_count_as_unsolved() {
+    let cut = "  cut: {op: balance, from: attempts, per: prompt_id, at_most: 1, rows: 2}\n  graded: {op: verify, from: cut,";
+    let bench = Bench::with(&LOOP.replace("  graded: {op: verify, from: attempts,", cut));
+    bench.model("policy");
+    bench.exec(&["-q"], 0);
+    let html = report(&bench, &[]);
+    let (_, table) = html.split_once("`graded`: prompts by the number of their correct draws").expect("the table");
+    let (head, _) = table.split_once("</tr>").expect("its head");
+    assert!(head.contains("<th>3</th>"), "three draws were made for each prompt: {head}");
 }
 
 #[test]
@@ -50,9 +66,14 @@ fn answers_that_are_missing_are_told_and_no_model_is_asked() {
     let bench = Bench::with(LOOP);
     bench.model("policy");
     bench.exec(&["-q"], 0);
+    let whole = report(&bench, &[]);
     let edited = LOOP.replace("n: 3", "n: 4");
     bench.put("p.yaml", edited);
-    assert!(report(&bench, &[]).contains("answers are not there yet"));
+    let ran = bench.flow(&["report", "p.yaml"]);
+    ran.says(&["Incomplete: ", "answers are not there yet", "`attempts`, `graded`"]);
+    let lacking = fs::read_to_string(bench.path(ran.stdout.trim())).unwrap();
+    assert!(lacking.contains("answers are not there yet") && lacking.contains("<th>not there yet</th>"));
+    assert_eq!(fs::read_to_string(bench.path("out/loop/run/report.html")).unwrap(), whole, "it stays");
     assert_eq!(bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]).code, 3, "nothing was asked");
 }
 
@@ -68,6 +89,15 @@ fn a_pipeline_that_was_not_run_and_a_place_that_cannot_be_written_are_told() {
     let ran = bench.flow(&["report", "p.yaml", "-o", "file/report.html"]);
     assert_eq!(ran.code, 1);
     ran.says(&["cannot write `file/report.html`"]);
+    for file in ["p.yaml", "questions.jsonl"] {
+        let before = fs::read(bench.path(file)).unwrap();
+        let ran = bench.flow(&["report", "p.yaml", "-o", file]);
+        assert_eq!(ran.code, 2);
+        ran.says(&["is there, and is no report"]);
+        assert_eq!(fs::read(bench.path(file)).unwrap(), before);
+    }
+    let ran = bench.flow(&["report", "p.yaml", "-o", "nowhere/report.html"]);
+    assert_eq!((ran.code, bench.path("nowhere").exists()), (1, false));
 }
 
 #[test]
@@ -77,7 +107,8 @@ fn rows_of_any_port_are_shown() {
     let show = |what: &[&str]| bench.flow(&[&["show", "p.yaml"], what].concat());
     let before = show(&["attempts"]);
     assert_eq!((before.code, before.stdout.as_str()), (0, ""), "nothing is known before a run");
-    before.says(&["0 of 0 rows"]);
+    before.says(&["0 of 0 rows", "answers are not there yet"]);
+    assert_eq!(show(&["learner", "--format", "json"]).json()["rows"], serde_json::json!([]), "nothing was trained");
     bench.exec(&["-q"], 0);
 
     let ran = show(&["attempts", "-n", "2", "--round", "2"]);
@@ -85,7 +116,11 @@ fn rows_of_any_port_are_shown() {
     ran.says(&["2 of 9 rows in `attempts`"]);
     let json = show(&["graded.different", "--format", "json", "-n", "100"]).json();
     let rows = json["rows"].as_array().expect("rows");
-    assert_eq!(json["rows_known"], rows.len());
+    assert_eq!((&json["rows_known"], &json["port"], &json["more"]), (&rows.len().into(), &"different".into(), &false.into()));
+    assert!(rows.iter().all(|row| row.get("solution").is_some()), "each has all columns, also those that are null");
+    let ran = show(&["attempts", "--round", "9"]);
+    assert_eq!(ran.code, 2);
+    ran.says(&["there is no round 9", "the last one is 2"]);
     assert!(rows.iter().all(|row| row["verdict"] == "different" && row["row_id"].is_string()));
 
     assert_eq!(show(&["graded.rejected"]).code, 0);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use flow_data::{Columns, Item, Value};
-use flow_dataflow::Port;
+use flow_dataflow::{Driver, Port};
 use flow_operators::cells::to_json;
 use flow_plan::{Plan, Step};
 use flow_spec::help_with_names;
@@ -48,25 +48,45 @@ pub(crate) fn show(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let (at, port, columns) = place(plan, &args.what)?;
     let last = Record::load(&setup.folder, plan)?;
     let driver = traced(catalog, &setup, last.as_ref())?;
-    let mut rows: Vec<_> = driver.session().rows(at, port).into_keys().collect();
+    expect_round(args.round, &driver)?;
+    let mut rows: Vec<_> = driver.rows(at, port).collect();
     rows.retain(|row| args.round.is_none_or(|round| row.round == round));
     rows.sort_by_key(|row| (row.id, row.round));
     let shown: Vec<Item> =
         rows.iter().take(args.n).map(|row| Item::load(driver.session().heap(), *row)).collect();
+    let more = driver.pending().rounds(at).any(|round| args.round.is_none_or(|only| only == round));
     match args.format {
         Format::Json => term::json(&json!({
-            "step": plan.steps[at].name, "rows_known": rows.len(),
-            "rows": shown.iter().map(|item| object(columns, item)).collect::<Vec<_>>(),
+            "step": plan.steps[at].name, "port": port_name(&plan.steps[at], port), "rows_known": rows.len(),
+            "more": more, "rows": shown.iter().map(|item| object(columns, item)).collect::<Vec<_>>(),
         }))?,
         Format::Text => {
             let texts: Vec<String> = shown.iter().map(|item| text(columns, item)).collect();
             term::data(&texts.join("\n"))?;
             let known = i64::try_from(rows.len()).unwrap_or(i64::MAX);
             let of = i64::try_from(shown.len()).unwrap_or(i64::MAX);
-            term::tell(&format!("{} of {} in `{}`\n", grouped(of), counted(known, "row"), args.what));
+            let more = if more { "; answers are not there yet that more rows rest on: `flow exec` asks for them" } else { "" };
+            term::tell(&format!("{} of {} in `{}`{more}\n", grouped(of), counted(known, "row"), args.what));
         }
     }
     Ok(Exit::Done)
+}
+
+/// Errs where the pipeline has no such round.
+fn expect_round(round: Option<u32>, driver: &Driver) -> Result<(), Halt> {
+    match (round, driver.last_round()) {
+        (Some(round), last) if round > last => {
+            let message = format!("there is no round {round}");
+            let help = format!("the last one is {last}; rows of no round are in round 0");
+            Err(Halt::with(Exit::Usage, codes::NO_STEP.id, &message, Some(&help)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn port_name(step: &Step, port: Option<Port>) -> &str {
+    let described = port.and_then(|port| step.ports.get(usize::from(port)));
+    described.map_or("rejected", |described| &described.name)
 }
 
 /// The step and the port that `what` names, `None` for rejected rows, with the columns there.
@@ -100,10 +120,9 @@ fn no_port(step: &Step, port: &str) -> Halt {
     )
 }
 
-/// Where the row stands and what it says, without its null cells.
+/// What the row says, by the names of the columns.
 fn cells<'a>(columns: &'a Columns, item: &'a Item) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    let cells = columns.visible().map(|(at, column)| (&*column.name, item.get(at)));
-    cells.filter(|(_, value)| **value != Value::Null)
+    columns.visible().map(|(at, column)| (&*column.name, item.get(at)))
 }
 
 fn object(columns: &Columns, item: &Item) -> Json {
@@ -113,11 +132,12 @@ fn object(columns: &Columns, item: &Item) -> Json {
     Json::Object(place.chain(cells).collect::<Map<_, _>>())
 }
 
-/// A line for each cell; texts of several lines stand below their name.
+/// A line for each cell that is not null; texts of several lines stand below their name.
 fn text(columns: &Columns, item: &Item) -> String {
     let mut text = format!("{}  round {}\n", item.row.id, item.row.round);
     for (name, value) in cells(columns, item) {
         match value {
+            Value::Null => {}
             Value::Text(value) if value.trim_end().contains('\n') => {
                 let lines: String = value.trim_end().lines().map(|line| format!("    {line}\n")).collect();
                 text.push_str(&format!("  {name}:\n{lines}"));

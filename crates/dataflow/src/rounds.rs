@@ -217,6 +217,12 @@ impl Driver {
         wanted
     }
 
+    /// The rows of a captured port, but for those that stand for models which only a run would train.
+    pub fn rows(&self, step: usize, port: Option<Port>) -> impl Iterator<Item = Row> + use<> {
+        let rows = self.session.rows(step, port).into_keys();
+        rows.filter(move |row| row.id != unknown_model(step, row.round))
+    }
+
     /// What a forecast cannot know; nothing in a session that makes its calls.
     pub fn pending(&self) -> Pending {
         Pending::of(self.session.network(), &self.session.efforts(), self.last_round())

@@ -29,7 +29,10 @@ pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
 
 /// Writes the file at `path` so that it is seen whole or not at all, and survives a power cut once this returns.
 /// What a crash left of the last attempt is overwritten; one writer at a time.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+///
+/// # Errors
+/// Its folder is missing, or one of the steps fails; then nothing is left of it.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     write_whole_by(path, |file| file.write_all(bytes))
 }
 

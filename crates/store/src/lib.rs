@@ -20,6 +20,7 @@ mod snapshot;
 mod table;
 mod uses;
 
+pub use disk::write_whole;
 pub use error::Error;
 pub use guard::is_guarding;
 pub use jsonl::{JsonLines, LineBlock, LineBlocks, LineError, read_jsonl};

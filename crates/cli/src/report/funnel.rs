@@ -11,8 +11,8 @@ use crate::chart::grouped;
 /// Most values of a column that get a column of the table.
 const MOST_VALUES: usize = 16;
 
-/// For every port that has levels or domains, which share of its rows each has. The last two rounds stand side by side
-/// with the first: what balancing does, and whether the hard ones get lost.
+/// For every port that has levels or domains, which share of its rows each has. The first round and the last
+/// stand below each other: what balancing does, and whether the hard ones get lost.
 pub(super) fn levels(tables: &Tables<'_>) -> Vec<Block> {
     let columns = ["level", "domain"].into_iter();
     columns.flat_map(|column| shares(tables, column)).collect()
@@ -34,7 +34,7 @@ fn shares(tables: &Tables<'_>, column: &'static str) -> Vec<Block> {
     shown.into_iter().map(|round| heat(&ports, &values, column, round)).collect()
 }
 
-/// Whether a port holds rows to learn from: not what is measured, nor what was rejected.
+/// Whether a port holds rows on their way to the data: they have a prompt, and were not rejected.
 fn is_on_the_way(table: &Table<'_>, column: &str) -> bool {
     table.has(column) && table.has("prompt") && !table.is_rejected() && !table.rows.is_empty()
 }
@@ -43,11 +43,16 @@ fn heat(ports: &[&Table<'_>], values: &BTreeSet<Value>, column: &str, round: u32
     let row = |table: &&Table<'_>| {
         let rows = table.rows.iter().filter(|row| [0, round].contains(&row.row.round));
         let mut counts: BTreeMap<Value, usize> = BTreeMap::new();
-        rows.filter_map(|row| value(table, row, column))
+        rows.clone()
+            .filter_map(|row| value(table, row, column))
             .for_each(|value| *counts.entry(value).or_default() += 1);
         let total: usize = counts.values().sum();
         let share = |value: &Value| Some(*counts.get(value).unwrap_or(&0) as f64 / total as f64);
-        let name = format!("{} ({})", table.name(), grouped(i64::try_from(total).unwrap_or(i64::MAX)));
+        let told = |n: usize| grouped(i64::try_from(n).unwrap_or(i64::MAX));
+        let name = match rows.count() {
+            all if all > total => format!("{} ({}, {} without)", table.name(), told(all), told(all - total)),
+            all => format!("{} ({})", table.name(), told(all)),
+        };
         (total > 0).then(|| (name, values.iter().map(share).collect()))
     };
     Block::Heat {

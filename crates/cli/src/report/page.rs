@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use super::plot::Plot;
 
+/// How every report begins.
+pub(super) const START: &str = "<!doctype html>";
+
 /// One HTML file.
 pub(super) struct Page {
     title: String,
@@ -53,7 +56,7 @@ impl Page {
     fn write(&self, html: &mut String) -> std::fmt::Result {
         let title = escaped(&self.title);
         let style = include_str!("style.css");
-        writeln!(html, "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">")?;
+        writeln!(html, "{START}\n<html lang=\"en\">\n<meta charset=\"utf-8\">")?;
         writeln!(html, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
         writeln!(html, "<title>{title}</title>\n<style>\n{style}</style>\n<main>\n<h1>{title}</h1>")?;
         for block in &self.lead {

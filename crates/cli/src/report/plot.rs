@@ -55,8 +55,11 @@ pub(super) struct Point {
 }
 
 impl Plot {
-    /// The chart with its caption and legend.
+    /// The chart with its caption and legend; nothing where it has no point.
     pub(super) fn write(&self, html: &mut String) -> std::fmt::Result {
+        if self.lines.iter().all(|line| line.points.is_empty()) {
+            return Ok(());
+        }
         let (x, y) = (self.range(|point| (point.x, point.x)), self.range(reach));
         // Shares and numbers begin at 0: what looks small is small.
         let frame = Frame {
@@ -139,7 +142,11 @@ impl Range {
             Scale::Whole => format!("{value:.0}"),
             Scale::Share => percent(value),
             Scale::Number if value.fract() == 0.0 => format!("{value:.0}"),
-            Scale::Number => format!("{value:.3}").trim_end_matches('0').to_owned(),
+            Scale::Number => {
+                // Three figures behind the point, or as many as a small number needs to be told from 0.
+                let figures = (2.0 - value.abs().log10().floor()).clamp(3.0, 12.0) as usize;
+                format!("{value:.figures$}").trim_end_matches('0').trim_end_matches('.').to_owned()
+            }
         }
     }
 }
@@ -241,6 +248,22 @@ mod tests {
         }
         assert_eq!(Range { least: 0.0, most: 3.0, scale: Scale::Whole }.marks(), [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(Range { least: 2.0, most: 2.0, scale: Scale::Whole }.marks(), [2.0]);
+    }
+
+    #[test]
+    fn small_numbers_are_told_apart_from_none() {
+        let axis = Range { least: 0.0, most: 1.0, scale: Scale::Number };
+        let told = [0.0, 0.5, 0.0004, 0.00012, 2.0, 1.23456].map(|value| axis.told(value));
+        assert_eq!(told, ["0", "0.5", "0.0004", "0.00012", "2", "1.235"]);
+    }
+
+    #[test]
+    fn a_chart_without_points_is_left_out() {
+        let axis = |name: &str| Axis { name: name.to_owned(), scale: Scale::Whole };
+        let lines = vec![Line { name: "none".to_owned(), points: Vec::new() }];
+        let mut html = String::new();
+        Plot { caption: String::new(), x: axis("x"), y: axis("y"), lines }.write(&mut html).expect("it is a string");
+        assert_eq!(html, "");
     }
 
     #[test]

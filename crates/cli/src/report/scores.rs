@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flow_plan::Plan;
+
 use super::page::Block;
 use super::plot::{Axis, Line, Plot, Point, Scale};
 use super::tables::{Table, Tables};
@@ -23,7 +25,7 @@ pub(super) fn accuracy(tables: &Tables<'_>) -> Vec<Block> {
 }
 
 /// pass@k by k, and how many problems were solved how often.
-pub(super) fn solved(tables: &Tables<'_>) -> Vec<Block> {
+pub(super) fn solved(plan: &Plan, tables: &Tables<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     for table in tables.with(&["n_draws", "n_correct", "majority_correct"]) {
         let counts = counts_of_scores(table);
@@ -35,7 +37,7 @@ pub(super) fn solved(tables: &Tables<'_>) -> Vec<Block> {
     }
     let judged = tables.with(&["verdict", "prompt_id"]).filter(|table| table.step.op == "verify");
     for step in judged.map(|table| table.step.name.as_str()).collect::<BTreeSet<_>>() {
-        let counts = counts_of_verdicts(tables, step);
+        let counts = counts_of_verdicts(plan, tables, step);
         blocks.push(histogram(&format!("`{step}`: prompts by the number of their correct draws"), &counts));
     }
     blocks
@@ -159,21 +161,54 @@ fn counts_of_scores(table: &Table<'_>) -> Counts {
     counts
 }
 
-fn counts_of_verdicts(tables: &Tables<'_>, step: &str) -> Counts {
+/// Every prompt that was drawn for counts, also one whose draws were all left behind before they were judged.
+fn counts_of_verdicts(plan: &Plan, tables: &Tables<'_>, step: &str) -> Counts {
     let mut prompts: BTreeMap<(u32, &str), (u64, u64)> = BTreeMap::new();
+    let drawn = draws_before(plan, step);
+    let is_main = |table: &&Table<'_>| table.step.ports.first().is_some_and(|port| port.name == table.port);
+    for table in tables.with(&["prompt_id"]).filter(is_main).filter(|table| drawn.contains(table.step.name.as_str())) {
+        for row in &table.rows {
+            if let Some(prompt) = table.text(row, "prompt_id") {
+                prompts.entry((row.row.round, prompt)).or_default().0 += 1;
+            }
+        }
+    }
+    let mut judged: BTreeMap<(u32, &str), (u64, u64)> = BTreeMap::new();
     for table in tables.with(&["verdict", "prompt_id"]).filter(|table| table.step.name == step) {
         for row in &table.rows {
             let Some(prompt) = table.text(row, "prompt_id") else { continue };
-            let (draws, correct) = prompts.entry((row.row.round, prompt)).or_default();
+            let (draws, correct) = judged.entry((row.row.round, prompt)).or_default();
             *draws += 1;
             *correct += u64::from(table.text(row, "verdict") == Some("equal"));
         }
+    }
+    for (prompt, (draws, correct)) in judged {
+        let (drawn, found) = prompts.entry(prompt).or_default();
+        (*drawn, *found) = (draws.max(*drawn), correct);
     }
     let mut counts = Counts::new();
     for ((round, _), count) in prompts {
         counts.entry(round).or_default().push(count);
     }
     counts
+}
+
+/// The nearest steps before `step` that draw, by their names.
+fn draws_before<'a>(plan: &'a Plan, step: &str) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<usize> = plan.step(step).into_iter().collect();
+    let mut seen = BTreeSet::new();
+    while let Some(at) = open.pop() {
+        for edge in plan.steps[at].inputs.iter().flat_map(|inlet| &inlet.edges) {
+            let before = &plan.steps[edge.step];
+            if before.op == "sample" {
+                found.insert(before.name.as_str());
+            } else if seen.insert(edge.step) {
+                open.push(edge.step);
+            }
+        }
+    }
+    found
 }
 
 fn pass_at_k(table: &Table<'_>, counts: &Counts) -> Plot {

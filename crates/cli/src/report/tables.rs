@@ -1,7 +1,7 @@
 //! The rows of all ports, by the names of their columns.
 
 use flow_data::{Item, Value};
-use flow_dataflow::{Port, Session};
+use flow_dataflow::{Driver, Port};
 use flow_plan::{Plan, Step};
 
 /// The rows of one port, by round and identity.
@@ -18,15 +18,15 @@ pub(super) struct Tables<'a>(Vec<Table<'a>>);
 
 impl<'a> Tables<'a> {
     /// Reads them from a session that captures all ports.
-    pub(super) fn of(plan: &'a Plan, session: &Session) -> Self {
+    pub(super) fn of(plan: &'a Plan, driver: &Driver) -> Self {
         let mut tables = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
             let ports = step.ports.iter().enumerate();
             let ports = ports
                 .map(|(port, described)| (Port::try_from(port).ok(), &*described.name, &described.columns));
             for (which, port, columns) in ports.chain([(None, "rejected", &step.rejected)]) {
-                let rows = session.rows(at, which).into_keys();
-                let mut rows: Vec<Item> = rows.map(|row| Item::load(session.heap(), row)).collect();
+                let rows = driver.rows(at, which);
+                let mut rows: Vec<Item> = rows.map(|row| Item::load(driver.session().heap(), row)).collect();
                 rows.sort_by_key(|item| (item.row.round, item.row.id));
                 tables.push(Table { step, port, columns, rows });
             }

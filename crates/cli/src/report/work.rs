@@ -1,75 +1,84 @@
 //! What was paid for: requests and tokens, and what the last run did not have to ask again.
 
-use flow_data::Value;
-use flow_dataflow::{Driver, Session};
-use flow_plan::Plan;
-use flow_store::read_table;
+use flow_dataflow::{Driver, Effort, Session};
+use flow_plan::{Plan, Step};
 
 use super::page::{Block, percent};
 use crate::chart::{counted, grouped};
-use crate::pipeline::run_folder;
+use crate::record::{Record, StepRecord};
 
 /// What the report is about, in a few figures.
 pub(super) fn lead(plan: &Plan, driver: &Driver) -> Vec<Block> {
     let session = driver.session();
     let efforts = session.efforts();
-    let sum = |of: fn(&flow_dataflow::Effort) -> i64| -> i64 {
-        efforts.iter().flat_map(|efforts| efforts.values()).map(of).sum()
-    };
+    let sum = |of: fn(&Effort) -> i64| -> i64 { efforts.iter().flat_map(|efforts| efforts.values()).map(of).sum() };
     let mut tiles = vec![
         (plan.steps.len().to_string(), "steps".to_owned()),
-        (grouped(sum(|effort| effort.requests)), "answers of models and other effects".to_owned()),
+        (grouped(sum(answered)), "answers of models and other effects".to_owned()),
         (grouped(sum(|effort| effort.tokens)), "tokens drawn".to_owned()),
     ];
     if plan.rounds.is_some() {
         tiles.insert(1, (driver.last_round().to_string(), "rounds".to_owned()));
     }
-    let mut blocks = vec![Block::Tiles(tiles)];
-    let missing = sum(|effort| effort.missing);
-    if missing > 0 {
-        let message = "are not there yet; what rests on them is missing below. `flow exec` asks them.";
-        blocks.push(Block::Note(format!("{} {message}", counted(missing, "answer"))));
+    let lacking = lacking(plan, driver).map(Block::Note);
+    lacking.into_iter().chain([Block::Tiles(tiles)]).collect()
+}
+
+/// What is not there yet, in words: where a run was stopped, or the pipeline has been edited since.
+pub(super) fn lacking(plan: &Plan, driver: &Driver) -> Option<String> {
+    let efforts = driver.session().efforts();
+    let missing: i64 = efforts.iter().flat_map(|efforts| efforts.values()).map(|effort| effort.missing).sum();
+    if missing == 0 {
+        return None;
     }
-    blocks
+    let pending = driver.pending();
+    let steps = (0..plan.steps.len()).filter(|at| pending.rounds(*at).next().is_some());
+    let steps: Vec<String> = steps.map(|at| format!("`{}`", plan.steps[at].name)).collect();
+    let (answers, are) = (counted(missing, "answer"), if missing == 1 { "is" } else { "are" });
+    Some(format!(
+        "Incomplete: {answers} {are} not there yet, and `flow exec` asks for them. Rows are missing in {}, and figures that rest \
+         on these steps are not final.",
+        steps.join(", ")
+    ))
+}
+
+/// How many answers there are.
+pub(super) fn answered(effort: &Effort) -> i64 {
+    effort.requests - effort.missing
 }
 
 /// Requests and tokens by step and round, then what the last run asked and what it had already.
-pub(super) fn paid(plan: &Plan, session: &Session) -> Vec<Block> {
+pub(super) fn paid(plan: &Plan, session: &Session, last: Option<&Record>) -> Vec<Block> {
     let efforts = session.efforts();
     let rows = plan.steps.iter().zip(&efforts).flat_map(|(step, efforts)| {
         efforts.iter().map(|(round, effort)| {
-            vec![step.name.clone(), round.to_string(), grouped(effort.requests), grouped(effort.tokens)]
+            let Effort { tokens, missing, .. } = *effort;
+            [step.name.clone(), round.to_string()]
+                .into_iter()
+                .chain([answered(effort), tokens, missing].map(grouped))
+                .collect()
         })
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if rows.is_empty() {
         return Vec::new();
     }
-    let head = ["step", "round", "requests", "tokens"].map(str::to_owned).into();
+    let head = ["step", "round", "answers", "tokens", "not there yet"].map(str::to_owned).into();
     let paid =
         Block::Table { caption: "What all rows rest on, whenever it was asked".to_owned(), head, rows };
-    [Some(paid), reused(plan)].into_iter().flatten().collect()
+    [Some(paid), last.and_then(|last| reused(plan, last))].into_iter().flatten().collect()
 }
 
-/// What the last run says of itself; nothing where its tables are gone.
-fn reused(plan: &Plan) -> Option<Block> {
-    let (columns, rows) = read_table(&run_folder(plan).join("steps.parquet")).ok()?;
-    let (step, calls, reused) = (columns.index("step")?, columns.index("calls")?, columns.index("reused")?);
-    let mut told: Vec<Vec<String>> = Vec::new();
-    for row in &rows {
-        let (Value::Text(step), Value::Int(calls), Value::Int(reused)) =
-            (&row[step], &row[calls], &row[reused])
-        else {
-            continue;
-        };
-        // Each step has a row for every port with the same counts.
-        if calls + reused == 0 || told.last().is_some_and(|last| *last[0] == **step) {
-            continue;
-        }
+/// What the last run asked and what it had already.
+fn reused(plan: &Plan, last: &Record) -> Option<Block> {
+    let row = |step: &Step| {
+        let StepRecord { calls, reused, .. } = last.steps.get(&step.name)?;
         let share = *reused as f64 / (calls + reused) as f64;
-        told.push(vec![step.to_string(), grouped(*calls), grouped(*reused), percent(share)]);
-    }
+        let told = |n: &u64| grouped(i64::try_from(*n).unwrap_or(i64::MAX));
+        (calls + reused > 0).then(|| vec![step.name.clone(), told(calls), told(reused), percent(share)])
+    };
+    let rows: Vec<Vec<String>> = plan.steps.iter().filter_map(row).collect();
     let head = ["step", "asked", "reused", "share reused"].map(str::to_owned).into();
     let caption = "The last run: what it asked, and what was answered before".to_owned();
-    (!told.is_empty()).then_some(Block::Table { caption, head, rows: told })
+    (!rows.is_empty()).then_some(Block::Table { caption, head, rows })
 }

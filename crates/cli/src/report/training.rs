@@ -1,5 +1,7 @@
 //! What training did: losses, and how tokens spread over experts.
 
+use flow_data::Item;
+
 use super::page::Block;
 use super::plot::{Axis, Line, Plot, Point, Scale};
 use super::tables::{Table, Tables};
@@ -10,17 +12,38 @@ const POINTS: usize = 120;
 /// Losses of every training, and the share of tokens of each expert after the last one.
 pub(super) fn training(tables: &Tables<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
-    for table in tables.with(&["losses", "n_experts", "expert_load"]) {
-        blocks.push(Block::Chart(losses(table)));
-        blocks.extend(load(table));
+    for table in tables.with(&["losses", "n_experts", "expert_load"]).filter(|table| is_the_fullest(table, tables)) {
+        let losses = losses(table);
+        // What was joined has no losses.
+        blocks.extend((!losses.lines.is_empty()).then_some(Block::Chart(losses)));
+        blocks.extend(loads(table));
     }
     blocks
+}
+
+/// Whether no other port of the step tells the domains of the same models.
+fn is_the_fullest(table: &Table<'_>, tables: &Tables<'_>) -> bool {
+    let of_step = |other: &&Table<'_>| other.step.name == table.step.name && other.has("losses");
+    table.has(DOMAIN) || !tables.iter().filter(of_step).any(|other| other.has(DOMAIN))
+}
+
+/// The column with what a model was trained for, where a step trains several.
+const DOMAIN: &str = "domain";
+
+/// The model of a row among those of its step.
+fn named(table: &Table<'_>, row: &Item) -> String {
+    match (table.text(row, DOMAIN), row.row.round) {
+        (Some(domain), 0) => domain.to_owned(),
+        (Some(domain), round) => format!("{domain}, round {round}"),
+        (None, 0) => table.step.name.clone(),
+        (None, round) => format!("round {round}"),
+    }
 }
 
 fn losses(table: &Table<'_>) -> Plot {
     let lines = table.rows.iter().map(|row| {
         let losses = table.floats(row, "losses").unwrap_or_default();
-        Line { name: format!("round {}", row.row.round), points: smoothed(losses) }
+        Line { name: named(table, row), points: smoothed(losses) }
     });
     Plot {
         caption: format!("`{}`: loss per completion token in nats", table.step.name),
@@ -40,18 +63,23 @@ fn smoothed(losses: &[f32]) -> Vec<Point> {
     losses.chunks(width).enumerate().map(stretch).collect()
 }
 
-/// The share of each layer's tokens that every expert got, in the last round; nothing for dense models.
-fn load(table: &Table<'_>) -> Option<Block> {
-    let last = table.rows.iter().max_by_key(|row| row.row.round)?;
-    let n_experts = usize::try_from(table.int(last, "n_experts")?).ok().filter(|n| *n > 0)?;
-    let load = table.floats(last, "expert_load").filter(|load| !load.is_empty())?;
+/// The share of each layer's tokens that every expert got, for each model of the last round; nothing for dense models.
+fn loads<'a>(table: &'a Table<'_>) -> impl Iterator<Item = Block> + 'a {
+    let last = table.rows.iter().map(|row| row.row.round).max();
+    table.rows.iter().filter(move |row| Some(row.row.round) == last).filter_map(|row| load(table, row))
+}
+
+fn load(table: &Table<'_>, row: &Item) -> Option<Block> {
+    let n_experts = usize::try_from(table.int(row, "n_experts")?).ok().filter(|n| *n > 0)?;
+    let load = table.floats(row, "expert_load").filter(|load| !load.is_empty())?;
     let rows = load.chunks(n_experts).enumerate().map(|(layer, shares)| {
         (format!("layer {layer}"), shares.iter().map(|share| Some(f64::from(*share))).collect())
     });
     Some(Block::Heat {
         caption: format!(
-            "`{}`: share of each layer's tokens that an expert got, round {}",
-            table.step.name, last.row.round
+            "`{}`: share of each layer's tokens that an expert got ({})",
+            table.step.name,
+            named(table, row)
         ),
         head: std::iter::once(String::new()).chain((0..n_experts).map(|at| format!("expert {at}"))).collect(),
         rows: rows.collect(),
