@@ -38,6 +38,25 @@ fn a_malformed_line_is_rejected_and_counted() {
 }
 
 #[test]
+fn a_file_of_something_else_ends_the_run_and_what_was_published_stays() {
+    let bench = Bench::with(COPY);
+    bench.exec(&["-q"], 0);
+    let before = bench.published("out/shards");
+    let utf16 = "\u{feff}{\"prompt\": \"1+1=\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, words) in [
+        (b"[{\"prompt\": \"1+1=\"}]\n".to_vec(), "one JSON list"),
+        (b"{\n  \"prompt\": \"1+1=\"\n}\n".to_vec(), "on one line"),
+        (b"\x1f\x8b\x08\0\n".to_vec(), "compressed"),
+        (utf16, "UTF-16"),
+    ] {
+        bench.put("questions.jsonl", bytes);
+        let ran = bench.exec(&[], 1);
+        ran.says(&["error[E0405]: step `questions`: no line of `questions.jsonl` is a JSON object", words]);
+        assert!(before == bench.published("out/shards"));
+    }
+}
+
+#[test]
 fn a_missing_file_ends_the_run() {
     let bench = Bench::with(COPY);
     std::fs::remove_file(bench.path("questions.jsonl")).unwrap();

@@ -20,6 +20,11 @@ flow_spec::codes! {
         "`generate` makes each problem once. Ask for fewer, or for higher levels, which have more.",
         wrong "steps: {q: {op: generate, n: 100000000, levels: [1]}, s: {op: write, from: q, path: out}}",
         right "steps: {q: {op: generate, n: 1000, levels: [1]}, s: {op: write, from: q, path: out}}";
+    NO_RECORD = "E0405", "no line of a file is a JSON object",
+        "A file of lines has one JSON object on each. Lines that are none are rejected one by one; where all are, the file is \
+         something else, such as one JSON list, and nothing is run.",
+        wrong "steps: {q: {op: read, path: list.json, format: jsonl}, s: {op: write, from: q, path: out}}",
+        right "steps: {q: {op: read, path: train.jsonl, fields: {prompt: question}}, s: {op: write, from: q, path: out}}";
 }
 
 #[cfg(test)]
@@ -32,6 +37,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let rows = "{\"question\": \"a\", \"topic\": \"sums\"}\n{\"question\": \"b\", \"topic\": \"sums\"}\n";
         std::fs::write(folder.path().join("train.jsonl"), rows).unwrap();
+        std::fs::write(folder.path().join("list.json"), "[{\"question\": \"a\"}]\n").unwrap();
         let (step, _) = example.split_once("q: {").and_then(|(_, rest)| rest.split_once("}, s:")).unwrap();
         let step = step.replace("path: ", &format!("path: {}/", folder.path().display()));
         load(&step).err().map(|error| error.code)

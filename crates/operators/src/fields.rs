@@ -171,16 +171,28 @@ pub(crate) fn prompt_fields(fields: &PromptFields) -> Vec<Field> {
 pub(crate) struct Reading<'a> {
     file: &'a InputFile,
     fields: Vec<&'a Field>,
-    seen: Vec<bool>,
+    seen: Seen,
+}
+
+/// What was seen in the records of a file.
+#[derive(Clone, Default)]
+pub(crate) struct Seen {
+    /// Which of the fields any record had.
+    fields: Vec<bool>,
     /// The names that the first record has.
     known: Vec<String>,
+    /// Whether there was any record.
+    any: bool,
+    /// The first place where there was none, and why.
+    malformed: Option<(u64, String)>,
 }
 
 impl<'a> Reading<'a> {
     /// Begins to read `fields` from `file`.
     pub(crate) fn new(file: &'a InputFile, fields: impl IntoIterator<Item = &'a Field>) -> Self {
         let fields: Vec<&Field> = fields.into_iter().collect();
-        Self { file, seen: vec![false; fields.len()], fields, known: Vec::new() }
+        let seen = Seen { fields: vec![false; fields.len()], ..Seen::default() };
+        Self { file, fields, seen }
     }
 
     /// The records of the file.
@@ -192,32 +204,45 @@ impl<'a> Reading<'a> {
 
     /// Takes note of what `record` has.
     pub(crate) fn note(&mut self, record: &Record) {
-        if self.known.is_empty() {
-            self.known = record.names();
+        self.seen.any = true;
+        if self.seen.known.is_empty() {
+            self.seen.known = record.names();
         }
-        for (seen, field) in self.seen.iter_mut().zip(&self.fields) {
+        for (seen, field) in self.seen.fields.iter_mut().zip(&self.fields) {
             *seen = *seen || !field.required || field.names().any(|name| record.find(name).is_some());
         }
     }
 
-    /// Which of the fields any record had, and the names of the first one.
-    pub(crate) fn seen(self) -> (Vec<bool>, Vec<String>) {
-        (self.seen, self.known)
+    /// Takes note that there is no record at `at`, and why.
+    pub(crate) fn note_malformed(&mut self, at: u64, detail: &str) {
+        self.seen.malformed.get_or_insert_with(|| (at, detail.to_owned()));
     }
 
-    /// Takes note of what records had that were read elsewhere.
-    pub(crate) fn merge(&mut self, (seen, known): &(Vec<bool>, Vec<String>)) {
-        if self.known.is_empty() {
-            self.known.clone_from(known);
+    /// What was seen.
+    pub(crate) fn seen(self) -> Seen {
+        self.seen
+    }
+
+    /// Takes note of what was seen in a later part of the file.
+    pub(crate) fn merge(&mut self, other: &Seen) {
+        let Seen { fields, known, any, malformed } = &mut self.seen;
+        *any |= other.any;
+        if known.is_empty() {
+            known.clone_from(&other.known);
         }
-        self.seen.iter_mut().zip(seen).for_each(|(seen, also)| *seen |= also);
+        if malformed.is_none() {
+            malformed.clone_from(&other.malformed);
+        }
+        fields.iter_mut().zip(&other.fields).for_each(|(seen, also)| *seen |= also);
     }
 
-    /// Errs when records were read and a required field was in none.
+    /// Errs when records were read and a required field was in none, and when there was no record where some should be.
     pub(crate) fn finish(self) -> Result<(), SourceError> {
-        let absent = self.fields.iter().zip(&self.seen).find(|(field, seen)| field.required && !**seen);
-        match absent {
-            Some((field, _)) if !self.known.is_empty() => Err(self.file.no_field(&field.name, &self.known)),
+        let Seen { fields, known, any, malformed } = &self.seen;
+        let absent = self.fields.iter().zip(fields).find(|(field, seen)| field.required && !**seen);
+        match (absent, malformed) {
+            (Some((field, _)), _) if !known.is_empty() => Err(self.file.no_field(&field.name, known)),
+            (_, Some((at, detail))) if !any => Err(self.file.no_record(*at, detail)),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! Files of rows, JSON lines and Parquet: a record at a time, each with its place.
 
+mod disguise;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -46,7 +48,12 @@ impl InputFile {
             None => {
                 let words =
                     format!("expected a path that ends in .jsonl or .parquet, found \"{}\"", path.display());
-                Err(Problem::new("path", words).with_help("add `format: jsonl` or `format: parquet`"))
+                let help = match path.extension().and_then(|extension| extension.to_str()) {
+                    Some("json") => "write one object a line and add `format: jsonl`; of a list `jq -c '.[]'` makes that",
+                    Some("gz" | "zst" | "zip" | "bz2" | "xz") => "unpack the file first",
+                    _ => "add `format: jsonl` or `format: parquet`",
+                };
+                Err(Problem::new("path", words).with_help(help))
             }
         }
     }
@@ -105,6 +112,15 @@ impl InputFile {
             code: codes::NO_FIELD.id,
             message: format!("no row of `{}` has a field `{name}`", self.path.display()),
             help: Some(flow_spec::help_with_names(name, "its fields", &known)),
+        }
+    }
+
+    /// The error of a file of lines none of which is a record; the first stands at `at` and has the fault `detail`.
+    pub(crate) fn no_record(&self, at: u64, detail: &str) -> SourceError {
+        SourceError {
+            code: codes::NO_RECORD.id,
+            message: format!("no line of `{}` is a JSON object: {}: {detail}", self.path.display(), self.place(at)),
+            help: Some(disguise::advice(&self.path)),
         }
     }
 

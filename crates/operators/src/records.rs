@@ -7,7 +7,7 @@ use flow_data::{Heap, Id, IdMap};
 use flow_dataflow::{Memory, Out, Source, SourceError, SourceRows};
 use flow_store::{Error, LineBlock, LineBlocks};
 
-use crate::fields::{Field, Flaw, Reading};
+use crate::fields::{Field, Flaw, Reading, Seen};
 use crate::input::{InputFile, Record, refused};
 
 /// What makes rows of the records of a file. What a record becomes depends on it and on [`Numbers`] only.
@@ -65,8 +65,8 @@ struct Block {
     n_rows: usize,
     n_rejected: usize,
     taken: Vec<Taken>,
-    /// Which of the fields its records have, and the names of the first one.
-    seen: (Vec<bool>, Vec<String>),
+    /// What was seen in its records.
+    seen: Seen,
 }
 
 impl Block {
@@ -159,7 +159,10 @@ impl<R: ByRecord> Records<R> {
                 reading.note(&record);
                 self.0.rows(heap, at, &record, memory, out)?
             }
-            Err(detail) => Err(Flaw { reason: "malformed", detail }),
+            Err(detail) => {
+                reading.note_malformed(at, &detail);
+                Err(Flaw { reason: "malformed", detail })
+            }
         };
         if let Err(flaw) = made {
             flaw.reject(&self.0.file().place(at), out);
