@@ -52,7 +52,7 @@ impl Client {
 
     /// Asks for all draws of `batch`, each until it is answered or given up. Returns at once.
     pub fn submit(&self, batch: Batch) {
-        if let Some(name) = wire::unsaid(self.0.settings.dialect, &batch.params) {
+        if let Some(name) = wire::unsaid(self.0.settings.dialect, self.0.settings.api, &batch.params) {
             return (0..batch.draws.len()).for_each(|at| (batch.answer)(at, Err(Error::Unsaid(name))));
         }
         let mut state = self.0.lock();

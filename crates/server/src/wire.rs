@@ -52,11 +52,13 @@ pub struct Completion {
 }
 
 /// The parameters that only some dialects have, and that differ from what they mean when absent.
-pub(crate) fn unsaid(dialect: Dialect, params: &Params) -> Option<&'static str> {
+pub(crate) fn unsaid(dialect: Dialect, api: Api, params: &Params) -> Option<&'static str> {
     let set = [
         ("top_k", params.top_k != 0),
         ("min_p", params.min_p != 0.0),
         ("repetition_penalty", params.repetition_penalty != 1.0),
+        // A completion's prefix is the end of its prompt; a chat has to know that its last message goes on.
+        ("prefix", params.prefix.is_some() && api == Api::Chat),
     ];
     let mut set = set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name);
     if dialect == Dialect::OpenAi { set.next() } else { None }
@@ -245,9 +247,12 @@ mod tests {
 
     #[test]
     fn what_a_dialect_cannot_say_is_named() {
-        assert_eq!(unsaid(Dialect::OpenAi, &params()), None);
-        assert_eq!(unsaid(Dialect::OpenAi, &Params { min_p: 0.1, ..params() }), Some("min_p"));
-        assert_eq!(unsaid(Dialect::LlamaCpp, &Params { min_p: 0.1, ..params() }), None);
+        assert_eq!(unsaid(Dialect::OpenAi, Api::Chat, &params()), None);
+        assert_eq!(unsaid(Dialect::OpenAi, Api::Chat, &Params { min_p: 0.1, ..params() }), Some("min_p"));
+        let begun = Params { prefix: Some("So".into()), ..params() };
+        let of_prefix = [Api::Chat, Api::Completions].map(|api| unsaid(Dialect::OpenAi, api, &begun));
+        assert_eq!(of_prefix, [Some("prefix"), None]);
+        assert_eq!(unsaid(Dialect::LlamaCpp, Api::Chat, &Params { min_p: 0.1, ..params() }), None);
     }
 
     #[test]
