@@ -122,6 +122,11 @@ fn plans_and_reasons_are_of_the_part_that_is_meant() {
     let bench = looped();
     let part = plan(&bench, &["--until", "graded", "--rounds", "1"]);
     assert_eq!(part["steps"].as_array().unwrap().len(), 3);
+    for verb in ["plan", "exec"] {
+        let ran = bench.flow(&[verb, "p.yaml", "--from", "graded"]);
+        assert_eq!(ran.code, 2);
+        ran.says(&["error[E0615]", "`--from graded` holds nothing back: `attempts` rests on it", "--rounds 1"]);
+    }
     let ran = bench.flow(&["plan", "p.yaml", "--rounds", "1", "--from", "graded"]);
     assert_eq!(ran.code, 1);
     ran.says(&["error[E0615]", "step `attempts` is before `--from`"]);

@@ -1,13 +1,13 @@
 //! What is different from the last run, in words: the reasons of a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flow_dataflow::Turnover;
-use flow_plan::{ModelRef, Plan, Step};
+use flow_plan::{ModelRef, Outlet, Plan, Step};
 use serde_json::Value as Json;
 
 use crate::record::{ModelRecord, Record, StepRecord, references};
-use crate::turnover::words;
+use crate::turnover::{sum, words};
 
 /// What is different for each step of `plan` by itself, its inputs' rows left out. Empty for a first run.
 pub(crate) fn changes(
@@ -18,7 +18,7 @@ pub(crate) fn changes(
     let of = |at: usize| {
         let step = &plan.steps[at];
         let words = match last.steps.get(&step.name) {
-            None => vec!["the step is new".to_owned()],
+            None => vec!["the last run had no such step".to_owned()],
             Some(before) => step_changes(plan, at, before).chain(model_changes(step, models, last)).collect(),
         };
         (step.name.clone(), words)
@@ -32,22 +32,29 @@ pub(crate) fn changes(
 }
 
 /// What is different in the rows that a step reads, and in the models it draws from, by how the rows of all steps differ.
-pub(crate) fn of_rows(plan: &Plan, at: usize, turnovers: &[Turnover]) -> Vec<String> {
+pub(crate) fn of_rows(plan: &Plan, at: usize, turnovers: &[Vec<Turnover>]) -> Vec<String> {
     let step = &plan.steps[at];
     if step.inputs.is_empty() {
-        return words(&turnovers[at]).map(|words| format!("rows: {words}")).into_iter().collect();
+        return words(&sum(&turnovers[at])).map(|words| format!("rows: {words}")).into_iter().collect();
     }
-    let producers: BTreeSet<usize> =
-        step.inputs.iter().flat_map(|inlet| &inlet.edges).map(|edge| edge.step).collect();
-    let rows = producers.into_iter().filter_map(|producer| {
-        let words = words(&turnovers[producer])?;
+    // Of each producer only the ports that are read.
+    let mut producers: BTreeMap<usize, Vec<&Turnover>> = BTreeMap::new();
+    for edge in step.inputs.iter().flat_map(|inlet| &inlet.edges) {
+        let outlet = match edge.outlet {
+            Outlet::Port(port) => turnovers[edge.step].get(port),
+            Outlet::Rejected => turnovers[edge.step].last(),
+        };
+        producers.entry(edge.step).or_default().extend(outlet);
+    }
+    let rows = producers.into_iter().filter_map(|(producer, outlets)| {
+        let words = words(&sum(outlets))?;
         Some(format!("rows of `{}` changed ({words})", plan.steps[producer].name))
     });
     let makers = step.models.iter().filter_map(|used| match &used.model {
         ModelRef::Step(maker) => Some(*maker),
         ModelRef::Declared(name) => flow_operators::feeds(plan, name),
     });
-    let models = makers.filter(|maker| *maker != at && turnovers[*maker].new > 0);
+    let models = makers.filter(|maker| *maker != at && turnovers[*maker].iter().any(|outlet| outlet.new > 0));
     rows.chain(models.map(|maker| format!("`{}` trained another model", plan.steps[maker].name))).collect()
 }
 

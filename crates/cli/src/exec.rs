@@ -103,6 +103,7 @@ pub(crate) fn exec(
         Role::Host(others) => Some(others),
         Role::Member(place) => return member::serve(catalog, args, pipeline, &place),
     };
+    args.extent.expect_sense(&pipeline.plan)?;
     let host = Host::open(catalog, args, command)?;
     let setup = Setup::of(pipeline, &args.store)?;
     expect(catalog, &setup, args)?;

@@ -16,7 +16,7 @@ use crate::exec::Captures;
 use crate::halt::{Halt, chain};
 use crate::kept::{self, KeptRow};
 use crate::setup::Setup;
-use crate::turnover::{is_any, turnovers};
+use crate::turnover::{by_outlet, is_any};
 use crate::{Exit, codes};
 
 /// Raised when the form changes; a record of another form is as none.
@@ -196,10 +196,10 @@ impl Ledger {
         let Some(last) = self.written.as_ref().or(self.last.as_ref()) else {
             return vec![vec!["it was the first run from this store".to_owned()]; plan.steps.len()];
         };
-        let turnovers = turnovers(plan, session, Some(last));
+        let turnovers = by_outlet(plan, session, Some(last));
         let reasons = |at: usize| {
             let mut words = self.because.get(&plan.steps[at].name).cloned().unwrap_or_default();
-            if is_any(&turnovers[at]) || counts[at].calls > 0 {
+            if turnovers[at].iter().any(is_any) || counts[at].calls > 0 {
                 words.extend(changes::of_rows(plan, at, &turnovers));
             }
             words

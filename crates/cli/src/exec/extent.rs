@@ -1,5 +1,7 @@
 //! How much of a pipeline is run: `--until`, `--from`, `--rounds`.
 
+use std::collections::BTreeSet;
+
 use flow_dataflow::Calls;
 use flow_plan::Plan;
 use flow_spec::help_with_names;
@@ -15,7 +17,8 @@ pub(crate) struct Extent {
     /// Run STEP and what it rests on, nothing else.
     #[arg(long, value_name = "STEP")]
     until: Option<String>,
-    /// Run STEP and what rests on it. Steps before it may use kept answers only: the run ends where one is missing.
+    /// Run STEP and what rests on it. Steps before it may use kept answers only: the run ends where one is missing. In a
+    /// loop what is before it must not rest on it by way of the round before: name the first step of a round, or one round.
     #[arg(long, value_name = "STEP")]
     pub(super) from: Option<String>,
     /// Run so many rounds, whatever the pipeline says.
@@ -34,8 +37,31 @@ impl Extent {
         self.is_partial() || self.from.is_some()
     }
 
+    /// Errs where `--from` holds nothing back: what is before the step rests on it by way of the rounds.
+    pub(crate) fn expect_sense(&self, plan: &Plan) -> Result<(), Halt> {
+        let Some(name) = &self.from else { return Ok(()) };
+        let at = named(plan, name)?;
+        let behind = plan.behind(at);
+        let inputs = |step: usize| plan.steps[step].inputs.iter().flat_map(|inlet| &inlet.edges).map(|edge| edge.step);
+        let (mut open, mut seen): (Vec<usize>, BTreeSet<usize>) = (inputs(at).collect(), BTreeSet::new());
+        while let Some(before) = open.pop() {
+            if behind.contains(&before) {
+                let before = &plan.steps[before].name;
+                let message =
+                    format!("`--from {name}` holds nothing back: `{before}` rests on it by way of the round before");
+                let help = "add `--rounds 1`, or name the step that begins a round";
+                return Err(Halt::with(Exit::Usage, codes::BEFORE.id, &message, Some(help)));
+            }
+            if seen.insert(before) {
+                open.extend(inputs(before));
+            }
+        }
+        Ok(())
+    }
+
     /// Errs where a run of this extent would end for want of an answer before `--from`.
     pub(crate) fn expect_known(&self, plan: &Plan, forecast: &Forecast) -> Result<(), Halt> {
+        self.expect_sense(plan)?;
         let Calls::MakeFor(asked) = calls(plan, self)? else { return Ok(()) };
         match forecast.asked().find(|(step, _)| !asked.contains(step)) {
             Some((step, calls)) => {
