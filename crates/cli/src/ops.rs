@@ -42,7 +42,7 @@ pub(crate) fn ops(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
 
 /// The first sentence of the header, without the name.
 fn purpose(operator: &dyn Operator) -> String {
-    let line = header(operator).lines().next().unwrap_or_default().to_owned();
+    let line = operator.manual().lines().next().unwrap_or_default().to_owned();
     line.strip_prefix(&format!("`{}` ", operator.name())).unwrap_or(&line).to_owned()
 }
 
@@ -50,7 +50,7 @@ fn purpose(operator: &dyn Operator) -> String {
 fn manual(catalog: Catalog<'_>) -> String {
     let chapter = |operator: &&dyn Operator| {
         let keys = keys(&operator.config_schema());
-        format!("\n## {}\n\n{}\nKeys:\n\n```text\n{keys}```\n", operator.name(), header(*operator))
+        format!("\n## {}\n\n{}\nKeys:\n\n```text\n{keys}```\n", operator.name(), operator.manual())
     };
     let chapters: String = catalog.iter().map(chapter).collect();
     format!("# Operators\n\nMade from the operators' own headers by `cargo xtask codegen`.\n{chapters}")
@@ -58,15 +58,7 @@ fn manual(catalog: Catalog<'_>) -> String {
 
 /// The header, then the keys.
 fn reference(operator: &dyn Operator) -> String {
-    format!("{}\nKeys:\n\n{}", header(operator), keys(&operator.config_schema()))
-}
-
-/// The operator's header as Markdown.
-fn header(operator: &dyn Operator) -> String {
-    let lines = operator.header().lines();
-    let text =
-        |line: &str| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n";
-    lines.map(text).collect()
+    format!("{}\nKeys:\n\n{}", operator.manual(), keys(&operator.config_schema()))
 }
 
 /// Deepest nesting of keys that is shown.
@@ -139,13 +131,21 @@ fn kind(rule: &Json, root: &Json) -> String {
             .join(" or ");
     }
     match &rule["type"] {
-        Json::String(name) if name == "array" => format!("list of {}", kind(&rule["items"], root)),
-        Json::String(name) => plain(name).to_owned(),
+        Json::String(name) => named(name, rule, root),
         Json::Array(names) => {
             let names = names.iter().filter_map(Json::as_str).filter(|name| *name != "null");
-            names.map(plain).collect::<Vec<_>>().join(" or ")
+            names.map(|name| named(name, rule, root)).collect::<Vec<_>>().join(" or ")
         }
         _ => String::new(),
+    }
+}
+
+/// A value of the JSON type `name`, by what `rule` says of it.
+fn named(name: &str, rule: &Json, root: &Json) -> String {
+    match (name, &rule["minimum"], &rule["maximum"]) {
+        ("array", ..) => format!("list of {}", kind(&rule["items"], root)),
+        ("integer" | "number", Json::Number(least), Json::Number(most)) => format!("{name} {least} to {most}"),
+        _ => plain(name).to_owned(),
     }
 }
 

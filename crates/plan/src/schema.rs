@@ -43,7 +43,7 @@ fn operator_schema(signature: &dyn Signature) -> Json {
     required.extend(own.get("required").and_then(Json::as_array).into_iter().flatten().cloned());
     let mut schema = with_keys(own, common);
     schema["required"] = Json::Array(required);
-    schema["description"] = json!(signature.header());
+    schema["description"] = json!(signature.manual());
     schema.as_object_mut().and_then(|schema| schema.remove("$schema"));
     schema
 }

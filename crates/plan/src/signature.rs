@@ -13,8 +13,14 @@ pub trait Signature: Sync {
     /// The YAML `op`: snake_case, unique in the catalog.
     fn name(&self) -> &'static str;
 
-    /// The `//!` header of the operator's file, in Markdown: what it does, Ports, Rejects, Cost, a YAML example.
+    /// The `//!` header of the operator's file: what it does, Ports, Rejects, Cost, a YAML example.
     fn header(&self) -> &'static str;
+
+    /// The header without the marks of a comment: Markdown.
+    fn manual(&self) -> String {
+        let text = |line: &str| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n";
+        self.header().lines().map(text).collect()
+    }
 
     /// Raised when the same config and rows would give other results; part of every digest. Starts at 1.
     fn version(&self) -> u32 {
