@@ -249,6 +249,10 @@ impl Operator for Next<'_> {
         self.0.files(step)
     }
 
+    fn fits(&self, step: &StepContext<'_>) -> Vec<Problem> {
+        self.0.fits(step)
+    }
+
     fn body(&self, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         self.0.body(step, env)
     }

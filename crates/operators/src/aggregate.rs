@@ -8,8 +8,8 @@
 //! hides that response's; its parents are the responses. Verdicts of the first response stay until judged anew.
 //!
 //! Rejects: `no_text` (the response is missing), `not_read` (beyond what all passes read), `not_rendered` (the template
-//! prints a null), `not_drawn` (the prompt does not fit the model's context). A model whose scores are not finite
-//! numbers ends the run.
+//! prints a null), `not_drawn` (the prompt does not fit the model's context), `server_refused` and `server_failed` (a server has no
+//! answer; `docs/servers.md`). A model whose scores are not finite numbers ends the run.
 //!
 //! Cost: a model call per prompt and pass, memoised by model, rendered prompt, settings and stream; keeps the rows arranged.
 //!

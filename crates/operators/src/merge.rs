@@ -168,8 +168,8 @@ impl Config {
         if domains.len() < 2 {
             problems.push(Problem::new("from", format!("expected two models or more to join, found {}", domains.len())));
         }
-        if self.experts_per_token.is_some_and(|per_token| per_token as usize > domains.len()) {
-            let words = format!("expected at most {}, one expert for each model", domains.len());
+        if let Some(per_token) = self.experts_per_token.filter(|per_token| *per_token as usize > domains.len()) {
+            let words = format!("expected at most {}, one expert for each model, found {per_token}", domains.len());
             problems.push(Problem::new("experts_per_token", words));
         }
         if self.method == Method::Weighted {

@@ -1,5 +1,6 @@
 //! One row: what it holds, and the verdict on it.
 
+use flow_spec::suggest;
 use flow_verify::{Graded, Grader, Outcome};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -50,6 +51,9 @@ impl Judge {
 
     /// The verdict on the row at `place`. Errs with what is wrong with its fields.
     pub(super) fn judge(&self, place: &str, fields: &Map<String, Json>) -> Result<Verdict, String> {
+        if let Some((found, meant)) = misspelt(fields) {
+            return Err(format!("unknown field `{found}`, did you mean `{meant}`?"));
+        }
         let pred = text(fields, "pred")?;
         let golds = golds(fields)?;
         let expected = label(fields)?;
@@ -79,6 +83,15 @@ impl Judge {
             expected,
         })
     }
+}
+
+/// A field that is probably meant to be a label or options, and the name that it should have. Other fields are the user's own.
+fn misspelt(fields: &Map<String, Json>) -> Option<(&str, &'static str)> {
+    let meant = ["expected", "options"].into_iter().filter(|meant| !fields.contains_key(*meant));
+    meant.into_iter().find_map(|meant| {
+        let is_close = |field: &&String| field.len().abs_diff(meant.len()) <= 1 && suggest(field, [meant]).is_some();
+        fields.keys().find(is_close).map(|field| (field.as_str(), meant))
+    })
 }
 
 /// Of several accepted answers, the verdict on the best counts.

@@ -99,7 +99,7 @@ impl Tally {
             let (agreeing, labelled) = (self.agreeing(), self.labelled());
             let unknown = self.expected_equal.unknown + self.expected_different.unknown;
             text.push_str(&format!(
-                "agreement {:.2} % ({agreeing} of {labelled}), {} false accepts, {} false rejects, {unknown} unknown\n",
+                "agreement {:.2} % ({agreeing} of {labelled}), {} false accepts, {} false rejects, {unknown} unknown (not accepted)\n",
                 100.0 * agreeing as f64 / labelled as f64,
                 self.expected_different.equal,
                 self.expected_equal.different,
