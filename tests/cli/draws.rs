@@ -178,7 +178,10 @@ steps:
   shards: {op: write, from: attempts, path: out/shards}
 ";
     let bench = Bench::with(pipeline);
-    let long = format!("{{\"prompt\": \"{}\", \"answer\": \"2\"}}\n{{\"prompt\": \"1+1=\", \"answer\": \"2\"}}\n", "1+".repeat(80));
+    let long = format!(
+        "{{\"prompt\": \"{}\", \"answer\": \"2\"}}\n{{\"prompt\": \"1+1=\", \"answer\": \"2\"}}\n",
+        "1+".repeat(80)
+    );
     bench.put("questions.jsonl", long);
     bench.model("policy");
     bench.exec(&["-q"], 0);
@@ -188,7 +191,9 @@ steps:
     rejected.says(&["1 of 1 row in `attempts.rejected`"]);
     assert!(rejected.stdout.contains("not_drawn"), "{}", rejected.stdout);
     let other = tiny();
-    Checkpoint { config: Config { max_position_embeddings: 4096, ..other.config.clone() }, ..other }.save(&bench.path("policy")).unwrap();
+    Checkpoint { config: Config { max_position_embeddings: 4096, ..other.config.clone() }, ..other }
+        .save(&bench.path("policy"))
+        .unwrap();
     bench.exec(&["-q"], 0);
     assert_eq!(bench.rows("out/shards").len(), 4, "another model takes it");
 }

@@ -125,7 +125,11 @@ fn plans_and_reasons_are_of_the_part_that_is_meant() {
     for verb in ["plan", "exec"] {
         let ran = bench.flow(&[verb, "p.yaml", "--from", "graded"]);
         assert_eq!(ran.code, 2);
-        ran.says(&["error[E0615]", "`--from graded` holds nothing back: `attempts` rests on it", "--rounds 1"]);
+        ran.says(&[
+            "error[E0615]",
+            "`--from graded` holds nothing back: `attempts` rests on it",
+            "--rounds 1",
+        ]);
     }
     let ran = bench.flow(&["plan", "p.yaml", "--rounds", "1", "--from", "graded"]);
     assert_eq!(ran.code, 1);
@@ -162,9 +166,17 @@ fn reasons_name_what_was_changed() {
     let more = plan(&bench, &["--set", "steps.attempts.n=6"]);
     assert_eq!(because(&more, "attempts")[0], "n 4 to 6");
     let attempts = step(&more, "attempts");
-    assert_eq!((&attempts["reused"], &attempts["rows"]), (&12.into(), &"at_least".into()), "round 1 keeps its draws");
+    assert_eq!(
+        (&attempts["reused"], &attempts["rows"]),
+        (&12.into(), &"at_least".into()),
+        "round 1 keeps its draws"
+    );
     let learner = step(&more, "learner");
-    assert_eq!((&learner["reused"], &learner["rows"]), (&Json::Null, &"unknown".into()), "it may train on other rows");
+    assert_eq!(
+        (&learner["reused"], &learner["rows"]),
+        (&Json::Null, &"unknown".into()),
+        "it may train on other rows"
+    );
 
     let line = "{\"prompt_id\": \"d\", \"prompt\": \"3+3=\", \"answer\": \"6\", \"level\": 1}\n";
     bench.put("questions.jsonl", QUESTIONS.replace("9-4=", "8-4=") + line);

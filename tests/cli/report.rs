@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::bench::{Bench, QUESTIONS};
+use super::runs::{begun, slow};
 
 const LOOP: &str = "version: 1
 name: loop
@@ -50,13 +51,25 @@ fn a_run_is_shown_in_one_file_that_needs_nothing_else() {
 }
 
 #[test]
+fn a_run_that_was_killed_is_shown_as_far_as_it_came() {
+    let bench = slow();
+    let mut child = begun(&bench, &["-q"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ran = bench.flow(&["report", "p.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    ran.says(&["Incomplete: ", "not there yet"]);
+}
+
+#[test]
 fn prompts_whose_draws_were_left_behind_count_as_unsolved() {
     let cut = "  cut: {op: balance, from: attempts, per: prompt_id, at_most: 1, rows: 2}\n  graded: {op: verify, from: cut,";
     let bench = Bench::with(&LOOP.replace("  graded: {op: verify, from: attempts,", cut));
     bench.model("policy");
     bench.exec(&["-q"], 0);
     let html = report(&bench, &[]);
-    let (_, table) = html.split_once("`graded`: prompts by the number of their correct draws").expect("the table");
+    let (_, table) =
+        html.split_once("`graded`: prompts by the number of their correct draws").expect("the table");
     let (head, _) = table.split_once("</tr>").expect("its head");
     assert!(head.contains("<th>3</th>"), "three draws were made for each prompt: {head}");
 }
@@ -72,6 +85,9 @@ fn answers_that_are_missing_are_told_and_no_model_is_asked() {
     let ran = bench.flow(&["report", "p.yaml"]);
     ran.says(&["Incomplete: ", "answers are not there yet", "`attempts`, `graded`"]);
     let lacking = fs::read_to_string(bench.path(ran.stdout.trim())).unwrap();
+    // What rests on a model that only the run trains is not shown as it was.
+    let scores = bench.flow(&["show", "p.yaml", "scores", "--round", "2"]);
+    scores.says(&["0 of 0 rows in `scores`; answers are not there yet"]);
     assert!(lacking.contains("answers are not there yet") && lacking.contains("<th>not there yet</th>"));
     assert_eq!(fs::read_to_string(bench.path("out/loop/run/report.html")).unwrap(), whole, "it stays");
     assert_eq!(bench.flow(&["plan", "p.yaml", "--detailed-exitcode"]).code, 3, "nothing was asked");
@@ -108,7 +124,11 @@ fn rows_of_any_port_are_shown() {
     let before = show(&["attempts"]);
     assert_eq!((before.code, before.stdout.as_str()), (0, ""), "nothing is known before a run");
     before.says(&["0 of 0 rows", "answers are not there yet"]);
-    assert_eq!(show(&["learner", "--format", "json"]).json()["rows"], serde_json::json!([]), "nothing was trained");
+    assert_eq!(
+        show(&["learner", "--format", "json"]).json()["rows"],
+        serde_json::json!([]),
+        "nothing was trained"
+    );
     bench.exec(&["-q"], 0);
 
     let ran = show(&["attempts", "-n", "2", "--round", "2"]);
@@ -116,8 +136,14 @@ fn rows_of_any_port_are_shown() {
     ran.says(&["2 of 9 rows in `attempts`"]);
     let json = show(&["graded.different", "--format", "json", "-n", "100"]).json();
     let rows = json["rows"].as_array().expect("rows");
-    assert_eq!((&json["rows_known"], &json["port"], &json["more"]), (&rows.len().into(), &"different".into(), &false.into()));
-    assert!(rows.iter().all(|row| row.get("solution").is_some()), "each has all columns, also those that are null");
+    assert_eq!(
+        (&json["rows_known"], &json["port"], &json["more"]),
+        (&rows.len().into(), &"different".into(), &false.into())
+    );
+    assert!(
+        rows.iter().all(|row| row.get("solution").is_some()),
+        "each has all columns, also those that are null"
+    );
     let ran = show(&["attempts", "--round", "9"]);
     assert_eq!(ran.code, 2);
     ran.says(&["there is no round 9", "the last one is 2"]);

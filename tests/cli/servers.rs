@@ -107,8 +107,13 @@ fn kept_answers_stay_when_a_server_moves_and_not_when_the_model_changes() {
     ] {
         assert_eq!(foretold(same), 0, "{same}");
     }
-    let others =
-        [", revision: b", ", api: chat", ", system: Be brief.", ", logprobs: true", ", extra_body: {a: 1}"];
+    let others = [
+        ", revision: b",
+        ", api: chat",
+        ", api: chat, system: Be brief.",
+        ", logprobs: true",
+        ", extra_body: {a: 1}",
+    ];
     for other in others {
         assert_eq!(foretold(other), 9, "{other}");
     }

@@ -149,6 +149,7 @@ fn bad_input_is_told_with_its_place() {
         &["expected true or false in `expected`"],
     );
     for (fields, words) in [
+        (r#""expcted": true"#, "rows.jsonl:2: unknown field `expcted`, did you mean `expected`?"),
         (r#""expected": 1"#, "rows.jsonl:2: expected true or false in `expected`, found 1"),
         (
             r#""options": {"decimal": "exact"}"#,

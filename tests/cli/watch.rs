@@ -90,6 +90,16 @@ fn assert_as_from_scratch(bench: &Bench, folders: &[&str]) {
 }
 
 #[test]
+fn a_line_that_becomes_malformed_is_told_as_rejected() {
+    let bench = Bench::with(COPY);
+    let watching = Watching::start(&bench, &[]);
+    watching.settled();
+    bench.put("questions.jsonl", QUESTIONS.replace("{\"prompt_id\": \"b\"", "\"b\""));
+    let edited = watching.settled();
+    assert_eq!((step(&edited, "questions"), &edited["steps"][0]["rejected"]), ((1, 1, 0), &json!(1)));
+}
+
+#[test]
 fn edits_of_data_and_of_the_pipeline_are_published_as_they_are_saved() {
     let bench = looped();
     let folders = ["out/shards", "out/verdicts"];

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "model")]
     reference: Option<PathBuf>,
     /// Largest difference of a score or log-probability that still agrees.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-3)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-3, value_parser = tolerance)]
     tolerance: f64,
     /// For people or for programs; both on stdout.
     #[arg(long, value_enum, default_value_t)]
@@ -233,4 +233,10 @@ fn files(dir: &Path) -> Result<Vec<File>, flow_model::Error> {
 
 fn whole(n: usize) -> String {
     grouped(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// A difference that a user allows.
+fn tolerance(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "expected a number of 0 or more".to_owned())
 }

@@ -43,12 +43,14 @@ impl<'a> Owned<'a> {
 /// Mistakes where a step would publish in the folder of another step, of a declared model or of the tables of the run.
 pub(crate) fn mistakes(spec: &Spec, plan: &Plan) -> Vec<Diagnostic> {
     let models = plan.models.iter();
-    let models = models.filter_map(|(name, model)| Some(Owned::new(Owner::Model(name), model.folder()?.as_ref())));
+    let models =
+        models.filter_map(|(name, model)| Some(Owned::new(Owner::Model(name), model.folder()?.as_ref())));
     let mut all: Vec<Owned<'_>> = models.chain([Owned::new(Owner::Tables, &run_folder(plan))]).collect();
     let mut mistakes = Vec::new();
     for step in &plan.steps {
         let context = StepContext { plan, step };
-        let folder = publication(&context).map(|publication| publication.folder).or_else(|| destination(&context));
+        let folder =
+            publication(&context).map(|publication| publication.folder).or_else(|| destination(&context));
         let Some(folder) = folder else { continue };
         let owned = Owned::new(Owner::Step(&step.name), &folder);
         match all.iter().find(|other| owned.meets(other)) {
@@ -69,12 +71,16 @@ fn mistake(spec: &Spec, step: &str, owned: &Owned<'_>, other: &Owned<'_>) -> Dia
             format!("step `{step}` would publish over `{folder}`, which model `{model}` is read from")
         }
         (Owner::Model(model), false) => {
-            format!("step `{step}` is published in `{folder}`, model `{model}` is read from `{other_folder}`: one within the other")
+            format!(
+                "step `{step}` is published in `{folder}`, model `{model}` is read from `{other_folder}`: one within the other"
+            )
         }
         (owner, true) => format!("step `{step}` and {} are published in `{folder}`", told(owner)),
         (owner, false) => {
             let owner = told(owner);
-            format!("step `{step}` is published in `{folder}`, {owner} in `{other_folder}`: one within the other")
+            format!(
+                "step `{step}` is published in `{folder}`, {owner} in `{other_folder}`: one within the other"
+            )
         }
     };
     let related: Option<(Span, &str)> = match other.owner {

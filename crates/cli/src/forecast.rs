@@ -154,7 +154,10 @@ impl Forecast {
 
     /// Whether a run would change anything.
     pub(crate) fn is_work(&self) -> bool {
-        self.first_run || self.calls() > 0 || self.steps.iter().any(StepForecast::differs) || !self.folders.is_empty()
+        self.first_run
+            || self.calls() > 0
+            || self.steps.iter().any(StepForecast::differs)
+            || !self.folders.is_empty()
     }
 
     /// The steps, by their place in the plan, that would make calls, and how many.

@@ -144,7 +144,9 @@ fn kind(rule: &Json, root: &Json) -> String {
 fn named(name: &str, rule: &Json, root: &Json) -> String {
     match (name, &rule["minimum"], &rule["maximum"]) {
         ("array", ..) => format!("list of {}", kind(&rule["items"], root)),
-        ("integer" | "number", Json::Number(least), Json::Number(most)) => format!("{name} {least} to {most}"),
+        ("integer" | "number", Json::Number(least), Json::Number(most)) => {
+            format!("{name} {least} to {most}")
+        }
         _ => plain(name).to_owned(),
     }
 }

@@ -83,7 +83,12 @@ fn named(is_incomplete: bool) -> &'static str {
 
 /// Whether any answer of the pipeline is kept, as of a run that has not ended.
 fn is_begun(driver: &Driver) -> bool {
-    driver.session().efforts().iter().flat_map(|efforts| efforts.values()).any(|effort| work::answered(effort) > 0)
+    driver
+        .session()
+        .efforts()
+        .iter()
+        .flat_map(|efforts| efforts.values())
+        .any(|effort| work::answered(effort) > 0)
 }
 
 /// Errs where the report would take the place of something that is no report.

@@ -65,7 +65,11 @@ pub(crate) fn show(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
             term::data(&texts.join("\n"))?;
             let known = i64::try_from(rows.len()).unwrap_or(i64::MAX);
             let of = i64::try_from(shown.len()).unwrap_or(i64::MAX);
-            let more = if more { "; answers are not there yet that more rows rest on: `flow exec` asks for them" } else { "" };
+            let more = if more {
+                "; answers are not there yet that more rows rest on: `flow exec` asks for them"
+            } else {
+                ""
+            };
             term::tell(&format!("{} of {} in `{}`{more}\n", grouped(of), counted(known, "row"), args.what));
         }
     }

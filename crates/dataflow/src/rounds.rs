@@ -248,16 +248,16 @@ impl Driver {
             makers.flat_map(|node| pending.rounds(node).map(move |round| (node, round))).collect();
         let mut any = false;
         for (node, round) in rounds {
-            let unknown = unknown_model(node, round);
-            let trained = self.session.rows(node, Some(0)).into_keys().filter(|row| row.round == round);
-            let trained: Vec<Row> = trained.collect();
-            if trained.iter().any(|row| row.id == unknown) {
-                continue;
+            let unknown = Item::new(self.session.heap(), round, unknown_model(node, round), Vec::new()).row;
+            let mut there = self.session.rows(node, Some(0));
+            there.retain(|row, _| row.round == round);
+            let stands = there.remove(&unknown).is_some();
+            // One that is there goes; one that was taken away and is not made any more has to be given back.
+            any |= !stands || !there.is_empty();
+            there.into_iter().for_each(|(row, n)| self.session.update(InputId::Fed(node, 0), row, -n));
+            if !stands {
+                self.session.update(InputId::Fed(node, 0), unknown, 1);
             }
-            trained.into_iter().for_each(|row| self.session.update(InputId::Fed(node, 0), row, -1));
-            let model = Item::new(self.session.heap(), round, unknown, Vec::new());
-            self.session.update(InputId::Fed(node, 0), model.row, 1);
-            any = true;
         }
         any
     }

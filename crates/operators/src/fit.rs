@@ -43,7 +43,9 @@ fn refusal(served: &Served, key: &str, value: &Json) -> Option<(&'static str, &'
     match key {
         "until" => Some(("judges draws in this process", folder)),
         "routing" => Some(("needs the model's experts", folder)),
-        "prefix" if is_openai && served.api == Api::Chat => Some(("is not in the dialect `openai` of a chat", dialect)),
+        "prefix" if is_openai && served.api == Api::Chat => {
+            Some(("is not in the dialect `openai` of a chat", dialect))
+        }
         "top_k" | "min_p" if is_openai && *value != json!(0) && *value != json!(0.0) => {
             Some(("is not in the dialect `openai`", dialect))
         }

@@ -78,7 +78,7 @@ pub(crate) struct Config {
     #[serde(default)]
     split: Split,
     /// What problems are about, in equal shares. By default `arithmetic`, without the column `domain`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     domains: Option<Vec<Domain>>,
     /// In which words problems are said.
     #[serde(default)]

@@ -49,7 +49,9 @@ impl InputFile {
                 let words =
                     format!("expected a path that ends in .jsonl or .parquet, found \"{}\"", path.display());
                 let help = match path.extension().and_then(|extension| extension.to_str()) {
-                    Some("json") => "write one object a line and add `format: jsonl`; of a list `jq -c '.[]'` makes that",
+                    Some("json") => {
+                        "write one object a line and add `format: jsonl`; of a list `jq -c '.[]'` makes that"
+                    }
                     Some("gz" | "zst" | "zip" | "bz2" | "xz") => "unpack the file first",
                     _ => "add `format: jsonl` or `format: parquet`",
                 };
@@ -119,7 +121,11 @@ impl InputFile {
     pub(crate) fn no_record(&self, at: u64, detail: &str) -> SourceError {
         SourceError {
             code: codes::NO_RECORD.id,
-            message: format!("no line of `{}` is a JSON object: {}: {detail}", self.path.display(), self.place(at)),
+            message: format!(
+                "no line of `{}` is a JSON object: {}: {detail}",
+                self.path.display(),
+                self.place(at)
+            ),
             help: Some(disguise::advice(&self.path)),
         }
     }

@@ -34,13 +34,18 @@ pub(crate) fn served(draft: &mut Draft<'_>) {
         let mut found: Vec<(String, String, &str)> = Vec::new();
         for key in served.extra_body.keys().filter(|key| RESERVED.contains(&key.as_str())) {
             let words = format!("`{key}` is what a request says by itself, found in `extra_body`");
-            found.push((format!("extra_body.{key}"), words, "leave it out: the steps and the model's other keys say it"));
+            found.push((
+                format!("extra_body.{key}"),
+                words,
+                "leave it out: the steps and the model's other keys say it",
+            ));
         }
         if served.system.is_some() && served.api == Api::Completions {
             let words = "`system` is a message of a chat, found with `api: completions`".to_owned();
             found.push(("system".to_owned(), words, "write `api: chat`, or put the text into the prompts"));
         }
-        let addresses: Vec<&str> = served.server.all().iter().map(|address| address.trim_end_matches('/')).collect();
+        let addresses: Vec<&str> =
+            served.server.all().iter().map(|address| address.trim_end_matches('/')).collect();
         if let Some(at) = (0..addresses.len()).find(|at| addresses[..*at].contains(&addresses[*at])) {
             let words = format!("the address `{}` stands twice", addresses[at]);
             found.push((format!("server.{at}"), words, "give each address once"));

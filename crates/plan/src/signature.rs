@@ -18,7 +18,9 @@ pub trait Signature: Sync {
 
     /// The header without the marks of a comment: Markdown.
     fn manual(&self) -> String {
-        let text = |line: &str| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n";
+        let text = |line: &str| {
+            line.trim_start_matches("//!").strip_prefix(' ').unwrap_or_default().to_owned() + "\n"
+        };
         self.header().lines().map(text).collect()
     }
 

@@ -42,13 +42,15 @@ impl Extent {
         let Some(name) = &self.from else { return Ok(()) };
         let at = named(plan, name)?;
         let behind = plan.behind(at);
-        let inputs = |step: usize| plan.steps[step].inputs.iter().flat_map(|inlet| &inlet.edges).map(|edge| edge.step);
+        let inputs =
+            |step: usize| plan.steps[step].inputs.iter().flat_map(|inlet| &inlet.edges).map(|edge| edge.step);
         let (mut open, mut seen): (Vec<usize>, BTreeSet<usize>) = (inputs(at).collect(), BTreeSet::new());
         while let Some(before) = open.pop() {
             if behind.contains(&before) {
                 let before = &plan.steps[before].name;
-                let message =
-                    format!("`--from {name}` holds nothing back: `{before}` rests on it by way of the round before");
+                let message = format!(
+                    "`--from {name}` holds nothing back: `{before}` rests on it by way of the round before"
+                );
                 let help = "add `--rounds 1`, or name the step that begins a round";
                 return Err(Halt::with(Exit::Usage, codes::BEFORE.id, &message, Some(help)));
             }

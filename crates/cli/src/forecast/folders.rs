@@ -42,8 +42,8 @@ impl Reading<'_> {
         let plan = self.plan();
         let of = |(step, forecast): (&flow_plan::Step, &StepForecast)| {
             let folder = publication(&StepContext { plan, step })?.folder;
-            let was_published = self.last.is_some_and(|last| last.steps.contains_key(&step.name))
-                && forecast.had_rows;
+            let was_published =
+                self.last.is_some_and(|last| last.steps.contains_key(&step.name)) && forecast.had_rows;
             let state = state(&folder, &plan.name, was_published)?;
             Some(Folder { step: step.name.clone(), folder: folder.display().to_string(), state })
         };

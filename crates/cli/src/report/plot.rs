@@ -262,7 +262,9 @@ mod tests {
         let axis = |name: &str| Axis { name: name.to_owned(), scale: Scale::Whole };
         let lines = vec![Line { name: "none".to_owned(), points: Vec::new() }];
         let mut html = String::new();
-        Plot { caption: String::new(), x: axis("x"), y: axis("y"), lines }.write(&mut html).expect("it is a string");
+        Plot { caption: String::new(), x: axis("x"), y: axis("y"), lines }
+            .write(&mut html)
+            .expect("it is a string");
         assert_eq!(html, "");
     }
 

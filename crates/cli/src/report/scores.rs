@@ -166,7 +166,9 @@ fn counts_of_verdicts(plan: &Plan, tables: &Tables<'_>, step: &str) -> Counts {
     let mut prompts: BTreeMap<(u32, &str), (u64, u64)> = BTreeMap::new();
     let drawn = draws_before(plan, step);
     let is_main = |table: &&Table<'_>| table.step.ports.first().is_some_and(|port| port.name == table.port);
-    for table in tables.with(&["prompt_id"]).filter(is_main).filter(|table| drawn.contains(table.step.name.as_str())) {
+    for table in
+        tables.with(&["prompt_id"]).filter(is_main).filter(|table| drawn.contains(table.step.name.as_str()))
+    {
         for row in &table.rows {
             if let Some(prompt) = table.text(row, "prompt_id") {
                 prompts.entry((row.row.round, prompt)).or_default().0 += 1;

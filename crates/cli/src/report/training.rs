@@ -12,7 +12,9 @@ const POINTS: usize = 120;
 /// Losses of every training, and the share of tokens of each expert after the last one.
 pub(super) fn training(tables: &Tables<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
-    for table in tables.with(&["losses", "n_experts", "expert_load"]).filter(|table| is_the_fullest(table, tables)) {
+    for table in
+        tables.with(&["losses", "n_experts", "expert_load"]).filter(|table| is_the_fullest(table, tables))
+    {
         let losses = losses(table);
         // What was joined has no losses.
         blocks.extend((!losses.lines.is_empty()).then_some(Block::Chart(losses)));

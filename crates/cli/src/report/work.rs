@@ -11,7 +11,8 @@ use crate::record::{Record, StepRecord};
 pub(super) fn lead(plan: &Plan, driver: &Driver) -> Vec<Block> {
     let session = driver.session();
     let efforts = session.efforts();
-    let sum = |of: fn(&Effort) -> i64| -> i64 { efforts.iter().flat_map(|efforts| efforts.values()).map(of).sum() };
+    let sum =
+        |of: fn(&Effort) -> i64| -> i64 { efforts.iter().flat_map(|efforts| efforts.values()).map(of).sum() };
     let mut tiles = vec![
         (plan.steps.len().to_string(), "steps".to_owned()),
         (grouped(sum(answered)), "answers of models and other effects".to_owned()),

@@ -89,7 +89,8 @@ impl Judge {
 fn misspelt(fields: &Map<String, Json>) -> Option<(&str, &'static str)> {
     let meant = ["expected", "options"].into_iter().filter(|meant| !fields.contains_key(*meant));
     meant.into_iter().find_map(|meant| {
-        let is_close = |field: &&String| field.len().abs_diff(meant.len()) <= 1 && suggest(field, [meant]).is_some();
+        let is_close =
+            |field: &&String| field.len().abs_diff(meant.len()) <= 1 && suggest(field, [meant]).is_some();
         fields.keys().find(is_close).map(|field| (field.as_str(), meant))
     })
 }

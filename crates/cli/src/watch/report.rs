@@ -11,7 +11,7 @@ use crate::chart::{columns, grouped};
 use crate::exec::{Args, Live, Summary};
 use crate::halt::Halt;
 use crate::term;
-use crate::turnover::turnovers;
+use crate::turnover::{by_outlet, sum};
 
 /// What was taken in.
 pub(super) struct Change<'a> {
@@ -55,6 +55,8 @@ struct StepChange<'a> {
     /// Rows that came to its ports, rejected ones included; a changed row counts twice.
     added: u64,
     removed: u64,
+    /// Of the rows that came, those that go no further.
+    rejected: u64,
     /// Whether these are estimates, as for more than 262,144 rows a port behind an edit of the pipeline.
     estimated: bool,
     calls: u64,
@@ -117,18 +119,22 @@ impl Reporter {
 
 fn steps<'a>(live: &'a Live<'_>, change: &Change<'_>, moved: &[Vec<Moved>]) -> Vec<StepChange<'a>> {
     let plan = &live.setup().pipeline.plan;
-    let turnovers = change.rebuilt.then(|| turnovers(plan, live.session(), live.last()));
+    let turnovers = change.rebuilt.then(|| by_outlet(plan, live.session(), live.last()));
     let counts = live.counts();
     let step = |(at, step): (usize, &'a flow_plan::Step)| {
-        let (added, removed, estimated) = match &turnovers {
-            Some(turnovers) => (turnovers[at].new, turnovers[at].gone, turnovers[at].estimated),
+        let (added, removed, rejected, estimated) = match &turnovers {
+            Some(turnovers) => {
+                let all = sum(&turnovers[at]);
+                (all.new, all.gone, turnovers[at].last().map_or(0, |rejected| rejected.new), all.estimated)
+            }
             None => {
                 let sum = |moves: fn(&Moved) -> u64| moved[at].iter().map(moves).sum();
-                (sum(|moved| moved.added), sum(|moved| moved.removed), false)
+                let rejected = moved[at].last().map_or(0, |rejected| rejected.added);
+                (sum(|moved| moved.added), sum(|moved| moved.removed), rejected, false)
             }
         };
         let (calls, reused) = (counts[at].calls, counts[at].reused);
-        StepChange { step: &step.name, op: step.op, added, removed, estimated, calls, reused }
+        StepChange { step: &step.name, op: step.op, added, removed, rejected, estimated, calls, reused }
     };
     plan.steps.iter().enumerate().map(step).collect()
 }
@@ -164,12 +170,23 @@ impl Settled<'_> {
             let some = |n: u64| if n > 0 { count(n) } else { String::new() };
             vec![
                 step.step.to_owned(),
-                format!("{about}+{} {about}-{}", count(step.added), count(step.removed)),
+                format!(
+                    "{about}+{} {about}-{}{}",
+                    count(step.added),
+                    count(step.removed),
+                    step.told_rejected()
+                ),
                 some(step.calls),
                 some(step.reused),
             ]
         }));
         if rows.len() > 1 { columns(&rows) } else { "no row is another one\n".to_owned() }
+    }
+}
+
+impl StepChange<'_> {
+    fn told_rejected(&self) -> String {
+        if self.rejected > 0 { format!(" ({} rejected)", count(self.rejected)) } else { String::new() }
     }
 }
 

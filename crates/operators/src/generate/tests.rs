@@ -72,6 +72,7 @@ fn more_problems_than_there_are_is_told_at_once() {
 
 #[test]
 fn mistakes_are_told_before_the_run() {
+    assert_eq!(mistakes(None, "op: generate, n: 1, domains: [units, units]").len(), 1, "each domain once");
     for levels in ["[13]", "[]", "{x: 1}", "{1: 0}", "{1: -1}"] {
         assert_eq!(mistakes(None, &format!("op: generate, n: 1, levels: {levels}")).len(), 1, "{levels}");
     }

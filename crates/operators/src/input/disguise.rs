@@ -17,12 +17,17 @@ pub(super) fn advice(path: &Path) -> String {
 
 fn of_start(start: &[u8]) -> &'static str {
     let packed: [&[u8]; 5] = [b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK", b"BZh", b"\xfd7zXZ"];
-    let is_utf16 = [&b"\xff\xfe"[..], b"\xfe\xff"].iter().any(|mark| start.starts_with(mark)) || start.contains(&0);
+    let is_utf16 =
+        [&b"\xff\xfe"[..], b"\xfe\xff"].iter().any(|mark| start.starts_with(mark)) || start.contains(&0);
     match start.trim_ascii_start().strip_prefix(b"\xef\xbb\xbf").unwrap_or(start.trim_ascii_start()).first() {
         _ if packed.iter().any(|magic| start.starts_with(magic)) => "the file is compressed: unpack it first",
         _ if start.starts_with(b"PAR1") => "the file is Parquet: write `format: parquet`",
-        _ if is_utf16 => "the file is no UTF-8 text; of UTF-16 make it by `iconv -f UTF-16 -t UTF-8 FILE > lines.jsonl`",
-        Some(b'[') => "the file is one JSON list; make a line of each item by `jq -c '.[]' FILE > lines.jsonl`",
+        _ if is_utf16 => {
+            "the file is no UTF-8 text; of UTF-16 make it by `iconv -f UTF-16 -t UTF-8 FILE > lines.jsonl`"
+        }
+        Some(b'[') => {
+            "the file is one JSON list; make a line of each item by `jq -c '.[]' FILE > lines.jsonl`"
+        }
         Some(b'{') => "an object must stand on one line; make it so by `jq -c . FILE > lines.jsonl`",
         _ => "expected one JSON object a line",
     }
