@@ -25,8 +25,11 @@ fn of_server(context: &StepContext<'_>) -> Vec<Problem> {
         ModelRef::Step(_) => None,
     });
     let Some((name, served)) = served else { return Vec::new() };
-    let given = |key: &str| step.config.get(key).filter(|value| !value.is_null());
-    let refused = ["until", "routing", "prefix", "top_k", "min_p", "repetition_penalty"];
+    let given = |key: &str| {
+        let value = step.config.pointer(&format!("/{}", key.replace('.', "/")));
+        value.filter(|value| !value.is_null())
+    };
+    let refused = ["routing", "prefix", "until.guide.prefix", "top_k", "min_p", "repetition_penalty"];
     let refused = refused.iter().filter_map(|key| Some((*key, refusal(served, key, given(key)?)?)));
     refused
         .map(|(key, (words, help))| {
@@ -38,12 +41,10 @@ fn of_server(context: &StepContext<'_>) -> Vec<Problem> {
 /// Why a server cannot be asked for `value` of `key`, and what to do about it; none where it can.
 fn refusal(served: &Served, key: &str, value: &Json) -> Option<(&'static str, &'static str)> {
     let is_openai = served.dialect == Dialect::Openai;
-    let folder = "name a model that is a folder";
     let dialect = "leave it out, or name another `dialect` of the model if its server knows one";
     match key {
-        "until" => Some(("judges draws in this process", folder)),
-        "routing" => Some(("needs the model's experts", folder)),
-        "prefix" if is_openai && served.api == Api::Chat => {
+        "routing" => Some(("needs the model's experts", "name a model that is a folder")),
+        "prefix" | "until.guide.prefix" if is_openai && served.api == Api::Chat => {
             Some(("is not in the dialect `openai` of a chat", dialect))
         }
         "top_k" | "min_p" if is_openai && *value != json!(0) && *value != json!(0.0) => {

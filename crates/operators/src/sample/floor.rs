@@ -114,6 +114,10 @@ impl EffectOp for Floor {
         self.drawer.tokens(answer)
     }
 
+    fn lasting(&self, reason: &str) -> Option<&'static str> {
+        self.drawer.lasting(reason)
+    }
+
     fn is_away(&self, model: Option<Id>) -> bool {
         self.drawer.is_away(model)
     }
