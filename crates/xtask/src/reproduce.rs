@@ -51,13 +51,15 @@ struct Arm {
     set: &'static [&'static str],
 }
 
-/// A number that draws for a problem give.
+/// A number that is measured of each problem.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Measure {
     /// The chance that one of so many draws is right.
     Pass(u32),
     /// Whether the most frequent answer is right.
     Majority,
+    /// Nats per token of the known solution.
+    Loss,
 }
 
 impl Measure {
@@ -65,6 +67,15 @@ impl Measure {
         match self {
             Self::Pass(k) => format!("pass@{k}"),
             Self::Majority => "majority".to_owned(),
+            Self::Loss => "nats a token".to_owned(),
+        }
+    }
+
+    /// A value as pages tell it.
+    fn told(self, value: f64) -> String {
+        match self {
+            Self::Loss => format!("{value:.4}"),
+            _ => format!("{:.1}", 100.0 * value),
         }
     }
 }

@@ -93,7 +93,7 @@ impl Claim {
                     .iter()
                     .map(|seed| differences(&Runs::of(outcomes, *seed), *level, of, from))
                     .collect();
-                Ok(difference(&seeds?, *aim))
+                Ok(difference(&seeds?, of.measure, *aim))
             }
             Test::Each { quantity, aim } => {
                 let values: Result<Vec<f64>, String> =
@@ -108,10 +108,7 @@ impl Claim {
 fn differences(runs: &Runs<'_>, level: Option<i64>, of: &At, from: &At) -> Result<Vec<f64>, String> {
     let values = |at: &At| {
         let outcome = runs.arm(at.arm)?;
-        let round = match at.round {
-            When::Round(round) => round,
-            When::Last => outcome.last_round(at.step),
-        };
+        let round = outcome.round(at.step, at.round);
         Ok::<_, String>(outcome.values(at.step, round, at.measure, level))
     };
     let (of_values, from_values) = (values(of)?, values(from)?);
@@ -127,7 +124,7 @@ fn differences(runs: &Runs<'_>, level: Option<i64>, of: &At, from: &At) -> Resul
 }
 
 /// Decided where the interval over all problems is, and each seed by itself points the same way.
-fn difference(seeds: &[Vec<f64>], aim: Aim) -> Finding {
+fn difference(seeds: &[Vec<f64>], measure: Measure, aim: Aim) -> Finding {
     let all: Vec<f64> = seeds.iter().flatten().copied().collect();
     let interval = Interval::of(&all);
     let means: Vec<f64> = seeds.iter().map(|seed| seed.iter().sum::<f64>() / seed.len() as f64).collect();
@@ -148,10 +145,12 @@ fn difference(seeds: &[Vec<f64>], aim: Aim) -> Finding {
     } else {
         Verdict::Undecided
     };
-    let points = |share: f64| format!("{:+.1}", 100.0 * share);
-    let by_seed: Vec<String> = means.iter().map(|mean| points(*mean)).collect();
-    let (mean, low, high) = (points(interval.mean), points(interval.low), points(interval.high));
-    Finding { measured: format!("{mean} points ({low} to {high}); seeds {}", by_seed.join(", ")), verdict }
+    let sign = |value: f64| if value < 0.0 { "-" } else { "+" };
+    let told = |value: f64| format!("{}{}", sign(value), measure.told(value.abs()));
+    let by_seed: Vec<String> = means.iter().map(|mean| told(*mean)).collect();
+    let unit = if measure == Measure::Loss { "nats a token" } else { "points" };
+    let (mean, low, high) = (told(interval.mean), told(interval.low), told(interval.high));
+    Finding { measured: format!("{mean} {unit} ({low} to {high}); seeds {}", by_seed.join(", ")), verdict }
 }
 
 /// Decided where all seeds agree.
@@ -178,7 +177,7 @@ mod tests {
     fn a_difference_is_decided_by_its_interval_and_by_every_seed() {
         let seed =
             |share: f64| (0..400).map(|at| f64::from(f64::from(at) < share * 400.0)).collect::<Vec<_>>();
-        let verdict = |shares: [f64; 3], aim| difference(&shares.map(seed), aim).verdict;
+        let verdict = |shares: [f64; 3], aim| difference(&shares.map(seed), Measure::Pass(1), aim).verdict;
         assert_eq!(verdict([0.3, 0.4, 0.5], Aim::Above(0.0)), Verdict::Reproduced);
         assert_eq!(verdict([0.0, 0.4, 0.5], Aim::Above(0.0)), Verdict::Undecided);
         assert_eq!(verdict([0.0, 0.0, 0.0], Aim::Above(0.0)), Verdict::Not);

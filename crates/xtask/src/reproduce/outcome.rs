@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use flow_data::Value;
 use flow_store::TableReader;
 
+use super::claim::When;
 use super::{Arm, Measure};
 
 /// A finished run of an arm.
@@ -25,9 +26,18 @@ struct Score {
     round: i64,
     problem: String,
     level: Option<i64>,
-    n_draws: i64,
-    n_correct: i64,
-    majority: bool,
+    found: Found,
+}
+
+/// What was found of it.
+enum Found {
+    Draws {
+        n: i64,
+        correct: i64,
+        majority: bool,
+    },
+    /// Nats per token of its known solution.
+    Loss(f64),
 }
 
 impl Outcome {
@@ -51,10 +61,28 @@ impl Outcome {
                 step: step.to_string(),
                 round: *round,
                 problem: problem.to_string(),
-                level: if let Value::Int(level) = level { Some(*level) } else { None },
-                n_draws: *n,
-                n_correct: *c,
-                majority: *majority == Value::Bool(true),
+                level: whole(level),
+                found: Found::Draws { n: *n, correct: *c, majority: *majority == Value::Bool(true) },
+            });
+        })?;
+        let columns = ["step", "round", "prompt_id", "n_tokens", "nats"];
+        rows(&out.join("run/likelihoods.parquet"), &columns, |row| {
+            let [
+                Value::Text(step),
+                Value::Int(round),
+                Value::Text(problem),
+                Value::Int(tokens),
+                Value::Float(nats),
+            ] = row
+            else {
+                return;
+            };
+            scores.push(Score {
+                step: step.to_string(),
+                round: *round,
+                problem: problem.to_string(),
+                level: None,
+                found: Found::Loss(nats / (*tokens).max(1) as f64),
             });
         })?;
         let mut efforts = Vec::new();
@@ -71,6 +99,14 @@ impl Outcome {
         self.of(step).map(|score| score.round).max().unwrap_or(0)
     }
 
+    /// The number of the round that is meant.
+    pub(super) fn round(&self, step: &str, when: When) -> i64 {
+        match when {
+            When::Round(round) => round,
+            When::Last => self.last_round(step),
+        }
+    }
+
     /// The first round that `step` has scores of, if it has any.
     pub(super) fn first_round(&self, step: &str) -> Option<i64> {
         self.of(step).map(|score| score.round).min()
@@ -85,7 +121,8 @@ impl Outcome {
         level: Option<i64>,
     ) -> BTreeMap<&str, f64> {
         let asked = |score: &&Score| score.round == round && (level.is_none() || score.level == level);
-        self.of(step).filter(asked).map(|score| (score.problem.as_str(), score.value(measure))).collect()
+        let told = |score: &'_ Score| Some((score.problem.as_str(), score.value(measure)?));
+        self.of(step).filter(asked).filter_map(told).collect()
     }
 
     /// Requests and tokens of the steps named, over all rounds; of all steps where none is.
@@ -95,18 +132,19 @@ impl Outcome {
         asked.fold((0, 0), |(requests, tokens), (_, _, more, drawn)| (requests + more, tokens + drawn))
     }
 
-    /// How many published rows of the `write` step `step` have this level in this round, and how many there are.
-    pub(super) fn rows_of_level(&self, step: &str, round: i64, level: i64) -> Result<(usize, usize), String> {
-        let (mut of_level, mut all) = (0, 0);
+    /// Question and level of each row that the `write` step `step` has published of a round.
+    pub(super) fn published(&self, step: &str, round: i64) -> Result<Vec<(String, Option<i64>)>, String> {
+        let mut found = Vec::new();
         for path in parts(&self.out.join(step).join("current"))? {
-            rows(&path, &["round", "level"], |row| {
-                if row.first() == Some(&Value::Int(round)) {
-                    all += 1;
-                    of_level += usize::from(row.get(1) == Some(&Value::Int(level)));
+            rows(&path, &["round", "prompt_id", "level"], |row| {
+                if let [Value::Int(of), Value::Text(problem), level] = row
+                    && *of == round
+                {
+                    found.push((problem.to_string(), whole(level)));
                 }
             })?;
         }
-        Ok((of_level, all))
+        Ok(found)
     }
 
     fn of(&self, step: &str) -> impl Iterator<Item = &Score> {
@@ -115,10 +153,12 @@ impl Outcome {
 }
 
 impl Score {
-    fn value(&self, measure: Measure) -> f64 {
-        match measure {
-            Measure::Pass(k) => pass(self.n_draws, self.n_correct, k.into()),
-            Measure::Majority => f64::from(self.majority),
+    fn value(&self, measure: Measure) -> Option<f64> {
+        match (measure, &self.found) {
+            (Measure::Pass(k), Found::Draws { n, correct, .. }) => Some(pass(*n, *correct, k.into())),
+            (Measure::Majority, Found::Draws { majority, .. }) => Some(f64::from(*majority)),
+            (Measure::Loss, Found::Loss(loss)) => Some(*loss),
+            _ => None,
         }
     }
 }
@@ -146,7 +186,15 @@ fn parts(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
+fn whole(cell: &Value) -> Option<i64> {
+    if let Value::Int(number) = cell { Some(*number) } else { None }
+}
+
+/// Shows every row of a table; a table that no step fills is not there.
 fn rows(path: &Path, columns: &[&str], mut see: impl FnMut(&[Value])) -> Result<(), String> {
+    if !path.exists() {
+        return Ok(());
+    }
     let reader = TableReader::open(path, Some(columns)).map_err(|error| error.to_string())?;
     for batch in reader {
         batch.map_err(|error| error.to_string())?.iter().for_each(|row| see(row));

@@ -87,7 +87,8 @@ fn cell(runs: &[&Outcome], step: &str, round: i64, measure: Measure) -> String {
     }
     let least = means.iter().copied().fold(f64::INFINITY, f64::min);
     let most = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    format!("{:.1} ({:.1} to {:.1})", 100.0 * Interval::of(&means).mean, 100.0 * least, 100.0 * most)
+    let mean = Interval::of(&means).mean;
+    format!("{} ({} to {})", measure.told(mean), measure.told(least), measure.told(most))
 }
 
 fn spent(method: &Method, outcomes: &[Outcome]) -> String {

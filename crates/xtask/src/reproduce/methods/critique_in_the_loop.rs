@@ -155,8 +155,8 @@ wrong ones criticised and refined, three rounds, training from the base each rou
 fn hard_rows(runs: &Runs<'_>) -> Result<f64, String> {
     let rows = |arm| {
         let run = runs.arm(arm)?;
-        let (hard, _) = run.rows_of_level("shards", run.last_round("scores"), 6)?;
-        Ok::<_, String>(hard as f64)
+        let rows = run.published("shards", run.last_round("scores"))?;
+        Ok::<_, String>(rows.iter().filter(|(_, level)| *level == Some(6)).count() as f64)
     };
     Ok(rows("loop")? / rows("loop-without")?)
 }
