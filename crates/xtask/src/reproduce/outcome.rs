@@ -121,8 +121,8 @@ impl Outcome {
         level: Option<i64>,
     ) -> BTreeMap<&str, f64> {
         let asked = |score: &&Score| score.round == round && (level.is_none() || score.level == level);
-        let told = |score: &'_ Score| Some((score.problem.as_str(), score.value(measure)?));
-        self.of(step).filter(asked).filter_map(told).collect()
+        let scores = self.of(step).filter(asked);
+        scores.filter_map(|score| Some((score.problem.as_str(), score.value(measure)?))).collect()
     }
 
     /// Requests and tokens of the steps named, over all rounds; of all steps where none is.
