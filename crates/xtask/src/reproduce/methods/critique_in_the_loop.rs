@@ -9,6 +9,20 @@ const CRITIC: &str = "pipelines/critic-data.yaml";
 const PASS_1: Measure = Measure::Pass(1);
 const PASS_8: Measure = Measure::Pass(8);
 
+/// A critic that makes no mistake, in the steps of `refine-with-critic` and of the loop.
+const EXACT: &str = "steps.reviewed={op: critique, from: before, by: equations}";
+const EXACT_AGAIN: &str =
+    "steps.again={op: critique, from: [refined.equal, refined.different], by: equations}";
+const LOOP_EXACT: &str = "steps.reviewed={op: critique, from: wrong, by: equations}";
+/// Refinement without what the critic says.
+const BLANK: &str = r#"steps.second.template="{{prompt}}Try:\n{{completion}}\nCritique:\n\nSolve:\n""#;
+const QUESTIONS: &str = "steps.questions.n=800";
+const ROUNDS: &str = "rounds.count=2";
+
+const fn refine(name: &'static str, set: &'static [&'static str]) -> Arm {
+    Arm { name, pipeline: REFINE, profile: None, set }
+}
+
 /// A measure of a run of `refine-with-critic`.
 const fn refined(arm: &'static str, step: &'static str, measure: Measure) -> At {
     At { arm, step, round: When::Last, measure }
@@ -30,8 +44,9 @@ pub(super) static METHOD: Method = Method {
     setting: "\
 Actor: `models/arith-instruct` (0.87 M parameters). The critic learns from its flawed solutions (drawn, drawn hot from a step on, led
 by a mistake), criticised exactly by their equations and kept where 3 of 10 refinements are right. At test time 600 held-out problems
-are drawn four times, criticised and refined; as many tokens buy about 24 plain draws. In the loop: 1,500 questions, 4 draws,
-wrong ones criticised and refined, three rounds, training from the base each round. The paper has Llama 3 8B and GPT-4o as annotator.",
+are drawn four times, criticised and refined; as many tokens buy about 24 plain draws. `believed` takes a
+refinement only where the critic found a mistake, `parallel` always, `oracle` only where there is one. In the loop: 800 questions, 4 draws,
+wrong ones criticised and refined, two rounds, training from the base each round. `exact` critiques come from checking the equations. The paper has Llama 3 8B and GPT-4o as annotator.",
     needs: &[
         Need { path: "models/arith-critic", pipeline: CRITIC, set: &[] },
         Need {
@@ -45,27 +60,19 @@ wrong ones criticised and refined, three rounds, training from the base each rou
         },
     ],
     arms: &[
-        Arm { name: "critic", pipeline: REFINE, profile: None, set: &[] },
+        refine("critic", &[]),
+        refine("exact", &[EXACT, EXACT_AGAIN]),
+        refine("blank", &[EXACT, EXACT_AGAIN, BLANK]),
+        refine("untaught", &["models.critic.path=models/arith-instruct"]),
+        refine("unfiltered", &["models.critic.path=target/reproduce/unfiltered-critic"]),
+        Arm { name: "loop", pipeline: LOOP, profile: None, set: &[QUESTIONS, ROUNDS] },
+        Arm { name: "loop-exact", pipeline: LOOP, profile: None, set: &[QUESTIONS, ROUNDS, LOOP_EXACT] },
         Arm {
-            name: "no-critique",
-            pipeline: REFINE,
+            name: "loop-without",
+            pipeline: LOOP,
             profile: None,
-            set: &[r#"steps.second.template="{{prompt}}Try:\n{{completion}}\nCritique:\n\nSolve:\n""#],
+            set: &[QUESTIONS, ROUNDS, "steps.gained.from=graded.equal"],
         },
-        Arm {
-            name: "untaught",
-            pipeline: REFINE,
-            profile: None,
-            set: &["models.critic.path=models/arith-instruct"],
-        },
-        Arm {
-            name: "unfiltered",
-            pipeline: REFINE,
-            profile: None,
-            set: &["models.critic.path=target/reproduce/unfiltered-critic"],
-        },
-        Arm { name: "loop", pipeline: LOOP, profile: None, set: &[] },
-        Arm { name: "loop-without", pipeline: LOOP, profile: None, set: &["steps.gained.from=graded.equal"] },
     ],
     shown: &[
         ("four", &[PASS_1, Measure::Majority]),
@@ -79,84 +86,79 @@ wrong ones criticised and refined, three rounds, training from the base each rou
     ],
     claims: &[
         Claim {
-            says: "critique and refinement raise accuracy on the hardest level",
-            paper: "gain by level rises with level (figure)",
-            test: more(refined("critic", "parallel", PASS_1), refined("critic", "four", PASS_1), Some(6), Aim::Above(0.0)),
+            says: "critique and refinement raise accuracy, with a critic that makes no mistake",
+            paper: "test-time accuracy rises (figure)",
+            test: more(refined("exact", "believed", PASS_1), refined("exact", "four", PASS_1), None, Aim::Above(0.0)),
+        },
+        Claim {
+            says: "they do on the hardest level",
+            paper: "the gain rises with level (figure)",
+            test: more(refined("exact", "believed", PASS_1), refined("exact", "four", PASS_1), Some(6), Aim::Above(0.0)),
         },
         Claim {
             says: "nothing is gained on the easiest level",
             paper: "about 0",
-            test: more(refined("critic", "parallel", PASS_1), refined("critic", "four", PASS_1), Some(1), Aim::Near(0.02)),
+            test: more(refined("exact", "believed", PASS_1), refined("exact", "four", PASS_1), Some(1), Aim::Near(0.02)),
         },
         Claim {
-            says: "a vote over four refined draws is better than over four plain ones",
+            says: "a vote over four refined draws is better than over as many plain ones as the same tokens buy",
             paper: "Maj@K with critic above Maj@K without, for all K (figure)",
-            test: more(
-                refined("critic", "parallel", Measure::Majority),
-                refined("critic", "four", Measure::Majority),
-                None,
-                Aim::Above(0.0),
-            ),
+            test: more(refined("exact", "believed", Measure::Majority), refined("exact", "plain", Measure::Majority), None, Aim::Above(0.0)),
         },
         Claim {
-            says: "and than over as many plain draws as the same tokens buy",
-            paper: "not told",
-            test: more(
-                refined("critic", "parallel", Measure::Majority),
-                refined("critic", "plain", Measure::Majority),
-                None,
-                Aim::Above(0.0),
-            ),
-        },
-        Claim {
-            says: "a second turn helps further",
-            paper: "accuracy rises with turns (figure)",
-            test: more(refined("critic", "sequential", PASS_1), refined("critic", "parallel", PASS_1), None, Aim::Above(0.0)),
-        },
-        Claim {
-            says: "it is the critique that helps: refinement with it is better than without one",
+            says: "it is the critique that helps: refinement with it is better than after a blank one",
             paper: "control",
-            test: more(refined("critic", "parallel", PASS_1), refined("no-critique", "parallel", PASS_1), None, Aim::Above(0.0)),
+            test: more(refined("exact", "believed", PASS_1), refined("blank", "believed", PASS_1), None, Aim::Above(0.0)),
         },
         Claim {
-            says: "and better than with the words of an untaught critic",
+            says: "refining right answers does harm: only wrong ones refined (oracle) is better than all",
             paper: "control",
-            test: more(refined("critic", "parallel", PASS_1), refined("untaught", "parallel", PASS_1), None, Aim::Above(0.0)),
+            test: more(refined("exact", "oracle", PASS_1), refined("exact", "parallel", PASS_1), None, Aim::Above(0.0)),
+        },
+        Claim {
+            says: "a critic that was taught raises accuracy",
+            paper: "the paper's critic does (figure)",
+            test: more(refined("critic", "believed", PASS_1), refined("critic", "four", PASS_1), None, Aim::Above(0.0)),
+        },
+        Claim {
+            says: "teaching makes it better than an untaught one",
+            paper: "control",
+            test: more(refined("critic", "believed", PASS_1), refined("untaught", "believed", PASS_1), None, Aim::Above(0.0)),
         },
         Claim {
             says: "the soft filter of critiques matters",
             paper: "about 3 points (second-hand)",
-            test: more(refined("critic", "parallel", PASS_1), refined("unfiltered", "parallel", PASS_1), None, Aim::Above(0.0)),
+            test: more(refined("critic", "believed", PASS_1), refined("unfiltered", "believed", PASS_1), None, Aim::Above(0.0)),
         },
         Claim {
-            says: "refining right answers does harm: only wrong ones refined (oracle) is better",
-            paper: "control",
-            test: more(refined("critic", "oracle", PASS_1), refined("critic", "parallel", PASS_1), None, Aim::Above(0.0)),
-        },
-        Claim {
-            says: "self-improvement with the critic ends higher than without",
+            says: "self-improvement ends higher with critiques than without (exact critic)",
             paper: "higher final accuracy at equal rounds (figure)",
+            test: more(trained("loop-exact", PASS_1), trained("loop-without", PASS_1), None, Aim::Above(0.0)),
+        },
+        Claim {
+            says: "so it does with the taught critic",
+            paper: "the same",
             test: more(trained("loop", PASS_1), trained("loop-without", PASS_1), None, Aim::Above(0.0)),
         },
         Claim {
-            says: "it covers more of the hardest problems (pass@8 of level 6)",
+            says: "critiques cover more of the hardest problems (pass@8 of level 6, exact critic)",
             paper: "more hard queries covered",
-            test: more(trained("loop", PASS_8), trained("loop-without", PASS_8), Some(6), Aim::Above(0.0)),
+            test: more(trained("loop-exact", PASS_8), trained("loop-without", PASS_8), Some(6), Aim::Above(0.0)),
         },
         Claim {
-            says: "the last round's data hold more solutions of the hardest level (times those without)",
-            paper: "hard queries yield more correct samples",
+            says: "the last data hold more solutions of the hardest level (exact critic, times those without)",
+            paper: "hard queries yield more right samples",
             test: Test::Each { quantity: hard_rows, aim: Aim::Above(1.0) },
         },
     ],
 };
 
-/// Rows of level 6 in the last round's data, with the critic over without.
+/// Rows of level 6 in the last round's data, with exact critiques over without.
 fn hard_rows(runs: &Runs<'_>) -> Result<f64, String> {
     let rows = |arm| {
         let run = runs.arm(arm)?;
         let rows = run.published("shards", run.last_round("scores"))?;
         Ok::<_, String>(rows.iter().filter(|(_, level)| *level == Some(6)).count() as f64)
     };
-    Ok(rows("loop")? / rows("loop-without")?)
+    Ok(rows("loop-exact")? / rows("loop-without")?)
 }
