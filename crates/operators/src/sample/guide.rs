@@ -75,13 +75,13 @@ impl Guide {
         }
         let template = Template::new(self.template.as_deref().unwrap_or_default(), &step.columns());
         let template = template.map_err(|error| BuildError::step(&step.step.name, error.to_string()))?;
-        Ok(Guidance::Template(template))
+        Ok(Guidance::Template(Box::new(template)))
     }
 }
 
 /// A guide over rows.
 pub(super) enum Guidance {
-    Template(Template),
+    Template(Box<Template>),
     Prefix(usize, Parts),
 }
 
