@@ -19,9 +19,9 @@ const fn more(of: At, from: At, aim: Aim) -> Test {
     Test::Difference { of, from, level: None, aim }
 }
 
-/// One round with a form of guidance that needs a model which knows such prompts.
-const fn form(name: &'static str, guide: &'static [&'static str]) -> Arm {
-    Arm { name, pipeline: PIPELINE, profile: None, set: guide }
+/// One round with the form of guidance of a profile.
+const fn form(name: &'static str, profile: Option<&'static str>) -> Arm {
+    Arm { name, pipeline: PIPELINE, profile, set: &["rounds.count=1"] }
 }
 
 pub(super) static METHOD: Method = Method {
@@ -29,37 +29,18 @@ pub(super) static METHOD: Method = Method {
     title: "Guided Self-Improvement",
     paper: "arXiv 2411.00750",
     setting: "\
-800 questions, as many of each level, 8 draws each at T = 0.7; questions with fewer than 4 right draws are drawn for again: up to 8
+1,200 questions, as many of each level, 8 draws each at T = 0.7; questions with fewer than 4 right draws are drawn for again: up to 8
 times with a growing part of their solution (`guided`), up to 56 times without (`brute-force`), or not at all (`plain`). Three rounds; each
-trains `models/arith-tiny` (0.85 M parameters) anew on its own rows. The forms of guidance are compared after one round from
-`models/arith-instruct`. The paper trains Llama 2 7B, Llama 3 8B, Mistral 7B and DeepSeekMath 7B.",
+trains `models/arith-instruct` (0.87 M parameters) anew on its own rows. The forms of guidance are
+compared after one round. The paper trains Llama 2 7B, Llama 3 8B, Mistral 7B and DeepSeekMath 7B.",
     needs: &[],
     arms: &[
         Arm { name: "guided", pipeline: PIPELINE, profile: None, set: &[] },
         Arm { name: "brute-force", pipeline: PIPELINE, profile: Some("brute_force"), set: &[] },
         Arm { name: "plain", pipeline: PIPELINE, profile: Some("plain"), set: &[] },
-        form(
-            "form-prefix",
-            &["rounds.count=1", "models.base.path=models/arith-instruct", "models.policy.path=models/arith-instruct"],
-        ),
-        form(
-            "form-reference",
-            &[
-                "rounds.count=1",
-                "models.base.path=models/arith-instruct",
-                "models.policy.path=models/arith-instruct",
-                r#"steps.attempts.until.guide={template: "{{prompt}}Reference:\n{{solution}}\nSolve:\n"}"#,
-            ],
-        ),
-        form(
-            "form-answer",
-            &[
-                "rounds.count=1",
-                "models.base.path=models/arith-instruct",
-                "models.policy.path=models/arith-instruct",
-                r#"steps.attempts.until.guide={template: "{{prompt}}Answer: {{answer}}\n"}"#,
-            ],
-        ),
+        form("form-prefix", None),
+        form("form-reference", Some("rationale")),
+        form("form-answer", Some("answer")),
     ],
     shown: &[("scores", &[PASS_1, PASS_8, Measure::Majority])],
     claims: &[
