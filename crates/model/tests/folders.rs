@@ -587,11 +587,10 @@ fn a_shared_expert_with_four_ternary_ones_takes_376_thousandths_of_four_full_one
     };
     let shared = elements(".shared_expert.");
     assert_eq!(shared, 36 * block);
-    let routed: usize = names::expected(&config)
-        .iter()
-        .filter(|(name, _)| name.contains(".experts."))
-        .map(|(_, shape)| shape[0] * flow_model::ternary::packed_width(shape[1]) + 4)
-        .sum();
+    let names = names::expected(&config);
+    let routed = names.iter().filter(|(name, _)| name.contains(".experts."));
+    let routed: usize =
+        routed.map(|(_, shape)| shape[0] * flow_model::ternary::packed_width(shape[1]) + 4).sum();
     assert_eq!(routed, 36 * 4 * (block / 4 + 3 * 4));
     let (mote, full) = (2 * shared + routed, 4 * 2 * shared);
     assert_eq!((mote, full), (7_304_382_144, 19_478_347_776));
