@@ -82,7 +82,8 @@ fn a_chat_is_learned_as_its_prompt_and_completion_are() {
     pairs.exec(&["-q"], 0);
     chats.exec(&["-q", "--set", "steps.learner.messages=messages"], 0);
     assert_eq!(trained(&pairs), trained(&chats));
-    chats.exec(&["-q", "--set", "steps.learner.messages=prompt"], 1).says(&["has no chat in `prompt`"]);
+    let refused = chats.exec(&["-q", "--set", "steps.learner.messages=prompt"], 78);
+    refused.says(&["expected column `prompt` of `shards` to hold list<text>"]);
 }
 
 #[test]

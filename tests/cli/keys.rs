@@ -65,7 +65,7 @@ fn flip_weights(bench: &Bench, name: &str) {
     fs::write(file, bytes).unwrap();
 }
 
-const CASES: [Case; 29] = [
+const CASES: [Case; 30] = [
     // What an answer depends on.
     ("a prompt", |b| replace(b, "questions.jsonl", "1+1=", "1+2="), [4, 2, 1, 2]),
     (
