@@ -8,7 +8,7 @@ use crate::record::Record;
 
 /// The differences of every step, over all its ports, rejected rows included.
 pub(crate) fn turnovers(plan: &Plan, session: &Session, last: Option<&Record>) -> Vec<Turnover> {
-    by_outlet(plan, session, last).iter().map(|outlets| sum(outlets)).collect()
+    by_outlet(plan, session, last).iter().map(sum).collect()
 }
 
 /// The differences of every step, port by port, those of its rejected rows last.
