@@ -3,7 +3,7 @@
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use flow_dataflow::is_of_lost_connection;
+use flow_dataflow::{hold_where_connection_broke, is_of_lost_connection};
 
 use crate::{codes, term};
 
@@ -13,7 +13,9 @@ static HAPPENED: AtomicBool = AtomicBool::new(false);
 /// into an error, as a decoder's on a damaged file, is none of ours, nor is one of a thread whose process is lost.
 pub(crate) fn report_plainly() {
     std::panic::set_hook(Box::new(|info| {
-        let is_told = flow_store::is_guarding() || info.payload_as_str().is_some_and(is_of_lost_connection);
+        let words = info.payload_as_str().unwrap_or_default();
+        hold_where_connection_broke(words);
+        let is_told = flow_store::is_guarding() || is_of_lost_connection(words);
         if !is_told && !HAPPENED.swap(true, Relaxed) {
             term::tell(&message(info));
         }

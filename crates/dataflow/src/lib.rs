@@ -37,3 +37,4 @@ pub use out::{Emission, Feed, Out, Port};
 pub use rounds::Driver;
 pub use session::{Session, SessionError, SessionOptions, Watch};
 pub use sources::{Memory, SourceRows};
+pub use workers::hold_where_connection_broke;

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::initialize::CommsGuard;
@@ -19,6 +20,22 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_millis(50);
 
 /// How long to look for a reason before a worker's end is called a bug.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// Whether a worker of this process is held where its connection broke.
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// For the hook of panics: never returns where `words` are those of a worker whose connection is gone. Unwinding would
+/// drop handles that write to it once more, and a panic while unwinding aborts the process before it can say what was lost.
+pub fn hold_where_connection_broke(words: &str) {
+    // As timely names them.
+    let is_worker = std::thread::current().name().is_some_and(|name| name.starts_with("timely:work"));
+    if is_worker && words.starts_with("MergeQueue") {
+        HELD.store(true, Relaxed);
+        loop {
+            std::thread::park();
+        }
+    }
+}
 
 /// Why workers are to stop.
 #[derive(Debug, Default)]
@@ -93,8 +110,16 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.halt.stop();
+        let Some(guards) = self.guards.take() else { return };
+        while self.movers.is_some() && !guards.guards().iter().all(JoinHandle::is_finished) {
+            if HELD.load(Relaxed) {
+                std::mem::forget((guards, self.movers.take()));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // A worker that ended badly has said so: timely's own end of it may panic once more.
-        let _ends = self.guards.take().map(WorkerGuards::join);
+        let _ends = guards.join();
         let movers = self.movers.take();
         if self.in_peace {
             // A process that dies at the very end panics a thread of timely's; all is done by then.
