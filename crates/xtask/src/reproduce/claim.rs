@@ -148,7 +148,10 @@ fn difference(seeds: &[Vec<f64>], measure: Measure, aim: Aim) -> Finding {
     let sign = |value: f64| if value < 0.0 { "-" } else { "+" };
     let told = |value: f64| format!("{}{}", sign(value), measure.told(value.abs()));
     let by_seed: Vec<String> = means.iter().map(|mean| told(*mean)).collect();
-    let unit = if measure == Measure::Loss { "nats a token" } else { "points" };
+    let unit = match measure {
+        Measure::Loss => format!("nats a token, perplexity times {:.3}", interval.mean.exp()),
+        _ => "points".to_owned(),
+    };
     let (mean, low, high) = (told(interval.mean), told(interval.low), told(interval.high));
     Finding { measured: format!("{mean} {unit} ({low} to {high}); seeds {}", by_seed.join(", ")), verdict }
 }

@@ -107,11 +107,6 @@ impl Outcome {
         }
     }
 
-    /// The first round that `step` has scores of, if it has any.
-    pub(super) fn first_round(&self, step: &str) -> Option<i64> {
-        self.of(step).map(|score| score.round).min()
-    }
-
     /// The measure of each problem of a round; of one level, where one is asked for.
     pub(super) fn values(
         &self,

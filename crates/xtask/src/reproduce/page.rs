@@ -26,16 +26,14 @@ pub(super) fn page(method: &Method, outcomes: &[Outcome]) -> Result<String, Stri
     text.push_str(
         "\nDifferences are of the same problems under the same random numbers, with 95 % bootstrap intervals over the problems of all seeds. \
          A difference is reproduced where the interval and every seed hold, not reproduced where the interval is on the other side; a number \
-         by seed where all seeds agree. Intervals do not cover the choice of the base model.\n\n## Arms\n\n",
+         by seed where all seeds agree. Intervals do not cover the choice of the base model or of the settings.\n\n## Arms\n\n",
     );
     text.push_str("| arm | run |\n| --- | --- |\n");
     for arm in method.arms {
         text.push_str(&format!("| {} | `{}` |\n", arm.name, command(arm)));
     }
     text.push_str("\n## Scores\n\nMean over the seeds, with the range of the seeds.\n\n");
-    for (step, measures) in method.shown {
-        text.push_str(&scores(method, outcomes, step, measures));
-    }
+    text.push_str(&scores(method, outcomes));
     text.push_str("\n## Spent\n\nRequests of all models and trainings, and tokens drawn, a run.\n\n");
     text.push_str(&spent(method, outcomes));
     Ok(text)
@@ -47,27 +45,24 @@ fn command(arm: &Arm) -> String {
     format!("flow exec {}{profile}{set}", arm.pipeline)
 }
 
-/// A row for each arm and measure, a column for each round that any arm has.
-fn scores(method: &Method, outcomes: &[Outcome], step: &str, measures: &[Measure]) -> String {
-    let last = outcomes.iter().map(|outcome| outcome.last_round(step)).max().unwrap_or(0);
-    let first = if last == 0 {
-        0
-    } else {
-        outcomes.iter().filter_map(|outcome| outcome.first_round(step)).min().unwrap_or(0)
+/// A row for each arm, step and measure, a column for each round that any of them has.
+fn scores(method: &Method, outcomes: &[Outcome]) -> String {
+    let last = |step: &str| outcomes.iter().map(|outcome| outcome.last_round(step)).max();
+    let last = method.shown.iter().filter_map(|(step, _)| last(step)).max().unwrap_or(0);
+    let heads: Vec<String> = match last {
+        0 => vec!["value".to_owned()],
+        last => (0..=last).map(|round| format!("round {round}")).collect(),
     };
-    let rounds: Vec<i64> = (first..=last).collect();
-    let heads: Vec<String> = rounds.iter().map(|round| format!("round {round}")).collect();
-    let mut text = format!(
-        "`{step}`\n\n| arm | measure | {} |\n| --- | --- |{}\n",
-        heads.join(" | "),
-        " --- |".repeat(rounds.len())
-    );
+    let rules = " --- |".repeat(heads.len());
+    let mut text = format!("| arm | step | measure | {} |\n| --- | --- | --- |{rules}\n", heads.join(" | "));
     for arm in method.arms {
         let runs: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.arm == arm.name).collect();
-        for measure in measures {
-            let cells: Vec<String> = rounds.iter().map(|round| cell(&runs, step, *round, *measure)).collect();
+        let shown = method.shown.iter().flat_map(|(step, measures)| measures.iter().map(move |m| (step, *m)));
+        for (step, measure) in shown {
+            let cells: Vec<String> = (0..=last).map(|round| cell(&runs, step, round, measure)).collect();
             if cells.iter().any(|cell| !cell.is_empty()) {
-                text.push_str(&format!("| {} | {} | {} |\n", arm.name, measure.name(), cells.join(" | ")));
+                let name = measure.name();
+                text.push_str(&format!("| {} | `{step}` | {name} | {} |\n", arm.name, cells.join(" | ")));
             }
         }
     }
