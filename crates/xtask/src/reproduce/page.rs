@@ -41,7 +41,7 @@ pub(super) fn page(method: &Method, outcomes: &[Outcome]) -> Result<String, Stri
 
 fn command(arm: &Arm) -> String {
     let profile = arm.profile.map(|profile| format!(" --profile {profile}")).unwrap_or_default();
-    let set: String = arm.set.iter().map(|set| format!(" --set {set}")).collect();
+    let set: String = arm.set.iter().map(|set| format!(" --set '{set}'")).collect();
     format!("flow exec {}{profile}{set}", arm.pipeline)
 }
 
