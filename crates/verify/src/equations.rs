@@ -134,6 +134,17 @@ mod tests {
         assert!(check_steps(&few).iter().all(|step| step.text == "1+1=2"));
     }
 
+    #[test]
+    fn large_numbers_are_paid_for() {
+        for text in ["%=2e-300".repeat(2000), "2e-300 ".repeat(13_000) + "= 1", "7^300+7^300=1 ".repeat(2000)] {
+            let steps = check_steps(&text);
+            assert_eq!(steps[0].explanation, "There is too much to be checked.", "{}", &text[..20]);
+        }
+        assert_eq!(label("1e300 + 1e300 = 2e300"), Label::Correct);
+        assert_eq!(label("2^300 = 4^150"), Label::Unchecked);
+        assert_eq!(label("9^60 = 81^30"), Label::Correct);
+    }
+
     fn label(line: &str) -> Label {
         let steps = check_steps(line);
         assert_eq!(steps.len(), 1, "{line}");

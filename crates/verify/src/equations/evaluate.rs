@@ -13,7 +13,8 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
 
-use super::lexer::{Kind, Token};
+use super::lexer::{Kind, Token, bits};
+use crate::budget::Budget;
 
 /// Most symbols of a side.
 const MAX_TOKENS: usize = 64;
@@ -21,17 +22,24 @@ const MAX_TOKENS: usize = 64;
 const MAX_DEPTH: usize = 16;
 /// Largest numerator or denominator, in bits.
 const MAX_BITS: u64 = 1024;
+/// What a result costs for each square of its words of 64 bits: a greatest common divisor.
+const STEPS_OF_SQUARE: u64 = 6;
 /// Largest exponent.
 const MAX_POWER: u32 = 64;
 
 /// The value of `tokens`, all of them; none when they are no expression, too large, or divide by zero.
 ///
-/// `percent` is what a percent sign multiplies by: a hundredth, or one to read it as a unit.
-pub(super) fn evaluate(tokens: &[Token<'_>], percent: &BigRational) -> Option<BigRational> {
+/// `percent` is what a percent sign multiplies by: a hundredth, or one to read it as a unit. None also when the budget does
+/// not suffice.
+pub(super) fn evaluate(
+    tokens: &[Token<'_>],
+    percent: &BigRational,
+    budget: &Budget,
+) -> Option<BigRational> {
     if tokens.len() > MAX_TOKENS {
         return None;
     }
-    let mut parser = Parser { tokens, percent };
+    let mut parser = Parser { tokens, percent, budget };
     let value = parser.sum(0)?;
     parser.tokens.is_empty().then_some(value)
 }
@@ -39,6 +47,7 @@ pub(super) fn evaluate(tokens: &[Token<'_>], percent: &BigRational) -> Option<Bi
 struct Parser<'a> {
     tokens: &'a [Token<'a>],
     percent: &'a BigRational,
+    budget: &'a Budget,
 }
 
 impl Parser<'_> {
@@ -50,7 +59,7 @@ impl Parser<'_> {
                 Some(Kind::Minus) => value - self.next_operand(depth, Parser::product)?,
                 _ => return Some(value),
             };
-            value = bounded(value)?;
+            value = self.bounded(value)?;
         }
     }
 
@@ -67,7 +76,7 @@ impl Parser<'_> {
                 Some(Kind::Open) if self.tokens[0].glued => value * self.power(depth)?,
                 _ => return Some(value),
             };
-            value = bounded(value)?;
+            value = self.bounded(value)?;
         }
     }
 
@@ -86,19 +95,19 @@ impl Parser<'_> {
             return Some(base);
         }
         let exponent = self.next_operand(depth + 1, Parser::signed)?;
-        raised(base, &exponent)
+        self.bounded(raised(base, &exponent)?)
     }
 
     fn postfix(&mut self, depth: usize) -> Option<BigRational> {
         let mut value = self.primary(depth)?;
         while self.peek() == Some(&Kind::Percent) {
             self.skip();
-            value *= self.percent;
+            value = self.bounded(value * self.percent)?;
         }
         while self.peek() == Some(&Kind::Word) && !self.at_of() {
             self.skip();
         }
-        bounded(value)
+        self.bounded(value)
     }
 
     fn primary(&mut self, depth: usize) -> Option<BigRational> {
@@ -148,6 +157,13 @@ impl Parser<'_> {
         matches!(self.tokens, [of, next, ..] if of.text == "of" && next.begins_operand())
     }
 
+    /// `value` if it is not too large, and the budget bears what it took to bring it to lowest terms.
+    fn bounded(&self, value: BigRational) -> Option<BigRational> {
+        let words = bits(&value) / 64;
+        self.budget.spend(STEPS_OF_SQUARE * words * words)?;
+        (bits(&value) <= MAX_BITS).then_some(value)
+    }
+
     fn peek(&self) -> Option<&Kind> {
         self.tokens.first().map(|token| &token.kind)
     }
@@ -173,16 +189,9 @@ fn raised(base: BigRational, exponent: &BigRational) -> Option<BigRational> {
     if power > MAX_POWER || bits(&base) * u64::from(power) > MAX_BITS || (base.is_zero() && exponent <= 0) {
         return None;
     }
-    let raised = BigRational::new(base.numer().pow(power), base.denom().pow(power));
+    // Powers of what is in lowest terms are.
+    let raised = BigRational::new_raw(base.numer().pow(power), base.denom().pow(power));
     Some(if exponent < 0 { raised.recip() } else { raised })
-}
-
-fn bounded(value: BigRational) -> Option<BigRational> {
-    (bits(&value) <= MAX_BITS).then_some(value)
-}
-
-fn bits(value: &BigRational) -> u64 {
-    value.numer().bits().max(value.denom().bits())
 }
 
 /// A value as a person writes it: an integer, a short decimal, else a fraction.

@@ -2,6 +2,7 @@
 
 use num_rational::BigRational;
 
+use crate::budget::Budget;
 use crate::literal;
 
 /// What a symbol is.
@@ -120,14 +121,20 @@ const FIXED: &[(&str, Option<Kind>)] = &[
     ("≈", Some(Kind::Approximately)),
 ];
 
-/// The symbols of one line.
-pub(super) fn lex(line: &str) -> Vec<Token<'_>> {
+/// What a word of 64 bits of a number costs to be read, in steps of a budget.
+const STEPS_OF_WORD: u64 = 4;
+
+/// The symbols of one line; none when the budget does not suffice.
+pub(super) fn lex<'a>(line: &'a str, budget: &Budget) -> Option<Vec<Token<'a>>> {
     let mut tokens: Vec<Token<'_>> = Vec::new();
     let mut at = 0;
     while let Some(c) = line[at..].chars().next() {
         let rest = &line[at..];
         let (kind, len) = symbol(rest, c);
         if let Some(kind) = kind {
+            if let Kind::Number { value, .. } = &kind {
+                budget.spend(STEPS_OF_WORD * (bits(value) / 64))?;
+            }
             let glued = tokens.last().is_some_and(|previous| previous.end() == at);
             let kind = if is_times(&rest[..len], &rest[len..], tokens.last()) { Kind::Times } else { kind };
             tokens.push(Token { kind, text: &rest[..len], start: at, glued });
@@ -135,7 +142,12 @@ pub(super) fn lex(line: &str) -> Vec<Token<'_>> {
         at += len;
     }
     mark_rates(&mut tokens);
-    tokens
+    Some(tokens)
+}
+
+/// Size of the larger of numerator and denominator.
+pub(super) fn bits(value: &BigRational) -> u64 {
+    value.numer().bits().max(value.denom().bits())
 }
 
 /// Turns the slash of `14 pieces/house` and `$5/hour` into a word, for it is part of the unit.

@@ -91,7 +91,7 @@ fn without_bullet(line: &str) -> &str {
 
 fn findings(text: &str, budget: &Budget) -> Option<Findings> {
     budget.spend(STEPS_OF_BYTE * text.len() as u64)?;
-    let tokens = lex(text);
+    let tokens = lex(text, budget)?;
     let is_equality = |token: &Token<'_>| matches!(token.kind, Kind::Equals | Kind::Approximately);
     let signs: Vec<&Token<'_>> = tokens.iter().filter(|token| is_equality(token)).collect();
     let segments: Vec<_> = tokens.split(is_equality).map(sides).collect();
@@ -101,8 +101,9 @@ fn findings(text: &str, budget: &Budget) -> Option<Findings> {
         let (Some(left), Some(right)) = (&pair[0][1], &pair[1][0]) else { continue };
         budget.spend(STEPS_OF_SYMBOL * (left.tokens.len() + right.tokens.len()) as u64)?;
         let equation = Equation { text, left, right, is_approximate: sign.kind == Kind::Approximately };
-        match equation.check(chained) {
+        match equation.check(chained, budget) {
             Finding::Holds => found.holding += 1,
+            Finding::Unsure if budget.is_spent() => return None,
             Finding::Unsure => {}
             Finding::Fails(explanation) => {
                 found.failure = Some(explanation);
@@ -121,14 +122,14 @@ struct Equation<'a> {
 }
 
 impl Equation<'_> {
-    fn check(&self, chained: bool) -> Finding {
+    fn check(&self, chained: bool, budget: &Budget) -> Finding {
         if !self.says_something(chained) || self.left.is_scaled() || self.right.is_scaled() {
             return Finding::Unsure;
         }
         let n_readings = if self.left.has_percent() || self.right.has_percent() { 2 } else { 1 };
         let readings = percent_readings();
         let values: Option<Vec<_>> =
-            readings.iter().take(n_readings).map(|percent| self.values(percent)).collect();
+            readings.iter().take(n_readings).map(|percent| self.values(percent, budget)).collect();
         let Some(values) = values else { return Finding::Unsure };
         if values.iter().any(|sides| self.holds(sides)) {
             Finding::Holds
@@ -148,8 +149,9 @@ impl Equation<'_> {
         left.computes() || right.computes() || chained
     }
 
-    fn values(&self, percent: &BigRational) -> Option<[BigRational; 2]> {
-        Some([evaluate(self.left.tokens, percent)?, evaluate(self.right.tokens, percent)?])
+    fn values(&self, percent: &BigRational, budget: &Budget) -> Option<[BigRational; 2]> {
+        let value = |side: &Side<'_>| evaluate(side.tokens, percent, budget);
+        Some([value(self.left)?, value(self.right)?])
     }
 
     fn holds(&self, [left, right]: &[BigRational; 2]) -> bool {
