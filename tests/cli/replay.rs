@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use flow_data::Value;
 
@@ -61,4 +62,37 @@ fn questions_short_of_a_floor_are_told_apart() {
     let short = bench.rows("out/gsm8k-replay/short");
     assert_eq!(short.len(), rows(|n| n == 1));
     assert!(!short.is_empty() && short.iter().all(|row| row["reason"] == "under_floor".into()));
+}
+
+/// The commands of `docs/methods.md`, over the first 40 questions and in the pipelines' short forms.
+#[test]
+fn every_pipeline_that_samples_runs_over_recorded_draws() {
+    let Some(solutions) = solutions() else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_to_string(root.join("docs/methods.md")).expect("it is there");
+    let block = docs.split("```sh\n").find(|block| block.starts_with("DRAWS=")).expect("the commands");
+    let block = block.split("```").next().unwrap_or_default();
+    let (draws, commands) = block.split_once("\nflow exec ").expect("draws, then commands");
+    let draws = draws.replace("data/gsm8k/example_model_solutions.jsonl", &solutions.display().to_string());
+    let commands: Vec<&str> = commands.split("\nflow exec ").map(str::trim_end).collect();
+    assert!(commands.len() >= 12, "{commands:?}");
+    let bench = Bench::new();
+    for folder in ["models", "pipelines"] {
+        std::os::unix::fs::symlink(root.join(folder), bench.path(folder)).expect("a new folder");
+    }
+    for command in commands {
+        let flow = env!("CARGO_BIN_EXE_flow");
+        let less = "--profile short --set steps.attempts.limit=40 --set out=out -q";
+        let words = format!("{draws}\n{flow} exec {command} {less}");
+        let ran = Command::new("sh").args(["-c", &words]).current_dir(bench.path("")).output();
+        let ran = ran.expect("there is a shell");
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+        let steps = bench.table("out/run/steps.parquet");
+        let attempts = steps.iter().find(|row| row["step"] == "attempts".into()).expect("it ran");
+        assert_eq!(
+            (&attempts["op"], &attempts["rows_out"]),
+            (&"replay".into(), &Value::Int(160)),
+            "{command}"
+        );
+    }
 }

@@ -69,7 +69,8 @@ fn assemble(draft: &Draft<'_>, order: &[usize], rounds: Option<Rounds>, tests: V
         digests[at] = digest::digest(&draft.steps[at], &digests, |name| spec.models.get(name))?;
         steps.push(step(draft, at, &position, per_round[at], digests[at])?);
     }
-    let rounds = rounds.map(|mut rounds| {
+    // Where no step differs from round to round there is one round, whose models are measured once.
+    let rounds = rounds.filter(|_| per_round.contains(&true)).map(|mut rounds| {
         rounds.feed.iter_mut().for_each(|feed| feed.step = position[feed.step]);
         Rounds { gate: rounds.gate.map(|gate| crate::Gate { step: position[gate.step], ..gate }), ..rounds }
     });

@@ -67,7 +67,7 @@ flow_spec::codes! {
         wrong "steps: {q: {op: read, path: q.jsonl}, few: {op: balance, from: q, per: level, at_most: 1}, s: {op: write, from: q, path: out}}",
         right "steps: {q: {op: read, path: q.jsonl}, few: {op: balance, from: q, per: level, at_most: 1}, s: {op: write, from: few, path: out}}";
     IDLE_FEED = "W0302", "rounds feed a model that no step uses",
-        "Each round would compute the same again, since nothing depends on what changes between rounds.",
+        "Each round would compute the same again, since nothing depends on what changes between rounds: one is run.",
         wrong "steps: {q: {op: read, path: q.jsonl}, l: {op: train, from: q, start: base}}\nmodels: {base: {path: m}, policy: {path: m}}\nrounds: {count: 2, feed: {policy: l}}",
         right "steps: {q: {op: read, path: q.jsonl}, l: {op: train, from: q, start: policy}}\nmodels: {policy: {path: m}}\nrounds: {count: 2, feed: {policy: l}}";
 }
