@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, json};
 
 use crate::args::{Format, Overlay};
-use crate::chart::{columns, counted, grouped};
+use crate::columns::{columns, counted, grouped};
 use crate::doctor::reference::Agreement;
 use crate::du::size;
 use crate::halt::{Halt, chain};

@@ -7,7 +7,7 @@ use flow_store::{Answers, Use};
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::chart::{columns, grouped};
+use crate::columns::{columns, grouped};
 use crate::exec::store::halt;
 use crate::halt::Halt;
 use crate::inventory::{Inventory, is_live};

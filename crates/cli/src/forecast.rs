@@ -16,7 +16,7 @@ use flow_plan::{ModelRef, Plan};
 use serde::Serialize;
 
 use crate::changes::changes;
-use crate::chart;
+use crate::columns;
 use crate::exec::{Captures, session_halt, source_halt};
 use crate::halt::Halt;
 use crate::record::{ModelRecord, Record};
@@ -319,7 +319,7 @@ impl Reading<'_> {
     fn refused_before(&self, at: usize) -> Option<Reason> {
         let earlier = self.last?.sample(&self.plan().steps[at].name, "rejected")?;
         let gone = self.session.censuses()[at].last()?.sample().since(earlier).gone;
-        let rows = chart::counted(i64::try_from(gone).unwrap_or(i64::MAX), "row");
+        let rows = columns::counted(i64::try_from(gone).unwrap_or(i64::MAX), "row");
         (gone > 0).then(|| Reason::own(format!("{rows} rejected by the last run may be asked for again")))
     }
 

@@ -6,7 +6,7 @@ use flow_store::{Error, Memo, Swept, discard};
 use serde_json::json;
 
 use crate::args::Format;
-use crate::chart::counted;
+use crate::columns::counted;
 use crate::du::size;
 use crate::exec::store::{halt, lock, memo_folder, models_folder};
 use crate::exec::usage::uses;

@@ -5,9 +5,9 @@
 
 mod args;
 mod changes;
-mod chart;
 mod check;
 pub mod codes;
+mod columns;
 mod doctor;
 mod du;
 mod exec;

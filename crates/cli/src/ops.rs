@@ -4,7 +4,7 @@ use flow_operators::Operator;
 use flow_spec::suggest;
 use serde_json::Value as Json;
 
-use crate::chart::columns;
+use crate::columns::columns;
 use crate::halt::Halt;
 use crate::{Catalog, Exit, term};
 

@@ -4,7 +4,6 @@ mod examples;
 mod funnel;
 mod lengths;
 mod page;
-mod plot;
 mod scores;
 mod tables;
 mod training;

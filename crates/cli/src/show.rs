@@ -10,7 +10,7 @@ use flow_spec::help_with_names;
 use serde_json::{Map, Value as Json, json};
 
 use crate::args::{Format, Overlay};
-use crate::chart::{counted, grouped};
+use crate::columns::{counted, grouped};
 use crate::exec::named;
 use crate::forecast::traced;
 use crate::halt::Halt;

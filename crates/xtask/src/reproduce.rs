@@ -4,6 +4,7 @@
 //! store, so an interrupted reproduction goes on where it was, and what arms have in common is computed once.
 
 mod claim;
+mod figures;
 mod interval;
 mod methods;
 mod outcome;
@@ -14,6 +15,7 @@ use std::process::Command;
 
 use crate::bench::Place;
 use claim::Claim;
+use flow_chart::Scale;
 use outcome::Outcome;
 
 /// A published method and what is to be shown of it.
@@ -71,6 +73,11 @@ impl Measure {
         }
     }
 
+    /// What an axis of it counts.
+    fn scale(self) -> Scale {
+        if self == Self::Loss { Scale::Number } else { Scale::Share }
+    }
+
     /// A value as pages tell it.
     fn told(self, value: f64) -> String {
         match self {
@@ -110,8 +117,17 @@ fn page_of(place: &Place, method: &Method) -> Result<String, String> {
             outcomes.push(run(place, method, arm, seed)?);
         }
     }
-    let path = Path::new("docs/methods").join(method.name).with_extension("md");
-    let text = page::page(method, &outcomes)?;
+    let figures = figures::figures(method, &outcomes);
+    let text = page::page(method, &outcomes, &figures)?;
+    for figure in &figures {
+        write(place, &figure.file, &figure.svg.file())?;
+    }
+    write(place, &format!("{}.md", method.name), &text)
+}
+
+/// Writes a file of `docs/methods`; returns its path.
+fn write(place: &Place, name: &str, text: &str) -> Result<String, String> {
+    let path = Path::new("docs/methods").join(name);
     let whole = place.root.join(&path);
     std::fs::create_dir_all(whole.parent().unwrap_or(&place.root))
         .and_then(|()| std::fs::write(&whole, text))

@@ -8,7 +8,7 @@ use flow_spec::Served;
 use serde::Serialize;
 
 use crate::args::{Format, Overlay};
-use crate::chart::columns;
+use crate::columns::columns;
 use crate::halt::Halt;
 use crate::{Catalog, Exit, codes, pipeline, term};
 

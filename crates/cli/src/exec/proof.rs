@@ -6,7 +6,7 @@ use flow_dataflow::{Driver, Session};
 use flow_store::{Parts, Snapshot};
 
 use super::outputs::Outputs;
-use crate::chart::grouped;
+use crate::columns::grouped;
 use crate::forecast::replayed;
 use crate::halt::{Halt, chain};
 use crate::record::Record;

@@ -7,7 +7,7 @@ use flow_data::{Heap, Id, Value};
 use flow_dataflow::MemoError;
 use flow_store::{Answers, Error, RunLock};
 
-use crate::chart::counted;
+use crate::columns::counted;
 use crate::halt::{Halt, chain};
 use crate::{Exit, codes};
 

@@ -6,7 +6,7 @@ use super::folders::{Folder, State};
 use super::memory::Memory;
 use super::work::{Bound, Work};
 use super::{Certainty, Forecast, StepForecast};
-use crate::chart::{columns, grouped};
+use crate::columns::{columns, grouped};
 
 impl Forecast {
     /// Several lines, the last one ended.

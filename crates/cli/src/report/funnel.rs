@@ -6,7 +6,7 @@ use flow_data::Item;
 
 use super::page::Block;
 use super::tables::{Table, Tables};
-use crate::chart::grouped;
+use crate::columns::grouped;
 
 /// Most values of a column that get a column of the table.
 const MOST_VALUES: usize = 16;

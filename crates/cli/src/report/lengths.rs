@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use flow_chart::percent;
 use flow_data::Item;
 
-use super::page::{Block, percent};
+use super::page::Block;
 use super::tables::{Table, Tables};
-use crate::chart::grouped;
+use crate::columns::grouped;
 
 /// A line for every round of every port that holds completions.
 pub(super) fn completions(tables: &Tables<'_>) -> Vec<Block> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::plot::Plot;
+use flow_chart::{LineChart, STYLE, escaped, percent};
 
 /// How every report begins.
 pub(super) const START: &str = "<!doctype html>";
@@ -21,7 +21,7 @@ pub(super) enum Block {
     /// Figures worth a large type, each with what it counts.
     Tiles(Vec<(String, String)>),
     /// A chart.
-    Chart(Plot),
+    Chart(LineChart),
     /// A table. Cells of numbers stand to the right.
     Table { caption: String, head: Vec<String>, rows: Vec<Vec<String>> },
     /// A table of shares from 0 to 1 whose cells are coloured by them; a share that is not there stays empty.
@@ -58,7 +58,7 @@ impl Page {
         let style = include_str!("style.css");
         writeln!(html, "{START}\n<html lang=\"en\">\n<meta charset=\"utf-8\">")?;
         writeln!(html, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
-        writeln!(html, "<title>{title}</title>\n<style>\n{style}</style>\n<main>\n<h1>{title}</h1>")?;
+        writeln!(html, "<title>{title}</title>\n<style>\n{STYLE}{style}</style>\n<main>\n<h1>{title}</h1>")?;
         for block in &self.lead {
             block.write(html)?;
         }
@@ -83,11 +83,22 @@ impl Block {
         match self {
             Block::Note(text) => writeln!(html, "<p>{}</p>", escaped(text)),
             Block::Tiles(tiles) => write_tiles(html, tiles),
-            Block::Chart(plot) => plot.write(html),
+            Block::Chart(chart) => write_chart(html, chart),
             Block::Table { caption, head, rows } => write_table(html, caption, head, rows),
             Block::Heat { caption, head, rows } => write_heat(html, caption, head, rows),
             Block::Examples { caption, rows } => write_examples(html, caption, rows),
         }
+    }
+}
+
+/// A chart with its caption; nothing where it has no point.
+fn write_chart(html: &mut String, chart: &LineChart) -> std::fmt::Result {
+    match chart.svg() {
+        Some(svg) => {
+            let caption = escaped(&chart.caption);
+            writeln!(html, "<figure><figcaption>{caption}</figcaption>\n{}</figure>", svg.inline())
+        }
+        None => Ok(()),
     }
 }
 
@@ -175,31 +186,6 @@ fn write_examples(
         writeln!(html, "</dl></details>")?;
     }
     Ok(())
-}
-
-/// A share from 0 to 1: `12.3 %`, as short as its size allows.
-pub(super) fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    match percent {
-        0.0 => "0".to_owned(),
-        percent if percent.abs() < 9.95 => format!("{percent:.1} %"),
-        percent => format!("{percent:.0} %"),
-    }
-}
-
-/// Text as HTML shows it.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

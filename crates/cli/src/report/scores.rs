@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flow_chart::{Axis, Line, LineChart, Point, Scale};
 use flow_plan::Plan;
 
 use super::page::Block;
-use super::plot::{Axis, Line, Plot, Point, Scale};
 use super::tables::{Table, Tables};
-use crate::chart::grouped;
+use crate::columns::grouped;
 
 /// Metrics over rounds, by level, and the gains between rounds.
 pub(super) fn accuracy(tables: &Tables<'_>) -> Vec<Block> {
@@ -76,12 +76,12 @@ fn names(metrics: &[Metric]) -> BTreeSet<&str> {
     metrics.iter().map(|metric| metric.name.as_str()).collect()
 }
 
-fn over_rounds(table: &Table<'_>, metrics: &[Metric]) -> Plot {
+fn over_rounds(table: &Table<'_>, metrics: &[Metric]) -> LineChart {
     let line = |name: &str| {
         let overall = metrics.iter().filter(|metric| metric.level.is_none() && metric.name == name);
         Line { name: name.to_owned(), points: overall.map(|metric| metric.point).collect() }
     };
-    Plot {
+    LineChart {
         caption: format!(
             "`{}` after each round, with 95 % intervals over problems; round 0 is where it starts",
             table.step.name
@@ -93,7 +93,7 @@ fn over_rounds(table: &Table<'_>, metrics: &[Metric]) -> Plot {
 }
 
 /// The metric that the pipeline names first, by level, a line for each round; none where problems have no levels.
-fn by_level(table: &Table<'_>, metrics: &[Metric]) -> Option<Plot> {
+fn by_level(table: &Table<'_>, metrics: &[Metric]) -> Option<LineChart> {
     let named = table.step.written.get("metrics").and_then(|names| names.get(0)?.as_str());
     let first = named.or_else(|| metrics.first().map(|metric| &*metric.name))?.to_owned();
     let rounds: BTreeSet<u32> = metrics.iter().map(|metric| metric.round).collect();
@@ -102,13 +102,13 @@ fn by_level(table: &Table<'_>, metrics: &[Metric]) -> Option<Plot> {
         metrics.filter_map(|metric| Some(Point { x: metric.level? as f64, ..metric.point })).collect()
     };
     let lines = rounds.into_iter().map(|round| Line { name: format!("round {round}"), points: of(round) });
-    let plot = Plot {
+    let chart = LineChart {
         caption: format!("`{}`: {first} by level", table.step.name),
         x: axis("level", Scale::Whole),
         y: axis("share of problems", Scale::Share),
         lines: lines.filter(|line| !line.points.is_empty()).collect(),
     };
-    (!plot.lines.is_empty()).then_some(plot)
+    (!chart.lines.is_empty()).then_some(chart)
 }
 
 fn table_of(table: &Table<'_>, metrics: &[Metric]) -> Block {
@@ -213,14 +213,14 @@ fn draws_before<'a>(plan: &'a Plan, step: &str) -> BTreeSet<&'a str> {
     found
 }
 
-fn pass_at_k(table: &Table<'_>, counts: &Counts) -> Plot {
+fn pass_at_k(table: &Table<'_>, counts: &Counts) -> LineChart {
     let line = |(round, counts): (&u32, &Vec<(u64, u64)>)| {
         let most = counts.iter().map(|(n, _)| *n).min().unwrap_or_default();
         let mean = |k: u64| counts.iter().map(|(n, c)| pass(*n, *c, k)).sum::<f64>() / counts.len() as f64;
         let points = (1..=most).map(|k| Point { x: k as f64, y: mean(k), interval: None });
         Line { name: format!("round {round}"), points: points.collect() }
     };
-    Plot {
+    LineChart {
         caption: format!("`{}`: pass@k, the chance that one of k draws is correct", table.step.name),
         x: axis("k", Scale::Whole),
         y: axis("pass@k", Scale::Share),

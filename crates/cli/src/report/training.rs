@@ -1,9 +1,9 @@
 //! What training did: losses, and how tokens spread over experts.
 
+use flow_chart::{Axis, Line, LineChart, Point, Scale};
 use flow_data::Item;
 
 use super::page::Block;
-use super::plot::{Axis, Line, Plot, Point, Scale};
 use super::tables::{Table, Tables};
 
 /// Points of a loss curve: more are averaged.
@@ -42,12 +42,12 @@ fn named(table: &Table<'_>, row: &Item) -> String {
     }
 }
 
-fn losses(table: &Table<'_>) -> Plot {
+fn losses(table: &Table<'_>) -> LineChart {
     let lines = table.rows.iter().map(|row| {
         let losses = table.floats(row, "losses").unwrap_or_default();
         Line { name: named(table, row), points: smoothed(losses) }
     });
-    Plot {
+    LineChart {
         caption: format!("`{}`: loss per completion token in nats", table.step.name),
         x: Axis { name: "optimiser step".to_owned(), scale: Scale::Whole },
         y: Axis { name: "loss".to_owned(), scale: Scale::Number },

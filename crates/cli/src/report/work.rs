@@ -1,10 +1,11 @@
 //! What was paid for: requests and tokens, and what the last run did not have to ask again.
 
+use flow_chart::percent;
 use flow_dataflow::{Driver, Effort, Session};
 use flow_plan::{Plan, Step};
 
-use super::page::{Block, percent};
-use crate::chart::{counted, grouped};
+use super::page::Block;
+use crate::columns::{counted, grouped};
 use crate::record::{Record, StepRecord};
 
 /// What the report is about, in a few figures.

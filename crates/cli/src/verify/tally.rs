@@ -4,7 +4,7 @@ use flow_verify::Outcome;
 use serde::Serialize;
 
 use super::row::Verdict;
-use crate::chart::columns;
+use crate::columns::columns;
 
 /// Counts of verdicts; its JSON form is the figures of `--format json`.
 #[derive(Clone, Copy, Debug, Default, Serialize)]

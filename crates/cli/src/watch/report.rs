@@ -7,7 +7,7 @@ use flow_dataflow::Moved;
 use serde::Serialize;
 
 use crate::args::Format;
-use crate::chart::{columns, grouped};
+use crate::columns::{columns, grouped};
 use crate::exec::{Args, Live, Summary};
 use crate::halt::Halt;
 use crate::term;

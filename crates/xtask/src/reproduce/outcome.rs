@@ -20,6 +20,28 @@ pub(super) struct Outcome {
     out: PathBuf,
 }
 
+/// The mean of a measure over runs, and the runs furthest from it.
+#[derive(Clone, Copy)]
+pub(super) struct Summary {
+    pub(super) mean: f64,
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Summary {
+    /// Of the runs that have the step and the round; none where no run has.
+    pub(super) fn of(runs: &[&Outcome], step: &str, round: i64, measure: Measure) -> Option<Self> {
+        let mean = |run: &&Outcome| {
+            let values = run.values(step, round, measure, None);
+            (!values.is_empty()).then(|| values.values().sum::<f64>() / values.len() as f64)
+        };
+        let means: Vec<f64> = runs.iter().filter_map(mean).collect();
+        let most = means.iter().copied().reduce(f64::max)?;
+        let least = means.iter().copied().reduce(f64::min)?;
+        Some(Self { mean: means.iter().sum::<f64>() / means.len() as f64, least, most })
+    }
+}
+
 /// One problem under one model.
 struct Score {
     step: String,

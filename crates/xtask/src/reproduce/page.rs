@@ -1,11 +1,11 @@
 //! The page of a method, as Markdown.
 
-use super::interval::Interval;
-use super::outcome::Outcome;
+use super::figures::Figure;
+use super::outcome::{Outcome, Summary};
 use super::{Arm, Measure, Method, SEEDS};
 
-/// Settings, claims with verdicts, then the figures behind them.
-pub(super) fn page(method: &Method, outcomes: &[Outcome]) -> Result<String, String> {
+/// Settings, claims with verdicts, then the numbers behind them.
+pub(super) fn page(method: &Method, outcomes: &[Outcome], figures: &[Figure]) -> Result<String, String> {
     let mut text = format!("# {}\n\n", method.title);
     text.push_str(&format!(
         "{}. Made by `cargo xtask reproduce {}` from the Parquet that the runs publish; seeds {}.\n\n{}\n\n",
@@ -33,6 +33,10 @@ pub(super) fn page(method: &Method, outcomes: &[Outcome]) -> Result<String, Stri
         text.push_str(&format!("| {} | `{}` |\n", arm.name, command(arm)));
     }
     text.push_str("\n## Scores\n\nMean over the seeds, with the range of the seeds.\n\n");
+    for Figure { file, caption, .. } in figures {
+        text.push_str(&format!("![{caption}]({file})\n"));
+    }
+    text.push_str(if figures.is_empty() { "" } else { "\n" });
     text.push_str(&scores(method, outcomes));
     text.push_str("\n## Spent\n\nRequests of all models and trainings, and tokens drawn, a run.\n\n");
     text.push_str(&spent(method, outcomes));
@@ -70,20 +74,9 @@ fn scores(method: &Method, outcomes: &[Outcome]) -> String {
 }
 
 fn cell(runs: &[&Outcome], step: &str, round: i64, measure: Measure) -> String {
-    let means: Vec<f64> = runs
-        .iter()
-        .filter_map(|run| {
-            let values = run.values(step, round, measure, None);
-            (!values.is_empty()).then(|| values.values().sum::<f64>() / values.len() as f64)
-        })
-        .collect();
-    if means.is_empty() {
-        return String::new();
-    }
-    let least = means.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mean = Interval::of(&means).mean;
-    format!("{} ({} to {})", measure.told(mean), measure.told(least), measure.told(most))
+    Summary::of(runs, step, round, measure).map_or_else(String::new, |Summary { mean, least, most }| {
+        format!("{} ({} to {})", measure.told(mean), measure.told(least), measure.told(most))
+    })
 }
 
 fn spent(method: &Method, outcomes: &[Outcome]) -> String {

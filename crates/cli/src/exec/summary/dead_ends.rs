@@ -8,7 +8,7 @@ use flow_plan::{Plan, Step};
 use serde::Serialize;
 
 use super::Captures;
-use crate::chart::counted;
+use crate::columns::counted;
 
 /// A step that rejected every row that came in.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Checkpoint, DeadEnd, Experts, Metric, PERPLEXITY, Rounds, Rows, Summary, Training};
-use crate::chart::{columns, counted, grouped};
+use crate::columns::{columns, counted, grouped};
 
 /// Dead experts that a warning names, at most.
 const MOST_NAMED: usize = 8;
