@@ -25,7 +25,7 @@ use flow_plan::{Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::input::{Format, InputFile, Record};
+use crate::input::{Files, Format, Record};
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// Options of `decontaminate`.
@@ -48,7 +48,7 @@ pub(crate) struct Config {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Evaluation {
-    /// The file.
+    /// A file; a folder of files; what a `write` step has published; or a name with `*`.
     path: String,
     /// How it is written; by default what its extension says: `.jsonl`, `.ndjson` or `.parquet`.
     format: Option<Format>,
@@ -84,24 +84,26 @@ impl Definition for Decontaminate {
             problems.push(Problem::new("against", "expected at least one evaluation set"));
         }
         for (name, set) in &config.against {
-            let wrong = InputFile::new(&set.path, set.format).err();
+            let wrong = Files::new(&set.path, set.format).err();
             problems.extend(wrong.map(|problem| Problem { path: format!("against.{name}.path"), ..problem }));
         }
         if problems.is_empty() { Ok(Shape::new(inputs[0].columns.clone())) } else { Err(problems) }
     }
 
     fn files(config: &Config) -> Vec<PathBuf> {
-        config.against.values().map(|set| PathBuf::from(&set.path)).collect()
+        let files = |set: &Evaluation| Files::new(&set.path, set.format).ok()?.list().ok();
+        let listed = config.against.values().filter_map(files).flatten();
+        listed.map(|file| file.path().to_owned()).collect()
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
         let mut known = Known { n: config.n, places: Vec::new(), runs: HashMap::new() };
         for (name, set) in &config.against {
             let what = format!("evaluation set `{name}`");
-            let file = InputFile::new(&set.path, set.format).map_err(|problem| {
+            let files = Files::new(&set.path, set.format).map_err(|problem| {
                 BuildError::step(&step.step.name, format!("{what}: {}", problem.message))
             })?;
-            let added = known.add(name, &file, &set.columns);
+            let added = known.add(name, &files, &set.columns);
             added.map_err(|error| BuildError::file(&step.step.name, &what, error))?;
         }
         let columns = config.columns.iter().map(|name| step.column(name)).collect();
@@ -119,21 +121,23 @@ struct Known {
 }
 
 impl Known {
-    /// Adds the rows of a file. Errs when it cannot be read or no row has a column.
-    fn add(&mut self, name: &str, file: &InputFile, columns: &[String]) -> Result<(), SourceError> {
+    /// Adds the rows of a set. Errs when it cannot be read or no row has a column.
+    fn add(&mut self, name: &str, files: &Files, columns: &[String]) -> Result<(), SourceError> {
         let names: Vec<&str> = columns.iter().map(String::as_str).collect();
         let mut absent = names.clone();
         let mut fields = Vec::new();
-        for record in file.records(&names, &names)? {
-            let (at, Ok(record)) = record? else { continue };
-            absent.retain(|name| text(&record, name).is_none());
-            if fields.is_empty() {
-                fields = record.names();
+        for file in files.list()? {
+            for record in file.records(&names, &names)? {
+                let (at, Ok(record)) = record? else { continue };
+                absent.retain(|name| text(&record, name).is_none());
+                if fields.is_empty() {
+                    fields = record.names();
+                }
+                self.add_row(format!("{name}: {}", file.place(at)), &record, &names);
             }
-            self.add_row(format!("{name}: {}", file.place(at)), &record, &names);
         }
         match absent.first() {
-            Some(name) => Err(file.no_field(name, &fields)),
+            Some(name) => Err(files.no_field(name, &fields)),
             None => Ok(()),
         }
     }

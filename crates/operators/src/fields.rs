@@ -8,7 +8,7 @@ use flow_plan::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::input::{InputFile, Record, Records};
+use crate::input::{At, Files, InputFile, Place, Record, Records};
 
 /// The input's own names of the columns of a prompt; a dotted name leads into nested objects.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -169,12 +169,11 @@ pub(crate) fn prompt_fields(fields: &PromptFields) -> Vec<Field> {
 /// The fields of an input and which of the required ones any record had: one that none had is the pipeline's mistake,
 /// not the rows'.
 pub(crate) struct Reading<'a> {
-    file: &'a InputFile,
     fields: Vec<&'a Field>,
     seen: Seen,
 }
 
-/// What was seen in the records of a file.
+/// What was seen in records.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     /// Which of the fields any record had.
@@ -184,22 +183,22 @@ pub(crate) struct Seen {
     /// Whether there was any record.
     any: bool,
     /// The first place where there was none, and why.
-    malformed: Option<(u64, String)>,
+    malformed: Option<(Place, String)>,
 }
 
 impl<'a> Reading<'a> {
-    /// Begins to read `fields` from `file`.
-    pub(crate) fn new(file: &'a InputFile, fields: impl IntoIterator<Item = &'a Field>) -> Self {
+    /// Begins to read `fields`.
+    pub(crate) fn new(fields: impl IntoIterator<Item = &'a Field>) -> Self {
         let fields: Vec<&Field> = fields.into_iter().collect();
         let seen = Seen { fields: vec![false; fields.len()], ..Seen::default() };
-        Self { file, fields, seen }
+        Self { fields, seen }
     }
 
-    /// The records of the file.
-    pub(crate) fn records(&self) -> Result<Records<'static>, SourceError> {
+    /// The records of a file.
+    pub(crate) fn records(&self, file: &InputFile) -> Result<Records<'static>, SourceError> {
         let names: Vec<&str> = self.fields.iter().flat_map(|field| field.names()).collect();
         let required = self.fields.iter().filter(|field| field.required && field.fallback.is_none());
-        self.file.records(&names, &required.map(|field| &*field.name).collect::<Vec<_>>())
+        file.records(&names, &required.map(|field| &*field.name).collect::<Vec<_>>())
     }
 
     /// Takes note of what `record` has.
@@ -213,9 +212,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Takes note that there is no record at `at`, and why.
-    pub(crate) fn note_malformed(&mut self, at: u64, detail: &str) {
-        self.seen.malformed.get_or_insert_with(|| (at, detail.to_owned()));
+    /// Takes note that there is no record at `place`, and why.
+    pub(crate) fn note_malformed(&mut self, place: Place, detail: &str) {
+        self.seen.malformed.get_or_insert_with(|| (place, detail.to_owned()));
     }
 
     /// What was seen.
@@ -223,7 +222,7 @@ impl<'a> Reading<'a> {
         self.seen
     }
 
-    /// Takes note of what was seen in a later part of the file.
+    /// Takes note of what was seen in a later part.
     pub(crate) fn merge(&mut self, other: &Seen) {
         let Seen { fields, known, any, malformed } = &mut self.seen;
         *any |= other.any;
@@ -237,12 +236,12 @@ impl<'a> Reading<'a> {
     }
 
     /// Errs when records were read and a required field was in none, and when there was no record where some should be.
-    pub(crate) fn finish(self) -> Result<(), SourceError> {
+    pub(crate) fn finish(self, input: &Files, files: &[InputFile]) -> Result<(), SourceError> {
         let Seen { fields, known, any, malformed } = &self.seen;
         let absent = self.fields.iter().zip(fields).find(|(field, seen)| field.required && !**seen);
         match (absent, malformed) {
-            (Some((field, _)), _) if !known.is_empty() => Err(self.file.no_field(&field.name, known)),
-            (_, Some((at, detail))) if !any => Err(self.file.no_record(*at, detail)),
+            (Some((field, _)), _) if !known.is_empty() => Err(input.no_field(&field.name, known)),
+            (_, Some((place, detail))) if !any => Err(At { files, place: *place }.no_record(detail)),
             _ => Ok(()),
         }
     }

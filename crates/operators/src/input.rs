@@ -1,6 +1,7 @@
 //! Files of rows, JSON lines and Parquet: a record at a time, each with its place.
 
 mod disguise;
+mod files;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -9,7 +10,6 @@ use std::sync::Arc;
 
 use flow_data::{Columns, Type, Value};
 use flow_dataflow::SourceError;
-use flow_plan::Problem;
 use flow_store::{Error, JsonLines, LineBlocks, LineError, TableReader, read_jsonl};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::cells::{fit, from_json};
 use crate::codes;
+pub(crate) use files::{At, Files, Place};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -28,38 +29,13 @@ pub(crate) enum Format {
     Parquet,
 }
 
-/// A file and how it is written.
+/// One file and how it is written.
 pub(crate) struct InputFile {
     path: PathBuf,
     format: Format,
 }
 
 impl InputFile {
-    /// The file at `path`, in the format that its extension says where none is given.
-    pub(crate) fn new(path: &str, format: Option<Format>) -> Result<Self, Problem> {
-        let path = PathBuf::from(path);
-        let by_extension = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("jsonl" | "ndjson") => Some(Format::Jsonl),
-            Some("parquet") => Some(Format::Parquet),
-            _ => None,
-        };
-        match format.or(by_extension) {
-            Some(format) => Ok(Self { path, format }),
-            None => {
-                let words =
-                    format!("expected a path that ends in .jsonl or .parquet, found \"{}\"", path.display());
-                let help = match path.extension().and_then(|extension| extension.to_str()) {
-                    Some("json") => {
-                        "write one object a line and add `format: jsonl`; of a list `jq -c '.[]'` makes that"
-                    }
-                    Some("gz" | "zst" | "zip" | "bz2" | "xz") => "unpack the file first",
-                    _ => "add `format: jsonl` or `format: parquet`",
-                };
-                Err(Problem::new("path", words).with_help(help))
-            }
-        }
-    }
-
     /// The records in the order of the file. Of a Parquet file only the columns in `names` are read; errs when it has
     /// not all of those in `required`.
     pub(crate) fn records(&self, names: &[&str], required: &[&str]) -> Result<Records<'static>, SourceError> {
@@ -104,44 +80,6 @@ impl InputFile {
         match self.format {
             Format::Jsonl => format!("{}:{at}", self.path.display()),
             Format::Parquet => format!("{} row {at}", self.path.display()),
-        }
-    }
-
-    /// The error of a column that no record has; `known` are the names that the first record has.
-    pub(crate) fn no_field(&self, name: &str, known: &[String]) -> SourceError {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        SourceError {
-            code: codes::NO_FIELD.id,
-            message: format!("no row of `{}` has a field `{name}`", self.path.display()),
-            help: Some(flow_spec::help_with_names(name, "its fields", &known)),
-        }
-    }
-
-    /// The error of a file of lines none of which is a record; the first stands at `at` and has the fault `detail`.
-    pub(crate) fn no_record(&self, at: u64, detail: &str) -> SourceError {
-        SourceError {
-            code: codes::NO_RECORD.id,
-            message: format!(
-                "no line of `{}` is a JSON object: {}: {detail}",
-                self.path.display(),
-                self.place(at)
-            ),
-            help: Some(disguise::advice(&self.path)),
-        }
-    }
-
-    /// The error of an identity that stands in two places.
-    pub(crate) fn duplicate(&self, identity: &str, first: u64, second: u64) -> SourceError {
-        SourceError {
-            code: codes::DUPLICATE.id,
-            message: format!(
-                "{identity} stands twice: at {} and at {}",
-                self.place(first),
-                self.place(second)
-            ),
-            help: Some(
-                "name a column of unique values, or none: rows are then named by their content".to_owned(),
-            ),
         }
     }
 }

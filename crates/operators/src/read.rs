@@ -1,4 +1,4 @@
-//! `read` takes prompts from a file: JSON lines or Parquet.
+//! `read` takes prompts from files: JSON lines or Parquet.
 //!
 //! `fields` says what the columns of a prompt are called in the file; those not named there are taken from the column
 //! of the same name where the file has it, and are null elsewhere. Only a prompt must be there. A number is text as it
@@ -6,7 +6,8 @@
 //! (`#### 18`, `\boxed{18}`) is cut out of it, and the whole becomes the solution where the file has no other.
 //!
 //! A row is named by its `id`, else by its prompt (with a number where the same prompt stands again): correcting an
-//! answer or adding rows keeps what was drawn for a prompt. Paths are relative to the folder in which `flow` runs.
+//! answer or adding rows keeps what was drawn for a prompt. Paths are relative to the folder in which `flow` runs. Of
+//! several files, rows come in the order of the names.
 //!
 //! Ports: `out`, one row per record: the record `prompt` followed by the columns of `extra`.
 //!
@@ -31,7 +32,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::fields::{ColumnType, Field, Flaw, PromptFields, prompt_fields, with_extra};
-use crate::input::{Format, InputFile, Record};
+use crate::input::{At, Files, Format, Record};
 use crate::known::Known;
 use crate::records::{ByRecord, Numbers, Records};
 use crate::{BuildError, Definition, Env, StepContext};
@@ -40,7 +41,7 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file.
+    /// A file; a folder of files; what a `write` step has published; or a name with `*`, such as `data/train-*.parquet`.
     path: String,
     /// How it is written; by default what its extension says: `.jsonl`, `.ndjson` or `.parquet`.
     format: Option<Format>,
@@ -74,7 +75,7 @@ impl Definition for Read {
 
     fn shape(config: &Config, _: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         let mut problems: Vec<Problem> =
-            InputFile::new(&config.path, config.format).err().into_iter().collect();
+            Files::new(&config.path, config.format).err().into_iter().collect();
         if config.id.is_some() && config.fields.prompt_id.is_some() {
             problems.push(
                 Problem::new("id", "`id` and `fields.prompt_id` are the same").with_help("keep one of them"),
@@ -90,7 +91,7 @@ impl Definition for Read {
     }
 
     fn files(config: &Config) -> Vec<PathBuf> {
-        vec![PathBuf::from(&config.path)]
+        Files::new(&config.path, config.format).map_or_else(|_| Vec::new(), |files| files.watched())
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
@@ -98,7 +99,7 @@ impl Definition for Read {
         let fields = PromptFields { prompt_id: config.id.or(config.fields.prompt_id), ..config.fields };
         let extra = config.extra.iter().map(|(name, kind)| Field::extra(name, *kind));
         let reader = Reader {
-            file: InputFile::new(&config.path, config.format).map_err(invalid)?,
+            files: Files::new(&config.path, config.format).map_err(invalid)?,
             known: Known::parse(config.extract.as_deref()).map_err(invalid)?,
             fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
             limit: config.limit.unwrap_or(usize::MAX),
@@ -108,7 +109,7 @@ impl Definition for Read {
 }
 
 struct Reader {
-    file: InputFile,
+    files: Files,
     known: Known,
     /// The columns of a prompt, then further ones.
     fields: Vec<Field>,
@@ -118,8 +119,8 @@ struct Reader {
 impl ByRecord for Reader {
     type Cache = ();
 
-    fn file(&self) -> &InputFile {
-        &self.file
+    fn files(&self) -> &Files {
+        &self.files
     }
 
     fn fields(&self) -> Vec<&Field> {
@@ -133,7 +134,7 @@ impl ByRecord for Reader {
     fn rows(
         &self,
         _: &Heap,
-        at: u64,
+        at: At<'_>,
         record: &Record,
         (numbers, ()): (&mut Numbers, &mut ()),
         out: &mut Out<'_>,
@@ -148,7 +149,7 @@ impl ByRecord for Reader {
         }
         let id = prompt_row(&cells[0]);
         if let Some(first) = numbers.place(id, at) {
-            return Err(self.file.duplicate(&format!("the id {:?}", text(&cells[0])), first, at));
+            return Err(at.duplicate(&format!("the id {:?}", text(&cells[0])), first));
         }
         out.create(0, 0, id, cells);
         Ok(Ok(()))

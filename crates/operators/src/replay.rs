@@ -1,4 +1,4 @@
-//! `replay` takes recorded completions from a file as if they had just been drawn.
+//! `replay` takes recorded completions from files as if they had just been drawn.
 //!
 //! A record has one completion (`fields.completion`), or several columns that hold one each (`completions`). A dotted
 //! name leads into nested objects: `completions: [small.text, large.text]`, or shorter `completions: [small, large]` with
@@ -33,7 +33,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::fields::{ColumnType, Field, PromptFields, prompt_fields, with_extra};
-use crate::input::{Format, InputFile};
+use crate::input::{Files, Format};
 use crate::known::Known;
 use crate::records::Records;
 use crate::{BuildError, Definition, Env, StepContext};
@@ -43,7 +43,7 @@ use replayer::{Completion, Replayer};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The file.
+    /// A file; a folder of files; what a `write` step has published; or a name with `*`.
     path: String,
     /// How it is written; by default what its extension says: `.jsonl`, `.ndjson` or `.parquet`.
     format: Option<Format>,
@@ -97,7 +97,7 @@ impl Definition for Replay {
 
     fn shape(config: &Config, _: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         let mut problems: Vec<Problem> =
-            InputFile::new(&config.path, config.format).err().into_iter().collect();
+            Files::new(&config.path, config.format).err().into_iter().collect();
         problems.extend(Known::parse(config.extract.as_deref()).err());
         let drawn = kind("prompt").columns().extended(kind("draw").columns());
         let columns = with_extra(&drawn, &config.extra);
@@ -109,13 +109,13 @@ impl Definition for Replay {
     }
 
     fn files(config: &Config) -> Vec<PathBuf> {
-        vec![PathBuf::from(&config.path)]
+        Files::new(&config.path, config.format).map_or_else(|_| Vec::new(), |files| files.watched())
     }
 
     fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
         let invalid = |problem: Problem| BuildError::step(&step.step.name, problem.message);
         let replayer = Replayer {
-            file: InputFile::new(&config.path, config.format).map_err(invalid)?,
+            files: Files::new(&config.path, config.format).map_err(invalid)?,
             known: Known::parse(config.extract.as_deref()).map_err(invalid)?,
             limit: config.limit.unwrap_or(usize::MAX),
             prompt: config.prompt(),

@@ -47,6 +47,54 @@ fn fields_name_the_columns_of_a_prompt() {
 }
 
 #[test]
+fn a_folder_a_pattern_and_a_published_data_set_are_files() {
+    let folder = TempDir::new().unwrap();
+    for name in ["b.jsonl", "a.jsonl", "test.jsonl", "_notes.jsonl", "README.md"] {
+        file(&folder, name, format!("{{\"prompt\": \"{name}\"}}\n"));
+    }
+    let prompts = |path: &Path| -> Vec<Json> {
+        read(path, "").unwrap()["out"].iter().map(|row| row["prompt"].clone()).collect()
+    };
+    assert_eq!(prompts(folder.path()), ["a.jsonl", "b.jsonl", "test.jsonl"]);
+    assert_eq!(prompts(&folder.path().join("*.jsonl")).len(), 3);
+    assert_eq!(prompts(&folder.path().join("t*.jsonl")), ["test.jsonl"]);
+
+    let published = TempDir::new().unwrap();
+    let columns = Columns::new([Column::new("prompt", Type::Text, false, "")]);
+    let publisher = flow_store::Publisher::open(published.path()).unwrap();
+    let rows = [vec!["published".into()]];
+    let bytes = flow_store::encode_part(&columns, &rows, &flow_store::Layout::default(), 1).unwrap();
+    let digest = publisher.parts().stage(&bytes).unwrap();
+    let path = "round-001/part.parquet".to_owned();
+    let part = flow_store::Part { path, digest, n_rows: 1, n_bytes: bytes.len() as u64 };
+    publisher.publish(&flow_store::Manifest::new(&columns, None, vec![part], serde_json::Map::new())).unwrap();
+    assert_eq!(prompts(published.path()), ["published"]);
+    assert_eq!(prompts(&published.path().join("current")), ["published"]);
+}
+
+#[test]
+fn what_names_no_file_says_so() {
+    let folder = TempDir::new().unwrap();
+    let refused = |name: &str| {
+        let Err(error) = read(&folder.path().join(name), "") else { panic!("there is nothing") };
+        assert_eq!(error.code, "E0401");
+        error.message
+    };
+    assert!(refused("").contains("has no file that ends in .jsonl or .parquet"));
+    assert!(refused("train-*.jsonl").contains("no file has a name like"));
+    assert!(refused("shards").contains("there is no file or folder"));
+}
+
+#[test]
+fn an_id_that_stands_in_two_files_is_told_with_both_places() {
+    let folder = TempDir::new().unwrap();
+    file(&folder, "a.jsonl", "{\"prompt_id\": \"x\", \"prompt\": \"1\"}");
+    file(&folder, "b.jsonl", "\n{\"prompt_id\": \"x\", \"prompt\": \"2\"}");
+    let Err(error) = read(folder.path(), "") else { panic!("an id stands twice") };
+    assert!(error.message.contains("a.jsonl:1 and at") && error.message.contains("b.jsonl:2"), "{error}");
+}
+
+#[test]
 fn columns_of_the_same_name_are_taken_where_they_are() {
     let ports = lines("{\"prompt\": \"a\", \"answer\": \"1\"}\n{\"prompt\": \"b\"}", "").unwrap();
     assert_eq!((&ports["out"][0]["answer"], ports["out"][1].get("answer")), (&json!("1"), None));

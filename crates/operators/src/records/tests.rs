@@ -40,17 +40,20 @@ proptest! {
         texts in prop::collection::vec(0_u8..40, 1200..1800),
         edits in prop::collection::vec((0_u8..6, any::<u16>(), any::<u8>()), 1..10),
         limit in prop_oneof![Just(100_000_usize), 500_usize..1500],
+        n_files in 1_usize..4,
         draws in any::<bool>(),
     ) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("rows.jsonl");
         let op = if draws { "replay" } else { "read" };
-        let (_plan, source) = source(&format!("op: {op}, path: {}, limit: {limit}", path.display()));
+        let path = folder.path().display();
+        let (_plan, source) = source(&format!("op: {op}, path: {path}, limit: {limit}"));
         let heap = Heap::new();
         let mut lines: Vec<String> = texts.iter().enumerate().map(|(at, text)| line(at, *text)).collect();
         let mut before = SourceRows::default();
         for (what, at, text) in edits {
-            fs::write(&path, lines.concat()).unwrap();
+            for (at, lines) in lines.chunks(lines.len().div_ceil(n_files)).enumerate() {
+                fs::write(folder.path().join(format!("rows-{at}.jsonl")), lines.concat()).unwrap();
+            }
             let again = SourceRows::read(&*source, &heap, 0, &before);
             let fresh = SourceRows::read(&*source, &heap, 0, &SourceRows::default());
             prop_assert_eq!(found(&again), found(&fresh));

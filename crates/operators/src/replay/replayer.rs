@@ -6,7 +6,7 @@ use flow_data::{Heap, Id, Item, Value};
 use flow_dataflow::{Out, SourceError};
 
 use crate::fields::{Field, Flaw};
-use crate::input::{InputFile, Record};
+use crate::input::{At, Files, Record};
 use crate::known::Known;
 use crate::read::{content_id, prompt_row, text};
 use crate::records::{ByRecord, Numbers};
@@ -21,7 +21,7 @@ pub(super) struct Completion {
 
 /// Reads a file of recorded completions.
 pub(super) struct Replayer {
-    pub(super) file: InputFile,
+    pub(super) files: Files,
     pub(super) known: Known,
     /// Most records read.
     pub(super) limit: usize,
@@ -45,8 +45,8 @@ impl ByRecord for Replayer {
     /// The prompt of the record before: records of one prompt often follow each other.
     type Cache = Option<Arc<Prompt>>;
 
-    fn file(&self) -> &InputFile {
-        &self.file
+    fn files(&self) -> &Files {
+        &self.files
     }
 
     fn fields(&self) -> Vec<&Field> {
@@ -61,7 +61,7 @@ impl ByRecord for Replayer {
     fn rows(
         &self,
         heap: &Heap,
-        at: u64,
+        at: At<'_>,
         record: &Record,
         (numbers, last): (&mut Numbers, &mut Self::Cache),
         out: &mut Out<'_>,
@@ -103,7 +103,7 @@ impl Replayer {
         &self,
         prompt: &Prompt,
         record: &Record,
-        at: u64,
+        at: At<'_>,
         numbers: &mut Numbers,
         out: &mut Out<'_>,
     ) -> Result<(), SourceError> {
@@ -113,11 +113,11 @@ impl Replayer {
                 Ok(draw) => {
                     let id = draw.id(&prompt.item);
                     if let Some(first) = numbers.place(id, at) {
-                        return Err(self.file.duplicate(&draw.identity(), first, at));
+                        return Err(at.duplicate(&draw.identity(), first));
                     }
                     out.derive(0, &prompt.item, 0, id, draw.cells(prompt));
                 }
-                Err(flaw) => flaw.reject(&format!("{} `{}`", self.file.place(at), completion.text.name), out),
+                Err(flaw) => flaw.reject(&format!("{} `{}`", at.written(), completion.text.name), out),
             }
         }
         Ok(())

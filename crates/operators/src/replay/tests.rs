@@ -78,7 +78,7 @@ fn a_missing_completion_is_rejected_alone() {
 
 #[test]
 fn mistakes_are_told_before_the_run() {
-    let found = mistakes(None, "op: replay, path: x, extract: b, extra: {model: text}");
+    let found = mistakes(None, "op: replay, path: x.csv, extract: b, extra: {model: text}");
     assert_eq!(found.len(), 3, "{found:?}");
 }
 
