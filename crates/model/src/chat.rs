@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use minijinja::value::Serde;
 use minijinja::{Environment, Error as Failure, ErrorKind};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::Error;
 use crate::checkpoint::json;
+use crate::{Error, Tokenizer};
 
 const NAME: &str = "chat_template";
 const FILE: &str = "chat_template.jinja";
@@ -23,14 +23,14 @@ const CONFIG: &str = "tokenizer_config.json";
 const TOKENS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// The chat template of a checkpoint.
-#[derive(Debug)]
+/// The chat template of a checkpoint, as its folder has it: not compiled, since a model that is not asked by it can do without.
+#[derive(Clone, Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
-    /// Where it was found.
-    path: PathBuf,
+    source: String,
     /// Special tokens by the names templates use.
     tokens: Map<String, Value>,
+    /// Where it was found.
+    path: PathBuf,
 }
 
 impl ChatTemplate {
@@ -38,7 +38,7 @@ impl ChatTemplate {
     /// named `default`. `None` when the folder has none.
     ///
     /// # Errors
-    /// A file cannot be read, or the template is not valid Jinja.
+    /// A file cannot be read.
     pub fn load(dir: &Path) -> Result<Option<Self>, Error> {
         let (file, config) = (dir.join(FILE), dir.join(CONFIG));
         let config_value = if config.exists() { json(&config)? } else { Value::Null };
@@ -46,7 +46,7 @@ impl ChatTemplate {
         if file.exists() {
             let source = std::fs::read_to_string(&file)
                 .map_err(|source| Error::Read { path: file.clone(), source })?;
-            return Self::new(&source, tokens, file).map(Some);
+            return Ok(Some(Self::new(&source, tokens, file)));
         }
         let source = match config_value.get(NAME) {
             Some(Value::Array(several)) => {
@@ -55,23 +55,12 @@ impl ChatTemplate {
             }
             one => one.and_then(Value::as_str),
         };
-        source.map(|source| Self::new(source, tokens, config)).transpose()
+        Ok(source.map(|source| Self::new(source, tokens, config)))
     }
 
     /// A template from its text; `path` is named in errors.
-    ///
-    /// # Errors
-    /// The text is not valid Jinja.
-    pub fn new(source: &str, tokens: Map<String, Value>, path: PathBuf) -> Result<Self, Error> {
-        let ready = || {
-            let mut environment = python::environment()?;
-            environment.add_template_owned(NAME, without_generation_tags(source))?;
-            Ok(environment)
-        };
-        match ready() {
-            Ok(environment) => Ok(Self { environment, path, tokens }),
-            Err(source) => Err(Error::ChatTemplate { path, source }),
-        }
+    pub fn new(source: &str, tokens: Map<String, Value>, path: PathBuf) -> Self {
+        Self { source: source.to_owned(), tokens, path }
     }
 
     /// Where the template was found.
@@ -79,6 +68,51 @@ impl ChatTemplate {
         &self.path
     }
 
+    /// The template, ready to render.
+    ///
+    /// # Errors
+    /// The text is not valid Jinja.
+    pub fn compile(&self) -> Result<Chat, Error> {
+        let Self { source, tokens, path } = self.clone();
+        let ready = || {
+            let mut environment = python::environment()?;
+            environment.add_template_owned(NAME, without_generation_tags(&source))?;
+            Ok(environment)
+        };
+        match ready() {
+            Ok(environment) => Ok(Chat { environment, path, tokens }),
+            Err(source) => Err(Error::ChatTemplate { path, source }),
+        }
+    }
+
+    /// What `transformers` needs beside `tokenizer.json` to find template and special tokens: a `tokenizer_config.json`.
+    pub(crate) fn config_text(&self) -> String {
+        let mut config = self.tokens.clone();
+        config.insert(NAME.into(), self.source.as_str().into());
+        config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+        format!("{:#}\n", Value::Object(config))
+    }
+
+    /// Writes `config_text` where [`ChatTemplate::load`] finds it, in place of a template that lies there.
+    pub(crate) fn save(&self, dir: &Path) -> Result<(), Error> {
+        let (file, config) = (dir.join(FILE), dir.join(CONFIG));
+        let written = |path: &Path, source| Error::Write { path: path.into(), source };
+        if file.exists() {
+            std::fs::remove_file(&file).map_err(|source| written(&file, source))?;
+        }
+        std::fs::write(&config, self.config_text()).map_err(|source| written(&config, source))
+    }
+}
+
+/// A chat template that is ready to render.
+#[derive(Debug)]
+pub struct Chat {
+    environment: Environment<'static>,
+    path: PathBuf,
+    tokens: Map<String, Value>,
+}
+
+impl Chat {
     /// The text of `messages`, a list of `{"role": .., "content": ..}`. With `add_generation_prompt` it ends where the
     /// model's next answer begins. `more` are further variables, such as `tools` or `enable_thinking`. The text has its own
     /// special tokens: encode it without adding others.
@@ -98,6 +132,16 @@ impl ChatTemplate {
         let text =
             self.environment.get_template(NAME).and_then(|template| template.render(Serde(&variables)));
         text.map_err(|source| Error::ChatTemplate { path: self.path.clone(), source })
+    }
+
+    /// The token that ends an answer: the first special one that the template writes after it. `None` where it writes none, or
+    /// cannot render a question and its answer.
+    pub fn end_of_turn(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        let answer = "Quetzalcoatlus";
+        let messages = json!([{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}]);
+        let text = self.render(&messages, false, &Map::new()).ok()?;
+        let (_, rest) = text.rsplit_once(answer)?;
+        tokenizer.encode_continuation(rest).ok()?.into_iter().find(|id| tokenizer.is_special(*id))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::keys::Keys;
 use crate::weights::{check, load_weights, save_weights};
-use crate::{Config, Error, Tensor, Ternary, Tokenizer, names, ternary};
+use crate::{ChatTemplate, Config, Error, Tensor, Ternary, Tokenizer, names, ternary};
 
 /// A model at rest. Weights are shared when cloned.
 #[derive(Clone, Debug)]
@@ -46,13 +46,14 @@ impl Checkpoint {
         }
     }
 
-    /// Reads a Hugging Face folder.
+    /// Reads a Hugging Face folder. Of a model that chats, the token that ends its turns becomes the first of those that end a
+    /// text: it is what texts to learn and to score end with, and it ends what is drawn.
     ///
     /// # Errors
     /// A file is missing or damaged, the architecture is not supported, or the parts do not fit together.
     pub fn load(dir: &Path) -> Result<Self, Error> {
-        let config = Config::of_folder(dir)?;
-        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"))?;
+        let tokenizer = Tokenizer::load(&dir.join("tokenizer.json"))?.with_chat_template(ChatTemplate::load(dir)?);
+        let config = Config::of_folder(dir)?.ending_turns(&tokenizer);
         let tensors = load_weights(dir, &config)?;
         Self::new(config, tensors, tokenizer)
     }
@@ -70,10 +71,13 @@ impl Checkpoint {
             let path = dir.join(file);
             fs::write(&path, text).map_err(|source| written(&path, source))?;
         }
+        if let Some(template) = self.tokenizer.chat_template() {
+            template.save(dir)?;
+        }
         save_weights(dir, &self.config, &self.tensors)
     }
 
-    /// Blake3, shortened to 128 bits, of config, weights and tokenizer: equal models have equal digests, wherever and in
+    /// Blake3, shortened to 128 bits, of config, weights, tokenizer and chat template: equal models have equal digests, wherever and in
     /// whatever files they rest.
     pub fn digest(&self) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new();
@@ -83,6 +87,9 @@ impl Checkpoint {
         };
         part(self.config_text().as_bytes());
         part(self.tokenizer.json().as_bytes());
+        if let Some(template) = self.tokenizer.chat_template() {
+            part(template.config_text().as_bytes());
+        }
         for (name, tensor) in &self.tensors {
             part(name.as_bytes());
             part(&tensor.to_le_bytes());
@@ -92,7 +99,7 @@ impl Checkpoint {
         digest
     }
 
-    /// Digests of config, weights and tokenizer, each by itself: they tell which of them differs between two models.
+    /// Digests of config, weights, and tokenizer with chat template, each by itself: they tell which of them differs between two models.
     pub fn part_digests(&self) -> [[u8; 16]; 3] {
         let digest = |parts: &mut dyn Iterator<Item = Vec<u8>>| {
             let mut hasher = blake3::Hasher::new();
@@ -104,13 +111,14 @@ impl Checkpoint {
             hasher.finalize_xof().fill(&mut digest);
             digest
         };
-        let tensors = self.tensors.iter();
+        let (tensors, tokenizer) = (self.tensors.iter(), &self.tokenizer);
+        let template = tokenizer.chat_template().map(ChatTemplate::config_text);
         let mut weights =
             tensors.flat_map(|(name, tensor)| [name.clone().into_bytes(), tensor.to_le_bytes()]);
         [
             digest(&mut [self.config_text().into_bytes()].into_iter()),
             digest(&mut weights),
-            digest(&mut [self.tokenizer.json().as_bytes().to_vec()].into_iter()),
+            digest(&mut [tokenizer.json().to_owned()].into_iter().chain(template).map(String::into_bytes)),
         ]
     }
 
@@ -167,6 +175,19 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// The same with the token that ends turns, where `tokenizer` has a chat template that writes one, as the first of those that
+    /// end a text.
+    #[must_use]
+    pub fn ending_turns(mut self, tokenizer: &Tokenizer) -> Self {
+        let chat = tokenizer.chat_template().and_then(|template| template.compile().ok());
+        let end = chat.and_then(|chat| chat.end_of_turn(tokenizer));
+        if let Some(end) = end.filter(|end| (*end as usize) < self.vocab_size) {
+            self.eos_token_ids.retain(|id| *id != end);
+            self.eos_token_ids.insert(0, end);
+        }
+        self
     }
 
     /// Reads a `config.json`.

@@ -24,7 +24,7 @@ mod tokenizer;
 mod weights;
 
 pub use block::{Activation, AttentionExperts, Block, Dense, QkNorm, Sliding, Ternary};
-pub use chat::ChatTemplate;
+pub use chat::{Chat, ChatTemplate};
 pub use checkpoint::Checkpoint;
 pub use config::{Config, Moe};
 pub use error::Error;

@@ -11,13 +11,14 @@ use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
 
-use crate::Error;
+use crate::{ChatTemplate, Error};
 
 /// A tokenizer; cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: Arc<HfTokenizer>,
     json: Arc<str>,
+    template: Option<Arc<ChatTemplate>>,
 }
 
 impl Tokenizer {
@@ -68,7 +69,7 @@ impl Tokenizer {
 
     fn wrap(inner: HfTokenizer) -> Result<Self, Error> {
         let json = inner.to_string(false).map_err(|source| failed("write the tokenizer as JSON", source))?;
-        Ok(Self { inner: Arc::new(inner), json: json.into() })
+        Ok(Self { inner: Arc::new(inner), json: json.into(), template: None })
     }
 
     /// The ids of `text` as the beginning of a sequence: with the tokens the tokenizer itself puts around a text, such
@@ -105,6 +106,22 @@ impl Tokenizer {
     /// The id of a token given as it stands in the vocabulary, such as `</s>`.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// Whether a token is one that texts do not show, such as `</s>`.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+    }
+
+    /// The same with a chat template, or without.
+    #[must_use]
+    pub fn with_chat_template(self, template: Option<ChatTemplate>) -> Self {
+        Self { template: template.map(Arc::new), ..self }
+    }
+
+    /// How conversations become texts, where the checkpoint says so.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.template.as_deref()
     }
 
     /// The number of tokens, special ones included.

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flow_model::{ChatTemplate, Error};
+use flow_model::{Block, ChatTemplate, Checkpoint, Config, Error, Tokenizer};
 use serde_json::{Map, Value, json};
 
 fn render(source: &str, messages: Value, more: Value) -> Result<String, String> {
     let Value::Object(tokens) = json!({"bos_token": "<s>", "eos_token": "</s>"}) else { unreachable!() };
     let Value::Object(more) = more else { unreachable!() };
     let template = ChatTemplate::new(source, tokens, PathBuf::from("tokenizer_config.json"));
-    template.and_then(|template| template.render(&messages, true, &more)).map_err(|error| told(&error))
+    template.compile().and_then(|chat| chat.render(&messages, true, &more)).map_err(|error| told(&error))
 }
 
 fn told(error: &Error) -> String {
@@ -133,7 +133,7 @@ fn of_folder(files: &[(&str, &str)]) -> Option<String> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     files.iter().for_each(|(name, text)| fs::write(dir.path().join(name), text).expect("writes"));
     let template = ChatTemplate::load(dir.path()).expect("loads")?;
-    Some(template.render(&json!([]), false, &Map::new()).expect("renders"))
+    Some(template.compile().expect("is Jinja").render(&json!([]), false, &Map::new()).expect("renders"))
 }
 
 #[test]
@@ -154,10 +154,69 @@ fn templates_are_found_where_folders_keep_them() {
 
 #[test]
 fn a_template_that_is_not_jinja_is_told_at_once() {
-    let error = ChatTemplate::new("{% for %}", Map::new(), Path::new("x.jinja").into()).expect_err("no loop");
+    let error = ChatTemplate::new("{% for %}", Map::new(), Path::new("x.jinja").into()).compile().expect_err("no loop");
     assert!(
         told(&error).starts_with("cannot use the chat template of x.jinja: syntax error"),
         "{}",
         told(&error)
     );
+}
+
+/// ChatML, as SmolLM2 and Qwen2.5 have it.
+const CHATML: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}\
+                      {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+fn chatting(template: Option<&str>) -> Checkpoint {
+    let specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let tokenizer = Tokenizer::train_byte_bpe(&["1+1=2"], 280, &specials).expect("trains");
+    let template = template.map(|source| ChatTemplate::new(source, Map::new(), "memory".into()));
+    let tokenizer = tokenizer.with_chat_template(template);
+    let config = Config {
+        vocab_size: tokenizer.vocab_size(),
+        hidden_size: 8,
+        intermediate_size: 8,
+        num_hidden_layers: 1,
+        num_attention_heads: 1,
+        num_key_value_heads: 1,
+        head_dim: 8,
+        rms_norm_eps: 1e-5,
+        rope_theta: 1e4,
+        max_position_embeddings: 32,
+        tie_word_embeddings: true,
+        eos_token_ids: vec![0],
+        bos_token_id: None,
+        moe: None,
+        block: Block::default(),
+    };
+    Checkpoint::init(config, tokenizer, 1).expect("is consistent")
+}
+
+#[test]
+fn a_model_that_chats_keeps_its_template_and_ends_with_its_turns() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let load = |checkpoint: &Checkpoint, name: &str| {
+        checkpoint.save(&dir.path().join(name)).expect("saves");
+        Checkpoint::load(&dir.path().join(name)).expect("loads")
+    };
+    let plain = load(&chatting(None), "plain");
+    assert_eq!(plain.config.eos_token_ids, [0]);
+    assert!(!dir.path().join("plain/tokenizer_config.json").exists());
+
+    let loaded = load(&chatting(Some(CHATML)), "chat");
+    assert_eq!(loaded.config.eos_token_ids, [2, 0], "<|im_end|>, then <|endoftext|>");
+    let again = load(&loaded, "again");
+    assert_eq!(again.digest(), loaded.digest());
+    let parts = |checkpoint: &Checkpoint| checkpoint.part_digests();
+    let other = load(&chatting(Some(&CHATML.replace("assistant", "model"))), "other");
+    assert_ne!(other.digest(), loaded.digest());
+    assert_eq!(parts(&other)[..2], parts(&loaded)[..2]);
+    assert_ne!(parts(&other)[2], parts(&loaded)[2]);
+}
+
+#[test]
+fn a_template_that_ends_no_turn_leaves_the_ends_as_they_are() {
+    for template in ["{% for m in messages %}{{ m.content }}\n{% endfor %}", "{% for %}", "{{ raise_exception('no') }}"] {
+        let checkpoint = chatting(Some(template));
+        assert_eq!(checkpoint.config.clone().ending_turns(&checkpoint.tokenizer).eos_token_ids, [0], "{template}");
+    }
 }
