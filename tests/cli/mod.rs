@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod branches;
+mod chats;
 mod data;
 mod doctor;
 mod draws;

@@ -19,7 +19,9 @@ pub(crate) fn changes(
         let step = &plan.steps[at];
         let words = match last.steps.get(&step.name) {
             None => vec!["the last run had no such step".to_owned()],
-            Some(before) => step_changes(plan, at, before).chain(model_changes(step, models, last)).collect(),
+            Some(before) => {
+                step_changes(plan, at, before).chain(model_changes(plan, step, models, last)).collect()
+            }
         };
         (step.name.clone(), words)
     };
@@ -77,24 +79,35 @@ fn step_changes(plan: &Plan, at: usize, before: &StepRecord) -> impl Iterator<It
 }
 
 fn model_changes<'a>(
+    plan: &'a Plan,
     step: &'a Step,
     models: &'a BTreeMap<String, ModelRecord>,
     last: &'a Record,
 ) -> impl Iterator<Item = String> + 'a {
-    step.models.iter().filter_map(|used| match &used.model {
-        ModelRef::Declared(name) => model_change(name, models.get(name)?, last.models.get(name)?),
-        ModelRef::Step(_) => None,
+    step.models.iter().flat_map(move |used| {
+        let (name, is_itself) = (plan.origin(&used.model), matches!(used.model, ModelRef::Declared(_)));
+        let found = name.and_then(|name| Some((name, models.get(name)?, last.models.get(name)?)));
+        // A model that a step makes has weights of its own, and is asked like the one that it comes from.
+        let weights =
+            found.filter(|_| is_itself).and_then(|(name, now, before)| model_change(name, now, before));
+        weights.into_iter().chain(found.and_then(|(name, now, before)| manner_change(name, now, before)))
     })
 }
 
 fn model_change(name: &str, now: &ModelRecord, before: &ModelRecord) -> Option<String> {
     let parts = [
         ("weights", now.weights != before.weights),
-        ("tokenizer", now.tokenizer != before.tokenizer),
+        ("tokenizer or chat template", now.tokenizer != before.tokenizer),
         ("config", now.config != before.config),
     ];
     let changed: Vec<&str> = parts.iter().filter(|(_, changed)| *changed).map(|(part, _)| *part).collect();
     (!changed.is_empty()).then(|| format!("{} of model `{name}` changed", changed.join(" and ")))
+}
+
+fn manner_change(name: &str, now: &ModelRecord, before: &ModelRecord) -> Option<String> {
+    let told = |manner: &str| if manner.is_empty() { "plain".to_owned() } else { manner.to_owned() };
+    let words = || format!("model `{name}` from {} to {}", told(&before.manner), told(&now.manner));
+    (now.manner != before.manner).then(words)
 }
 
 /// What differs between two configs, key by key.

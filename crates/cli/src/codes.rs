@@ -113,6 +113,12 @@ flow_spec::codes! {
          had, and the same `--set` and `--profile`.",
         wrong "flow report pipeline.yaml --store elsewhere",
         right "flow report pipeline.yaml";
+    TEMPLATE = "E0625", "a model cannot be asked by its chat template",
+        "With `chat: true` a prompt becomes a user's message in the chat template of the model's folder: `chat_template.jinja`, or that \
+         of `tokenizer_config.json`. Checkpoints that were trained to chat come with one, base models often without. A template may \
+         also refuse a system message; then put its text into the prompts.",
+        wrong "models: {policy: {path: models/SmolLM2-1.7B, chat: true}}",
+        right "models: {policy: {path: models/SmolLM2-1.7B-Instruct, chat: true}}";
     GRADER = "E0631", "an answer checker cannot be set up so",
         "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
         wrong "flow verify rows.jsonl --with extract=box",

@@ -88,6 +88,8 @@ struct Template {
     path: String,
     /// A short conversation as the template renders it, or why it does not.
     example: Result<String, String>,
+    /// The token that ends a turn.
+    end_of_turn: Option<u32>,
 }
 
 /// Examines a model, or the servers of a pipeline.
@@ -120,13 +122,14 @@ impl Findings {
         let config = Config::of_folder(dir).map_err(|error| failed(&error))?;
         let reference = args.reference.as_deref().map(reference::read).transpose()?;
         let tensors = flow_model::load_weights(dir, &config).map_err(|error| failed(&error))?;
+        let template = ChatTemplate::load(dir).map_err(|error| failed(&error))?;
         let tokenizer = tokenizer(dir).map_err(|error| failed(&error))?;
+        let tokenizer = tokenizer.map(|tokenizer| tokenizer.with_chat_template(template.clone()));
         if let Some(tokenizer) = &tokenizer {
             // The parts may be right each by itself and not fit together.
             Checkpoint::new(config.clone(), tensors.clone(), tokenizer.clone())
                 .map_err(|error| failed(&error))?;
         }
-        let template = ChatTemplate::load(dir).map_err(|error| failed(&error))?;
         // What is compared does not end with the text.
         let endless = Config { eos_token_ids: Vec::new(), ..config.clone() };
         let engine =
@@ -144,12 +147,12 @@ impl Findings {
             weight_bytes: engine.weight_bytes(),
             bytes_per_position: engine.bytes_per_position(),
             files: files(dir).map_err(|error| failed(&error))?,
-            tokenizer: tokenizer.map(|tokenizer| Vocabulary {
+            template: template.map(|template| Template::of(&template, tokenizer.as_ref())),
+            tokenizer: tokenizer.as_ref().map(|tokenizer| Vocabulary {
                 tokens: tokenizer.vocab_size(),
                 begins: tokenizer.encode("").unwrap_or_default(),
-                ends: config.eos_token_ids.clone(),
+                ends: config.clone().ending_turns(tokenizer).eos_token_ids,
             }),
-            template: template.map(|template| Template::of(&template)),
             trainable: config.block == flow_model::Block::default(),
             reference: agreement.transpose()?,
         })
@@ -199,15 +202,22 @@ impl Vocabulary {
 }
 
 impl Template {
-    fn of(template: &ChatTemplate) -> Self {
+    fn of(template: &ChatTemplate, tokenizer: Option<&Tokenizer>) -> Self {
         let messages = json!([{"role": "user", "content": "1+1=?"}]);
-        let example = template.render(&messages, true, &Map::new()).map_err(|error| chain(&error));
-        Self { path: template.path().display().to_string(), example }
+        let chat = template.compile();
+        let end_of_turn =
+            chat.as_ref().ok().zip(tokenizer).and_then(|(chat, tokenizer)| chat.end_of_turn(tokenizer));
+        let example =
+            chat.and_then(|chat| chat.render(&messages, true, &Map::new())).map_err(|error| chain(&error));
+        Self { path: template.path().display().to_string(), example, end_of_turn }
     }
 
     fn text(&self) -> String {
+        let end = self
+            .end_of_turn
+            .map_or_else(|| "no token ends a turn".to_owned(), |id| format!("turns end with {id}"));
         match &self.example {
-            Ok(example) => format!("{}; a question becomes {example:?}", self.path),
+            Ok(example) => format!("{}; a question becomes {example:?}; {end}", self.path),
             Err(reason) => format!("{}; a question cannot be rendered: {reason}", self.path),
         }
     }

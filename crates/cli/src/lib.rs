@@ -29,6 +29,7 @@ mod report;
 mod schema;
 mod setup;
 mod show;
+mod templates;
 mod term;
 mod test;
 mod turnover;

@@ -9,7 +9,7 @@ use flow_spec::{Code, Diagnostic, Sources, Spec, render, settle};
 
 use crate::args::Overlay;
 use crate::halt::Halt;
-use crate::{Catalog, Exit, codes, folders, term};
+use crate::{Catalog, Exit, codes, folders, templates, term};
 
 /// A pipeline file with everything that was found in it.
 pub(crate) struct Checked {
@@ -33,7 +33,7 @@ pub(crate) struct Pipeline {
     pub(crate) plan: Plan,
 }
 
-/// Checks the pipeline at `path`. Reads that file only.
+/// Checks the pipeline at `path`. Reads that file, and the chat templates of models that are asked by them.
 pub(crate) fn check(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Checked, Halt> {
     Ok(check_text(catalog, path, &text(path)?, overlay))
 }
@@ -67,6 +67,7 @@ fn check_text(catalog: Catalog<'_>, path: &Path, text: &str, overlay: &Overlay) 
         if let Some(plan) = plan {
             diagnostics.extend(misfits(&spec, &plan, catalog));
             diagnostics.extend(folders::mistakes(&spec, &plan));
+            diagnostics.extend(templates::mistakes(&spec, &plan));
             planned = Some((spec, plan));
         }
     }

@@ -7,6 +7,7 @@ use flow_data::{Id, Round, kind};
 use flow_dataflow::{Sample, Session, StepCounts};
 use flow_operators::Models;
 use flow_plan::Plan;
+use flow_spec::Folder;
 use flow_store::Records;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -49,8 +50,11 @@ pub(crate) struct ModelRecord {
     pub(crate) config: Id,
     /// Digest of the weights.
     pub(crate) weights: Id,
-    /// Digest of the tokenizer.
+    /// Digest of the tokenizer and the chat template.
     pub(crate) tokenizer: Id,
+    /// How a checkpoint is asked, beside what its files say.
+    #[serde(default)]
+    pub(crate) manner: String,
 }
 
 /// One step.
@@ -232,10 +236,11 @@ impl Ledger {
 impl ModelRecord {
     /// The parts of the declared models of `plan`, which `models` has loaded under `digests`.
     pub(crate) fn all(plan: &Plan, models: &Models, digests: &[Id]) -> BTreeMap<String, Self> {
-        let named = plan.models.keys().zip(digests);
-        let parts = named.filter_map(|(name, digest)| {
+        let named = plan.models.iter().zip(digests);
+        let parts = named.filter_map(|((name, model), digest)| {
             let [config, weights, tokenizer] = models.part_digests(digest)?;
-            Some((name.clone(), Self { config, weights, tokenizer }))
+            let manner = model.checkpoint().map(Folder::manner).unwrap_or_default();
+            Some((name.clone(), Self { config, weights, tokenizer, manner }))
         });
         parts.collect()
     }

@@ -110,7 +110,11 @@ impl Tokenizer {
 
     /// Whether a token is one that texts do not show, such as `</s>`.
     pub fn is_special(&self, id: u32) -> bool {
-        self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+        self.inner
+            .get_added_vocabulary()
+            .get_added_tokens_decoder()
+            .get(&id)
+            .is_some_and(|token| token.special)
     }
 
     /// The same with a chat template, or without.

@@ -154,7 +154,9 @@ fn templates_are_found_where_folders_keep_them() {
 
 #[test]
 fn a_template_that_is_not_jinja_is_told_at_once() {
-    let error = ChatTemplate::new("{% for %}", Map::new(), Path::new("x.jinja").into()).compile().expect_err("no loop");
+    let error = ChatTemplate::new("{% for %}", Map::new(), Path::new("x.jinja").into())
+        .compile()
+        .expect_err("no loop");
     assert!(
         told(&error).starts_with("cannot use the chat template of x.jinja: syntax error"),
         "{}",
@@ -215,8 +217,14 @@ fn a_model_that_chats_keeps_its_template_and_ends_with_its_turns() {
 
 #[test]
 fn a_template_that_ends_no_turn_leaves_the_ends_as_they_are() {
-    for template in ["{% for m in messages %}{{ m.content }}\n{% endfor %}", "{% for %}", "{{ raise_exception('no') }}"] {
+    for template in
+        ["{% for m in messages %}{{ m.content }}\n{% endfor %}", "{% for %}", "{{ raise_exception('no') }}"]
+    {
         let checkpoint = chatting(Some(template));
-        assert_eq!(checkpoint.config.clone().ending_turns(&checkpoint.tokenizer).eos_token_ids, [0], "{template}");
+        assert_eq!(
+            checkpoint.config.clone().ending_turns(&checkpoint.tokenizer).eos_token_ids,
+            [0],
+            "{template}"
+        );
     }
 }

@@ -121,6 +121,7 @@ impl EffectOp for Brancher {
             key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
             key.part(self.config.identity().as_bytes()).part(flow_trainer::instruction_set().as_bytes());
             key.part(domain.as_bytes());
+            self.learner.manner.part(&mut key);
             Request { key: key.finish(), item: item.clone(), model, index: index as u32 }
         };
         Ok(self.config.domains.iter().enumerate().map(request).collect())
@@ -170,7 +171,7 @@ impl Brancher {
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
         let Config { by, domains, validation_ratio, .. } = &self.config;
         let only = Some((by.as_str(), domains[request.index as usize].as_str()));
-        let examples = self.learner.examples(&request.item, self.config.text(), only)?;
+        let examples = self.learner.examples(request, self.config.text(), only)?;
         let (examples, held_out) = validation::split(examples, *validation_ratio)?;
         let start = self.learner.checkpoint(request.model)?;
         let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);

@@ -7,6 +7,7 @@ use flow_data::{Id, IdHasher, Item, Round, Value};
 use flow_dataflow::{Failure, Perform, Request};
 use flow_sampler::{Completion, FinishReason, Params, Prompt};
 
+use crate::conversation::{Conversation, Manner};
 use crate::{Env, Models, Server, StepContext, served};
 
 /// A way of drawing: settings, seed and surroundings.
@@ -15,6 +16,7 @@ pub(crate) struct Draws {
     threads: usize,
     params: Params,
     seed: u64,
+    manner: Manner,
     /// The operator's: a change of drawing itself raises that of every operator that draws.
     version: u32,
 }
@@ -42,7 +44,8 @@ pub(crate) struct Draw<'a> {
 impl Draws {
     /// Draws of `step` with `params`; `seed` names the family of random streams.
     pub(crate) fn new(step: &StepContext<'_>, env: &Env, params: Params, seed: u64) -> Self {
-        Self { models: env.models.clone(), threads: env.threads, params, seed, version: step.step.version }
+        let (models, threads) = (env.models.clone(), env.threads);
+        Self { models, threads, params, seed, manner: Manner::of(step), version: step.step.version }
     }
 
     /// The family of random streams.
@@ -68,6 +71,10 @@ impl Draws {
         if let Some(prefix) = &ask.prefix {
             // No stop text, which are parts of the key too, has a byte that is not UTF-8.
             key.part(b"\xffprefix").part(prefix.as_bytes());
+        }
+        if !self.is_away(model) {
+            // How a server is asked is part of its model.
+            self.manner.part(&mut key);
         }
         Request { key: key.finish(), item: item.clone(), model, index }
     }
@@ -138,18 +145,30 @@ impl Draws {
         round: &dyn Fn(&Item) -> Round,
         perform: &Perform,
     ) {
-        match self.models.engine(&model) {
-            Ok(engine) => {
-                let drawn = |&at: &usize| self.drawn(&requests[at], ask(&requests[at]), round);
-                let drawn: Vec<_> = batch.iter().map(drawn).collect();
-                engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
-                    perform.answer(batch[at], completion.map(cells).map_err(|error| failure(&error)));
-                });
+        let ready = self.models.engine(&model).and_then(|engine| {
+            let tokenizer = engine.tokenizer().map_err(|error| crate::text::chain(&error))?;
+            Ok((self.manner.conversation(tokenizer.chat_template())?, engine))
+        });
+        let (conversation, engine) = match ready {
+            Ok(ready) => ready,
+            Err(detail) => {
+                let failure = || Failure { reason: "model", detail: detail.clone(), fatal: true };
+                return batch.iter().for_each(|at| perform.answer(*at, Err(failure())));
             }
-            Err(detail) => batch.iter().for_each(|at| {
-                perform.answer(*at, Err(Failure { reason: "model", detail: detail.clone(), fatal: true }));
-            }),
+        };
+        let (mut drawn, mut places) = (Vec::new(), Vec::new());
+        for &at in batch {
+            match self.drawn(&requests[at], ask(&requests[at]), conversation.as_ref(), round) {
+                Ok(request) => {
+                    drawn.push(request);
+                    places.push(at);
+                }
+                Err(detail) => perform.answer(at, Err(Failure { reason: NOT_DRAWN, detail, fatal: false })),
+            }
         }
+        engine.generate(&drawn, self.threads, perform.cancel_flag(), &|at, completion| {
+            perform.answer(places[at], completion.map(cells).map_err(|error| failure(&error)));
+        });
     }
 
     /// Whether draws from the model are a server's.
@@ -189,13 +208,21 @@ impl Draws {
         }
     }
 
-    fn drawn(&self, request: &Request, ask: Ask, round: &dyn Fn(&Item) -> Round) -> flow_sampler::Request {
+    /// What the sampler is asked for a request. Errs with the reason why the chat template does not take the prompt.
+    fn drawn(
+        &self,
+        request: &Request,
+        ask: Ask,
+        conversation: Option<&Conversation>,
+        round: &dyn Fn(&Item) -> Round,
+    ) -> Result<flow_sampler::Request, String> {
         let Request { item, index, .. } = request;
-        flow_sampler::Request {
-            prompt: Prompt::Text(ask.prompt),
-            params: Params { prefix: ask.prefix.map(Prompt::Text), ..self.params.clone() },
-            stream: self.stream(&item.row.id, round(item), *index).0,
-        }
+        let prompt = match conversation {
+            Some(conversation) => Prompt::Rendered(conversation.question(&ask.prompt)?),
+            None => Prompt::Text(ask.prompt),
+        };
+        let params = Params { prefix: ask.prefix.map(Prompt::Text), ..self.params.clone() };
+        Ok(flow_sampler::Request { prompt, params, stream: self.stream(&item.row.id, round(item), *index).0 })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The mistakes that only a whole plan shows: how a step goes with the steps before it and with the models it uses.
 
-use flow_plan::{ModelRef, Plan, Problem, Step};
+use flow_plan::{Feed, ModelRef, Plan, Problem, Step};
 use flow_spec::{Api, Dialect, Served};
 use serde_json::{Value as Json, json};
 
@@ -14,7 +14,27 @@ pub fn misfits(plan: &Plan, catalog: &[&dyn Operator]) -> Vec<(usize, Problem)> 
         let own = operator.map(|operator| operator.fits(&context)).unwrap_or_default();
         own.into_iter().chain(of_server(&context)).map(move |problem| (at, problem)).collect::<Vec<_>>()
     };
-    plan.steps.iter().enumerate().flat_map(of_step).collect()
+    plan.steps.iter().enumerate().flat_map(of_step).chain(of_feeds(plan)).collect()
+}
+
+/// Models that are asked in their chat template in the first round and as they are in the next, or the other way round.
+fn of_feeds(plan: &Plan) -> Vec<(usize, Problem)> {
+    let feeds = plan.rounds.iter().flat_map(|rounds| &rounds.feed);
+    let misfit = |feed: &Feed| {
+        let model = ModelRef::Step(feed.step);
+        let origin = plan.origin(&model).filter(|origin| *origin != feed.model)?;
+        let [asked, learned] =
+            [&feed.model, origin].map(|name| plan.models.get(name).map(|model| (name, model.chats())));
+        let ((fed, asked), (origin, learned)) = (asked?, learned?);
+        let words =
+            |chats| if chats { "is asked in its chat template" } else { "continues prompts as they are" };
+        let (words, other) = (words(asked), words(learned));
+        let message = format!("`{fed}` {words}, and what becomes of it comes from `{origin}`, which {other}");
+        let problem =
+            Problem::new("start", message).with_help("declare both models with `chat: true`, or neither");
+        (asked != learned).then_some((feed.step, problem))
+    };
+    feeds.filter_map(misfit).collect()
 }
 
 /// The keys of drawing that the server of the step's model cannot be asked for.

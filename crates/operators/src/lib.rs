@@ -6,6 +6,7 @@
 mod assemble;
 pub mod cells;
 pub mod codes;
+mod conversation;
 mod declared;
 mod defaults;
 mod drawer;
@@ -29,6 +30,7 @@ mod testing;
 mod text;
 
 pub use assemble::{assemble, feeds};
+pub use conversation::unasked;
 pub use env::{BuildError, CheckpointError, Env, Models, Remarks};
 pub use fit::misfits;
 pub use operator::{Definition, Op, Operator, StepContext};

@@ -1,7 +1,7 @@
 //! `perplexity` measures how well a model predicts texts that are given: held-out solutions, or whole documents.
 //!
 //! Each token of `completion` is scored after all before it, and so is the end of the text, as in training; what stands in
-//! `prompt` is read and not scored. Perplexity is the exponential of the mean nats per token. `by` names a column, such as
+//! `prompt` is read and not scored: of a model with `chat: true` it is the user's message. Perplexity is the exponential of the mean nats per token. `by` names a column, such as
 //! `domain` or `level`, whose values are measured apart; the row without a group is then the mean of theirs. Intervals are
 //! 95 % percentile bootstraps over problems. The same texts are scored for every model and round, so that two models are
 //! compared problem by problem.
@@ -28,6 +28,7 @@ use flow_plan::{Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::conversation::Manner;
 use crate::{BuildError, Definition, Env, StepContext};
 use reader::Reader;
 use report::Report;
@@ -86,6 +87,7 @@ impl Definition for Perplexity {
             models: env.models.clone(),
             threads: env.threads,
             version: step.step.version,
+            manner: Manner::of(step),
             prompt_id,
             prompt: config.prompt.as_ref().map(|name| step.column(name)),
             completion: step.column(&config.completion),

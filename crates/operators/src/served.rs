@@ -127,7 +127,7 @@ fn sent(params: &flow_sampler::Params) -> Result<Params, String> {
     } = params.clone();
     let prefix = match prefix {
         None => None,
-        Some(flow_sampler::Prompt::Text(text)) => Some(text),
+        Some(flow_sampler::Prompt::Text(text) | flow_sampler::Prompt::Rendered(text)) => Some(text),
         Some(flow_sampler::Prompt::Tokens(_)) => return Err("a server takes no prefix of token ids".into()),
     };
     if routing.is_some() {

@@ -108,6 +108,7 @@ impl EffectOp for Trainer {
         key.part(&self.version.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
         key.part(self.config.identity().as_bytes()).part(flow_trainer::instruction_set().as_bytes());
+        self.learner.manner.part(&mut key);
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 
@@ -152,7 +153,7 @@ impl EffectOp for Trainer {
 impl Trainer {
     /// The cells of the record `checkpoint`; none when the run was stopped.
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
-        let examples = self.learner.examples(&request.item, self.config.text(), None)?;
+        let examples = self.learner.examples(request, self.config.text(), None)?;
         let (examples, held_out) = validation::split(examples, self.config.validation_ratio)?;
         let start = self.start(request.model, &examples)?;
         let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);

@@ -15,7 +15,7 @@ pub fn plan(spec: &Spec, catalog: &[&dyn Signature]) -> (Option<Plan>, Vec<Diagn
     resolve::operators(&mut draft, catalog);
     resolve::references(&mut draft);
     models::shared_names(&mut draft);
-    models::served(&mut draft);
+    models::declared(&mut draft);
     let by_rows = needs(&draft);
     let order = sorted(&by_rows);
     report_circles(&mut draft, &by_rows, &order);

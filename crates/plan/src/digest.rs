@@ -45,6 +45,10 @@ fn declared(hasher: &mut IdHasher, model: &Model) {
     match model {
         Model::Folder(folder) => {
             hasher.part(folder.path.as_bytes());
+            let manner = folder.manner();
+            if !manner.is_empty() {
+                hasher.part(manner.as_bytes());
+            }
         }
         Model::Served(served) => {
             let [name, revision] = served.weights();

@@ -1,6 +1,6 @@
 //! Third stage: models. What each step uses, what rounds feed back, and which steps thereby differ from round to round.
 
-use flow_spec::{Api, Diagnostic, Span, help_with_names};
+use flow_spec::{Diagnostic, Served, Span, help_with_names};
 
 use crate::draft::Draft;
 use crate::resolve::unknown_step;
@@ -26,35 +26,45 @@ pub(crate) fn shared_names(draft: &mut Draft<'_>) {
 /// The members of a request that are not the user's: they say what is asked, and how the answer is read.
 const RESERVED: [&str; 6] = ["messages", "model", "n", "prompt", "seed", "stream"];
 
-/// Refuses declarations of served models that contradict themselves.
-pub(crate) fn served(draft: &mut Draft<'_>) {
+/// Refuses declarations of models that contradict themselves.
+pub(crate) fn declared(draft: &mut Draft<'_>) {
     let spec = draft.spec;
     for (name, model) in &spec.models {
-        let Some(served) = model.served() else { continue };
         let mut found: Vec<(String, String, &str)> = Vec::new();
-        for key in served.extra_body.keys().filter(|key| RESERVED.contains(&key.as_str())) {
-            let words = format!("`{key}` is what a request says by itself, found in `extra_body`");
-            found.push((
-                format!("extra_body.{key}"),
-                words,
-                "leave it out: the steps and the model's other keys say it",
-            ));
+        if model.system().is_some() && !model.chats() {
+            let (chat, help) = match model.served() {
+                Some(_) => ("api: chat", "write `api: chat`, or put the text into the prompts"),
+                None => ("chat: true", "write `chat: true`, or put the text into the prompts"),
+            };
+            let words = format!("`system` is a message of a chat, found without `{chat}`");
+            found.push(("system".to_owned(), words, help));
         }
-        if served.system.is_some() && served.api == Api::Completions {
-            let words = "`system` is a message of a chat, found with `api: completions`".to_owned();
-            found.push(("system".to_owned(), words, "write `api: chat`, or put the text into the prompts"));
-        }
-        let addresses: Vec<&str> =
-            served.server.all().iter().map(|address| address.trim_end_matches('/')).collect();
-        if let Some(at) = (0..addresses.len()).find(|at| addresses[..*at].contains(&addresses[*at])) {
-            let words = format!("the address `{}` stands twice", addresses[at]);
-            found.push((format!("server.{at}"), words, "give each address once"));
-        }
+        found.extend(model.served().map(contradictions).unwrap_or_default());
         for (key, words, help) in found {
             let span = spec.span(&format!("models.{name}.{key}"));
             draft.report(Diagnostic::new(&codes::CONFIG, span, words).help(help));
         }
     }
+}
+
+/// What contradicts itself in the declaration of a served model: key, words and help.
+fn contradictions(served: &Served) -> Vec<(String, String, &'static str)> {
+    let mut found = Vec::new();
+    for key in served.extra_body.keys().filter(|key| RESERVED.contains(&key.as_str())) {
+        let words = format!("`{key}` is what a request says by itself, found in `extra_body`");
+        found.push((
+            format!("extra_body.{key}"),
+            words,
+            "leave it out: the steps and the model's other keys say it",
+        ));
+    }
+    let addresses: Vec<&str> =
+        served.server.all().iter().map(|address| address.trim_end_matches('/')).collect();
+    if let Some(at) = (0..addresses.len()).find(|at| addresses[..*at].contains(&addresses[*at])) {
+        let words = format!("the address `{}` stands twice", addresses[at]);
+        found.push((format!("server.{at}"), words, "give each address once"));
+    }
+    found
 }
 
 /// Resolves the config keys that name models.

@@ -51,6 +51,19 @@ impl Plan {
         }
     }
 
+    /// The declared model that `model` is, or that it was trained or merged from: how the one is asked, the other is. `None` for
+    /// one begun from random weights.
+    pub fn origin<'a>(&'a self, model: &'a ModelRef) -> Option<&'a str> {
+        let maker = match model {
+            ModelRef::Declared(name) => return Some(name),
+            ModelRef::Step(maker) => &self.steps[*maker],
+        };
+        // Models that are merged are rows of the steps before.
+        let before = maker.inputs.iter().flat_map(|inlet| &inlet.edges).map(|edge| &self.steps[edge.step]);
+        let uses = std::iter::once(maker).chain(before).flat_map(|step| &step.models);
+        uses.into_iter().find_map(|used| self.origin(&used.model))
+    }
+
     /// The edge as the user would write it: `graded`, `graded.equal`, `graded.rejected`.
     pub fn reference(&self, edge: Edge) -> String {
         let step = &self.steps[edge.step];

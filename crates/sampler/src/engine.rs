@@ -79,6 +79,14 @@ impl Engine {
         self.weights.context
     }
 
+    /// The tokenizer that prompts are read with.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`] where they can only be token ids.
+    pub fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        self.decoder.tokenizer()
+    }
+
     /// Draws a completion for each of `requests` on `threads` threads (at least one), and hands each to `sink` with
     /// the request's index as it ends. Blocks until all have ended, or soon after `cancel` becomes true; draws
     /// cancelled are not answered. Returns what it took.
@@ -131,21 +139,15 @@ impl Engine {
 
     /// The tokens of a prompt that leaves room for at least one more.
     pub(crate) fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
-        let tokens = match prompt {
-            Prompt::Text(text) => self.decoder.encode(text)?,
-            Prompt::Tokens(tokens) => tokens.clone(),
-        };
+        let tokens = self.decoder.encode(prompt)?;
         self.check(&tokens, self.context() - 1)?;
         Ok(tokens)
     }
 
     /// The tokens a completion of `request` is to begin with.
     pub(crate) fn forced(&self, request: &Request) -> Result<Vec<u32>, Error> {
-        let tokens = match &request.params.prefix {
-            None => return Ok(Vec::new()),
-            Some(Prompt::Text(text)) => self.decoder.encode_continuation(text)?,
-            Some(Prompt::Tokens(tokens)) => tokens.clone(),
-        };
+        let prefix = request.params.prefix.as_ref().map(|prefix| self.decoder.encode_continuation(prefix));
+        let tokens = prefix.transpose()?.unwrap_or_default();
         let vocab_size = self.weights.vocab;
         match tokens.iter().find(|&&token| token as usize >= vocab_size) {
             Some(&token) => Err(Error::TokenUnknown { token, vocab_size }),

@@ -19,6 +19,8 @@ pub struct Request {
 pub enum Prompt {
     /// Encoded by the checkpoint's tokenizer as the beginning of a sequence.
     Text(String),
+    /// Encoded as it stands: it has its own special tokens, as what a chat template writes.
+    Rendered(String),
     /// Used as it is.
     Tokens(Vec<u32>),
 }

@@ -19,7 +19,8 @@ pub(crate) const SCORE_ROWS: usize = 64;
 pub struct Given {
     /// What stands before it and is not scored; may be empty, then neither is the text's first token.
     pub prompt: Prompt,
-    /// The text. As text it ends with the model's end-of-text token, where it has one; as token ids it is taken as it is.
+    /// The text, encoded as what follows the prompt. As text it ends with the model's end-of-text token, where it has one; as token
+    /// ids it is taken as it is.
     pub text: Prompt,
 }
 
@@ -106,17 +107,11 @@ impl Scorer<'_> {
     /// All tokens, and how many of them are not scored: at least the first, which nothing predicts.
     fn tokens(&self, given: &Given) -> Result<(Vec<u32>, usize), Error> {
         let decoder = &self.engine.decoder;
-        let mut tokens = match &given.prompt {
-            Prompt::Text(text) => decoder.encode(text)?,
-            Prompt::Tokens(tokens) => tokens.clone(),
-        };
+        let mut tokens = decoder.encode(&given.prompt)?;
         let prompt_tokens = tokens.len().max(1);
-        match &given.text {
-            Prompt::Text(text) => {
-                tokens.extend(decoder.encode_continuation(text)?);
-                tokens.extend(self.engine.ends.first());
-            }
-            Prompt::Tokens(text) => tokens.extend(text),
+        tokens.extend(decoder.encode_continuation(&given.text)?);
+        if !matches!(given.text, Prompt::Tokens(_)) {
+            tokens.extend(self.engine.ends.first());
         }
         self.engine.check(&tokens, self.engine.context())?;
         if tokens.len() == prompt_tokens { Err(Error::NothingToScore) } else { Ok((tokens, prompt_tokens)) }

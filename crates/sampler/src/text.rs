@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use flow_model::Tokenizer;
 
 use crate::Error;
+use crate::request::Prompt;
 
 /// Decodes tokens as the continuation of a prompt.
 pub(crate) struct Decoder {
@@ -20,16 +21,25 @@ impl Decoder {
         Self { tokenizer, vocab, pieces: OnceLock::new() }
     }
 
-    /// The tokens of `text` as the beginning of a sequence.
-    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
-        Ok(tokenizer.encode(text)?)
+    /// The tokens that `prompt` begins a sequence with.
+    pub(crate) fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
+        match prompt {
+            Prompt::Text(text) => Ok(self.tokenizer()?.encode(text)?),
+            Prompt::Rendered(_) | Prompt::Tokens(_) => self.encode_continuation(prompt),
+        }
     }
 
     /// The tokens of `text`, to be put after others.
-    pub(crate) fn encode_continuation(&self, text: &str) -> Result<Vec<u32>, Error> {
-        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
-        Ok(tokenizer.encode_continuation(text)?)
+    pub(crate) fn encode_continuation(&self, text: &Prompt) -> Result<Vec<u32>, Error> {
+        match text {
+            Prompt::Text(text) | Prompt::Rendered(text) => Ok(self.tokenizer()?.encode_continuation(text)?),
+            Prompt::Tokens(tokens) => Ok(tokens.clone()),
+        }
+    }
+
+    /// Errs where prompts can only be token ids.
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        self.tokenizer.as_ref().ok_or(Error::NoTokenizer)
     }
 
     /// The text of `tokens` after a prompt that ends with the token `before`. Decoders drop a leading space at the

@@ -22,6 +22,22 @@ pub enum Model {
 pub struct Folder {
     /// Folder in Hugging Face format: `config.json`, `*.safetensors`, `tokenizer.json`.
     pub path: String,
+    /// Whether prompts are a user's messages, in the chat template of the folder. By default they are continued as they are. What is
+    /// trained from this model is asked in the same way.
+    #[serde(default)]
+    pub chat: bool,
+    /// A system message before each prompt, with `chat: true`.
+    pub system: Option<String>,
+}
+
+impl Folder {
+    /// What beside its files everything that is asked of it depends on, in words; empty where that is nothing.
+    pub fn manner(&self) -> String {
+        let Self { path: _, chat, system } = self;
+        let system = system.as_ref().map(|system| format!("system {system:?}"));
+        let parts: Vec<String> = chat.then(|| "chat".to_owned()).into_iter().chain(system).collect();
+        parts.join(", ")
+    }
 }
 
 /// A model behind OpenAI-compatible servers. What it answers is known by `model`, `revision` and what is sent, not by address:
@@ -160,12 +176,33 @@ fn one() -> u32 {
 }
 
 impl Model {
-    /// The folder of a checkpoint on this machine.
-    pub fn folder(&self) -> Option<&str> {
+    /// The checkpoint on this machine.
+    pub fn checkpoint(&self) -> Option<&Folder> {
         match self {
-            Self::Folder(Folder { path }) => Some(path),
+            Self::Folder(folder) => Some(folder),
             Self::Served(_) => None,
         }
+    }
+
+    /// Whether prompts are a user's messages, in the model's chat template.
+    pub fn chats(&self) -> bool {
+        match self {
+            Self::Folder(folder) => folder.chat,
+            Self::Served(served) => served.api == Api::Chat,
+        }
+    }
+
+    /// The system message before each prompt.
+    pub fn system(&self) -> Option<&str> {
+        match self {
+            Self::Folder(folder) => folder.system.as_deref(),
+            Self::Served(served) => served.system.as_deref(),
+        }
+    }
+
+    /// The folder of a checkpoint on this machine.
+    pub fn folder(&self) -> Option<&str> {
+        self.checkpoint().map(|folder| folder.path.as_str())
     }
 
     /// The model behind servers.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flow_model::Checkpoint;
 
-use crate::Error;
+use crate::{Error, TrainConfig};
 
 /// One document to learn from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,12 @@ pub(crate) struct Document {
 
 impl Document {
     /// Encodes prompt and completion apart, so that the prompt has the tokens it has in sampling, then the end token.
-    pub(crate) fn encode(start: &Checkpoint, max_length: usize, example: &Example) -> Result<Self, Error> {
-        let mut tokens = start.tokenizer.encode(&example.prompt)?;
+    pub(crate) fn encode(start: &Checkpoint, config: &TrainConfig, example: &Example) -> Result<Self, Error> {
+        let max_length = config.max_length;
+        let mut tokens = match config.rendered {
+            true => start.tokenizer.encode_continuation(&example.prompt)?,
+            false => start.tokenizer.encode(&example.prompt)?,
+        };
         let scored_from = tokens.len().max(1);
         tokens.extend(start.tokenizer.encode_continuation(&example.completion)?);
         tokens.extend(start.config.eos_token_ids.first());

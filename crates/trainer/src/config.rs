@@ -65,6 +65,8 @@ pub struct TrainConfig {
     pub gradient_accumulation_steps: usize,
     /// Longest document in tokens, prompt, completion and end token together; the rest is cut off. Default 512.
     pub max_length: usize,
+    /// Whether prompts have their own special tokens, as a chat template writes them: none are put before them. Default false.
+    pub rendered: bool,
     /// Whether a batch takes as many documents as fit into `batch_size · max_length` tokens, instead of `batch_size`
     /// documents. Documents never see each other and nothing is padded, either way. Default false.
     pub pack: bool,
@@ -102,6 +104,7 @@ impl Default for TrainConfig {
             batch_size: 32,
             gradient_accumulation_steps: 1,
             max_length: 512,
+            rendered: false,
             pack: false,
             learning_rate: 5e-4,
             warmup_ratio: 0.03,

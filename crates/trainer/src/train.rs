@@ -88,7 +88,7 @@ pub fn train(
 }
 
 fn encode(start: &Checkpoint, examples: &[Example], config: &TrainConfig) -> Result<Vec<Document>, Error> {
-    examples.iter().map(|example| Document::encode(start, config.max_length, example)).collect()
+    examples.iter().map(|example| Document::encode(start, config, example)).collect()
 }
 
 /// A model, its optimiser and the threads.

@@ -35,7 +35,7 @@ impl Validator {
         steps: usize,
     ) -> Result<Self, Error> {
         let Validation { examples, every, patience } = validation;
-        let encode = |example| Document::encode(start, config.max_length, example);
+        let encode = |example| Document::encode(start, config, example);
         let mut documents = examples.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
         documents.retain(|document| document.n_scored() > 0);
         if documents.is_empty() {

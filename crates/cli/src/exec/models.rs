@@ -4,7 +4,7 @@ use std::path::Path;
 
 use flow_data::Id;
 use flow_operators::Models;
-use flow_spec::{Folder, Model};
+use flow_spec::Model;
 
 use crate::halt::{Halt, chain};
 use crate::pipeline::Pipeline;
@@ -15,7 +15,7 @@ pub(crate) fn declare(pipeline: &Pipeline, models: &Models) -> Result<Vec<Id>, H
     let (mut digests, mut mistakes) = (Vec::new(), Vec::new());
     for (name, model) in &pipeline.plan.models {
         let folder = match model {
-            Model::Folder(Folder { path }) => Path::new(path),
+            Model::Folder(folder) => Path::new(&folder.path),
             Model::Served(served) => {
                 digests.push(models.declare_served(served, |name| std::env::var(name).ok()));
                 continue;

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use flow_data::{Id, IdHasher, Item, Value};
 use flow_dataflow::{Answer, EffectOp, Failure, Out, Perform, Request};
-use flow_sampler::{Error, Given, Prompt, Score};
+use flow_sampler::{Engine, Error, Given, Prompt, Score};
 
 use crate::Models;
+use crate::conversation::{Conversation, Manner};
 
 /// Scores each row's text: its cells followed by nats, tokens and model.
 pub(super) struct Reader {
     pub(super) models: Arc<Models>,
     pub(super) threads: usize,
     pub(super) version: u32,
+    pub(super) manner: Manner,
     pub(super) prompt_id: usize,
     pub(super) prompt: Option<usize>,
     pub(super) completion: usize,
@@ -27,9 +29,21 @@ impl Reader {
         item.text(self.completion).unwrap_or_default()
     }
 
-    fn given(&self, item: &Item) -> Given {
-        let text = |text: &str| Prompt::Text(text.to_owned());
-        Given { prompt: text(self.prompt(item)), text: text(self.completion(item)) }
+    /// What is read: in a conversation the text is the answer to its prompt. Errs with the reason why it cannot be.
+    fn given(&self, item: &Item, conversation: Option<&Conversation>) -> Result<Given, String> {
+        let prompt = match conversation {
+            Some(conversation) => Prompt::Rendered(conversation.question(self.prompt(item))?),
+            None => Prompt::Text(self.prompt(item).to_owned()),
+        };
+        Ok(Given { prompt, text: Prompt::Text(self.completion(item).to_owned()) })
+    }
+
+    /// The model, and how conversations with it are written. What stands behind no prompt is in none.
+    fn ready(&self, model: Option<Id>) -> Result<(Arc<Engine>, Option<Conversation>), String> {
+        let engine = self.models.engine(&model.unwrap_or_default())?;
+        let tokenizer = engine.tokenizer().map_err(|error| crate::text::chain(&error))?;
+        let conversation = self.prompt.map(|_| self.manner.conversation(tokenizer.chat_template())).transpose()?.flatten();
+        Ok((engine, conversation))
     }
 }
 
@@ -42,6 +56,9 @@ impl EffectOp for Reader {
         let mut key = IdHasher::new("likelihood");
         key.part(&self.version.to_le_bytes()).part(&model.unwrap_or_default().0);
         key.part(self.prompt(item).as_bytes()).part(self.completion(item).as_bytes());
+        if self.prompt.is_some() {
+            self.manner.part(&mut key);
+        }
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 
@@ -49,16 +66,25 @@ impl EffectOp for Reader {
         let mut by_model: Vec<usize> = (0..requests.len()).collect();
         by_model.sort_by_key(|at| (requests[*at].model, requests[*at].item.row));
         for batch in by_model.chunk_by(|a, b| requests[*a].model == requests[*b].model) {
-            let engine = match self.models.engine(&requests[batch[0]].model.unwrap_or_default()) {
-                Ok(engine) => engine,
+            let (engine, conversation) = match self.ready(requests[batch[0]].model) {
+                Ok(ready) => ready,
                 Err(detail) => {
                     perform.answer(batch[0], Err(Failure { reason: "model", detail, fatal: true }));
                     return;
                 }
             };
-            let texts: Vec<Given> = batch.iter().map(|at| self.given(&requests[*at].item)).collect();
+            let (mut texts, mut places) = (Vec::new(), Vec::new());
+            for &at in batch {
+                match self.given(&requests[at].item, conversation.as_ref()) {
+                    Ok(given) => {
+                        texts.push(given);
+                        places.push(at);
+                    }
+                    Err(detail) => perform.answer(at, Err(Failure { reason: "not_scored", detail, fatal: false })),
+                }
+            }
             engine.score(&texts, self.threads, perform.cancel_flag(), &|at, score| {
-                perform.answer(batch[at], answer(score));
+                perform.answer(places[at], answer(score));
             });
         }
     }

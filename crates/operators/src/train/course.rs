@@ -19,7 +19,7 @@ macro_rules! with_course {
             #[serde(default = "crate::defaults::completion")]
             pub(crate) completion: String,
             /// Column of the parts with a chat, in place of `prompt` and `completion`: the last turn, the assistant's, is learned, and the
-            /// turns before it, with line breaks between them, are what it follows.
+            /// turns before it are what it follows: in the chat template of a start with `chat: true`, else with line breaks between them.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub(crate) messages: Option<String>,
             /// Passes over the data, above 0; a fraction ends within a pass.

@@ -7,6 +7,8 @@ use flow_data::{Type, Value};
 use flow_store::TableReader;
 use flow_trainer::Example;
 
+use crate::conversation::Conversation;
+
 /// The columns of the parts with what is learned.
 #[derive(Clone, Copy)]
 pub(crate) enum Text<'a> {
@@ -16,11 +18,13 @@ pub(crate) enum Text<'a> {
     Chat(&'a str),
 }
 
-/// The examples of `parts`, in the order of the parts and of their rows: of all rows, or of those whose column has a value.
+/// The examples of `parts`, in the order of the parts and of their rows: of all rows, or of those whose column has a value. With a
+/// conversation each is the answer at the end of one.
 pub(super) fn read(
     parts: &[PathBuf],
     text: Text<'_>,
     only: Option<(&str, &str)>,
+    conversation: Option<&Conversation>,
 ) -> Result<Vec<Example>, String> {
     let mut examples = Vec::new();
     let columns: Vec<&str> = text.columns().into_iter().chain(only.map(|(column, _)| column)).collect();
@@ -36,8 +40,10 @@ pub(super) fn read(
                     continue;
                 }
                 let cells: Vec<Value> = places.iter().map(|at| row[*at].clone()).collect();
-                let example = text.example(&cells);
-                examples.push(example.ok_or_else(|| format!("a row of `{}` has {}", path.display(), text.lack()))?);
+                let turns = text.turns(&cells);
+                let (before, completion) =
+                    turns.ok_or_else(|| format!("a row of `{}` has {}", path.display(), text.lack()))?;
+                examples.push(Example { prompt: prompt(&before, conversation)?, completion: completion.to_owned() });
             }
         }
     }
@@ -59,10 +65,11 @@ impl<'a> Text<'a> {
         self.named().into_iter().map(|(_, column, _)| column).collect()
     }
 
-    fn example(self, row: &[Value]) -> Option<Example> {
+    /// The turns before what is learned, and that; none where the row has none.
+    fn turns(self, row: &[Value]) -> Option<(Vec<Turn<'_>>, &str)> {
         match (self, row) {
             (Text::Pair(..), [Value::Text(prompt), Value::Text(completion), ..]) => {
-                Some(Example { prompt: prompt.to_string(), completion: completion.to_string() })
+                Some((vec![("user", prompt)], completion))
             }
             (Text::Chat(_), [Value::Texts(turns), ..]) => of_chat(turns),
             _ => None,
@@ -78,12 +85,23 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The last turn, which must be the assistant's, after all turns before it.
-fn of_chat(turns: &[Arc<str>]) -> Option<Example> {
+/// Role and content of what somebody says.
+type Turn<'a> = (&'a str, &'a str);
+
+/// The turns before the last one, which must be the assistant's, and that.
+fn of_chat(turns: &[Arc<str>]) -> Option<(Vec<Turn<'_>>, &str)> {
     let (turns, []) = turns.as_chunks::<2>() else { return None };
     let ([role, completion], before) = turns.split_last()?;
-    let before: Vec<&str> = before.iter().map(|[_, content]| &**content).collect();
-    (&**role == "assistant").then(|| Example { prompt: before.join("\n"), completion: completion.to_string() })
+    let before = before.iter().map(|[role, content]| (&**role, &**content)).collect();
+    (&**role == "assistant").then_some((before, completion))
+}
+
+/// What the turns before an answer are to the model: a conversation, or their contents with line breaks between them.
+fn prompt(before: &[Turn<'_>], conversation: Option<&Conversation>) -> Result<String, String> {
+    match conversation {
+        Some(conversation) => conversation.rendered(before.iter().copied()),
+        None => Ok(before.iter().map(|(_, content)| *content).collect::<Vec<_>>().join("\n")),
+    }
 }
 
 /// Whether a cell is the text, or the whole number that the text writes.
@@ -98,16 +116,41 @@ fn is(cell: &Value, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::tests::conversation;
+
+    /// What is learned of a row, and after what.
+    fn example(text: Text<'_>, row: &[Value], conversation: Option<&Conversation>) -> Option<[String; 2]> {
+        let (before, completion) = text.turns(row)?;
+        Some([prompt(&before, conversation).ok()?, completion.to_owned()])
+    }
+
+    const LONGER: [&str; 10] =
+        ["system", "Be brief.", "user", "1+1=", "assistant", "2", "user", "2+2=", "assistant", "4"];
 
     #[test]
     fn the_last_turn_of_a_chat_is_learned() {
-        let example = |turns: &[&str]| Text::Chat("messages").example(&[Value::texts(turns.iter().copied())]);
-        let expected = |prompt: &str| Some(Example { prompt: prompt.into(), completion: "4".into() });
+        let example = |turns: &[&str]| example(Text::Chat("messages"), &[Value::texts(turns.iter().copied())], None);
+        let expected = |prompt: &str| Some([prompt.into(), "4".into()]);
         assert_eq!(example(&["user", "2+2=", "assistant", "4"]), expected("2+2="));
-        let longer = ["system", "Be brief.", "user", "1+1=", "assistant", "2", "user", "2+2=", "assistant", "4"];
-        assert_eq!(example(&longer), expected("Be brief.\n1+1=\n2\n2+2="));
+        assert_eq!(example(&LONGER), expected("Be brief.\n1+1=\n2\n2+2="));
         for wrong in [&["assistant", "4", "user", "2+2="][..], &[], &["assistant"]] {
             assert_eq!(example(wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn in_a_conversation_what_is_learned_is_the_assistants() {
+        let kind = conversation(Some("Be kind."));
+        let turn = |role: &str, content: &str| format!("<|im_start|>{role}\n{content}<|im_end|>\n");
+        let asked = |turns: &[(&str, &str)]| {
+            turns.iter().map(|(role, content)| turn(role, content)).collect::<String>() + "<|im_start|>assistant\n"
+        };
+        let pair = [Value::from("2+2="), Value::from("4")];
+        let expected = asked(&[("system", "Be kind."), ("user", "2+2=")]);
+        assert_eq!(example(Text::Pair("prompt", "completion"), &pair, Some(&kind)), Some([expected, "4".into()]));
+        let chat = [Value::texts(LONGER)];
+        let expected =
+            asked(&[("system", "Be brief."), ("user", "1+1="), ("assistant", "2"), ("user", "2+2=")]);
+        assert_eq!(example(Text::Chat("messages"), &chat, Some(&kind)), Some([expected, "4".into()]));
     }
 }

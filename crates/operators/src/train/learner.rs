@@ -14,6 +14,7 @@ use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
 use super::examples::{self, Text};
 use super::{loads, validation};
+use crate::conversation::Manner;
 use crate::write::publication;
 use crate::{Env, Models, Remarks, StepContext};
 
@@ -93,6 +94,7 @@ pub(crate) struct Learner {
     folders: Vec<PathBuf>,
     pub(crate) models: Arc<Models>,
     pub(crate) threads: usize,
+    pub(crate) manner: Manner,
     /// The step that trains.
     step: String,
     remarks: Remarks,
@@ -108,20 +110,24 @@ impl Learner {
             folders,
             models: env.models.clone(),
             threads: env.threads,
+            manner: Manner::of(step),
             step: step.step.name.clone(),
             remarks: env.remarks.clone(),
         }
     }
 
-    /// The examples of a data set: all, or those whose column has a value.
+    /// The examples of a data set for the model that it is asked for: all, or those whose column has a value.
     pub(crate) fn examples(
         &self,
-        dataset: &Item,
+        request: &Request,
         text: Text<'_>,
         only: Option<(&str, &str)>,
     ) -> Result<Vec<Example>, String> {
-        let Value::Texts(parts) = dataset.get(0) else { return Err("the data set names no parts".into()) };
-        let examples = examples::read(&self.paths(parts)?, text, only)?;
+        let Value::Texts(parts) = request.item.get(0) else { return Err("the data set names no parts".into()) };
+        let start = self.manner.is_chat().then(|| self.checkpoint(request.model)).transpose()?;
+        let template = start.as_ref().and_then(|start| start.tokenizer.chat_template());
+        let conversation = self.manner.conversation(template)?;
+        let examples = examples::read(&self.paths(parts)?, text, only, conversation.as_ref())?;
         match (examples.is_empty(), only) {
             (false, _) => Ok(examples),
             (true, None) => Err("the data set has no rows".into()),
@@ -146,7 +152,7 @@ impl Learner {
         perform: &Perform,
     ) -> Result<Option<Vec<Value>>, String> {
         let saved = Saved { path: self.models.training(&request.key), identity: request.key.0, every: save_steps as usize };
-        let settings = TrainConfig { saved: Some(saved.clone()), ..settings };
+        let settings = TrainConfig { saved: Some(saved.clone()), rendered: self.manner.is_chat(), ..settings };
         let n_validated = settings.validation.as_ref().map_or(0, |validation| validation.examples.len());
         self.show(examples, n_validated);
         let mut observe = |report: &StepReport| {
