@@ -95,6 +95,11 @@ pub fn bias(weight: &str) -> String {
     format!("{}.bias", weight.strip_suffix(".weight").unwrap_or(weight))
 }
 
+/// Whether the matrix `weight` chooses or weighs experts.
+pub fn is_router(weight: &str) -> bool {
+    weight.ends_with("gate.weight")
+}
+
 fn feed_forward(config: &Config, moe: Option<&Moe>, at: impl Fn(&str) -> String) -> FeedForward {
     let block = |prefix: &str, [gate, up, down]: [&str; 3]| Swiglu {
         gate: at(&format!("{prefix}.{gate}")),

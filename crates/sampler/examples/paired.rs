@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use flow_model::{Block, Checkpoint, Config, Tokenizer};
-use flow_sampler::{Engine, Params, Plan, Prompt, Request};
+use flow_sampler::{Engine, Params, Plan, Precision, Prompt, Request};
 
 const THREADS: usize = 2;
 
@@ -57,7 +57,7 @@ fn make(dir: &Path, width: usize, num_hidden_layers: usize, vocab_size: usize) -
 
 fn run(dir: &Path, sequences: u32, tokens: usize, shared: u32, order: &str) -> Result<(), Box<dyn Error>> {
     let checkpoint = Checkpoint::load(dir)?;
-    let plan = Plan::new(&checkpoint.config, THREADS);
+    let plan = Plan::new(&checkpoint.config, Precision::F32, THREADS);
     let engine = Engine::new(&checkpoint)?;
     let length = if shared > 1 { 200 } else { 8 };
     let prompt = |i: u32| (0..length).map(|t| (i / shared * 31 + t * 7) % 1000).collect();

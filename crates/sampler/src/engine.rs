@@ -10,6 +10,7 @@ use flow_model::{Checkpoint, Config, Tensor, Tokenizer};
 
 use crate::Error;
 use crate::forward::{Forward, Row};
+use crate::numbers::Precision;
 use crate::plan::{CACHE_BYTES, Usage, slots};
 use crate::request::{Completion, Prompt, Request};
 use crate::score::SCORE_ROWS;
@@ -23,7 +24,7 @@ const JOB: usize = 32;
 /// Takes the answer to the request of an index; called by worker threads in the order draws end.
 pub type Sink<'a> = dyn Fn(usize, Result<Completion, Error>) + Sync + 'a;
 
-/// A model ready to draw from, on the CPU, in f32. Shared by reference between threads.
+/// A model ready to draw from, on the CPU; its arithmetic is f32. Shared by reference between threads.
 pub struct Engine {
     pub(crate) weights: Weights,
     pub(crate) decoder: Decoder,
@@ -38,8 +39,16 @@ impl Engine {
     /// # Errors
     /// A tensor is missing or has another shape than the config says.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        Self::with_precision(checkpoint, Precision::F32)
+    }
+
+    /// The same with weights of another precision: less memory, and other draws where that rounds them.
+    ///
+    /// # Errors
+    /// A tensor is missing or has another shape than the config says.
+    pub fn with_precision(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, Error> {
         let Checkpoint { config, tensors, tokenizer } = checkpoint;
-        Self::of_weights(config, tensors, Some(tokenizer.clone()))
+        Self::of_weights(config, tensors, Some(tokenizer.clone()), precision)
     }
 
     /// The same from the parts of a checkpoint that may have no tokenizer: then prompts are token ids, and completions have
@@ -51,8 +60,9 @@ impl Engine {
         config: &Config,
         tensors: &BTreeMap<String, Tensor>,
         tokenizer: Option<Tokenizer>,
+        precision: Precision,
     ) -> Result<Self, Error> {
-        let weights = Weights::new(config, tensors)?;
+        let weights = Weights::new(config, tensors, precision)?;
         let decoder = Decoder::new(tokenizer, weights.vocab);
         Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: CACHE_BYTES })
     }
@@ -63,7 +73,7 @@ impl Engine {
         Self { cache_bytes, ..self }
     }
 
-    /// Bytes of the weights as they are kept, packed and in f32.
+    /// Bytes of the weights as they are kept, packed.
     pub fn weight_bytes(&self) -> usize {
         self.weights.bytes()
     }
@@ -200,8 +210,12 @@ pub(crate) mod tests {
 
     /// A mixture of experts with heads that leave a remainder.
     pub(crate) fn tiny() -> Engine {
+        tiny_with(Precision::F32)
+    }
+
+    pub(crate) fn tiny_with(precision: Precision) -> Engine {
         let tokenizer = Tokenizer::train_byte_bpe(&[""], 256, &[]).unwrap();
-        Engine::new(&Checkpoint::init(tiny_config(), tokenizer, 1).unwrap()).unwrap()
+        Engine::with_precision(&Checkpoint::init(tiny_config(), tokenizer, 1).unwrap(), precision).unwrap()
     }
 
     pub(crate) fn tiny_config() -> Config {

@@ -83,8 +83,7 @@ impl<'a> Forward<'a> {
         let (hidden, stride) = (self.weights.hidden, padded(self.weights.hidden));
         let residual = grown(&mut self.residual, rows.len() * stride);
         for (row, to) in rows.iter().zip(residual.chunks_exact_mut(stride)) {
-            to[..hidden]
-                .copy_from_slice(&self.weights.embedding.data[row.token as usize * hidden..][..hidden]);
+            self.weights.embedding.read(row.token as usize, &mut to[..hidden]);
         }
         if let Some(scale) = self.weights.embedding_scale {
             residual.iter_mut().for_each(|x| *x *= scale);

@@ -21,7 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the inside out: `simd` (sixteen lanes), `matmul`, `layers`, `rotary`, `attention` and `attend` (the loops), `cache`
+//! From the inside out: `simd` (sixteen lanes), `numbers` (what weights are kept as), `matmul`, `layers`, `rotary`, `attention` and `attend` (the loops), `cache`
 //! (keys and values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and
 //! `draw` (one completion), `worker` (many), `score` (given texts), `engine`.
 
@@ -36,6 +36,7 @@ mod forward;
 mod layers;
 mod matmul;
 mod moe;
+mod numbers;
 mod plan;
 mod random;
 mod request;
@@ -49,6 +50,7 @@ mod worker;
 
 pub use engine::{Engine, Sink};
 pub use error::Error;
+pub use numbers::Precision;
 pub use plan::{Plan, Usage};
 pub use random::{Stream, uniform};
 pub use request::{Completion, FinishReason, Params, Prompt, Request, Routing};

@@ -7,6 +7,7 @@
 
 use pulp::Simd;
 
+use crate::numbers::{Bf16, Precision, Weight, round, scale};
 use crate::simd::{Kernel, LANES, Lanes, Unit, run};
 
 /// Columns in one panel of packed weights; widths of all row buffers are multiples of it.
@@ -24,28 +25,33 @@ pub(crate) fn padded(n: usize) -> usize {
 pub(crate) struct Packed {
     inputs: usize,
     outputs: usize,
-    panels: Box<[f32]>,
+    panels: Panels,
     /// Added to each output row, padded with zeros.
     bias: Option<Box<[f32]>>,
+}
+
+/// The weights of all panels.
+enum Panels {
+    F32(Box<[f32]>),
+    Bf16(Box<[Bf16]>),
+    /// With what each output is multiplied by when its sum is complete.
+    Int8(Box<[i8]>, Box<[f32]>),
 }
 
 impl Packed {
     /// Packs matrices with the same `inputs` side by side. Each is row-major (outputs, inputs), as in a checkpoint;
     /// its outputs start on a panel border and are followed by zeros up to the next.
-    pub(crate) fn new(inputs: usize, matrices: &[&[f32]]) -> Self {
+    pub(crate) fn new(precision: Precision, inputs: usize, matrices: &[&[f32]]) -> Self {
         let outputs = matrices.iter().map(|m| padded(m.len() / inputs)).sum();
-        let mut panels = vec![0.0; inputs * outputs].into_boxed_slice();
-        let mut start = 0;
-        for matrix in matrices {
-            for (o, weights) in matrix.chunks_exact(inputs).enumerate() {
-                let column = start + o;
-                let panel = &mut panels[column / PANEL * PANEL * inputs..][..PANEL * inputs];
-                for (i, &w) in weights.iter().enumerate() {
-                    panel[i * PANEL + column % PANEL] = w;
-                }
+        let panels = match precision {
+            Precision::F32 => Panels::F32(panels(inputs, outputs, matrices, |_, w| w)),
+            Precision::Bf16 => Panels::Bf16(panels(inputs, outputs, matrices, |_, w| Bf16::round(w))),
+            Precision::Int8 => {
+                let mut scales = vec![0.0; outputs].into_boxed_slice();
+                columns(inputs, matrices, |column, weights| scales[column] = scale(weights));
+                Panels::Int8(panels(inputs, outputs, matrices, |column, w| round(w, scales[column])), scales)
             }
-            start += padded(matrix.len() / inputs);
-        }
+        };
         Self { inputs, outputs, panels, bias: None }
     }
 
@@ -60,7 +66,12 @@ impl Packed {
 
     /// Bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.panels) + self.bias.as_ref().map_or(0, |bias| size_of_val(&**bias))
+        let panels = match &self.panels {
+            Panels::F32(panels) => size_of_val(&**panels),
+            Panels::Bf16(panels) => size_of_val(&**panels),
+            Panels::Int8(panels, scales) => size_of_val(&**panels) + size_of_val(&**scales),
+        };
+        panels + self.bias.as_ref().map_or(0, |bias| size_of_val(&**bias))
     }
 
     /// Width of an output row, padding included.
@@ -70,14 +81,25 @@ impl Packed {
 
     /// `out = x · W + bias` for `rows` rows.
     pub(crate) fn multiply(&self, rows: usize, x: &[f32], out: &mut [f32]) {
-        run(Product::<false> { weights: self, rows, x, out: &mut *out });
+        self.product::<false>(rows, x, out);
         self.add_bias(out);
     }
 
     /// `out += x · W + bias` for `rows` rows; the product is complete before it is added.
     pub(crate) fn multiply_add(&self, rows: usize, x: &[f32], out: &mut [f32]) {
-        run(Product::<true> { weights: self, rows, x, out: &mut *out });
+        self.product::<true>(rows, x, out);
         self.add_bias(out);
+    }
+
+    fn product<const ADD: bool>(&self, rows: usize, x: &[f32], out: &mut [f32]) {
+        let (k, n) = (self.inputs, self.outputs);
+        match &self.panels {
+            Panels::F32(panels) => run(Product::<f32, ADD> { k, n, panels, scales: None, rows, x, out }),
+            Panels::Bf16(panels) => run(Product::<Bf16, ADD> { k, n, panels, scales: None, rows, x, out }),
+            Panels::Int8(panels, scales) => {
+                run(Product::<i8, ADD> { k, n, panels, scales: Some(scales), rows, x, out });
+            }
+        }
     }
 
     fn add_bias(&self, out: &mut [f32]) {
@@ -88,8 +110,40 @@ impl Packed {
     }
 }
 
-struct Product<'a, const ADD: bool> {
-    weights: &'a Packed,
+/// Each output of `matrices`, as its column among all and its weights.
+fn columns(inputs: usize, matrices: &[&[f32]], mut column: impl FnMut(usize, &[f32])) {
+    let mut start = 0;
+    for matrix in matrices {
+        matrix.chunks_exact(inputs).enumerate().for_each(|(o, weights)| column(start + o, weights));
+        start += padded(matrix.len() / inputs);
+    }
+}
+
+/// The panels of `matrices`, whose weights `of` turns into those that are kept, given their column.
+fn panels<W: Weight>(
+    inputs: usize,
+    outputs: usize,
+    matrices: &[&[f32]],
+    of: impl Fn(usize, f32) -> W,
+) -> Box<[W]> {
+    let mut panels = vec![W::default(); inputs * outputs].into_boxed_slice();
+    columns(inputs, matrices, |column, weights| {
+        let panel = &mut panels[column / PANEL * PANEL * inputs..][..PANEL * inputs];
+        for (i, &w) in weights.iter().enumerate() {
+            panel[i * PANEL + column % PANEL] = of(column, w);
+        }
+    });
+    panels
+}
+
+struct Product<'a, W, const ADD: bool> {
+    /// Inputs.
+    k: usize,
+    /// Outputs.
+    n: usize,
+    panels: &'a [W],
+    /// One for each output.
+    scales: Option<&'a [f32]>,
     rows: usize,
     /// rows x padded(inputs)
     x: &'a [f32],
@@ -97,13 +151,13 @@ struct Product<'a, const ADD: bool> {
     out: &'a mut [f32],
 }
 
-impl<const ADD: bool> Kernel for Product<'_, ADD> {
+impl<W: Weight, const ADD: bool> Kernel for Product<'_, W, ADD> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
-        let Self { weights, rows, x, out } = self;
-        let (k, n, stride) = (weights.inputs, weights.outputs, padded(weights.inputs));
+        let Self { k, n, panels, scales, rows, x, out } = self;
+        let stride = padded(k);
         // Accumulators of a tile must fit the registers: 32 of 512 bits, 16 of 256, 32 of 128.
         let limit = match V {
             1 => TILE,
@@ -111,48 +165,62 @@ impl<const ADD: bool> Kernel for Product<'_, ADD> {
             _ => 1,
         };
         let tiles = rows.div_ceil(limit);
-        for (p, panel) in weights.panels.chunks_exact(k * PANEL).enumerate() {
+        for (p, weights) in panels.chunks_exact(k * PANEL).enumerate() {
+            let panel = Panel { k, weights, scales: scales.map(|scales| &scales[p * PANEL..][..PANEL]) };
             for t in 0..tiles {
                 let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
                 let x = &x[first * stride..end * stride];
                 let out = &mut out[first * n + p * PANEL..];
                 match end - first {
-                    1 => tile::<S, V, 1, ADD>(unit, x, k, panel, out, n),
-                    2 => tile::<S, V, 2, ADD>(unit, x, k, panel, out, n),
-                    3 => tile::<S, V, 3, ADD>(unit, x, k, panel, out, n),
-                    4 => tile::<S, V, 4, ADD>(unit, x, k, panel, out, n),
-                    5 => tile::<S, V, 5, ADD>(unit, x, k, panel, out, n),
-                    6 => tile::<S, V, 6, ADD>(unit, x, k, panel, out, n),
-                    7 => tile::<S, V, 7, ADD>(unit, x, k, panel, out, n),
-                    8 => tile::<S, V, 8, ADD>(unit, x, k, panel, out, n),
-                    9 => tile::<S, V, 9, ADD>(unit, x, k, panel, out, n),
-                    10 => tile::<S, V, 10, ADD>(unit, x, k, panel, out, n),
-                    11 => tile::<S, V, 11, ADD>(unit, x, k, panel, out, n),
-                    _ => tile::<S, V, TILE, ADD>(unit, x, k, panel, out, n),
+                    1 => tile::<S, V, W, 1, ADD>(unit, x, &panel, out, n),
+                    2 => tile::<S, V, W, 2, ADD>(unit, x, &panel, out, n),
+                    3 => tile::<S, V, W, 3, ADD>(unit, x, &panel, out, n),
+                    4 => tile::<S, V, W, 4, ADD>(unit, x, &panel, out, n),
+                    5 => tile::<S, V, W, 5, ADD>(unit, x, &panel, out, n),
+                    6 => tile::<S, V, W, 6, ADD>(unit, x, &panel, out, n),
+                    7 => tile::<S, V, W, 7, ADD>(unit, x, &panel, out, n),
+                    8 => tile::<S, V, W, 8, ADD>(unit, x, &panel, out, n),
+                    9 => tile::<S, V, W, 9, ADD>(unit, x, &panel, out, n),
+                    10 => tile::<S, V, W, 10, ADD>(unit, x, &panel, out, n),
+                    11 => tile::<S, V, W, 11, ADD>(unit, x, &panel, out, n),
+                    _ => tile::<S, V, W, TILE, ADD>(unit, x, &panel, out, n),
                 }
             }
         }
     }
 }
 
+/// 32 outputs of a matrix.
+struct Panel<'a, W> {
+    k: usize,
+    weights: &'a [W],
+    scales: Option<&'a [f32]>,
+}
+
 /// `R` rows of `x` times one panel, into 32 columns of `R` rows of `out` (row length `n`).
 #[inline(always)]
-fn tile<S: Simd, const V: usize, const R: usize, const ADD: bool>(
+fn tile<S: Simd, const V: usize, W: Weight, const R: usize, const ADD: bool>(
     unit: Unit<S, V>,
     x: &[f32],
-    k: usize,
-    panel: &[f32],
+    panel: &Panel<'_, W>,
     out: &mut [f32],
     n: usize,
 ) {
+    let k = panel.k;
     let stride = padded(k);
     let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride..][..k]);
     let mut sums = [[unit.splat(0.0); 2]; R];
-    for (i, weights) in panel.as_chunks::<PANEL>().0[..k].iter().enumerate() {
+    for (i, weights) in panel.weights.as_chunks::<PANEL>().0[..k].iter().enumerate() {
         let w = halves(unit, weights);
         for r in 0..R {
             let value = unit.splat(rows[r][i]);
             sums[r] = [unit.fma(value, w[0], sums[r][0]), unit.fma(value, w[1], sums[r][1])];
+        }
+    }
+    if let Some(scales) = panel.scales {
+        let scales = scales.as_chunks::<LANES>().0;
+        for sums in &mut sums {
+            *sums = [unit.mul(sums[0], unit.load(&scales[0])), unit.mul(sums[1], unit.load(&scales[1]))];
         }
     }
     for r in 0..R {
@@ -165,9 +233,10 @@ fn tile<S: Simd, const V: usize, const R: usize, const ADD: bool>(
 }
 
 #[inline(always)]
-fn halves<S: Simd, const V: usize>(unit: Unit<S, V>, row: &[f32; PANEL]) -> [Lanes<S, V>; 2] {
+fn halves<S: Simd, const V: usize, W: Weight>(unit: Unit<S, V>, row: &[W; PANEL]) -> [Lanes<S, V>; 2] {
     let (chunks, _) = row.as_chunks::<LANES>();
-    [unit.load(&chunks[0]), unit.load(&chunks[1])]
+    let widened = |chunk: &[W; LANES]| unit.load(&chunk.map(W::widen));
+    [widened(&chunks[0]), widened(&chunks[1])]
 }
 
 #[cfg(test)]
@@ -186,7 +255,7 @@ mod tests {
     fn a_row_is_one_chain_of_fused_steps_whatever_the_number_of_rows() {
         for (k, n) in [(1, 1), (8, 33), (64, 96), (128, 384), (172, 64), (352, 128)] {
             let (w, x) = (numbers(n * k, 1), numbers(300 * k, 2));
-            let packed = Packed::new(k, &[&w]);
+            let packed = Packed::new(Precision::F32, k, &[&w]);
             let width = packed.outputs();
             let chain = |r: usize, o: usize| {
                 (0..k).fold(0.0f32, |sum, i| x[r * k + i].mul_add(w[o * k + i], sum)).to_bits()
@@ -205,13 +274,56 @@ mod tests {
         }
     }
 
+    /// The weights that are kept for `w`, (outputs, k), and the scale of each output.
+    fn kept(precision: Precision, w: &[f32], k: usize) -> (Vec<f32>, Vec<f32>) {
+        let scales: Vec<f32> = w.chunks(k).map(scale).collect();
+        let weights = w.chunks(k).zip(&scales).flat_map(|(row, scale)| {
+            row.iter().map(|w| match precision {
+                Precision::F32 => *w,
+                Precision::Bf16 => Bf16::round(*w).widen(),
+                Precision::Int8 => f32::from(round(*w, *scale)),
+            })
+        });
+        (weights.collect(), if precision == Precision::Int8 { scales } else { vec![1.0; w.len() / k] })
+    }
+
+    #[test]
+    fn narrow_weights_are_widened_before_the_same_chain() {
+        for precision in [Precision::Bf16, Precision::Int8] {
+            for (k, n) in [(1, 1), (8, 33), (172, 64)] {
+                let (w, x) = (numbers(n * k, 1), numbers(40 * k, 2));
+                let packed = Packed::new(precision, k, &[&w]);
+                let (kept, scales) = kept(precision, &w, k);
+                let padded_x = rows(&x, k);
+                for count in [1, 2, 13, 40] {
+                    let mut out = vec![f32::NAN; count * packed.outputs()];
+                    packed.multiply(count, &padded_x, &mut out);
+                    for (r, o) in (0..count).flat_map(|r| (0..n).map(move |o| (r, o))) {
+                        let sum = (0..k).fold(0.0f32, |sum, i| x[r * k + i].mul_add(kept[o * k + i], sum));
+                        let found = out[r * packed.outputs() + o];
+                        assert_eq!(
+                            found.to_bits(),
+                            (sum * scales[o]).to_bits(),
+                            "{precision:?} {k} x {n}, {r} {o}"
+                        );
+                    }
+                }
+                assert!(packed.bytes() < 4 * k * packed.outputs() / 2 + 5 * packed.outputs());
+            }
+        }
+    }
+
     #[test]
     fn a_bias_is_added_to_each_row_of_its_own_matrix() {
         let (a, b) = (numbers(40 * 16, 1), numbers(8 * 16, 2));
         let x = rows(&numbers(3 * 16, 3), 16);
         let (mut plain, mut biased) = (vec![0.0; 3 * 96], vec![0.0; 3 * 96]);
-        Packed::new(16, &[&a, &b]).multiply(3, &x, &mut plain);
-        Packed::new(16, &[&a, &b]).with_bias(&[&[2.0; 40], &[3.0; 8]]).multiply(3, &x, &mut biased);
+        Packed::new(Precision::F32, 16, &[&a, &b]).multiply(3, &x, &mut plain);
+        Packed::new(Precision::F32, 16, &[&a, &b]).with_bias(&[&[2.0; 40], &[3.0; 8]]).multiply(
+            3,
+            &x,
+            &mut biased,
+        );
         for (i, (plain, biased)) in plain.iter().zip(&biased).enumerate() {
             let bias = [2.0, 0.0, 3.0, 0.0][[40, 64, 72, 96].iter().position(|end| i % 96 < *end).unwrap()];
             assert_eq!(*biased, plain + bias, "{i}");
@@ -222,12 +334,12 @@ mod tests {
     fn matrices_side_by_side_start_on_panels_and_adding_adds() {
         let (a, b) = (numbers(40 * 16, 1), numbers(8 * 16, 2));
         let x = rows(&numbers(5 * 16, 3), 16);
-        let both = Packed::new(16, &[&a, &b]);
+        let both = Packed::new(Precision::F32, 16, &[&a, &b]);
         assert_eq!(both.outputs(), 64 + 32);
         let mut joint = vec![1.0; 5 * 96];
         both.multiply_add(5, &x, &mut joint);
         let mut single = vec![0.0; 5 * 32];
-        Packed::new(16, &[&b]).multiply(5, &x, &mut single);
+        Packed::new(Precision::F32, 16, &[&b]).multiply(5, &x, &mut single);
         for r in 0..5 {
             for o in 0..8 {
                 assert_eq!(joint[r * 96 + 64 + o], 1.0 + single[r * 32 + o]);

@@ -4,6 +4,7 @@ use flow_model::{Config, names};
 
 use crate::cache::{BLOCK, Heads};
 use crate::matmul::padded;
+use crate::numbers::Precision;
 
 /// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
 /// fewer keep their keys and values in cache, which matters where the weights are small.
@@ -29,9 +30,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For an engine of `config` that draws on `threads` threads.
-    pub fn new(config: &Config, threads: usize) -> Self {
-        let (threads, weight_bytes) = (threads.max(1), weight_bytes(config));
+    /// For an engine of `config`, with weights of this precision, that draws on `threads` threads.
+    pub fn new(config: &Config, precision: Precision, threads: usize) -> Self {
+        let (threads, weight_bytes) = (threads.max(1), weight_bytes(config, precision));
         let heads = Heads { key_value_heads: config.num_key_value_heads, head_dim: config.head_dim };
         let bytes_per_block = heads.block_len() * config.num_hidden_layers * size_of::<f32>();
         let draws = slots(weight_bytes) * threads;
@@ -49,14 +50,19 @@ pub(crate) fn slots(weight_bytes: usize) -> usize {
 }
 
 /// Bytes of all packed matrices and of the embedding; tables of positions and norms are not worth counting.
-fn weight_bytes(config: &Config) -> usize {
-    let numbers = |(name, shape): &(String, Vec<usize>)| match shape[..] {
-        [vocab, inputs] if name == names::EMBEDDING => vocab * inputs,
-        [outputs, inputs] => padded(outputs) * inputs,
+fn weight_bytes(config: &Config, precision: Precision) -> usize {
+    // Of 8 bits, each output, or row of the embedding, has a scale.
+    let scale = if precision == Precision::Int8 { size_of::<f32>() } else { 0 };
+    let matrix = |outputs: usize, inputs: usize| outputs * (inputs * precision.bytes() + scale);
+    let bytes = |(name, shape): &(String, Vec<usize>)| match shape[..] {
+        [vocab, inputs] if name == names::EMBEDDING => matrix(vocab, inputs),
+        [outputs, inputs] if names::is_router(name) => padded(outputs) * inputs * size_of::<f32>(),
+        [outputs, inputs] => matrix(padded(outputs), inputs),
         _ => 0,
     };
-    let head = usize::from(config.tie_word_embeddings) * padded(config.vocab_size) * config.hidden_size;
-    (names::expected(config).iter().map(numbers).sum::<usize>() + head) * size_of::<f32>()
+    let head =
+        usize::from(config.tie_word_embeddings) * matrix(padded(config.vocab_size), config.hidden_size);
+    names::expected(config).iter().map(bytes).sum::<usize>() + head
 }
 
 /// What a call of [`crate::Engine::generate`] took.
@@ -94,12 +100,15 @@ mod tests {
 
     #[test]
     fn the_plan_knows_the_weights_and_bounds_the_cache() {
-        let engine = crate::engine::tests::tiny();
-        let plan = Plan::new(&crate::engine::tests::tiny_config(), 2);
-        let tables = engine.weights.rotaries.iter().map(crate::rotary::Rotary::bytes).sum::<usize>();
-        assert_eq!(plan.weight_bytes, engine.weight_bytes() - tables);
-        assert_eq!(plan.bytes_per_position, engine.bytes_per_position());
-        assert_eq!(plan.draws, 48);
-        assert_eq!(plan.cache_bytes, (2 * 48 + 6 + 2) * 160 * plan.bytes_per_position);
+        let config = crate::engine::tests::tiny_config();
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let engine = crate::engine::tests::tiny_with(precision);
+            let plan = Plan::new(&config, precision, 2);
+            let tables = engine.weights.rotaries.iter().map(crate::rotary::Rotary::bytes).sum::<usize>();
+            assert_eq!(plan.weight_bytes, engine.weight_bytes() - tables, "{precision:?}");
+            assert_eq!(plan.bytes_per_position, engine.bytes_per_position());
+            assert_eq!(plan.draws, 48);
+            assert_eq!(plan.cache_bytes, (2 * 48 + 6 + 2) * 160 * plan.bytes_per_position);
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::attention::{QkNorms, Shape, Sight};
 use crate::cache::Heads;
 use crate::layers::Norm;
 use crate::matmul::{Packed, padded};
+use crate::numbers::{Precision, Table};
 use crate::rotary::Rotary;
 
 /// Everything a forward pass reads.
@@ -22,8 +23,8 @@ pub(crate) struct Weights {
     pub(crate) context: usize,
     /// Of most layers, and of those with a window where these have their own.
     pub(crate) rotaries: Vec<Rotary>,
-    /// (V, C), as in the checkpoint.
-    pub(crate) embedding: Tensor,
+    /// (V, C).
+    pub(crate) embedding: Table,
     /// What embeddings are multiplied by.
     pub(crate) embedding_scale: Option<f32>,
     pub(crate) layers: Vec<Layer>,
@@ -86,8 +87,12 @@ pub(crate) struct Moe {
 }
 
 impl Weights {
-    pub(crate) fn new(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<Self, Error> {
-        let source = Source { tensors, config };
+    pub(crate) fn new(
+        config: &Config,
+        tensors: &BTreeMap<String, Tensor>,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        let source = Source { tensors, config, precision };
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
         let block = &config.block;
         let key_value_heads = config.key_values() * config.num_key_value_heads;
@@ -111,7 +116,11 @@ impl Weights {
             vocab,
             context: config.context(),
             rotaries: ropes.map(|rope| Rotary::new(config.context(), config.head_dim, rope)).collect(),
-            embedding: source.tensor(names::EMBEDDING, &[vocab, hidden])?.clone(),
+            embedding: Table::new(
+                precision,
+                hidden,
+                &source.tensor(names::EMBEDDING, &[vocab, hidden])?.data,
+            ),
             embedding_scale: block.gemma_norms.then(|| (hidden as f64).sqrt() as f32),
             layers: (0..config.num_hidden_layers).map(|i| source.layer(i)).collect::<Result<_, _>>()?,
             final_norm: source.norm(names::FINAL_NORM)?,
@@ -122,8 +131,7 @@ impl Weights {
 
     /// Bytes of all matrices and tables; norms are not worth counting.
     pub(crate) fn bytes(&self) -> usize {
-        let tables =
-            size_of_val(&*self.embedding.data) + self.rotaries.iter().map(Rotary::bytes).sum::<usize>();
+        let tables = self.embedding.bytes() + self.rotaries.iter().map(Rotary::bytes).sum::<usize>();
         let layer = |layer: &Layer| layer.fused.bytes() + layer.output.bytes() + layer.feed_forward.bytes();
         tables + self.head.bytes() + self.layers.iter().map(layer).sum::<usize>()
     }
@@ -149,6 +157,7 @@ impl FeedForward {
 struct Source<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     config: &'a Config,
+    precision: Precision,
 }
 
 impl Source<'_> {
@@ -196,8 +205,8 @@ impl Source<'_> {
         let beside: Vec<f32> =
             (0..hidden).flat_map(row).flat_map(|at| &outputs[at..at + query]).copied().collect();
         Ok((
-            Packed::new(hidden, &fused.each_ref().map(Vec::as_slice)),
-            Packed::new(names.outputs.len() * query, &[&beside]),
+            Packed::new(self.precision, hidden, &fused.each_ref().map(Vec::as_slice)),
+            Packed::new(self.precision, names.outputs.len() * query, &[&beside]),
         ))
     }
 
@@ -210,10 +219,17 @@ impl Source<'_> {
         Ok(all)
     }
 
+    /// Packs what chooses among experts or weighs them: it is small, and a choice is not to be rounded.
+    fn pack_router(&self, name: &str, outputs: usize) -> Result<Packed, Error> {
+        let inputs = self.config.hidden_size;
+        Ok(Packed::new(Precision::F32, inputs, &[&self.tensor(name, &[outputs, inputs])?.data]))
+    }
+
     /// Packs matrices of (name, outputs) side by side, with their biases if they are `biased`.
     fn pack(&self, inputs: usize, matrices: &[(&str, usize)], biased: bool) -> Result<Packed, Error> {
         let data = |&(name, outputs): &(&str, usize)| Ok(&*self.tensor(name, &[outputs, inputs])?.data);
-        let packed = Packed::new(inputs, &matrices.iter().map(data).collect::<Result<Vec<&[f32]>, Error>>()?);
+        let data: Vec<&[f32]> = matrices.iter().map(data).collect::<Result<_, Error>>()?;
+        let packed = Packed::new(self.precision, inputs, &data);
         if !biased {
             return Ok(packed);
         }
@@ -225,7 +241,7 @@ impl Source<'_> {
         let (config, names) = (self.config, names::layer(self.config, i));
         let norm = |name: &Option<String>| name.as_deref().map(|name| self.norm(name)).transpose();
         let router = |(name, experts): (&String, AttentionExperts)| {
-            Ok::<_, Error>((self.pack(config.hidden_size, &[(name, experts.count)], false)?, experts))
+            Ok::<_, Error>((self.pack_router(name, experts.count)?, experts))
         };
         let routers = names.attention_router.as_ref().zip(config.block.attention_experts);
         let (fused, output) = self.attention(&names)?;
@@ -263,7 +279,7 @@ impl Source<'_> {
     }
 
     fn feed_forward(&self, names: &Names) -> Result<FeedForward, Error> {
-        let (config, hidden) = (self.config, self.config.hidden_size);
+        let config = self.config;
         let (router, experts, shared) = match names {
             Names::Dense(names) => {
                 let block = self.gated(names, config.dense_size(), config.block.mlp_bias)?;
@@ -274,7 +290,7 @@ impl Source<'_> {
         let moe = config.moe.as_ref().expect("only a config with experts has names of experts");
         let shared = shared.as_ref().zip(moe.shared_expert_intermediate_size);
         let shared = shared.map(|((names, gate), width)| -> Result<_, Error> {
-            let gate = gate.as_ref().map(|gate| self.pack(hidden, &[(gate, 1)], false));
+            let gate = gate.as_ref().map(|gate| self.pack_router(gate, 1));
             Ok((self.gated(names, width, false)?, gate.transpose()?))
         });
         let expert = |names| match config.block.ternary_experts {
@@ -283,7 +299,7 @@ impl Source<'_> {
             None => self.gated(names, config.intermediate_size, false),
         };
         Ok(FeedForward::Moe(Moe {
-            router: self.pack(hidden, &[(router, moe.num_experts)], false)?,
+            router: self.pack_router(router, moe.num_experts)?,
             experts: experts.iter().map(expert).collect::<Result<_, _>>()?,
             experts_per_token: moe.experts_per_token,
             renormalise: moe.norm_topk_prob,
@@ -302,8 +318,8 @@ impl Source<'_> {
         Ok(Gated {
             activation: self.config.block.activation,
             rounds: true,
-            gate_up: Packed::new(hidden, &gate_up.each_ref().map(|matrix| &**matrix)),
-            down: Packed::new(width, &[&values(&names.down, hidden, width)?]),
+            gate_up: Packed::new(self.precision, hidden, &gate_up.each_ref().map(|matrix| &**matrix)),
+            down: Packed::new(self.precision, width, &[&values(&names.down, hidden, width)?]),
         })
     }
 

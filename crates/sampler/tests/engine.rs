@@ -243,7 +243,7 @@ fn mixed_lengths_leave_few_places_empty_and_stay_within_the_plan() {
         let usage = engine.generate(&requests, threads, &AtomicBool::new(false), &|_, answer| {
             answer.unwrap();
         });
-        let plan = Plan::new(&model.config, threads);
+        let plan = Plan::new(&model.config, flow_sampler::Precision::F32, threads);
         assert!(usage.cache_bytes > 0 && usage.cache_bytes <= plan.cache_bytes, "{usage:?} {plan:?}");
         // How two threads share the work is a matter of luck.
         assert!(threads > 1 || usage.occupancy() > 0.9, "{usage:?}");

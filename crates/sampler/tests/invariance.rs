@@ -3,7 +3,7 @@
 mod common;
 
 use common::{dense, generate, moe, random, switched};
-use flow_sampler::{Completion, Engine, Params, Prompt, Request, Routing, uniform};
+use flow_sampler::{Completion, Engine, Params, Precision, Prompt, Request, Routing, uniform};
 use proptest::prelude::*;
 
 /// Tokens, the bits of their log-probabilities, and the text.
@@ -48,10 +48,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_draw_is_the_same_alone_and_among_hundreds(seed in any::<u64>(), kind in 0..14usize) {
+    fn a_draw_is_the_same_alone_and_among_hundreds(seed in any::<u64>(), kind in 0..14usize, kept in 0..3usize) {
         let plain = [dense(), moe(None), moe(Some(36))];
         let config = plain.into_iter().chain(switched()).nth(kind).unwrap();
-        let engine = Engine::new(&random(config, seed)).unwrap();
+        let precision = [Precision::F32, Precision::Bf16, Precision::Int8][kept];
+        let engine = Engine::with_precision(&random(config, seed), precision).unwrap();
         let requests = requests(seed);
         let together: Vec<_> = generate(&engine, &requests, 1).into_iter().map(Result::unwrap).collect();
         prop_assert!(together.iter().map(|c| c.completion_tokens).sum::<usize>() > 2 * requests.len());
