@@ -74,10 +74,7 @@ impl Definition for Compare {
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        let mut problems = Vec::new();
-        for (at, metric) in config.metrics.iter().enumerate() {
-            problems.extend(Metric::parse(metric).err().map(|e| Problem::new(&format!("metrics.{at}"), e)));
-        }
+        let mut problems = Metric::wrong_among(&config.metrics, None);
         let help = "compare the `problems` of an `evaluate` step: `from: scores.problems`";
         let missing = SCORE.iter().find_map(|(name, kind)| inputs[0].column_of("from", name, &[*kind]).err());
         problems.extend(missing.map(|problem| problem.with_help(help)));

@@ -1,7 +1,7 @@
 //! `evaluate` measures a model on held-out problems: n draws each, judged against the known answer.
 //!
 //! pass@k is estimated without bias from n draws (1 - C(n-c, k) / C(n, k)); maj@k takes the most frequent answer among
-//! the first k; `coverage` is the share of problems solved by any draw. Intervals are 95 % percentile bootstraps over
+//! the first k, however it is written; `coverage` is the share of problems solved by any draw. Intervals are 95 % percentile bootstraps over
 //! problems. Every round uses the same random streams, so that rounds are compared on common random numbers. A step
 //! that trains is measured before its first round too: round 0 is the model it starts from.
 //!
@@ -80,14 +80,7 @@ impl Definition for Evaluate {
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
-        let mut problems = Vec::new();
-        for (at, metric) in config.metrics.iter().enumerate() {
-            problems.extend(
-                Metric::of_draws(metric, config.n as usize)
-                    .err()
-                    .map(|m| Problem::new(&format!("metrics.{at}"), m)),
-            );
-        }
+        let mut problems = Metric::wrong_among(&config.metrics, Some(config.n as usize));
         problems.extend(config.grader().err().unwrap_or_default());
         for (key, name) in [("prompt", &config.prompt), ("answer", &config.answer)] {
             problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
@@ -116,11 +109,9 @@ impl Definition for Evaluate {
             answer: step.column(&config.answer),
             n: config.n,
         };
-        let judge = Judge {
-            answer: exam.answer,
-            completion: width,
-            grader: grader.map_err(|problems| invalid(problems[0].message.clone()))?,
-        };
+        let grader = grader.map_err(|problems| invalid(problems[0].message.clone()))?;
+        let compare = grader.options.clone();
+        let judge = Judge { answer: exam.answer, completion: width, grader };
         let places = Places {
             prompt_id: exam.prompt_id,
             level: step.columns().index("level"),
@@ -133,6 +124,7 @@ impl Definition for Evaluate {
             places,
             metrics: metrics.collect::<Result<_, _>>().map_err(invalid)?,
             n,
+            compare,
             seed,
         };
         Ok(Body::Chain(vec![

@@ -3,6 +3,7 @@
 //! A new operator is a file with a header (what it does, ports, rejects, cost, an example), a config, and the
 //! weakest kind of stage that can do it; then its line in the catalog below.
 
+mod alike;
 mod assemble;
 pub mod cells;
 pub mod codes;

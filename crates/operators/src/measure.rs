@@ -21,6 +21,7 @@ use std::sync::Arc;
 use flow_data::{Item, Type, kind};
 use flow_dataflow::{Body, Out, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
+use flow_verify::{Compare, Options};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -69,10 +70,7 @@ impl Definition for Measure {
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {
         let mut problems = Condition::check("correct", &config.correct, &inputs[0]);
-        for (at, metric) in config.metrics.iter().enumerate() {
-            let wrong = Metric::of_draws(metric, config.n as usize).err();
-            problems.extend(wrong.map(|words| Problem::new(&format!("metrics.{at}"), words)));
-        }
+        problems.extend(Metric::wrong_among(&config.metrics, Some(config.n as usize)));
         let missing = DRAWN.iter().filter_map(|(name, kind)| inputs[0].column_of("from", name, &[*kind]).err());
         problems.extend(missing.map(|problem| problem.with_help("measure the rows of a `verify` step")));
         if !problems.is_empty() {
@@ -103,6 +101,7 @@ impl Definition for Measure {
             places,
             metrics: metrics.map_err(invalid)?,
             n,
+            compare: Options::new(Compare::Math),
             seed: config.seed.unwrap_or(step.plan.seed),
         };
         Ok(Body::Chain(vec![Stage::Row(Arc::new(judge)), Stage::Keyed(Arc::new(report))]))
@@ -161,6 +160,32 @@ mod tests {
         let ports = run(&columns("prompt draw verdict"), &rows, yaml);
         assert!(ports["out"].iter().any(|row| row.get("level").is_none() && row["value"] == 0.5), "{ports:?}");
         assert_eq!(ports["rejected"][0]["reason"], json!("no_prompt_id"));
+    }
+
+    #[test]
+    fn answers_that_are_written_differently_vote_together() {
+        let said = [("0.5", "equal"), ("\\frac12", "equal"), ("3", "different"), ("1/2", "equal"), ("3", "different")];
+        let rows: Vec<Json> =
+            said.iter().zip(0..).map(|((answer, verdict), index)| row("a", index, answer, verdict)).collect();
+        let ports = run(&columns("prompt draw verdict"), &rows, "op: measure, n: 5, metrics: [maj@5, maj@3]");
+        assert!(ports["out"].iter().all(|row| row["value"] == 1.0), "{ports:?}");
+        assert_eq!(ports["problems"][0]["majority_correct"], json!(true));
+    }
+
+    #[test]
+    fn completions_without_one_recorded_model_are_measured_too() {
+        let model = |models: [Json; 2]| {
+            let row = |(model, index): (Json, i64)| json!({"prompt_id": "a", "sample_index": index, "verdict": "equal", "model": model});
+            let rows: Vec<Json> = models.into_iter().zip(0..).map(row).collect();
+            let ports = run(&columns("prompt draw verdict"), &rows, "op: measure, n: 2");
+            (ports["out"][0]["model"].clone(), ports["problems"][0]["model"].clone())
+        };
+        assert_eq!(model([json!("m"), json!("m")]), (json!("m"), json!("m")));
+        assert_eq!(model([json!("m"), json!("other")]), (json!(null), json!(null)));
+        assert_eq!(model([json!(null), json!(null)]), (json!(null), json!(null)));
+        for name in ["metric", "score"] {
+            assert!(super::kind(name).columns().get("model").is_some_and(|column| column.nullable), "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is measured of a model's draws, as users name it.
 
+use flow_plan::Problem;
+
 /// A metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Metric {
@@ -36,6 +38,24 @@ impl Metric {
         }
     }
 
+    /// What is wrong with the key `metrics` of a step: names of no metric, a K above the number `n` of draws where it is
+    /// known, a metric that stands twice.
+    pub(crate) fn wrong_among(metrics: &[String], n: Option<usize>) -> Vec<Problem> {
+        let wrong = |(at, text): (usize, &String)| {
+            let read = n.map_or_else(|| Self::parse(text), |n| Self::of_draws(text, n));
+            let twice = || format!("`{text}` stands twice");
+            let message = match read {
+                Ok(metric) => {
+                    let before = metrics[..at].iter().any(|other| Self::parse(other) == Ok(metric));
+                    before.then(twice)?
+                }
+                Err(message) => message,
+            };
+            Some(Problem::new(&format!("metrics.{at}"), message))
+        };
+        metrics.iter().enumerate().filter_map(wrong).collect()
+    }
+
     /// The name as users write it.
     pub(crate) fn name(self) -> String {
         match self {
@@ -60,5 +80,15 @@ mod tests {
         }
         assert_eq!(Metric::of_draws("pass@8", 8), Ok(Metric::Pass(8)));
         assert!(Metric::of_draws("pass@9", 8).is_err());
+    }
+
+    #[test]
+    fn a_metric_that_stands_twice_is_a_mistake() {
+        let wrong = |metrics: &[&str], n| {
+            let metrics: Vec<String> = metrics.iter().map(|text| (*text).to_owned()).collect();
+            Metric::wrong_among(&metrics, n).into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+        };
+        assert_eq!(wrong(&["pass@1", "maj@4", "pass@01", "pass@8"], Some(4)), ["metrics.2", "metrics.3"]);
+        assert_eq!(wrong(&["pass@1", "pass@8"], None), [""; 0]);
     }
 }

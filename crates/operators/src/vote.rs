@@ -18,10 +18,11 @@ use std::sync::Arc;
 use flow_data::{Columns, Id, Item, Type, Value, kind};
 use flow_dataflow::{Body, KeyedOp, Out, Stage};
 use flow_plan::{Input, Problem, Shape};
-use flow_verify::{Compare, Outcome};
+use flow_verify::{Compare, Options};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::alike::{alike, most_frequent};
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// Options of `vote`.
@@ -70,9 +71,9 @@ impl Definition for Vote {
             prompt_id: step.column("prompt_id"),
             extracted: step.column(&config.extracted),
             kept: of_the_prompt(&step.columns()).into_iter().map(|(at, _)| at).collect(),
-            compare: compare.map_err(|error: flow_verify::UnknownName| {
+            compare: Options::new(compare.map_err(|error: flow_verify::UnknownName| {
                 BuildError::step(&step.step.name, error.to_string())
-            })?,
+            })?),
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(voter))]))
     }
@@ -89,13 +90,7 @@ struct Voter {
     prompt_id: usize,
     extracted: usize,
     kept: Vec<usize>,
-    compare: Compare,
-}
-
-/// An answer and how many draws gave it.
-struct Candidate<'a> {
-    answer: &'a str,
-    votes: i64,
+    compare: Options,
 }
 
 impl KeyedOp for Voter {
@@ -104,34 +99,20 @@ impl KeyedOp for Voter {
     }
 
     fn group(&self, items: &[Item], out: &mut Out<'_>) {
-        let mut candidates: Vec<Candidate<'_>> = Vec::new();
-        let mut voters = Vec::new();
-        for item in items {
-            let Some(answer) = item.text(self.extracted) else {
-                out.reject(item, "no_answer", "the draw has no extracted answer");
-                continue;
-            };
-            out.take(item);
-            voters.push(item.row.id.to_string());
-            match candidates.iter_mut().find(|candidate| self.same(candidate.answer, answer)) {
-                Some(candidate) => candidate.votes += 1,
-                None => candidates.push(Candidate { answer, votes: 1 }),
-            }
-        }
-        let best = candidates.iter().rev().max_by_key(|candidate| candidate.votes);
-        let Some(best) = best else { return };
+        let (voters, silent): (Vec<&Item>, Vec<&Item>) =
+            items.iter().partition(|item| item.text(self.extracted).is_some());
+        silent.iter().for_each(|item| out.reject(item, "no_answer", "the draw has no extracted answer"));
+        voters.iter().for_each(|item| out.take(item));
+        let said = alike(voters.iter().map(|item| item.text(self.extracted)), &self.compare);
+        let Some((best, votes)) = most_frequent(&said) else { return };
+        let answer = voters[best].text(self.extracted).unwrap_or_default();
+        let ids: Vec<String> = voters.iter().map(|item| item.row.id.to_string()).collect();
         let mut cells: Vec<Value> = self.kept.iter().map(|at| items[0].get(*at).clone()).collect();
-        cells.push(Value::texts(voters.iter().map(String::as_str)));
-        cells.extend([best.answer.into(), best.votes.into(), (voters.len() as i64).into()]);
+        cells.push(Value::texts(ids.iter().map(String::as_str)));
+        cells.extend([answer.into(), (votes as i64).into(), (voters.len() as i64).into()]);
         let round = items[0].row.round;
         let id = Id::of("vote", [&self.key(&items[0]).0[..], &round.to_le_bytes()]);
         out.create(0, round, id, cells);
-    }
-}
-
-impl Voter {
-    fn same(&self, a: &str, b: &str) -> bool {
-        a == b || flow_verify::compare(a, b, self.compare).outcome == Outcome::Equal
     }
 }
 

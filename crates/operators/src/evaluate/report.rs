@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use flow_data::{Id, Item, Value};
 use flow_dataflow::{KeyedOp, Out};
 
+use flow_verify::Options;
+
+use crate::alike::{alike, most_frequent};
 use crate::metric::Metric;
 use crate::statistics::{bootstrap, pass_at_k};
 
@@ -13,7 +16,8 @@ struct Solved {
     problem: Id,
     prompt_id: String,
     level: Option<i64>,
-    draws: Vec<(Option<String>, bool)>,
+    /// Which draws give the same answer, and whether each is correct.
+    draws: Vec<(Option<usize>, bool)>,
 }
 
 impl Solved {
@@ -29,18 +33,10 @@ impl Solved {
         self.draws.iter().filter(|(_, correct)| *correct).count()
     }
 
-    /// Whether the most frequent answer of the first `k` draws is correct; the earliest of equals wins.
+    /// Whether the most frequent answer of the first `k` draws is correct, as its first draw is; the earliest of equals wins.
     fn majority_is_correct(&self, k: usize) -> bool {
-        let mut votes: Vec<(&str, usize, bool)> = Vec::new();
-        for (answer, correct) in self.draws.iter().take(k) {
-            let Some(answer) = answer else { continue };
-            match votes.iter_mut().find(|(other, ..)| other == answer) {
-                Some((_, count, _)) => *count += 1,
-                None => votes.push((answer, 1, *correct)),
-            }
-        }
-        let best = votes.iter().rev().max_by_key(|(_, count, _)| *count);
-        best.is_some_and(|(.., correct)| *correct)
+        let said: Vec<Option<usize>> = self.draws.iter().take(k).map(|(answer, _)| *answer).collect();
+        most_frequent(&said).is_some_and(|(first, _)| self.draws[first].1)
     }
 }
 
@@ -61,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) metrics: Vec<Metric>,
     /// Draws per problem; those that are missing count as wrong.
     pub(crate) n: usize,
+    /// When two draws give the same answer.
+    pub(crate) compare: Options,
     pub(crate) seed: u64,
 }
 
@@ -71,7 +69,7 @@ impl KeyedOp for Report {
 
     fn group(&self, items: &[Item], out: &mut Out<'_>) {
         let round = items[0].row.round;
-        let model = items[0].get(self.places.model).clone();
+        let model = self.model(items);
         let problems = self.problems(items, out);
         for problem in &problems {
             let id = Id::of("score", [&problem.problem.0[..], &round.to_le_bytes()]);
@@ -95,6 +93,13 @@ impl KeyedOp for Report {
 }
 
 impl Report {
+    /// The model that made the draws; null where it is not recorded, or several did.
+    fn model(&self, items: &[Item]) -> Value {
+        let model = items[0].get(self.places.model);
+        let others = items.iter().any(|item| item.get(self.places.model) != model);
+        if others { Value::Null } else { model.clone() }
+    }
+
     /// The problems by identity, so that the order does not depend on the draws. Draws beyond `n` are rejected.
     fn problems(&self, items: &[Item], out: &mut Out<'_>) -> Vec<Solved> {
         let mut problems: BTreeMap<String, Vec<&Item>> = BTreeMap::new();
@@ -111,18 +116,15 @@ impl Report {
         measured.iter().for_each(|item| out.take(item));
         let detail = format!("the problem has {} draws, more than n = {}", draws.len(), self.n);
         beyond.iter().for_each(|item| out.reject(item, "over_n", &*detail));
+        let said = alike(measured.iter().map(|item| item.text(self.places.extracted)), &self.compare);
+        let correct = |item: &&Item| *item.get(self.places.correct) == Value::Bool(true);
         let missing = std::iter::repeat_n((None, false), self.n - measured.len());
         Solved {
             problem: Id::of("problem", [prompt_id.as_bytes()]),
             prompt_id,
             level: self.places.level.and_then(|at| draws[0].int(at)),
-            draws: measured.iter().map(|item| self.draw(item)).chain(missing).collect(),
+            draws: said.into_iter().zip(measured.iter().map(correct)).chain(missing).collect(),
         }
-    }
-
-    fn draw(&self, item: &Item) -> (Option<String>, bool) {
-        let correct = matches!(item.get(self.places.correct), Value::Bool(true));
-        (item.text(self.places.extracted).map(str::to_owned), correct)
     }
 
     /// The cells of the record `score`.
@@ -160,8 +162,7 @@ mod tests {
 
     #[test]
     fn majority_takes_the_earliest_of_equals_and_ignores_missing_answers() {
-        let draw = |answer: &str, correct| (Some(answer.to_owned()), correct);
-        let draws = vec![(None, false), draw("3", true), draw("4", false), draw("4", false), draw("3", true)];
+        let draws = vec![(None, false), (Some(1), true), (Some(2), false), (Some(2), false), (Some(1), true)];
         let problem = Solved { problem: Id::default(), prompt_id: "p".into(), level: None, draws };
         assert!(problem.majority_is_correct(5));
         assert!(!problem.majority_is_correct(4));
