@@ -2,11 +2,12 @@
 //!
 //! `where` is a Jinja expression over the row's columns, such as `level >= 4 and n_tokens < 200`. Beside Jinja's own filters
 //! there is `integers`, the whole numbers that a text writes: `completion | integers | length`. A name that is no column is found
-//! by `flow check`; a null equals nothing but `none`.
+//! by `flow check`, and so is a text that is ordered with a number (`answer > 5`). A null equals nothing but `none`, and is neither more
+//! nor less than anything: a row whose `level` is null is rejected by `level < 4`, unless the expression asks for it (`level is none or ..`).
 //!
 //! Ports: `out`, the rows for which it holds, as they came.
 //!
-//! Rejects: `filtered` (it does not hold), `not_evaluated` (an operation does not fit the value).
+//! Rejects: `filtered` (it does not hold), `not_evaluated` (an operation does not fit the value, a null is ordered).
 //!
 //! Cost: one evaluation per row.
 //!
@@ -93,6 +94,16 @@ mod tests {
     }
 
     #[test]
+    fn a_null_is_neither_below_nor_above_a_number() {
+        let row = json!({"prompt": "q"});
+        for expression in ["level < 4", "level > 4", "not level > 4", "4 >= level"] {
+            assert_eq!(kept(row.clone(), expression), Err(json!("not_evaluated")), "{expression}");
+        }
+        assert_eq!(kept(row.clone(), "level is none or level < 4"), Ok(true));
+        assert_eq!(kept(row, "level is not none and level < 4"), Ok(false));
+    }
+
+    #[test]
     fn integers_of_a_text_are_counted() {
         let row = json!({"prompt": "12 + 7 = <<12+7=19>>19, in 2024.", "answer": "none"});
         assert_eq!(kept(row.clone(), "prompt | integers == ['12', '7', '12', '7', '19', '19', '2024']"), Ok(true));
@@ -107,6 +118,8 @@ mod tests {
         };
         let found = check("levl > 2 and anser == '1'");
         assert!(found.len() == 2 && found.iter().any(|one| one.contains("did you mean `level`")), "{found:?}");
+        let found = check("answer > 5 and level < 3");
+        assert!(found.len() == 1 && found[0].contains("`answer | float > 5`"), "{found:?}");
         for expression in ["level >", "", "true %}{% if true"] {
             let found = check(expression);
             assert!(found.len() == 1 && found[0].contains("expected an expression"), "{expression}: {found:?}");

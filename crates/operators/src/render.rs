@@ -1,11 +1,12 @@
 //! `render` makes a prompt of a row's columns with a Jinja template.
 //!
 //! The template's variables are the columns; a name that is no column is found by `flow check`. Line breaks stand as
-//! written, the last one too. A null may be asked for (`{% if solution %}`), but printing one rejects the row.
+//! written, the last one too. A null may be asked for (`{% if solution %}`, `{% if level is none %}`), but printing one, or ordering one
+//! (`{% if level < 4 %}`), rejects the row.
 //!
 //! Ports: `out`, the row followed by the column `to`, which hides an earlier one of the same name.
 //!
-//! Rejects: `not_rendered` (a null was printed, or an operation does not fit the value).
+//! Rejects: `not_rendered` (a null was printed or ordered, or an operation does not fit the value).
 //!
 //! Cost: one rendering per row.
 //!

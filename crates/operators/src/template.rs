@@ -2,6 +2,8 @@
 //!
 //! Beside Jinja's own filters there is `integers`: the whole numbers that a text writes, in order.
 
+mod order;
+
 use flow_data::{Columns, Item, Value};
 use flow_plan::{Input, Problem};
 use minijinja::syntax::SyntaxConfig;
@@ -15,6 +17,8 @@ pub(crate) struct Template {
     environment: Environment<'static>,
     /// Name and position of each column that the template mentions.
     used: Vec<(String, usize)>,
+    /// Those that it orders by without asking whether they are null.
+    ordered: Vec<(String, usize)>,
 }
 
 impl Template {
@@ -22,8 +26,10 @@ impl Template {
     pub(crate) fn new(text: &str, columns: &Columns) -> Result<Self, Error> {
         let environment = environment(text)?;
         let names = names(&environment)?;
-        let used = names.into_iter().filter_map(|name| columns.index(&name).map(|at| (name, at))).collect();
-        Ok(Self { environment, used })
+        let known = |names: Vec<String>| {
+            names.into_iter().filter_map(|name| columns.index(&name).map(|at| (name, at))).collect()
+        };
+        Ok(Self { environment, used: known(names), ordered: known(order::ordered(text)) })
     }
 
     /// What is wrong with the template `text` under the config key `key`: its syntax, or names of no column.
@@ -36,7 +42,7 @@ impl Template {
                     format!("expected a template, found an error{line}: {}", reason(&error)),
                 )]
             }
-            Ok(names) => names.iter().filter_map(|name| input.column(key, name).err()).collect(),
+            Ok(names) => misused(key, &names, text, input),
         }
     }
 
@@ -55,6 +61,9 @@ impl Template {
         item: &Item,
         variable: impl Fn(&str, &Value) -> minijinja::Value,
     ) -> Result<String, String> {
+        if let Some((name, _)) = self.ordered.iter().find(|(_, at)| *item.get(*at) == Value::Null) {
+            return Err(format!("`{name}` is null, which is neither more nor less than anything"));
+        }
         let cells = self.used.iter().map(|(name, at)| (name.as_str(), variable(name, item.get(*at))));
         let context = minijinja::Value::from_pairs(cells);
         let text = self.environment.get_template(NAME).and_then(|template| template.render(context));
@@ -76,7 +85,7 @@ impl Condition {
     /// The condition `text` over rows with `columns`. Errs where the text is no expression.
     pub(crate) fn new(text: &str, columns: &Columns) -> Result<Self, Error> {
         environment("")?.compile_expression(text)?;
-        Template::new(&format!("{{% if {text} %}}{HOLDS}{{% endif %}}"), columns).map(Self)
+        Template::new(&condition(text), columns).map(Self)
     }
 
     /// What is wrong with the condition `text` under the config key `key`: its syntax, or names of no column.
@@ -88,7 +97,7 @@ impl Condition {
             }
             Ok(Self(template)) => {
                 let names = names(&template.environment).unwrap_or_default();
-                names.iter().filter_map(|name| input.column(key, name).err()).collect()
+                misused(key, &names, &condition(text), input)
             }
         }
     }
@@ -101,6 +110,19 @@ impl Condition {
 
 /// What a condition that holds is rendered to.
 const HOLDS: &str = "1";
+
+/// The template that is [`HOLDS`] where the expression `text` holds.
+fn condition(text: &str) -> String {
+    format!("{{% if {text} %}}{HOLDS}{{% endif %}}")
+}
+
+/// The `names` of the template `text` that are no columns, and columns that it orders with something of another kind.
+fn misused(key: &str, names: &[String], text: &str, input: &Input<'_>) -> Vec<Problem> {
+    let unknown = names.iter().filter_map(|name| input.column(key, name).err());
+    let help = "make it a number first: `answer | float > 5`; or quote the number to compare texts";
+    let unlike = order::unlike(text, input.columns).into_iter();
+    unknown.chain(unlike.map(|words| Problem::new(key, words).with_help(help))).collect()
+}
 
 fn environment(text: &str) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
