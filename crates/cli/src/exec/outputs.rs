@@ -40,6 +40,17 @@ pub(crate) struct Output {
     lock: RunLock,
 }
 
+/// How far a run has come when it publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// A round has settled, and more are to come.
+    Round,
+    /// All has settled of a run of fewer rounds, or steps, than the pipeline says.
+    Part,
+    /// All has settled.
+    Whole,
+}
+
 /// The size of what readers see.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Shown {
@@ -98,12 +109,13 @@ impl Outputs {
         self.outputs.iter()
     }
 
-    /// Publishes what has settled. While more rounds are to come (`last` is false), a snapshot that lacks a round of the
-    /// published one is held back: neither a repeated nor an interrupted run takes rounds away from readers.
-    pub(crate) fn publish(&self, pipeline: &Pipeline, session: &Session, last: bool) -> Result<(), Halt> {
+    /// Publishes what has settled. A snapshot that lacks a round of the published one is held back while more rounds are to
+    /// come, and at the end of a part where it says nothing new: neither a repeated nor an interrupted run takes rounds away
+    /// from readers. A part that differs in what it has takes the place of all rounds: the others rest on what it replaced.
+    pub(crate) fn publish(&self, pipeline: &Pipeline, session: &Session, reach: Reach) -> Result<(), Halt> {
         for output in &self.outputs {
             let name = &pipeline.plan.steps[output.step].name;
-            let published = output.publish(output.parts(session), last);
+            let published = output.publish(output.parts(session), reach);
             published.map_err(|error| refusal(pipeline, Some(name), &error))?;
         }
         Ok(())
@@ -132,11 +144,10 @@ impl Output {
         format!("{}/current/{rounds}*.parquet", self.publication.folder.display())
     }
 
-    fn publish(&self, parts: Vec<Part>, last: bool) -> Result<(), Error> {
+    fn publish(&self, parts: Vec<Part>, reach: Reach) -> Result<(), Error> {
         // A snapshot that cannot be read shows its readers nothing.
-        let held = if last { Ok(None) } else { Snapshot::current(&self.publication.folder) };
-        if let Ok(Some(Snapshot { manifest, .. })) = held
-            && goes_further(&manifest.parts, &parts)
+        if let Ok(Some(Snapshot { manifest, .. })) = Snapshot::current(&self.publication.folder)
+            && stays(&manifest.parts, &parts, reach)
         {
             self.shown.set(Shown::of(&manifest.parts));
             return Ok(());
@@ -167,9 +178,15 @@ impl Output {
     }
 }
 
-/// Whether the published parts have a round that `parts` lack.
-fn goes_further(published: &[Part], parts: &[Part]) -> bool {
-    !rounds(published).is_subset(&rounds(parts))
+/// Whether the `published` parts stay where a run that has come so far has made `parts`: they have a round that these lack.
+fn stays(published: &[Part], parts: &[Part], reach: Reach) -> bool {
+    let goes_further = !rounds(published).is_subset(&rounds(parts));
+    let is_repeated = || parts.iter().all(|part| published.iter().any(|other| other.path == part.path));
+    match reach {
+        Reach::Round => goes_further,
+        Reach::Part => goes_further && is_repeated(),
+        Reach::Whole => false,
+    }
 }
 
 /// Takes the lock of a folder that is published in.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::captures::Captures;
 use super::host::Host;
-use super::outputs::Outputs;
+use super::outputs::{Outputs, Reach};
 use super::progress::Progress;
 use super::{Args, session_halt, tables};
 use crate::halt::Halt;
@@ -121,8 +121,12 @@ impl Run<'_> {
     /// Publishes what has settled; `done` when nothing is left to do.
     fn publish(&self, session: &Session, done: bool) -> Result<(), Halt> {
         self.expect_conservation(session)?;
-        let last = done && !self.host.args.extent.is_partial();
-        self.outputs.publish(self.pipeline(), session, last)
+        let reach = match done {
+            false => Reach::Round,
+            true if self.host.args.extent.is_partial() => Reach::Part,
+            true => Reach::Whole,
+        };
+        self.outputs.publish(self.pipeline(), session, reach)
     }
 
     /// Writes the tables of the run, which say `ending` until the next time, and the record that the next run is compared with:
