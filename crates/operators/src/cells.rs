@@ -51,7 +51,7 @@ pub fn to_json(value: &Value) -> Json {
 
 /// `value` in a column of type `kind`. Errs, saying what was found, where it does not fit.
 ///
-/// A number fits text as it is written, and a whole number fits either type of number. A text fits an integer when its
+/// A number fits text as it is written, a list of one text that text, and a whole number either type of number. A text fits an integer when its
 /// last word is one: `5`, `Level 5`.
 pub fn fit(value: Value, kind: Type) -> Result<Value, String> {
     match (value, kind) {
@@ -65,6 +65,10 @@ pub fn fit(value: Value, kind: Type) -> Result<Value, String> {
             let last = text.split_whitespace().next_back().and_then(|word| word.parse::<i64>().ok());
             last.map(Value::Int).ok_or_else(|| "a text without a number at its end".to_owned())
         }
+        (Value::Texts(texts), Type::Text) => match &*texts {
+            [text] => Ok(Value::Text(text.clone())),
+            texts => Err(format!("a list of {} texts", texts.len())),
+        },
         (Value::Texts(texts), Type::Floats) if texts.is_empty() => Ok(Value::Floats([].into())),
         (value, kind) => match value.kind() {
             Some(found) if found != kind => Err(format!("a value of type {found}")),
@@ -80,6 +84,13 @@ mod tests {
 
     fn cell(json: Json, kind: Type) -> Result<Value, String> {
         from_json(&json).and_then(|value| fit(value, kind))
+    }
+
+    #[test]
+    fn a_list_of_one_text_is_that_text() {
+        assert_eq!(cell(json!(["2 moves"]), Type::Text), Ok("2 moves".into()));
+        assert_eq!(cell(json!(["1", "2"]), Type::Text), Err("a list of 2 texts".to_owned()));
+        assert_eq!(cell(json!([]), Type::Text), Err("a list of 0 texts".to_owned()));
     }
 
     #[test]

@@ -25,6 +25,11 @@ flow_spec::codes! {
          something else, such as one JSON list, and nothing is run.",
         wrong "steps: {q: {op: read, path: list.json, format: jsonl}, s: {op: write, from: q, path: out}}",
         right "steps: {q: {op: read, path: train.jsonl, fields: {prompt: question}}, s: {op: write, from: q, path: out}}";
+    NO_ROW = "E0406", "no row of a file can be read as the pipeline says",
+        "Rows that do not fit are rejected one by one. Where none fits, the pipeline means another column, or another file, and \
+         nothing is run. The message tells what is wrong with the first row.",
+        wrong "steps: {q: {op: read, path: train.jsonl, fields: {prompt: question, level: topic}}, s: {op: write, from: q, path: out}}",
+        right "steps: {q: {op: read, path: train.jsonl, fields: {prompt: question}}, s: {op: write, from: q, path: out}}";
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use flow_plan::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::input::{At, Files, InputFile, Place, Record, Records};
+use crate::input::{At, Files, Found, InputFile, Place, Record, Records};
 
 /// The input's own names of the columns of a prompt; a dotted name leads into nested objects.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
@@ -131,6 +131,14 @@ impl Field {
         std::iter::once(&self.name).chain(&self.fallback).map(String::as_str)
     }
 
+    /// The cells of `record`: one for each text of a list, else the one.
+    pub(crate) fn read_each(&self, record: &Record) -> Result<Vec<Value>, Flaw> {
+        match self.names().find_map(|name| record.find(name)).and_then(Found::texts) {
+            Some(texts) if !texts.is_empty() => Ok(texts.iter().cloned().map(Value::Text).collect()),
+            _ => self.read(record).map(|value| vec![value]),
+        }
+    }
+
     /// The cell of `record`.
     pub(crate) fn read(&self, record: &Record) -> Result<Value, Flaw> {
         let kind = self.kind;
@@ -184,6 +192,10 @@ pub(crate) struct Seen {
     any: bool,
     /// The first place where there was none, and why.
     malformed: Option<(Place, String)>,
+    /// Rows that were made of the records.
+    rows: usize,
+    /// The first place of which no row was made, and why.
+    flaw: Option<(Place, String)>,
 }
 
 impl<'a> Reading<'a> {
@@ -217,6 +229,16 @@ impl<'a> Reading<'a> {
         self.seen.malformed.get_or_insert_with(|| (place, detail.to_owned()));
     }
 
+    /// Takes note that `rows` rows were made of a record.
+    pub(crate) fn note_rows(&mut self, rows: usize) {
+        self.seen.rows += rows;
+    }
+
+    /// Takes note that no row was made of what stands at `place`, and why.
+    pub(crate) fn note_flaw(&mut self, place: Place, flaw: &Flaw) {
+        self.seen.flaw.get_or_insert_with(|| (place, flaw.detail.clone()));
+    }
+
     /// What was seen.
     pub(crate) fn seen(self) -> Seen {
         self.seen
@@ -224,8 +246,12 @@ impl<'a> Reading<'a> {
 
     /// Takes note of what was seen in a later part.
     pub(crate) fn merge(&mut self, other: &Seen) {
-        let Seen { fields, known, any, malformed } = &mut self.seen;
+        let Seen { fields, known, any, malformed, rows, flaw } = &mut self.seen;
         *any |= other.any;
+        *rows += other.rows;
+        if flaw.is_none() {
+            flaw.clone_from(&other.flaw);
+        }
         if known.is_empty() {
             known.clone_from(&other.known);
         }
@@ -235,14 +261,18 @@ impl<'a> Reading<'a> {
         fields.iter_mut().zip(&other.fields).for_each(|(seen, also)| *seen |= also);
     }
 
-    /// Errs when records were read and a required field was in none, and when there was no record where some should be.
+    /// Errs when records were read and a required field was in none, when there was no record where some should be, and when
+    /// no row was made of any record. A file without records is no mistake.
     pub(crate) fn finish(self, input: &Files, files: &[InputFile]) -> Result<(), SourceError> {
-        let Seen { fields, known, any, malformed } = &self.seen;
+        let Seen { fields, known, any, malformed, rows, flaw } = &self.seen;
         let absent = self.fields.iter().zip(fields).find(|(field, seen)| field.required && !**seen);
         match (absent, malformed) {
             (Some((field, _)), _) if !known.is_empty() => Err(input.no_field(&field.name, known)),
             (_, Some((place, detail))) if !any => Err(At { files, place: *place }.no_record(detail)),
-            _ => Ok(()),
+            _ => match flaw {
+                Some((place, detail)) if *rows == 0 => Err(At { files, place: *place }.no_row(detail)),
+                _ => Ok(()),
+            },
         }
     }
 }

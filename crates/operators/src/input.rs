@@ -163,6 +163,17 @@ impl Found<'_> {
         };
         fit(value, kind)
     }
+
+    /// The texts of a list; none where it is something else.
+    pub(crate) fn texts(self) -> Option<Arc<[Arc<str>]>> {
+        match self {
+            Found::Json(Json::Array(_)) | Found::Value(Value::Texts(_)) => match self.cell(Type::Texts) {
+                Ok(Value::Texts(texts)) => Some(texts),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 impl Record {

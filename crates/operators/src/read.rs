@@ -2,7 +2,7 @@
 //!
 //! `fields` says what the columns of a prompt are called in the file; those not named there are taken from the column
 //! of the same name where the file has it, and are null elsewhere. Only a prompt must be there. A number is text as it
-//! is written, and a level may be written in words (`Level 5`). An answer that stands at the end of a worked solution
+//! is written, a list of one text is that text, and a level may be written in words (`Level 5`). An answer that stands at the end of a worked solution
 //! (`#### 18`, `\boxed{18}`) is cut out of it, and the whole becomes the solution where the file has no other.
 //!
 //! A row is named by its `id`, else by its prompt (with a number where the same prompt stands again): correcting an
@@ -12,8 +12,8 @@
 //! Ports: `out`, one row per record: the record `prompt` followed by the columns of `extra`.
 //!
 //! Rejects: `malformed` (no JSON object), `missing_field` (not there, or null where it must not be), `ill_typed`,
-//! `no_answer` (the rule of `extract` finds none); the detail begins with the place. A file that cannot be read, a
-//! column that no row has and an id that stands twice end the run.
+//! `no_answer` (the rule of `extract` finds none); the detail begins with the place. A file that cannot be read or
+//! has rows but none that fits, a column that no row has and an id that stands twice end the run.
 //!
 //! Cost: reads the file once; keeps about 50 bytes a row until it is read.
 //!
@@ -138,7 +138,7 @@ impl ByRecord for Reader {
         record: &Record,
         (numbers, ()): (&mut Numbers, &mut ()),
         out: &mut Out<'_>,
-    ) -> Result<Result<(), Flaw>, SourceError> {
+    ) -> Result<Result<usize, Flaw>, SourceError> {
         let mut cells = match self.cells(record) {
             Ok(cells) => cells,
             Err(flaw) => return Ok(Err(flaw)),
@@ -152,7 +152,7 @@ impl ByRecord for Reader {
             return Err(at.duplicate(&format!("the id {:?}", text(&cells[0])), first));
         }
         out.create(0, 0, id, cells);
-        Ok(Ok(()))
+        Ok(Ok(1))
     }
 }
 

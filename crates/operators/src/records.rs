@@ -25,7 +25,7 @@ pub(crate) trait ByRecord: Send + Sync {
     /// Most records that are read.
     fn limit(&self) -> usize;
 
-    /// Emits the rows of the record at `at`. The outer error ends the run, the inner one rejects the record.
+    /// Emits the rows of the record at `at` and returns how many. The outer error ends the run, the inner one rejects the record.
     fn rows(
         &self,
         heap: &Heap,
@@ -33,7 +33,7 @@ pub(crate) trait ByRecord: Send + Sync {
         record: &Record,
         memory: (&mut Numbers, &mut Self::Cache),
         out: &mut Out<'_>,
-    ) -> Result<Result<(), Flaw>, SourceError>;
+    ) -> Result<Result<usize, Flaw>, SourceError>;
 }
 
 /// The source of what a [`ByRecord`] makes.
@@ -92,6 +92,11 @@ impl Numbers {
         *count - 1
     }
 
+    /// How many rows of `group` were counted so far.
+    pub(crate) fn count(&self, group: Id) -> i64 {
+        self.counts.get(&group).copied().unwrap_or_default()
+    }
+
     /// Notes that the row `id` stands at `at`; where another one of this name does, if any.
     pub(crate) fn place(&mut self, id: Id, at: At<'_>) -> Option<Place> {
         self.places.insert(id, at.place)
@@ -112,7 +117,7 @@ impl Numbers {
 
     /// Whether rows of these groups would get the numbers that they had.
     fn agree(&self, taken: &[Taken]) -> bool {
-        taken.iter().all(|taken| self.counts.get(&taken.group).copied().unwrap_or(0) == taken.before)
+        taken.iter().all(|taken| self.count(taken.group) == taken.before)
     }
 
     fn skip(&mut self, taken: &[Taken]) {
@@ -176,8 +181,12 @@ impl<R: ByRecord> Records<R> {
                 Err(Flaw { reason: "malformed", detail })
             }
         };
-        if let Err(flaw) = made {
-            flaw.reject(&at.written(), out);
+        match made {
+            Ok(rows) => reading.note_rows(rows),
+            Err(flaw) => {
+                reading.note_flaw(at.place, &flaw);
+                flaw.reject(&at.written(), out);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `replay` takes recorded completions from files as if they had just been drawn.
 //!
-//! A record has one completion (`fields.completion`), or several columns that hold one each (`completions`). A dotted
+//! A record has one completion (`fields.completion`), a list of them there, or several columns that hold one each (`completions`). A dotted
 //! name leads into nested objects: `completions: [small.text, large.text]`, or shorter `completions: [small, large]` with
 //! `fields: {completion: text}`. Columns of `extra` are looked up beside the completion (`small.is_correct`), then in the
 //! record itself. Records of one prompt may stand anywhere.
@@ -11,8 +11,8 @@
 //!
 //! Ports: `out`, one row per completion: the records `prompt` and `draw`, then the columns of `extra`.
 //!
-//! Rejects: `malformed`, `missing_field`, `ill_typed`, `no_answer`; the detail begins with the place. A file that cannot be read, a
-//! column that no row has and two completions of one prompt, model and sample index end the run.
+//! Rejects: `malformed`, `missing_field`, `ill_typed`, `no_answer`; the detail begins with the place. A file that cannot be read or
+//! has rows but none that fits, a column that no row has and two completions of one prompt, model and sample index end the run.
 //!
 //! Cost: reads the file once; about 4 microseconds and 100 bytes a completion beside its text.
 //!
@@ -78,7 +78,7 @@ struct Fields {
     solution: Option<String>,
     /// Difficulty: a number, or a text that ends in one.
     level: Option<String>,
-    /// The completion; by default `completion`. With `completions`, the name of the text within each of them.
+    /// The completion, or a list of completions that are numbered one after the other; by default `completion`. With `completions`, the name of the text within each of them.
     completion: Option<String>,
     /// Which of the prompt's draws it is.
     sample_index: Option<String>,

@@ -141,13 +141,24 @@ impl At<'_> {
         }
     }
 
+    /// The error of files of whose records none becomes a row; the first stands here and has the fault `detail`.
+    pub(crate) fn no_row(&self, detail: &str) -> SourceError {
+        let path = self.files[self.place.file].path().display();
+        let help = "read another column under `fields`, or mend the file: a row of text needs text, `jq` makes it of lists and objects";
+        SourceError {
+            code: codes::NO_ROW.id,
+            message: format!("no row of `{path}` can be read so: {}: {detail}", self.written()),
+            help: Some(help.to_owned()),
+        }
+    }
+
     /// The error of an identity that stands here and at `first`.
     pub(crate) fn duplicate(&self, identity: &str, first: Place) -> SourceError {
         SourceError {
             code: codes::DUPLICATE.id,
             message: format!("{identity} stands twice: at {} and at {}", self.of(first), self.written()),
             help: Some(
-                "name a column of unique values, or none: rows are then named by their content".to_owned(),
+                "name a column of unique values, such as `id: row_id` of published rows, or none: rows are then named by their content".to_owned(),
             ),
         }
     }

@@ -65,9 +65,9 @@ impl ByRecord for Replayer {
         record: &Record,
         (numbers, last): (&mut Numbers, &mut Self::Cache),
         out: &mut Out<'_>,
-    ) -> Result<Result<(), Flaw>, SourceError> {
+    ) -> Result<Result<usize, Flaw>, SourceError> {
         match self.prompt(heap, record, last) {
-            Ok(prompt) => self.draws(&prompt, record, at, numbers, out).map(Ok),
+            Ok(prompt) => self.draws(&prompt, record, at, numbers, out),
             Err(flaw) => Ok(Err(flaw)),
         }
     }
@@ -98,7 +98,7 @@ impl Replayer {
         Ok(prompt)
     }
 
-    /// Emits the record's completions; those that cannot be read are rejected one by one.
+    /// Emits the record's completions and returns how many. Of several those that cannot be read are rejected one by one.
     fn draws(
         &self,
         prompt: &Prompt,
@@ -106,35 +106,51 @@ impl Replayer {
         at: At<'_>,
         numbers: &mut Numbers,
         out: &mut Out<'_>,
-    ) -> Result<(), SourceError> {
+    ) -> Result<Result<usize, Flaw>, SourceError> {
+        let mut made = 0;
         for completion in &self.completions {
-            let index = numbers.next(prompt.item.row.id);
-            match self.draw(record, completion, index) {
-                Ok(draw) => {
-                    let id = draw.id(&prompt.item);
-                    if let Some(first) = numbers.place(id, at) {
-                        return Err(at.duplicate(&draw.identity(), first));
+            let first = numbers.count(prompt.item.row.id);
+            match self.drawn(record, completion, first) {
+                Ok(draws) => {
+                    for draw in draws {
+                        numbers.next(prompt.item.row.id);
+                        let id = draw.id(&prompt.item);
+                        if let Some(first) = numbers.place(id, at) {
+                            return Err(at.duplicate(&draw.identity(), first));
+                        }
+                        out.derive(0, &prompt.item, 0, id, draw.cells(prompt));
+                        made += 1;
                     }
-                    out.derive(0, &prompt.item, 0, id, draw.cells(prompt));
                 }
-                Err(flaw) => flaw.reject(&format!("{} `{}`", at.written(), completion.text.name), out),
+                Err(flaw) => {
+                    numbers.next(prompt.item.row.id);
+                    if self.completions.len() == 1 {
+                        return Ok(Err(flaw));
+                    }
+                    flaw.reject(&format!("{} `{}`", at.written(), completion.text.name), out);
+                }
             }
         }
-        Ok(())
+        Ok(Ok(made))
     }
 
-    /// The completion `from` of `record`, the `index`-th of its prompt.
-    fn draw(&self, record: &Record, from: &Completion, index: i64) -> Result<Draw, Flaw> {
+    /// The completions that `record` has at `from`, numbered from `first` where no number is recorded.
+    fn drawn(&self, record: &Record, from: &Completion, first: i64) -> Result<Vec<Draw>, Flaw> {
         let model = self.model.read(record)?;
-        Ok(Draw {
-            completion: from.text.read(record)?,
-            model: if model == Value::Null { from.model.clone() } else { model },
-            sample_index: match self.sample_index.read(record)? {
-                Value::Int(recorded) => recorded,
-                _ => index,
-            },
-            extra: from.extra.iter().map(|field| field.read(record)).collect::<Result<_, _>>()?,
-        })
+        let model = if model == Value::Null { from.model.clone() } else { model };
+        let first = match self.sample_index.read(record)? {
+            Value::Int(recorded) => recorded,
+            _ => first,
+        };
+        let extra = from.extra.iter().map(|field| field.read(record)).collect::<Result<Vec<Value>, Flaw>>()?;
+        let completions = from.text.read_each(record)?;
+        let draw = |(completion, sample_index)| Draw {
+            completion,
+            model: model.clone(),
+            sample_index,
+            extra: extra.clone(),
+        };
+        Ok(completions.into_iter().zip(first..).map(draw).collect())
     }
 }
 

@@ -49,6 +49,29 @@ fn several_columns_give_several_draws_with_what_stands_beside_them() {
 }
 
 #[test]
+fn a_list_of_completions_is_as_many_draws() {
+    let text = r#"{"prompt": "a", "completion": ["1", "2"], "by": "m"}
+        {"prompt": "a", "completion": "3", "by": "m"}
+        {"prompt": "b", "completion": [], "by": "m"}
+        {"prompt": "b", "completion": ["4"], "by": "m"}"#;
+    let ports = replay(text, ", fields: {model: by}").unwrap();
+    let rows: Vec<_> = ports["out"].iter().map(|row| [&row["completion"], &row["sample_index"], &row["model"]]).collect();
+    let row = |completion: &str, index: i64| [json!(completion), json!(index), json!("m")];
+    let expected = [row("1", 0), row("2", 1), row("3", 2), row("4", 1)];
+    assert_eq!(rows, expected.iter().map(|row| row.each_ref()).collect::<Vec<_>>());
+    assert_eq!(ports["rejected"].len(), 1);
+    assert!(ports["rejected"][0]["detail"].as_str().is_some_and(|detail| detail.contains("a list of 0 texts")));
+}
+
+#[test]
+fn a_file_without_a_row_that_fits_ends_the_run() {
+    let options = ", fields: {answer: solved}";
+    let error = replay(r#"{"prompt": "a", "completion": "1", "solved": {"x": 1}}"#, options).unwrap_err();
+    assert!(error.code == "E0406" && error.message.contains("samples.jsonl:1: expected text in `solved`"), "{error:?}");
+    assert_eq!(replay("", "").unwrap()["out"].len(), 0);
+}
+
+#[test]
 fn recorded_identities_are_kept_and_unique() {
     let options = ", fields: {prompt_id: id, sample_index: k, model: by}";
     let line = |k: i64| {

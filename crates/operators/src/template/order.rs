@@ -24,7 +24,9 @@ pub(super) fn ordered(text: &str) -> Vec<String> {
             let mut windows = tokens.windows(words.len() + 1);
             windows.any(|window| window[0] == name && window[1..].iter().zip(words).all(|(a, b)| a == b))
         };
-        [&["is", "none"][..], &["is", "not", "none"], &["==", "none"], &["!=", "none"]].into_iter().any(name_then)
+        [&["is", "none"][..], &["is", "not", "none"], &["==", "none"], &["!=", "none"]]
+            .into_iter()
+            .any(name_then)
     };
     let mut names = Vec::new();
     for operand in pairs(&tokens).into_iter().flatten() {
@@ -54,7 +56,9 @@ pub(super) fn unlike(text: &str, columns: &Columns) -> Vec<String> {
             _ => None,
         })?;
         let kinds = [kind(&operands[0])?, kind(&operands[1])?];
-        (kinds[0] != kinds[1]).then(|| format!("`{name}` is ordered with something of another kind: {} with {}", kinds[0], kinds[1]))
+        (kinds[0] != kinds[1]).then(|| {
+            format!("`{name}` is ordered with something of another kind: {} with {}", kinds[0], kinds[1])
+        })
     };
     pairs(&tokens(text)).iter().filter_map(named).collect()
 }
@@ -69,7 +73,9 @@ fn pairs(tokens: &[&str]) -> Vec<[Operand; 2]> {
             _ if !ends.contains(&beyond) => Operand::Other,
             '"' | '\'' => Operand::Text,
             '0'..='9' => Operand::Number,
-            _ if is_word(first) && !["none", "true", "false"].contains(&token) => Operand::Name(token.to_owned()),
+            _ if is_word(first) && !["none", "true", "false"].contains(&token) => {
+                Operand::Name(token.to_owned())
+            }
             _ => Operand::Other,
         }
     };
@@ -77,7 +83,8 @@ fn pairs(tokens: &[&str]) -> Vec<[Operand; 2]> {
     // An operand is told where nothing else belongs to it: beyond it stands an end, or a word or sign that binds less.
     let signs = signs.filter(|(sign, _)| *sign > 0);
     let left = |sign: usize| {
-        let ends = ["", "and", "or", "not", "if", "elif", "else", "(", "[", ",", "{{", "{%", "<", "<=", ">", ">="];
+        let ends =
+            ["", "and", "or", "not", "if", "elif", "else", "(", "[", ",", "{{", "{%", "<", "<=", ">", ">="];
         operand(sign - 1, at(sign.checked_sub(2)), &ends)
     };
     let right = |sign: usize| {
@@ -130,7 +137,9 @@ fn length(text: &str) -> usize {
             text.find(|c| !part(c)).unwrap_or(text.len())
         }
         Some(first) => {
-            let pair = text.get(..2).filter(|pair| ["{{", "{%", "}}", "%}", "<=", ">=", "==", "!=", "//", "**"].contains(pair));
+            let pair = text
+                .get(..2)
+                .filter(|pair| ["{{", "{%", "}}", "%}", "<=", ">=", "==", "!=", "//", "**"].contains(pair));
             pair.map_or(first.len_utf8(), str::len)
         }
     }
@@ -152,10 +161,19 @@ mod tests {
         assert_eq!(found("level < 4 and n_tokens >= 2"), ["level", "n_tokens"]);
         assert_eq!(found("1 < level <= 4 or level > 9"), ["level"]);
         assert_eq!(found("not level > most"), ["level", "most"]);
-        for other in ["t | int > 5", "row.level < 3", "level + 1 < 4", "count(level) < 4", "text == 'level < 4'", "3 < level | abs"] {
+        for other in [
+            "t | int > 5",
+            "row.level < 3",
+            "level + 1 < 4",
+            "count(level) < 4",
+            "text == 'level < 4'",
+            "3 < level | abs",
+        ] {
             assert_eq!(found(other), [""; 0], "{other}");
         }
-        for asked in ["level is none or level < 4", "level != none and level < 4", "level < 4 and level is not none"] {
+        for asked in
+            ["level is none or level < 4", "level != none and level < 4", "level < 4 and level is not none"]
+        {
             assert_eq!(found(asked), [""; 0], "{asked}");
         }
         assert_eq!(ordered("{{ 'x' if level > 2 else \"it's\" }} {% if n<3 %}"), ["level", "n"]);
@@ -165,7 +183,11 @@ mod tests {
     #[test]
     fn operands_of_unlike_kinds_are_told() {
         let column = |name: &str, kind| Column::new(name, kind, true, "");
-        let columns = Columns::new([column("answer", Type::Text), column("level", Type::Int), column("n", Type::Float)]);
+        let columns = Columns::new([
+            column("answer", Type::Text),
+            column("level", Type::Int),
+            column("n", Type::Float),
+        ]);
         let found = |expression: &str| unlike(&format!("{{% if {expression} %}}{{% endif %}}"), &columns);
         let told = "`answer` is ordered with something of another kind: text with a number";
         assert_eq!(found("answer > 5"), [told]);
