@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn large_numbers_are_paid_for() {
-        for text in ["%=2e-300".repeat(2000), "2e-300 ".repeat(13_000) + "= 1", "7^300+7^300=1 ".repeat(2000)] {
+        for text in ["%=2e-300".repeat(2000), "2e-300 ".repeat(13_000) + "= 1", "7^300+7^300=1 ".repeat(2000)]
+        {
             let steps = check_steps(&text);
             assert_eq!(steps[0].explanation, "There is too much to be checked.", "{}", &text[..20]);
         }

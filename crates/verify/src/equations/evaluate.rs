@@ -31,11 +31,7 @@ const MAX_POWER: u32 = 64;
 ///
 /// `percent` is what a percent sign multiplies by: a hundredth, or one to read it as a unit. None also when the budget does
 /// not suffice.
-pub(super) fn evaluate(
-    tokens: &[Token<'_>],
-    percent: &BigRational,
-    budget: &Budget,
-) -> Option<BigRational> {
+pub(super) fn evaluate(tokens: &[Token<'_>], percent: &BigRational, budget: &Budget) -> Option<BigRational> {
     if tokens.len() > MAX_TOKENS {
         return None;
     }
