@@ -12,6 +12,7 @@ mod held_out;
 mod keys;
 mod models;
 mod plans;
+mod precision;
 mod processes;
 mod programs;
 mod replay;

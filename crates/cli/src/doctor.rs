@@ -5,10 +5,11 @@ mod describe;
 mod reference;
 mod servers;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flow_model::{ChatTemplate, Checkpoint, Config, Tokenizer};
-use flow_sampler::Engine;
+use flow_sampler::{Engine, Plan, Precision};
 use serde::Serialize;
 use serde_json::{Map, json};
 
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     /// Largest difference of a score or log-probability that still agrees.
     #[arg(long, value_name = "NUMBER", default_value_t = 1e-3, value_parser = tolerance)]
     tolerance: f64,
+    /// Keep weights so, as the key `weights` of a model does: a reference then tells how far off they are.
+    #[arg(long, value_name = "PRECISION", requires = "model", default_value = "f32", value_parser = weights)]
+    weights: Precision,
     /// For people or for programs; both on stdout.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -56,7 +60,8 @@ struct Findings {
     /// Parameters that a token is multiplied with.
     active_parameters: usize,
     context: usize,
-    weight_bytes: usize,
+    /// Bytes of the weights, by what they are kept as.
+    weight_bytes: BTreeMap<&'static str, usize>,
     bytes_per_position: usize,
     files: Vec<File>,
     tokenizer: Option<Vocabulary>,
@@ -132,8 +137,8 @@ impl Findings {
         }
         // What is compared does not end with the text.
         let endless = Config { eos_token_ids: Vec::new(), ..config.clone() };
-        let engine =
-            Engine::of_weights(&endless, &tensors, tokenizer.clone()).map_err(|error| failed(&error))?;
+        let engine = Engine::of_weights(&endless, &tensors, tokenizer.clone(), args.weights)
+            .map_err(|error| failed(&error))?;
         drop(tensors);
         let agreement = reference.map(|reference| reference.compare(&engine, &config, args.tolerance));
         Ok(Self {
@@ -144,7 +149,10 @@ impl Findings {
             parameters: config.num_parameters(),
             active_parameters: describe::active_parameters(&config),
             context: config.context(),
-            weight_bytes: engine.weight_bytes(),
+            weight_bytes: PRECISIONS
+                .iter()
+                .map(|(name, precision)| (*name, Plan::new(&config, *precision, 1).weight_bytes))
+                .collect(),
             bytes_per_position: engine.bytes_per_position(),
             files: files(dir).map_err(|error| failed(&error))?,
             template: template.map(|template| Template::of(&template, tokenizer.as_ref())),
@@ -167,9 +175,11 @@ impl Findings {
             false => format!(", {} of them for each token", whole(self.active_parameters)),
         };
         rows.push(("parameters", whole(self.parameters) + &active));
-        let (weights, position) = (size(self.weight_bytes as u64), size(self.bytes_per_position as u64));
+        let weights =
+            PRECISIONS.map(|(name, _)| format!("{} as {name}", size(self.weight_bytes[name] as u64)));
+        let (weights, position) = (weights.join(", "), size(self.bytes_per_position as u64));
         let full = size((self.bytes_per_position * self.context) as u64);
-        rows.push(("memory", format!("{weights} of weights as float32; {position} of keys and values for each token, {full} for a whole context")));
+        rows.push(("memory", format!("weights of {weights}; {position} of keys and values for each token, {full} for a whole context")));
         let file = |file: &File| format!("{}, {}, {}", file.name, size(file.bytes), file.digest);
         rows.extend(self.files.iter().map(|found| ("file", file(found))));
         rows.push(("tokenizer", self.tokenizer.as_ref().map_or_else(no_tokenizer, Vocabulary::text)));
@@ -243,6 +253,15 @@ fn files(dir: &Path) -> Result<Vec<File>, flow_model::Error> {
 
 fn whole(n: usize) -> String {
     grouped(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+/// What weights can be kept as.
+const PRECISIONS: [(&str, Precision); 3] =
+    [("f32", Precision::F32), ("bf16", Precision::Bf16), ("int8", Precision::Int8)];
+
+fn weights(text: &str) -> Result<Precision, String> {
+    let found = PRECISIONS.into_iter().find(|(name, _)| *name == text);
+    found.map(|(_, precision)| precision).ok_or_else(|| "expected `f32`, `bf16` or `int8`".to_owned())
 }
 
 /// A difference that a user allows.

@@ -2,7 +2,8 @@
 
 use flow_data::IdHasher;
 use flow_model::{Chat, ChatTemplate};
-use flow_spec::Model;
+use flow_sampler::Precision;
+use flow_spec::{Model, Weights};
 use serde_json::{Map, Value as Json, json};
 
 use crate::StepContext;
@@ -13,6 +14,7 @@ pub(crate) struct Manner {
     /// Whether prompts are messages; else they are continued as they are.
     chat: bool,
     system: Option<String>,
+    weights: Precision,
 }
 
 impl Manner {
@@ -23,7 +25,8 @@ impl Manner {
     }
 
     fn declared(model: &Model) -> Self {
-        Self { chat: model.chats(), system: model.system().map(str::to_owned) }
+        let weights = precision(model.weights());
+        Self { chat: model.chats(), system: model.system().map(str::to_owned), weights }
     }
 
     /// Whether prompts are messages.
@@ -31,7 +34,19 @@ impl Manner {
         self.chat
     }
 
-    /// Adds it to the key of an answer. The plain one adds nothing.
+    /// What its weights are drawn from as.
+    pub(crate) fn weights(&self) -> Precision {
+        self.weights
+    }
+
+    /// Adds what its weights are drawn from as to the key of an answer that was drawn or scored. f32 adds nothing.
+    pub(crate) fn part_of_weights(&self, key: &mut IdHasher) {
+        if self.weights != Precision::F32 {
+            key.part(b"\xffweights").part(format!("{:?}", self.weights).as_bytes());
+        }
+    }
+
+    /// Adds how prompts are asked to the key of an answer. The plain way adds nothing.
     pub(crate) fn part(&self, key: &mut IdHasher) {
         if self.chat {
             // No stop text, which are parts of keys too, has a byte that is not UTF-8.
@@ -77,6 +92,15 @@ impl Conversation {
             self.system.as_deref().filter(|_| messages.first().is_none_or(|first| first["role"] != "system"));
         messages.splice(0..0, system.map(|system| message(("system", system))));
         self.chat.render(&messages.into(), true, &Map::new()).map_err(|error| crate::text::chain(&error))
+    }
+}
+
+/// The sampler's word for what weights are kept as.
+pub fn precision(weights: Weights) -> Precision {
+    match weights {
+        Weights::F32 => Precision::F32,
+        Weights::Bf16 => Precision::Bf16,
+        Weights::Int8 => Precision::Int8,
     }
 }
 

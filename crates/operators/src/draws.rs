@@ -75,6 +75,7 @@ impl Draws {
         if !self.is_away(model) {
             // How a server is asked is part of its model.
             self.manner.part(&mut key);
+            self.manner.part_of_weights(&mut key);
         }
         Request { key: key.finish(), item: item.clone(), model, index }
     }
@@ -145,7 +146,7 @@ impl Draws {
         round: &dyn Fn(&Item) -> Round,
         perform: &Perform,
     ) {
-        let ready = self.models.engine(&model).and_then(|engine| {
+        let ready = self.models.engine(&model, self.manner.weights()).and_then(|engine| {
             let tokenizer = engine.tokenizer().map_err(|error| crate::text::chain(&error))?;
             Ok((self.manner.conversation(tokenizer.chat_template())?, engine))
         });

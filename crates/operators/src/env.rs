@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flow_data::Id;
 use flow_dataflow::SourceError;
 use flow_model::Checkpoint;
-use flow_sampler::Engine;
+use flow_sampler::{Engine, Precision};
 use flow_spec::Served;
 
 use crate::Server;
@@ -118,7 +118,7 @@ struct State {
     /// Those behind servers, with the digests of their parts.
     served: BTreeMap<Id, (Arc<Server>, [Id; 3])>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
-    engines: Vec<(Id, Arc<Engine>)>,
+    engines: Vec<((Id, Precision), Arc<Engine>)>,
 }
 
 impl Models {
@@ -225,15 +225,20 @@ impl Models {
         if checkpoint.digest() == id.0 { Ok(checkpoint) } else { Err(CheckpointError::Changed { path }) }
     }
 
-    /// The checkpoint with this digest, ready to draw from.
-    pub fn engine(&self, id: &Id) -> Result<Arc<Engine>, String> {
-        if let Some(engine) = recall(&mut self.state().engines, id) {
+    /// The checkpoint with this digest, ready to draw from, with weights of this precision. Where they take less than those of the
+    /// checkpoint, these are not kept beside them.
+    pub fn engine(&self, id: &Id, precision: Precision) -> Result<Arc<Engine>, String> {
+        if let Some(engine) = recall(&mut self.state().engines, &(*id, precision)) {
             return Ok(engine);
         }
         let checkpoint = self.checkpoint(id).map_err(|error| crate::text::chain(&error))?;
-        let engine = Arc::new(Engine::new(&checkpoint).map_err(|error| crate::text::chain(&error))?);
+        let engine = Engine::with_precision(&checkpoint, precision);
+        let engine = Arc::new(engine.map_err(|error| crate::text::chain(&error))?);
         let mut state = self.state();
-        remember(&mut state.engines, *id, engine.clone());
+        remember(&mut state.engines, (*id, precision), engine.clone());
+        if precision != Precision::F32 {
+            state.checkpoints.retain(|(other, _)| other != id);
+        }
         if let Some((path, Some(stamp))) = state.declared.get(id) {
             self.notes.keep(path, stamp, id);
         }
@@ -269,17 +274,17 @@ fn publish(fresh: &Path, folder: &Path) -> io::Result<()> {
     folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-/// The entry for `id`, moved to the end: the most recently used.
-fn recall<T: Clone>(ready: &mut Vec<(Id, T)>, id: &Id) -> Option<T> {
-    let at = ready.iter().position(|(other, _)| other == id)?;
+/// The entry for `key`, moved to the end: the most recently used.
+fn recall<K: Clone + PartialEq, T: Clone>(ready: &mut Vec<(K, T)>, key: &K) -> Option<T> {
+    let at = ready.iter().position(|(other, _)| other == key)?;
     let entry = ready.remove(at);
     ready.push(entry.clone());
     Some(entry.1)
 }
 
-fn remember<T: Clone>(ready: &mut Vec<(Id, T)>, id: Id, value: T) {
-    if recall(ready, &id).is_none() {
-        ready.push((id, value));
+fn remember<K: Clone + PartialEq, T: Clone>(ready: &mut Vec<(K, T)>, key: K, value: T) {
+    if recall(ready, &key).is_none() {
+        ready.push((key, value));
         ready.drain(..ready.len().saturating_sub(READY));
     }
 }
@@ -315,7 +320,7 @@ mod tests {
         let models = || Models::new(&dir.path().join("store/models"));
         let first = models();
         let id = first.declare(&policy).expect("loads");
-        first.engine(&id).expect("is ready");
+        first.engine(&id, Precision::F32).expect("is ready");
         let second = models();
         assert_eq!(second.declare(&policy).expect("is known"), id);
         assert!(second.state().checkpoints.is_empty(), "nothing was read");

@@ -31,7 +31,7 @@ mod testing;
 mod text;
 
 pub use assemble::{assemble, feeds};
-pub use conversation::unasked;
+pub use conversation::{precision, unasked};
 pub use env::{BuildError, CheckpointError, Env, Models, Remarks};
 pub use fit::misfits;
 pub use operator::{Definition, Op, Operator, StepContext};

@@ -1,7 +1,7 @@
 //! What weights of fewer bits cost and bring: `precision DIR TEXTS` reads the checkpoint in DIR as f32, bf16 and int8.
 //!
-//! TEXTS has a text on each line, or a JSON string, such as one with line breaks. For each token of each text it compares the distribution of the next token
-//! with that of f32: mean Kullback-Leibler divergence in nats, the part whose likeliest token is the same, and the perplexity of the
+//! TEXTS has a text on each line, as it is or as a JSON string. For each token of each text it compares the distribution of the next
+//! token with that of f32: mean Kullback-Leibler divergence in nats, the part whose likeliest token is the same, and the perplexity of the
 //! texts. Then it draws 64 tokens for 1, 8 and 64 sequences at a time on one thread, three times each in turn, and prints the
 //! median of the rates as ratios to f32.
 #![allow(clippy::print_stdout, reason = "an example reports to people")]

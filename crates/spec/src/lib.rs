@@ -24,7 +24,7 @@ pub use code::Code;
 pub use diagnostic::{Diagnostic, Severity, settle};
 pub use document::{Budget, Expect, OnChange, Rounds, Test, document_schema, from_schema};
 pub use env::Environment;
-pub use model::{Addresses, Api, Dialect, Folder, Model, OnFailure, Served};
+pub use model::{Addresses, Api, Dialect, Folder, Model, OnFailure, Served, Weights};
 pub use node::{Entry, Node, Value};
 pub use read::{Options, Reading, read};
 pub use render::{render, to_json};

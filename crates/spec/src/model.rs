@@ -28,15 +28,36 @@ pub struct Folder {
     pub chat: bool,
     /// A system message before each prompt, with `chat: true`.
     pub system: Option<String>,
+    /// What the weights are drawn from as; training is exact.
+    #[serde(default)]
+    pub weights: Weights,
+}
+
+/// What weights are kept as while something is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Weights {
+    /// 4 bytes each, as they are.
+    #[default]
+    F32,
+    /// 2 bytes each: rounded, but for checkpoints that are stored so.
+    Bf16,
+    /// 1 byte each, and a scale for each output: rounded.
+    Int8,
 }
 
 impl Folder {
     /// What beside its files everything that is asked of it depends on, in words; empty where that is nothing.
     pub fn manner(&self) -> String {
-        let Self { path: _, chat, system } = self;
+        let Self { path: _, chat, system, weights } = self;
+        let weights = match weights {
+            Weights::F32 => None,
+            Weights::Bf16 => Some("bf16 weights".to_owned()),
+            Weights::Int8 => Some("int8 weights".to_owned()),
+        };
         let system = system.as_ref().map(|system| format!("system {system:?}"));
-        let parts: Vec<String> = chat.then(|| "chat".to_owned()).into_iter().chain(system).collect();
-        parts.join(", ")
+        let parts = chat.then(|| "chat".to_owned()).into_iter().chain(system).chain(weights);
+        parts.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -198,6 +219,11 @@ impl Model {
             Self::Folder(folder) => folder.system.as_deref(),
             Self::Served(served) => served.system.as_deref(),
         }
+    }
+
+    /// What the weights are kept as; those of a server are its own.
+    pub fn weights(&self) -> Weights {
+        self.checkpoint().map(|folder| folder.weights).unwrap_or_default()
     }
 
     /// The folder of a checkpoint on this machine.

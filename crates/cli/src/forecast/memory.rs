@@ -5,8 +5,9 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use flow_model::Config;
+use flow_operators::precision;
 use flow_plan::Plan;
-use flow_spec::Model;
+use flow_spec::{Folder, Weights};
 use serde::Serialize;
 
 /// What drawing from one model takes at most.
@@ -14,6 +15,8 @@ use serde::Serialize;
 pub(super) struct Memory {
     /// Its name in the pipeline.
     pub(super) model: String,
+    /// What its weights are kept as.
+    pub(super) weights: &'static str,
     /// Bytes of its weights.
     pub(super) weight_bytes: usize,
     /// Bytes of the keys and values of all draws under way.
@@ -25,17 +28,19 @@ pub(super) struct Memory {
 /// Of each declared model whose config can be read here.
 pub(super) fn of(plan: &Plan) -> Vec<Memory> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let folders = plan.models.iter().filter_map(|(name, model)| match model {
-        Model::Folder(folder) => Some((name, Path::new(&folder.path))),
-        Model::Served(_) => None,
-    });
+    let folders = plan.models.iter().filter_map(|(name, model)| Some((name, model.checkpoint()?)));
     folders.filter_map(|(name, folder)| memory(name, folder, threads)).collect()
 }
 
-fn memory(name: &str, folder: &Path, threads: usize) -> Option<Memory> {
-    let text = fs::read_to_string(folder.join("config.json")).ok()?;
+fn memory(name: &str, folder: &Folder, threads: usize) -> Option<Memory> {
+    let text = fs::read_to_string(Path::new(&folder.path).join("config.json")).ok()?;
     let config = Config::from_json(&serde_json::from_str(&text).ok()?).ok()?;
     let flow_sampler::Plan { weight_bytes, cache_bytes, draws, .. } =
-        flow_sampler::Plan::new(&config, threads);
-    Some(Memory { model: name.to_owned(), weight_bytes, cache_bytes, draws })
+        flow_sampler::Plan::new(&config, precision(folder.weights), threads);
+    let weights = match folder.weights {
+        Weights::F32 => "f32",
+        Weights::Bf16 => "bf16",
+        Weights::Int8 => "int8",
+    };
+    Some(Memory { model: name.to_owned(), weights, weight_bytes, cache_bytes, draws })
 }

@@ -40,7 +40,7 @@ impl Reader {
 
     /// The model, and how conversations with it are written. What stands behind no prompt is in none.
     fn ready(&self, model: Option<Id>) -> Result<(Arc<Engine>, Option<Conversation>), String> {
-        let engine = self.models.engine(&model.unwrap_or_default())?;
+        let engine = self.models.engine(&model.unwrap_or_default(), self.manner.weights())?;
         let tokenizer = engine.tokenizer().map_err(|error| crate::text::chain(&error))?;
         let conversation = self.prompt.map(|_| self.manner.conversation(tokenizer.chat_template())).transpose()?.flatten();
         Ok((engine, conversation))
@@ -59,6 +59,7 @@ impl EffectOp for Reader {
         if self.prompt.is_some() {
             self.manner.part(&mut key);
         }
+        self.manner.part_of_weights(&mut key);
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 
