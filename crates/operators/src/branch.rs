@@ -58,6 +58,8 @@ pub(crate) struct Branch;
 impl Definition for Branch {
     const NAME: &'static str = "branch";
     const SOURCE: &'static str = include_str!("branch.rs");
+    /// 2: with version 4 of `train`.
+    const VERSION: u32 = 2;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {

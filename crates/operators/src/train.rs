@@ -51,8 +51,9 @@ pub(crate) struct Train;
 impl Definition for Train {
     const NAME: &'static str = "train";
     const SOURCE: &'static str = include_str!("train.rs");
-    /// 2: the answer tells skipped and truncated examples. 3: and how tokens spread over experts in time.
-    const VERSION: u32 = 3;
+    /// 2: the answer tells skipped and truncated examples. 3: and how tokens spread over experts in time. 4: an expert's products are
+    /// summed over all tokens of a step at once.
+    const VERSION: u32 = 4;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {

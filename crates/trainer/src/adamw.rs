@@ -1,9 +1,12 @@
 //! AdamW with decoupled weight decay, as plain loops over the parameters.
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 
 use crate::TrainConfig;
+use crate::gradient::Gradient;
+use crate::ops::change;
 use crate::simd::vectorised;
+use crate::workers::Workers;
 
 /// The moments of all parameters: twice their memory.
 pub(crate) struct AdamW {
@@ -35,8 +38,14 @@ impl AdamW {
         self.moments[i] = Moments { first, second };
     }
 
-    /// Begins a step; every parameter is then updated once with the result.
-    pub(crate) fn begin(&mut self, config: &TrainConfig, rate: f64) -> Step<'_> {
+    /// Begins a step, in which gradients count `scale` times; every parameter is then updated once with the result.
+    pub(crate) fn begin<'a>(
+        &'a mut self,
+        config: &TrainConfig,
+        rate: f64,
+        scale: f32,
+        workers: &'a Workers,
+    ) -> Step<'a> {
         self.step += 1;
         let (b1, b2) = config.betas;
         let (c1, c2) = (1.0 - b1.powi(self.step), 1.0 - b2.powi(self.step));
@@ -46,8 +55,10 @@ impl AdamW {
             rate: (rate / c1) as f32,
             second_scale: (1.0 / c2).sqrt() as f32,
             eps: config.eps as f32,
+            decay: (1.0 - rate * config.weight_decay) as f32,
+            scale,
         };
-        Step { moments: &mut self.moments, update, decay: (1.0 - rate * config.weight_decay) as f32 }
+        Step { moments: &mut self.moments, update, workers }
     }
 }
 
@@ -55,7 +66,7 @@ impl AdamW {
 pub(crate) struct Step<'a> {
     moments: &'a mut [Moments],
     update: Update,
-    decay: f32,
+    workers: &'a Workers,
 }
 
 #[derive(Clone, Copy)]
@@ -68,69 +79,58 @@ struct Update {
     /// Root of the bias correction of the second moment.
     second_scale: f32,
     eps: f32,
+    /// What a parameter is multiplied by first.
+    decay: f32,
+    /// What a gradient is multiplied by.
+    scale: f32,
 }
 
+/// Numbers that one thread updates at a time: with moments and gradients, they fit into its cache.
+const STRETCH: usize = 1 << 14;
+
+/// The gradient of numbers that the loss does not depend on.
+static ZEROS: [f32; STRETCH] = [0.0; STRETCH];
+
 impl Step<'_> {
-    /// Updates parameter `i` by its gradient times `scale`.
+    /// Updates parameter `i` by its gradient.
     pub(crate) fn apply(
         &mut self,
         i: usize,
         parameter: &Tensor,
         decays: bool,
-        gradient: &[f32],
-        scale: f32,
+        gradient: &Gradient,
     ) -> Result<()> {
-        let (moments, update) = (&mut self.moments[i], self.update);
-        vectorised(
-            #[inline(always)]
-            || update.absorb(moments, gradient, scale),
-        );
-        let decay = if decays { self.decay } else { 1.0 };
-        parameter.inplace_op1(&Apply { moments, update, decay })
+        let Moments { first, second } = &mut self.moments[i];
+        let update = Update { decay: if decays { self.update.decay } else { 1.0 }, ..self.update };
+        change(parameter, |values| {
+            let length = values.len() / gradient.blocks.len();
+            let moments = first.chunks_mut(length).zip(second.chunks_mut(length));
+            let blocks = values.chunks_mut(length).zip(moments).zip(&gradient.blocks);
+            let stretches = blocks.flat_map(|((values, (first, second)), block)| {
+                let moments = first.chunks_mut(STRETCH).zip(second.chunks_mut(STRETCH));
+                let gradient = |from: usize| block.values().map_or(&ZEROS[..], |values| &values[from..]);
+                values.chunks_mut(STRETCH).zip(moments).zip((0..).step_by(STRETCH).map(gradient))
+            });
+            self.workers.map(stretches, |((values, (first, second)), gradient)| {
+                vectorised(
+                    #[inline(always)]
+                    || update.apply(values, first, second, gradient),
+                )
+            });
+        })
     }
 }
 
 impl Update {
+    /// In one pass: most of the cost is bringing the numbers in and out.
     #[inline(always)]
-    fn absorb(self, moments: &mut Moments, gradient: &[f32], scale: f32) {
+    fn apply(self, parameters: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         let ((b1, b2), (r1, r2)) = (self.betas, self.rest);
-        for ((m, v), g) in moments.first.iter_mut().zip(&mut moments.second).zip(gradient) {
-            let g = g * scale;
+        for (((p, m), v), g) in parameters.iter_mut().zip(first).zip(second).zip(gradient) {
+            let g = g * self.scale;
             *m = b1 * *m + r1 * g;
             *v = b2 * *v + r2 * g * g;
-        }
-    }
-
-    #[inline(always)]
-    fn apply(self, moments: &Moments, decay: f32, parameters: &mut [f32]) {
-        for ((p, m), v) in parameters.iter_mut().zip(&moments.first).zip(&moments.second) {
-            *p = *p * decay - self.rate * m / (v.sqrt() * self.second_scale + self.eps);
-        }
-    }
-}
-
-struct Apply<'a> {
-    moments: &'a Moments,
-    update: Update,
-    decay: f32,
-}
-
-impl InplaceOp1 for Apply<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        match (storage, layout.contiguous_offsets()) {
-            (CpuStorage::F32(data), Some((start, end))) => {
-                let parameters = &mut data[start..end];
-                vectorised(
-                    #[inline(always)]
-                    || self.update.apply(self.moments, self.decay, parameters),
-                );
-                Ok(())
-            }
-            _ => bail!("a parameter is not contiguous f32"),
+            *p = *p * self.decay - self.rate * *m / (v.sqrt() * self.second_scale + self.eps);
         }
     }
 }
@@ -154,6 +154,31 @@ mod tests {
     }
 
     #[test]
+    fn a_block_without_gradient_moves_on_as_with_zeros() {
+        let config = TrainConfig::default();
+        let ends = [false, true].map(|zeros| {
+            let parameter = tensor(vec![0.5; 2 * STRETCH + 2], 2 * STRETCH + 2).expect("a tensor");
+            let (mut adamw, workers) = (AdamW::new([2 * STRETCH + 2]), Workers::none());
+            for step in 0..3 {
+                let mut gradient = Gradient::new(2, STRETCH + 1);
+                gradient.blocks[0].add(&[0.1; STRETCH + 1]);
+                match step {
+                    0 => gradient.blocks[1].add(&[0.3; STRETCH + 1]),
+                    _ if zeros => gradient.blocks[1].add(&[0.0; STRETCH + 1]),
+                    _ => {}
+                }
+                adamw
+                    .begin(&config, 0.1, 1.0, &workers)
+                    .apply(0, &parameter, true, &gradient)
+                    .expect("applies");
+            }
+            elements(&parameter).expect("elements").to_vec()
+        });
+        assert_eq!(ends[0], ends[1]);
+        assert!(ends[0].windows(2).filter(|two| two[0] != two[1]).count() == 1, "two blocks");
+    }
+
+    #[test]
     fn steps_follow_the_formula() {
         let config = TrainConfig { weight_decay: 0.3, eps: 1e-3, ..TrainConfig::default() };
         let gradients = [0.2, -0.4, 1.5, 0.01];
@@ -161,10 +186,11 @@ mod tests {
             let parameter = tensor(vec![0.5], 1).expect("a tensor");
             let mut adamw = AdamW::new([1]);
             for g in gradients {
-                adamw
-                    .begin(&config, 0.1)
-                    .apply(0, &parameter, decays, &[2.0 * g as f32], 0.5)
-                    .expect("applies");
+                let mut gradient = Gradient::new(1, 1);
+                gradient.blocks[0].add(&[2.0 * g as f32]);
+                let workers = Workers::none();
+                let mut step = adamw.begin(&config, 0.1, 0.5, &workers);
+                step.apply(0, &parameter, decays, &gradient).expect("applies");
             }
             let value = f64::from(elements(&parameter).expect("elements")[0]);
             assert!((value - expected(&config, &gradients, decays)).abs() < 1e-6);

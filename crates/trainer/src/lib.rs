@@ -8,6 +8,7 @@ mod adamw;
 mod batch;
 mod config;
 mod error;
+mod gradient;
 mod merge;
 mod model;
 mod ops;

@@ -1,31 +1,26 @@
 //! The decoder as a graph of tensors, from a checkpoint and back.
 
+mod experts;
 mod parameters;
+mod pass;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use flow_model::{Checkpoint, Config, Moe};
+use flow_model::{Checkpoint, Config};
 
+use self::experts::Experts;
 pub(crate) use self::parameters::Parameter;
-use self::parameters::{Block, FeedForward, Layer, Parameters, Slot};
+use self::parameters::{FeedForward, Parameters};
+use self::pass::Pass;
 use crate::batch::Batch;
 use crate::config::require;
-use crate::ops::attention::{Heads, attention};
-use crate::ops::combine::combine;
-use crate::ops::cross_entropy::cross_entropy;
-use crate::ops::gate::gate;
-use crate::ops::gather::gather;
-use crate::ops::linear::{grouped_linear, linear};
-use crate::ops::rms_norm::rms_norm;
-use crate::ops::router::{Routing, router_loss, router_weights};
-use crate::ops::soft_mixture::soft_mixture;
-use crate::ops::swiglu::swiglu;
-use crate::ops::ternary::{rounded_activations, ternary_weights};
-use crate::ops::{add, elements};
+use crate::gradient::Gradient;
+use crate::ops::elements;
+use crate::ops::router::Routing;
 use crate::rope::Rope;
-use crate::tape::{Node, Tape};
+use crate::workers::Workers;
 use crate::{Error, Part};
 
 /// A decoder and its parameters.
@@ -36,24 +31,27 @@ pub(crate) struct Model {
     frozen: Vec<Part>,
 }
 
-/// How one slice counts in the loss of its step.
+/// What the losses of a step are divided by.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Weights {
-    /// 1 / scored tokens of the step.
-    pub(crate) per_target: f64,
-    /// The slice's share of the tokens of the step.
-    pub(crate) share: f64,
+pub(crate) struct Totals {
+    /// Tokens of the step that count in the loss.
+    pub(crate) scored: usize,
+    /// Tokens of the step that are computed.
+    pub(crate) tokens: usize,
 }
 
-/// The loss of one slice and its gradients.
-pub(crate) struct Gradients {
-    /// The slice's part of the mean cross-entropy, nats.
+/// What a slice of a batch tells.
+pub(crate) struct Told {
+    /// Its part of the mean cross-entropy of the step, nats.
     pub(crate) cross_entropy: f64,
-    /// Of cross-entropy and router losses together, by parameter; none where the loss does not depend on it.
-    pub(crate) gradients: Vec<Option<Tensor>>,
+    /// Its share of the tokens of the step.
+    pub(crate) share: f64,
     /// The routes of each layer with experts.
     pub(crate) routings: Vec<Arc<Routing>>,
 }
+
+/// The gradients of the parameters, by slot; none where the loss of a slice does not depend on one.
+type Gradients = Vec<Option<Tensor>>;
 
 impl Model {
     /// Copies the weights of a checkpoint; `positions` is the longest document to come.
@@ -92,192 +90,100 @@ impl Model {
         self.parameters().iter().map(size)
     }
 
+    /// Room for the gradient of each parameter that learns.
+    pub(crate) fn room(&self) -> Vec<Gradient> {
+        let parameters = self.parameters().iter().zip(self.sizes());
+        parameters
+            .map(|(parameter, size)| Gradient::new(parameter.blocks(), size / parameter.blocks()))
+            .collect()
+    }
+
     /// The weights as they are now, with the tokenizer of `start`.
     pub(crate) fn checkpoint(&self, start: &Checkpoint) -> std::result::Result<Checkpoint, Error> {
         let tensors = self.parameters.tensors()?;
         Ok(Checkpoint::new(self.config.clone(), tensors, start.tokenizer.clone())?)
     }
 
-    /// The loss of `batch` and its gradients.
-    pub(crate) fn gradients(&self, batch: &Batch, weights: Weights) -> Result<Gradients> {
-        let mut pass = Pass::new(self, weights.share);
-        let mut loss = pass.cross_entropy(batch, weights.per_target)?;
-        let value = f64::from(loss.value.to_scalar::<f32>()?);
-        for router_loss in std::mem::take(&mut pass.router_losses) {
-            loss = add(&mut pass.tape, &loss, &router_loss)?;
+    /// Adds the gradients of cross-entropy and router losses of the slices `batches` to `gradients`, in the order of the slices.
+    pub(crate) fn gradients(
+        &self,
+        batches: &[Batch],
+        totals: Totals,
+        workers: &Workers,
+        gradients: &mut [Gradient],
+    ) -> Result<Vec<Told>> {
+        // Slices meet at the experts, so with experts they go together; without, a thread has one slice in memory at a time.
+        let slices = match self.config.moe {
+            Some(_) => self.together(batches, totals, workers, gradients)?,
+            None => {
+                let alone =
+                    |batch| self.together(std::slice::from_ref(batch), totals, &Workers::none(), &mut []);
+                workers.try_map(batches, alone)?.into_iter().flatten().collect()
+            }
+        };
+        let (told, slices): (Vec<Told>, Vec<Gradients>) = slices.into_iter().unzip();
+        workers.try_map(gradients.iter_mut().enumerate(), |(slot, gradient)| {
+            for part in slices.iter().filter_map(|slice| slice[slot].as_ref()) {
+                gradient.blocks[0].add(&elements(part)?);
+            }
+            Ok::<_, candle_core::Error>(())
+        })?;
+        Ok(told)
+    }
+
+    /// The slices side by side through the layers and back. The gradients of routed experts are added to `gradients`, those of all other
+    /// parameters come back for each slice.
+    fn together(
+        &self,
+        batches: &[Batch],
+        totals: Totals,
+        workers: &Workers,
+        gradients: &mut [Gradient],
+    ) -> Result<Vec<(Told, Gradients)>> {
+        let share = |batch: &Batch| batch.inputs.len() as f64 / totals.tokens as f64;
+        let mut passes = workers.try_map(batches, |batch| Pass::new(self, batch, share(batch)))?;
+        let experts = self.forward(&mut passes, workers)?;
+        let losses = workers.try_map(&mut passes, |pass| {
+            let loss = pass.cross_entropy(1.0 / totals.scored as f64)?;
+            let value = f64::from(loss.value.to_scalar::<f32>()?);
+            pass.turn(loss).map(|()| value)
+        })?;
+        for (at, experts) in experts.into_iter().enumerate().rev() {
+            let d_outs = workers.try_map(&mut passes, |pass| pass.back_to(at))?;
+            let d_outs: Option<Vec<Tensor>> = d_outs.into_iter().collect();
+            let Some(d_outs) = d_outs.filter(|_| experts.learn) else { continue };
+            let d_rows = experts.backward(&d_outs, gradients, workers)?;
+            passes.iter_mut().zip(d_rows).try_for_each(|(pass, d_rows)| pass.take_back(at, d_rows))?;
         }
-        let gradients = pass.tape.gradients(&loss, &pass.leaves)?;
-        Ok(Gradients { cross_entropy: value, gradients, routings: pass.routings })
+        workers.try_map(passes.into_iter().zip(batches).zip(losses), |((pass, batch), cross_entropy)| {
+            let told = Told { cross_entropy, share: share(batch), routings: pass.routings() };
+            Ok((told, pass.gradients()?))
+        })
+    }
+
+    /// Takes the slices through all layers; returns the experts of each layer that has some.
+    fn forward(&self, passes: &mut [Pass], workers: &Workers) -> Result<Vec<Experts>> {
+        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
+        let ternary = self.config.block.ternary_experts.map(|_| hidden * inner);
+        let mut all = Vec::new();
+        for layer in &self.parameters.layers {
+            workers.try_map(&mut *passes, |pass| pass.enter(layer))?;
+            let FeedForward::Moe { experts, .. } = &layer.feed_forward else { continue };
+            let rows: Vec<_> = passes.iter().filter_map(Pass::rows).collect();
+            let (experts, outs) = Experts::forward(experts, &passes[0].leaves, ternary, &rows, workers)?;
+            let learn = experts.learn;
+            workers.try_map(passes.iter_mut().zip(outs), |(pass, outs)| pass.leave(layer, outs, learn))?;
+            all.push(experts);
+        }
+        Ok(all)
     }
 
     /// The cross-entropy of `batch`, nats, summed over its scored tokens.
     pub(crate) fn loss(&self, batch: &Batch) -> Result<f64> {
-        let loss = Pass::reading(self).cross_entropy(batch, 1.0)?;
+        let mut pass = [Pass::reading(self, batch)?];
+        self.forward(&mut pass, &Workers::none())?;
+        let loss = pass[0].cross_entropy(1.0)?;
         Ok(f64::from(loss.value.to_scalar::<f32>()?))
-    }
-}
-
-/// One forward pass under way.
-struct Pass<'a> {
-    model: &'a Model,
-    tape: Tape,
-    /// The parameters on the tape, by slot.
-    leaves: Vec<Node>,
-    /// The slice's share of the tokens of the step.
-    share: f64,
-    routings: Vec<Arc<Routing>>,
-    router_losses: Vec<Node>,
-}
-
-impl<'a> Pass<'a> {
-    fn new(model: &'a Model, share: f64) -> Self {
-        Self::of(model, share, |parameter| model.learns(parameter))
-    }
-
-    /// A pass that no gradients are asked of.
-    fn reading(model: &'a Model) -> Self {
-        Self::of(model, 1.0, |_| false)
-    }
-
-    fn of(model: &'a Model, share: f64, learns: impl Fn(&Parameter) -> bool) -> Self {
-        let mut tape = Tape::default();
-        let mut leaf = |parameter: &Parameter| match learns(parameter) {
-            true => tape.leaf(parameter.value.clone()),
-            false => tape.constant(parameter.value.clone()),
-        };
-        let leaves = model.parameters().iter().map(&mut leaf).collect();
-        Self { model, tape, leaves, share, routings: Vec::new(), router_losses: Vec::new() }
-    }
-
-    /// `scale` times the cross-entropy of the scored tokens of `batch`, nats.
-    fn cross_entropy(&mut self, batch: &Batch, scale: f64) -> Result<Node> {
-        let hidden = self.hidden(&batch.inputs, &batch.documents)?;
-        let scored = gather(&mut self.tape, &hidden, &batch.scored)?;
-        let logits = self.head(&scored)?;
-        cross_entropy(&mut self.tape, &logits, batch.targets.clone(), scale)
-    }
-
-    /// Logits (M, V) of rows of the residual stream.
-    fn head(&mut self, hidden: &Node) -> Result<Node> {
-        let normed = self.norm(hidden, self.model.parameters.final_norm)?;
-        self.linear(&normed, self.model.parameters.head)
-    }
-
-    /// The residual stream (N, C) after the layers.
-    fn hidden(&mut self, inputs: &[u32], documents: &Arc<[Range<usize>]>) -> Result<Node> {
-        let parameters = &self.model.parameters;
-        let mut hidden = gather(&mut self.tape, &self.leaves[parameters.embedding], inputs)?;
-        for layer in &parameters.layers {
-            let normed = self.norm(&hidden, layer.attention_norm)?;
-            let mixed = self.attention(layer, &normed, documents)?;
-            hidden = add(&mut self.tape, &hidden, &mixed)?;
-            let normed = match layer.feed_forward_norm {
-                Some(norm) => self.norm(&hidden, norm)?,
-                None => normed,
-            };
-            let out = self.feed_forward(&layer.feed_forward, &normed)?;
-            hidden = add(&mut self.tape, &hidden, &out)?;
-        }
-        Ok(hidden)
-    }
-
-    /// All attentions of a layer at once: as one with the heads of all.
-    fn attention(&mut self, layer: &Layer, normed: &Node, documents: &Arc<[Range<usize>]>) -> Result<Node> {
-        let config = &self.model.config;
-        let heads = Heads {
-            query: config.attentions() * config.num_attention_heads,
-            readers: config.attentions() / config.key_values(),
-            key_value: config.key_values() * config.num_key_value_heads,
-            dim: config.head_dim,
-        };
-        let rows = self.linear(normed, layer.query_key_value)?;
-        let mut mixed = attention(&mut self.tape, &rows, heads, self.model.rope.clone(), documents.clone())?;
-        if let (Some(router), Some(experts)) = (layer.attention_router, config.block.attention_experts) {
-            let logits = self.linear(normed, router)?;
-            mixed = soft_mixture(&mut self.tape, &mixed, &logits, experts)?;
-        }
-        self.linear(&mixed, layer.output)
-    }
-
-    fn feed_forward(&mut self, block: &FeedForward, x: &Node) -> Result<Node> {
-        match (block, &self.model.config.moe) {
-            (FeedForward::Dense(block), _) => self.swiglu(x, block),
-            (FeedForward::Moe { router, experts, shared }, Some(moe)) => {
-                let logits = self.linear(x, *router)?;
-                let routing =
-                    Arc::new(Routing::new(&logits.value, moe.experts_per_token, moe.norm_topk_prob)?);
-                let routed = self.routed(x, &logits, experts, &routing)?;
-                self.add_router_loss(moe, &logits, routing)?;
-                match shared {
-                    Some((block, gate)) => self.with_shared(x, &routed, block, *gate),
-                    None => Ok(routed),
-                }
-            }
-            (FeedForward::Moe { .. }, None) => unreachable!("experts are built from the config's own"),
-        }
-    }
-
-    fn swiglu(&mut self, x: &Node, block: &Block) -> Result<Node> {
-        let gate_up = self.linear(x, block.gate_up)?;
-        let inner = swiglu(&mut self.tape, &gate_up)?;
-        self.linear(&inner, block.down)
-    }
-
-    /// The part of the routed experts: gather by expert, apply, weigh, bring back.
-    fn routed(&mut self, x: &Node, logits: &Node, experts: &Block, routing: &Arc<Routing>) -> Result<Node> {
-        let tape = &mut self.tape;
-        let (mut gate_up, mut down) =
-            (self.leaves[experts.gate_up].clone(), self.leaves[experts.down].clone());
-        let ternary = self.model.config.block.ternary_experts.is_some();
-        if ternary {
-            let matrix = self.model.config.hidden_size * self.model.config.intermediate_size;
-            gate_up = ternary_weights(tape, &gate_up, matrix)?;
-            down = ternary_weights(tape, &down, matrix)?;
-        }
-        let mut gathered = gather(tape, x, &routing.tokens)?;
-        if ternary {
-            gathered = rounded_activations(tape, &gathered)?;
-        }
-        let gate_up = grouped_linear(tape, &gathered, &gate_up, routing.offsets.clone())?;
-        let mut inner = swiglu(tape, &gate_up)?;
-        if ternary {
-            inner = rounded_activations(tape, &inner)?;
-        }
-        let out = grouped_linear(tape, &inner, &down, routing.offsets.clone())?;
-        let weights = router_weights(tape, logits, routing.clone())?;
-        combine(tape, &out, &weights, routing.clone())
-    }
-
-    fn with_shared(
-        &mut self,
-        x: &Node,
-        routed: &Node,
-        block: &Block,
-        gate_weight: Option<Slot>,
-    ) -> Result<Node> {
-        let mut shared = self.swiglu(x, block)?;
-        if let Some(weight) = gate_weight {
-            let opening = self.linear(x, weight)?;
-            shared = gate(&mut self.tape, &shared, &opening)?;
-        }
-        add(&mut self.tape, routed, &shared)
-    }
-
-    /// Weighted by one over the number of layers, so that the coefficients do not depend on depth.
-    fn add_router_loss(&mut self, moe: &Moe, logits: &Node, routing: Arc<Routing>) -> Result<()> {
-        let scale = self.share / self.model.config.num_hidden_layers as f64;
-        let (balance, z) = (moe.router_aux_loss_coef * scale, moe.router_z_loss_coef * scale);
-        self.router_losses.push(router_loss(&mut self.tape, logits, routing.clone(), balance, z)?);
-        self.routings.push(routing);
-        Ok(())
-    }
-
-    fn norm(&mut self, x: &Node, weight: Slot) -> Result<Node> {
-        rms_norm(&mut self.tape, x, &self.leaves[weight], self.model.config.rms_norm_eps)
-    }
-
-    fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
-        linear(&mut self.tape, x, &self.leaves[weight])
     }
 }
 
@@ -300,9 +206,10 @@ pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result
     require((highest as usize) < vocab, "token", highest, format!("an id below {vocab}"))?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
     let model = Model::new(&start.clone().latent(), longest, &[])?;
-    let mut pass = Pass::reading(&model);
-    let hidden = pass.hidden(&tokens, &ranges.clone().into())?;
-    let all = pass.head(&hidden)?;
+    let batch = Batch { inputs: tokens, documents: ranges.clone().into(), ..Batch::default() };
+    let mut pass = [Pass::reading(&model, &batch)?];
+    model.forward(&mut pass, &Workers::none())?;
+    let all = pass[0].logits()?;
     let values = elements(&all.value)?;
     Ok(ranges.into_iter().map(|rows| values[rows.start * vocab..rows.end * vocab].to_vec()).collect())
 }

@@ -18,9 +18,10 @@ pub(crate) mod ternary;
 #[cfg(test)]
 mod differences;
 
+use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, Result, Shape, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 
 use crate::simd::vectorised;
 use crate::tape::{Node, Tape};
@@ -70,6 +71,34 @@ impl Deref for Elements<'_> {
         match &*self.storage {
             Storage::Cpu(CpuStorage::F32(data)) => &data[self.range.0..self.range.1],
             _ => unreachable!("checked when the view was made"),
+        }
+    }
+}
+
+/// Changes the elements of `tensor` in place.
+///
+/// # Errors
+/// When it is not contiguous, not f32 or not on the CPU.
+pub(crate) fn change(tensor: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<()> {
+    tensor.inplace_op1(&Change { change: Cell::new(Some(change)) })
+}
+
+struct Change<F> {
+    change: Cell<Option<F>>,
+}
+
+impl<F: FnOnce(&mut [f32])> InplaceOp1 for Change<F> {
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        match (storage, layout.contiguous_offsets(), self.change.take()) {
+            (CpuStorage::F32(data), Some((start, end)), Some(change)) => {
+                change(&mut data[start..end]);
+                Ok(())
+            }
+            _ => bail!("a change of a tensor that is not contiguous f32"),
         }
     }
 }

@@ -84,6 +84,23 @@ pub(crate) fn sum(a: &[f32]) -> f32 {
     fold(lanes, |a, b| a + b)
 }
 
+/// Σ a², in f64.
+#[inline(always)]
+pub(crate) fn square_sum(a: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    for chunk in chunks {
+        for l in 0..LANES {
+            let x = f64::from(chunk[l]);
+            lanes[l] = x.mul_add(x, lanes[l]);
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += f64::from(*x) * f64::from(*x);
+    }
+    lanes.iter().sum()
+}
+
 /// The largest number; -∞ of nothing.
 #[inline(always)]
 pub(crate) fn largest(a: &[f32]) -> f32 {
@@ -138,6 +155,7 @@ mod tests {
             let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
             let total: f32 = a.iter().sum();
             assert_eq!(sum(&a), total);
+            assert_eq!(square_sum(&a), a.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>());
             assert_eq!(dot(&a, &vec![2.0; n]), 2.0 * total);
             assert_eq!(largest(&a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
-use crate::batch::{Batch, Document, Example, slices};
-use crate::model::{Gradients, Model, Parameter, Weights};
+use crate::batch::{Document, Example, slices};
+use crate::gradient::{Block, Gradient};
+use crate::model::{Model, Parameter, Told, Totals};
 use crate::ops::elements;
 use crate::report::{LayerLoad, StepReport, TrainReport, Trained, best};
 use crate::state::State;
@@ -97,6 +98,8 @@ struct Learner<'a> {
     model: Model,
     adamw: AdamW,
     workers: Workers,
+    /// Of the step under way, by parameter.
+    gradients: Vec<Gradient>,
     /// Each parameter after the step with the least validation loss; empty as long as there is none.
     best: Vec<Vec<f32>>,
 }
@@ -106,29 +109,28 @@ impl<'a> Learner<'a> {
         let start = &start.clone().latent();
         let model = Model::new(start, config.max_length, config.frozen(&start.config))?;
         let adamw = AdamW::new(model.sizes());
-        Ok(Self { config, model, adamw, workers: Workers::new(config.threads, SLICES)?, best: Vec::new() })
+        let (workers, gradients) = (Workers::new(config.threads)?, model.room());
+        Ok(Self { config, model, adamw, workers, gradients, best: Vec::new() })
     }
 
     fn step(&mut self, step: usize, steps: usize, documents: &[&Document]) -> Result<StepReport, Error> {
         let scored_tokens: usize = documents.iter().map(|document| document.n_scored()).sum();
         let tokens: usize = documents.iter().map(|document| document.n_inputs()).sum();
-        let mut gradients: Vec<Vec<f32>> = self.model.sizes().map(|size| vec![0.0; size]).collect();
+        let totals = Totals { scored: scored_tokens, tokens };
+        self.gradients.iter_mut().for_each(Gradient::clear);
         let (mut loss, mut layers) = (0.0, Vec::new());
         for documents in documents.chunks(documents.len().div_ceil(self.config.gradient_accumulation_steps)) {
             let batches = slices(documents, SLICES);
-            let shares: Vec<f64> =
-                batches.iter().map(|batch| batch.inputs.len() as f64 / tokens as f64).collect();
-            let parts = self.gradients(&batches, &shares, 1.0 / scored_tokens as f64)?;
-            loss += parts.iter().map(|part| part.cross_entropy).sum::<f64>();
-            add_loads(&mut layers, &parts, &shares);
-            add(&mut gradients, parts)?;
+            let slices = self.model.gradients(&batches, totals, &self.workers, &mut self.gradients)?;
+            loss += slices.iter().map(|slice| slice.cross_entropy).sum::<f64>();
+            add_loads(&mut layers, &slices);
         }
-        let grad_norm = norm(&gradients);
+        let grad_norm = self.norm();
         if !f64::is_finite(loss) || !grad_norm.is_finite() {
             return Err(Error::Diverged { step: step + 1, loss, grad_norm });
         }
         let learning_rate = self.config.rate(step, steps);
-        self.update(&gradients, learning_rate, grad_norm)?;
+        self.update(learning_rate, grad_norm)?;
         Ok(StepReport {
             step: step + 1,
             steps,
@@ -142,12 +144,10 @@ impl<'a> Learner<'a> {
         })
     }
 
-    fn gradients(&self, batches: &[Batch], shares: &[f64], per_target: f64) -> Result<Vec<Gradients>, Error> {
-        let slices: Vec<(&Batch, f64)> = batches.iter().zip(shares.iter().copied()).collect();
-        let work = |(batch, share): &(&Batch, f64)| {
-            self.model.gradients(batch, Weights { per_target, share: *share })
-        };
-        Ok(self.workers.map(&slices, work).into_iter().collect::<Result<_, _>>()?)
+    /// Euclidean norm of all gradients, summed in f64.
+    fn norm(&self) -> f64 {
+        let blocks = self.gradients.iter().flat_map(|gradient| &gradient.blocks);
+        blocks.map(Block::square).sum::<f64>().sqrt()
     }
 
     /// Remembers the parameters if the last of `steps` has the least validation loss.
@@ -199,42 +199,24 @@ impl<'a> Learner<'a> {
         Ok(state.steps)
     }
 
-    fn update(&mut self, gradients: &[Vec<f32>], rate: f64, grad_norm: f64) -> Result<(), Error> {
+    fn update(&mut self, rate: f64, grad_norm: f64) -> Result<(), Error> {
         let scale = (self.config.max_grad_norm / grad_norm.max(f64::MIN_POSITIVE)).min(1.0) as f32;
-        let mut update = self.adamw.begin(self.config, rate);
-        let learning = self.model.parameters().iter().zip(gradients).enumerate();
+        let mut update = self.adamw.begin(self.config, rate, scale, &self.workers);
+        let learning = self.model.parameters().iter().zip(&self.gradients).enumerate();
         for (i, (parameter, gradient)) in learning.filter(|(_, (parameter, _))| self.model.learns(parameter))
         {
-            update.apply(i, &parameter.value, parameter.decays, gradient, scale)?;
+            update.apply(i, &parameter.value, parameter.decays, gradient)?;
         }
         Ok(())
     }
 }
 
-/// Adds the slices' gradients in order.
-fn add(sums: &mut [Vec<f32>], parts: Vec<Gradients>) -> Result<(), Error> {
-    for part in parts {
-        for (sum, gradient) in sums.iter_mut().zip(&part.gradients) {
-            let Some(gradient) = gradient else { continue };
-            for (sum, x) in sum.iter_mut().zip(elements(gradient)?.iter()) {
-                *sum += x;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Adds the slices' use of the experts, by layer.
-fn add_loads(layers: &mut Vec<LayerLoad>, parts: &[Gradients], shares: &[f64]) {
-    layers.resize(parts.first().map_or(0, |part| part.routings.len()), LayerLoad::default());
-    for (part, share) in parts.iter().zip(shares) {
-        for (layer, routing) in layers.iter_mut().zip(&part.routings) {
-            layer.add(routing, *share);
+fn add_loads(layers: &mut Vec<LayerLoad>, slices: &[Told]) {
+    layers.resize(slices.first().map_or(0, |slice| slice.routings.len()), LayerLoad::default());
+    for slice in slices {
+        for (layer, routing) in layers.iter_mut().zip(&slice.routings) {
+            layer.add(routing, slice.share);
         }
     }
-}
-
-/// Euclidean norm over all parameters, summed in f64.
-fn norm(gradients: &[Vec<f32>]) -> f64 {
-    gradients.iter().flatten().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
 }

@@ -60,8 +60,8 @@ impl Validator {
         if !step.is_multiple_of(self.every) && step != self.steps {
             return Ok(None);
         }
-        let sums = workers.map(&self.batches, |batch| model.loss(batch));
-        let sum = sums.into_iter().sum::<Result<f64, _>>()?;
+        let sums = workers.try_map(&self.batches, |batch| model.loss(batch))?;
+        let sum: f64 = sums.into_iter().sum();
         Ok(Some(sum / self.n_scored as f64))
     }
 

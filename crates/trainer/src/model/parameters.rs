@@ -26,6 +26,13 @@ pub(crate) struct Parameter {
     pub(crate) decays: bool,
 }
 
+impl Parameter {
+    /// Blocks that get gradients apart: as many as there are experts stacked in it, or one.
+    pub(super) fn blocks(&self) -> usize {
+        if let [experts, _, _] = self.value.dims() { *experts } else { 1 }
+    }
+}
+
 /// The place of a parameter in the list.
 pub(super) type Slot = usize;
 

@@ -10,7 +10,7 @@ use super::combine::combine;
 use super::cross_entropy::cross_entropy;
 use super::gate::gate;
 use super::gather::gather;
-use super::linear::{grouped_linear, linear};
+use super::linear::linear;
 use super::rms_norm::rms_norm;
 use super::router::{Routing, router_loss, router_weights};
 use super::soft_mixture::soft_mixture;
@@ -80,10 +80,6 @@ fn norm_swiglu_gate_add() {
 #[test]
 fn products_and_rows() {
     check(&[random(1, &[3, 4]), random(2, &[5, 4])], |tape, x| linear(tape, &x[0], &x[1]));
-    let offsets: Arc<[usize]> = [0, 2, 2, 5].into();
-    check(&[random(3, &[5, 4]), random(4, &[3, 2, 4])], |tape, x| {
-        grouped_linear(tape, &x[0], &x[1], offsets.clone())
-    });
     check(&[random(5, &[3, 4])], |tape, x| gather(tape, &x[0], &[2, 0, 2, 2]));
 }
 

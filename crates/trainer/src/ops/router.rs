@@ -13,6 +13,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use super::{elements, tensor};
+use crate::simd::{exp, largest, sum, vectorised};
 use crate::tape::{Node, Tape};
 
 /// The routes of N tokens in one layer.
@@ -55,27 +56,31 @@ impl Routing {
             tokens: Vec::new(),
             rows: Vec::new(),
         };
-        for row in elements(logits)?.chunks_exact(experts) {
-            routing.route(row);
-        }
+        let rows = elements(logits)?;
+        vectorised(
+            #[inline(always)]
+            || rows.chunks_exact(experts).for_each(|row| routing.route(row)),
+        );
         routing.sort();
         Ok(routing)
     }
 
+    #[inline(always)]
     fn route(&mut self, logits: &[f32]) {
-        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f32 = logits.iter().map(|z| (z - top).exp()).sum();
+        let top = largest(logits);
         let first = self.probabilities.len();
-        self.probabilities.extend(logits.iter().map(|z| (z - top).exp() / total));
+        self.probabilities.extend(logits.iter().map(|z| exp(z - top)));
+        let probabilities = &mut self.probabilities[first..];
+        let total = sum(probabilities);
+        probabilities.iter_mut().for_each(|p| *p /= total);
         self.log_sums.push(top + total.ln());
-        let probabilities = &self.probabilities[first..];
-        let mut order: Vec<u32> = (0..self.experts as u32).collect();
-        order.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
-        order.truncate(self.per_token);
-        let chosen: f32 = order.iter().map(|e| probabilities[*e as usize]).sum();
-        let divisor = if self.renormalise { chosen } else { 1.0 };
-        self.weights.extend(order.iter().map(|e| probabilities[*e as usize] / divisor));
-        self.chosen.extend(order);
+        let visits = self.chosen.len()..self.chosen.len() + self.per_token;
+        for _ in visits.clone() {
+            self.chosen.push(best(logits, &self.chosen[visits.start..]));
+        }
+        let chosen = self.chosen[visits].iter().map(|e| self.probabilities[first + *e as usize]);
+        let divisor = if self.renormalise { chosen.clone().sum() } else { 1.0 };
+        self.weights.extend(chosen.map(|p| p / divisor));
     }
 
     /// Counting sort of the visits by expert, tokens in order within each.
@@ -133,6 +138,18 @@ impl Routing {
         let visits = self.chosen.len() as f64;
         self.load().into_iter().map(|load| load as f64 / visits).collect()
     }
+}
+
+/// The expert with the largest logit, the first of equals, that is not among `taken`.
+#[inline(always)]
+fn best(logits: &[f32], taken: &[u32]) -> u32 {
+    let mut best: Option<(u32, f32)> = None;
+    for (e, logit) in (0..).zip(logits) {
+        if best.is_none_or(|(_, most)| logit.total_cmp(&most).is_gt()) && !taken.contains(&e) {
+            best = Some((e, *logit));
+        }
+    }
+    best.expect("a token visits no more experts than there are").0
 }
 
 /// The weights (N, K) of the chosen experts, from router logits (N, E).

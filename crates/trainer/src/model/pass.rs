@@ -1,0 +1,235 @@
+//! The way of one slice of a batch through the decoder.
+
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+use flow_model::Moe;
+
+use super::parameters::{Block, FeedForward, Layer, Slot};
+use super::{Model, Parameter};
+use crate::batch::Batch;
+use crate::ops::add;
+use crate::ops::attention::{Heads, attention};
+use crate::ops::combine::combine;
+use crate::ops::cross_entropy::cross_entropy;
+use crate::ops::gate::gate;
+use crate::ops::gather::gather;
+use crate::ops::linear::linear;
+use crate::ops::rms_norm::rms_norm;
+use crate::ops::router::{Routing, router_loss, router_weights};
+use crate::ops::soft_mixture::soft_mixture;
+use crate::ops::swiglu::swiglu;
+use crate::tape::{Node, Tape};
+
+/// A pass under way: forward layer by layer, and back again.
+pub(crate) struct Pass<'a> {
+    model: &'a Model,
+    batch: &'a Batch,
+    tape: Tape,
+    /// The parameters on the tape, by slot.
+    pub(super) leaves: Vec<Node>,
+    /// The slice's share of the tokens of the step.
+    share: f64,
+    /// The residual stream (N, C).
+    hidden: Node,
+    /// Where the slice meets the experts, by layer; the last may still wait for what they give.
+    meetings: Vec<Meeting>,
+    router_losses: Vec<Node>,
+}
+
+/// Where a slice hands rows to the routed experts of a layer and takes theirs.
+struct Meeting {
+    /// What the feed-forward block reads (N, C).
+    x: Node,
+    /// Of the router (N, E).
+    logits: Node,
+    routing: Arc<Routing>,
+    /// Rows for the experts, sorted by expert (N·K, C).
+    rows: Node,
+    /// What they make of them, a leaf of the tape.
+    outs: Option<Node>,
+}
+
+impl<'a> Pass<'a> {
+    /// A pass whose gradients are asked for; the slice has this share of the tokens of the step.
+    pub(super) fn new(model: &'a Model, batch: &'a Batch, share: f64) -> Result<Self> {
+        Self::of(model, batch, share, |parameter| model.learns(parameter))
+    }
+
+    /// A pass that no gradients are asked of.
+    pub(super) fn reading(model: &'a Model, batch: &'a Batch) -> Result<Self> {
+        Self::of(model, batch, 1.0, |_| false)
+    }
+
+    fn of(
+        model: &'a Model,
+        batch: &'a Batch,
+        share: f64,
+        learns: impl Fn(&Parameter) -> bool,
+    ) -> Result<Self> {
+        let mut tape = Tape::default();
+        let parameters = &model.parameters;
+        let leaf = |parameter: &Parameter| tape.input(parameter.value.clone(), learns(parameter));
+        let leaves: Vec<Node> = parameters.all.iter().map(leaf).collect();
+        let hidden = gather(&mut tape, &leaves[parameters.embedding], &batch.inputs)?;
+        Ok(Self {
+            model,
+            batch,
+            tape,
+            leaves,
+            share,
+            hidden,
+            meetings: Vec::new(),
+            router_losses: Vec::new(),
+        })
+    }
+
+    /// Goes through `layer`, where it has routed experts up to them.
+    pub(super) fn enter(&mut self, layer: &Layer) -> Result<()> {
+        let normed = self.norm(&self.hidden.clone(), layer.attention_norm)?;
+        let mixed = self.attention(layer, &normed)?;
+        self.add_to_hidden(&mixed)?;
+        let x = match layer.feed_forward_norm {
+            Some(norm) => self.norm(&self.hidden.clone(), norm)?,
+            None => normed,
+        };
+        match &layer.feed_forward {
+            FeedForward::Dense(block) => {
+                let out = self.swiglu(&x, block)?;
+                self.add_to_hidden(&out)
+            }
+            FeedForward::Moe { router, .. } => self.meet(x, *router),
+        }
+    }
+
+    /// The rows for the experts of the layer that was entered last, and which expert gets which of them.
+    pub(super) fn rows(&self) -> Option<(&Node, &Routing)> {
+        self.meetings.last().map(|meeting| (&meeting.rows, &*meeting.routing))
+    }
+
+    /// Goes on behind the routed experts of `layer`, which made `outs` of the rows.
+    pub(super) fn leave(&mut self, layer: &Layer, outs: Tensor, learns: bool) -> Result<()> {
+        let outs = self.tape.input(outs, learns);
+        let meeting = self.meetings.last_mut().expect("a layer is entered before it is left");
+        meeting.outs = Some(outs.clone());
+        let (x, routing) = (meeting.x.clone(), meeting.routing.clone());
+        let weights = router_weights(&mut self.tape, &meeting.logits, routing.clone())?;
+        let mut out = combine(&mut self.tape, &outs, &weights, routing)?;
+        if let FeedForward::Moe { shared: Some((block, gate)), .. } = &layer.feed_forward {
+            let shared = self.shared(&x, block, *gate)?;
+            out = add(&mut self.tape, &out, &shared)?;
+        }
+        self.add_to_hidden(&out)
+    }
+
+    /// `scale` times the cross-entropy of the scored tokens, nats.
+    pub(super) fn cross_entropy(&mut self, scale: f64) -> Result<Node> {
+        let scored = gather(&mut self.tape, &self.hidden, &self.batch.scored)?;
+        let logits = self.head(&scored)?;
+        cross_entropy(&mut self.tape, &logits, self.batch.targets.clone(), scale)
+    }
+
+    /// Logits (N, V) of all rows.
+    pub(super) fn logits(&mut self) -> Result<Node> {
+        self.head(&self.hidden.clone())
+    }
+
+    /// Turns round at `loss`, to which the router losses are added.
+    pub(super) fn turn(&mut self, mut loss: Node) -> Result<()> {
+        for router_loss in std::mem::take(&mut self.router_losses) {
+            loss = add(&mut self.tape, &loss, &router_loss)?;
+        }
+        self.tape.flow_in(&loss, loss.value.ones_like()?)
+    }
+
+    /// Goes back to the experts of layer `at`, counted among those with experts: the gradient of what they gave.
+    pub(super) fn back_to(&mut self, at: usize) -> Result<Option<Tensor>> {
+        let outs = self.meetings[at].outs.as_ref().expect("layers are left before the pass turns round");
+        self.tape.back_to(outs)
+    }
+
+    /// Takes the gradient of the rows that the experts of layer `at` got.
+    pub(super) fn take_back(&mut self, at: usize, gradient: Tensor) -> Result<()> {
+        self.tape.flow_in(&self.meetings[at].rows, gradient)
+    }
+
+    /// The routes of each layer with experts.
+    pub(super) fn routings(&self) -> Vec<Arc<Routing>> {
+        self.meetings.iter().map(|meeting| meeting.routing.clone()).collect()
+    }
+
+    /// Goes back to the beginning: the gradients of the parameters; none where the loss does not depend on one.
+    pub(super) fn gradients(self) -> Result<Vec<Option<Tensor>>> {
+        self.tape.rest(&self.leaves)
+    }
+
+    fn add_to_hidden(&mut self, x: &Node) -> Result<()> {
+        self.hidden = add(&mut self.tape, &self.hidden, x)?;
+        Ok(())
+    }
+
+    /// Logits (M, V) of rows of the residual stream.
+    fn head(&mut self, hidden: &Node) -> Result<Node> {
+        let normed = self.norm(hidden, self.model.parameters.final_norm)?;
+        self.linear(&normed, self.model.parameters.head)
+    }
+
+    /// All attentions of a layer at once: as one with the heads of all.
+    fn attention(&mut self, layer: &Layer, normed: &Node) -> Result<Node> {
+        let config = &self.model.config;
+        let heads = Heads {
+            query: config.attentions() * config.num_attention_heads,
+            readers: config.attentions() / config.key_values(),
+            key_value: config.key_values() * config.num_key_value_heads,
+            dim: config.head_dim,
+        };
+        let rows = self.linear(normed, layer.query_key_value)?;
+        let (rope, documents) = (self.model.rope.clone(), self.batch.documents.clone());
+        let mut mixed = attention(&mut self.tape, &rows, heads, rope, documents)?;
+        if let (Some(router), Some(experts)) = (layer.attention_router, config.block.attention_experts) {
+            let logits = self.linear(normed, router)?;
+            mixed = soft_mixture(&mut self.tape, &mixed, &logits, experts)?;
+        }
+        self.linear(&mixed, layer.output)
+    }
+
+    fn swiglu(&mut self, x: &Node, block: &Block) -> Result<Node> {
+        let gate_up = self.linear(x, block.gate_up)?;
+        let inner = swiglu(&mut self.tape, &gate_up)?;
+        self.linear(&inner, block.down)
+    }
+
+    /// Chooses the experts of each row of `x`, and sorts the rows by them.
+    fn meet(&mut self, x: Node, router: Slot) -> Result<()> {
+        let moe = self.model.config.moe.as_ref().expect("experts are built from the config's own");
+        let logits = self.linear(&x, router)?;
+        let routing = Arc::new(Routing::new(&logits.value, moe.experts_per_token, moe.norm_topk_prob)?);
+        self.add_router_loss(moe, &logits, routing.clone())?;
+        let rows = gather(&mut self.tape, &x, &routing.tokens)?;
+        self.meetings.push(Meeting { x, logits, routing, rows, outs: None });
+        Ok(())
+    }
+
+    fn shared(&mut self, x: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
+        let shared = self.swiglu(x, block)?;
+        let Some(weight) = gate_weight else { return Ok(shared) };
+        let opening = self.linear(x, weight)?;
+        gate(&mut self.tape, &shared, &opening)
+    }
+
+    /// Weighted by one over the number of layers, so that the coefficients do not depend on depth.
+    fn add_router_loss(&mut self, moe: &Moe, logits: &Node, routing: Arc<Routing>) -> Result<()> {
+        let scale = self.share / self.model.config.num_hidden_layers as f64;
+        let (balance, z) = (moe.router_aux_loss_coef * scale, moe.router_z_loss_coef * scale);
+        self.router_losses.push(router_loss(&mut self.tape, logits, routing, balance, z)?);
+        Ok(())
+    }
+
+    fn norm(&mut self, x: &Node, weight: Slot) -> Result<Node> {
+        rms_norm(&mut self.tape, x, &self.leaves[weight], self.model.config.rms_norm_eps)
+    }
+
+    fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
+        linear(&mut self.tape, x, &self.leaves[weight])
+    }
+}
