@@ -33,4 +33,4 @@ pub use rng::Rng;
 pub use rope::{Rope, RopeScaling};
 pub use tensor::Tensor;
 pub use tokenizer::Tokenizer;
-pub use weights::{file_digest, load_weights, save_weights, weight_files};
+pub use weights::{file_digest, load_weights, save_tensors, save_weights, weight_files};

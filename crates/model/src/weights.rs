@@ -33,7 +33,7 @@ pub fn load_weights(dir: &Path, config: &Config) -> Result<BTreeMap<String, Tens
 pub fn save_weights(dir: &Path, config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
     let path = dir.join(SINGLE);
     let packed = names::packed(config);
-    let mut stored: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut stored: Vec<Stored> = Vec::new();
     for (name, tensor) in tensors {
         if !packed.contains(name) {
             stored.push((name.clone(), Dtype::F32, tensor.shape.clone(), tensor.to_le_bytes()));
@@ -44,7 +44,25 @@ pub fn save_weights(dir: &Path, config: &Config, tensors: &BTreeMap<String, Tens
         stored.push((name.clone(), Dtype::U8, vec![rows, ternary::packed_width(width)], bytes));
         stored.push((scale_name(name), Dtype::F32, vec![1], scale.to_le_bytes().to_vec()));
     }
-    let damaged = |source| Error::Safetensors { path: path.clone(), source };
+    write(&path, &stored)
+}
+
+/// Writes `tensors` in f32 to a file of safetensors; equal tensors give equal bytes.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+    let stored = |(name, tensor): (&String, &Tensor)| {
+        (name.clone(), Dtype::F32, tensor.shape.clone(), tensor.to_le_bytes())
+    };
+    write(path, &tensors.iter().map(stored).collect::<Vec<_>>())
+}
+
+/// A tensor as it rests: name, type of its numbers, shape and bytes.
+type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+fn write(path: &Path, stored: &[Stored]) -> Result<(), Error> {
+    let damaged = |source| Error::Safetensors { path: path.into(), source };
     let views = stored
         .iter()
         .map(|(name, dtype, shape, bytes)| {
@@ -54,7 +72,7 @@ pub fn save_weights(dir: &Path, config: &Config, tensors: &BTreeMap<String, Tens
         .map_err(damaged)?;
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let file = safetensors::serialize(views, Some(format)).map_err(damaged)?;
-    fs::write(&path, file).map_err(|source| Error::Write { path: path.clone(), source })
+    fs::write(path, file).map_err(|source| Error::Write { path: path.into(), source })
 }
 
 /// The name of the scale of a packed matrix.

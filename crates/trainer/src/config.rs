@@ -1,6 +1,6 @@
 //! The settings of a training run, with Hugging Face's names.
 
-use crate::{Error, Example, Saved};
+use crate::{Error, Example, Lora, Saved};
 
 /// How the learning rate falls after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,9 @@ pub struct TrainConfig {
     pub max_grad_norm: f64,
     /// Parts that do not learn. By default none, or all but routed experts and routers where experts are ternary.
     pub frozen: Option<Vec<Part>>,
-    /// Orders the examples of each pass. Default 0.
+    /// Adapters that learn in place of all else. Default none.
+    pub lora: Option<Lora>,
+    /// Orders the examples of each pass, and begins adapters. Default 0.
     pub seed: u64,
     /// What the run is measured on; the model with the least loss there is the result. Default none.
     pub validation: Option<Validation>,
@@ -114,6 +116,7 @@ impl Default for TrainConfig {
             eps: 1e-8,
             max_grad_norm: 1.0,
             frozen: None,
+            lora: None,
             seed: 0,
             validation: None,
             saved: None,
@@ -152,6 +155,10 @@ impl TrainConfig {
         require(unit(self.betas.1), "betas.1", self.betas.1, "0 up to, not including, 1")?;
         require(self.eps > 0.0, "eps", self.eps, "more than 0")?;
         require(self.max_grad_norm > 0.0, "max_grad_norm", self.max_grad_norm, "more than 0")?;
+        if let Some(lora) = &self.lora {
+            require(lora.rank > 0, "lora.rank", lora.rank, "at least 1")?;
+            require(lora.alpha > 0.0 && lora.alpha.is_finite(), "lora.alpha", lora.alpha, "more than 0")?;
+        }
         require(self.threads != Some(0), "threads", 0, "at least 1")
     }
 }
@@ -166,6 +173,15 @@ pub(crate) fn require(
         return Ok(());
     }
     Err(Error::Setting { key, found: found.to_string(), expected: expected.into() })
+}
+
+/// Adapters go with matrices that stand for themselves in Hugging Face's families: not with several attentions in one, nor with weights
+/// of three values, which could not take what an adapter adds.
+pub(crate) fn adaptable(model: &flow_model::Config) -> Result<(), Error> {
+    match model.block.attention_experts.is_none() && model.block.ternary_experts.is_none() {
+        true => Ok(()),
+        false => Err(Error::NotAdaptable),
+    }
 }
 
 /// Training knows Llama's layers, dense or with experts in all of them, and the switches of this project's own family.

@@ -60,6 +60,14 @@ pub enum Error {
         /// Its family, as in `model_type`.
         family: &'static str,
     },
+    /// Adapters do not go with the model.
+    #[error(
+        "adapters do not go with mixtures of attention and ternary experts; train without `lora` and `freeze` what is to stay"
+    )]
+    NotAdaptable,
+    /// The model has none of the matrices that are to have adapters.
+    #[error("the model has none of the matrices that `lora.targets` names")]
+    NoTarget,
     /// The state of a run could not be written.
     #[error("cannot write the state of the training to {path}")]
     Save {

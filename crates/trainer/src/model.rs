@@ -1,22 +1,25 @@
 //! The decoder as a graph of tensors, from a checkpoint and back.
 
+mod adapters;
 mod experts;
 mod parameters;
 mod pass;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 use flow_model::{Checkpoint, Config};
 
-use self::experts::Experts;
+use self::experts::{Experts, Parts};
 pub(crate) use self::parameters::Parameter;
 use self::parameters::{FeedForward, Parameters};
 use self::pass::Pass;
 use crate::batch::Batch;
 use crate::config::require;
 use crate::gradient::Gradient;
+use crate::lora::Lora;
 use crate::ops::elements;
 use crate::ops::router::Routing;
 use crate::rope::Rope;
@@ -55,20 +58,29 @@ type Gradients = Vec<Option<Tensor>>;
 
 impl Model {
     /// Copies the weights of a checkpoint; `positions` is the longest document to come.
-    /// What `frozen` names does not learn.
+    /// What `frozen` names does not learn. With `lora` nothing does but adapters, begun with the seed.
     pub(crate) fn new(
         start: &Checkpoint,
         positions: usize,
         frozen: &[Part],
+        lora: Option<(&Lora, u64)>,
     ) -> std::result::Result<Self, Error> {
         let config = start.config.clone();
         let rope = Arc::new(Rope::new(positions, config.head_dim, config.rope_theta));
-        Ok(Self { parameters: Parameters::new(start)?, config, rope, frozen: frozen.to_vec() })
+        Ok(Self { parameters: Parameters::new(start, lora)?, config, rope, frozen: frozen.to_vec() })
     }
 
     /// Whether a parameter learns.
     pub(crate) fn learns(&self, parameter: &Parameter) -> bool {
-        !self.frozen.contains(&parameter.part)
+        match parameter.part {
+            Some(part) => !self.has_adapters() && !self.frozen.contains(&part),
+            None => true,
+        }
+    }
+
+    /// Whether there are adapters, which then learn in place of all else.
+    pub(crate) fn has_adapters(&self) -> bool {
+        !self.parameters.adapters.is_empty()
     }
 
     /// All parameters, in a fixed order.
@@ -102,6 +114,11 @@ impl Model {
     pub(crate) fn checkpoint(&self, start: &Checkpoint) -> std::result::Result<Checkpoint, Error> {
         let tensors = self.parameters.tensors()?;
         Ok(Checkpoint::new(self.config.clone(), tensors, start.tokenizer.clone())?)
+    }
+
+    /// The tensors of the adapters as they are now, by PEFT's names; none without adapters.
+    pub(crate) fn adapter_tensors(&self) -> std::result::Result<BTreeMap<String, flow_model::Tensor>, Error> {
+        self.parameters.adapter_tensors()
     }
 
     /// Adds the gradients of cross-entropy and router losses of the slices `batches` to `gradients`, in the order of the slices.
@@ -165,12 +182,14 @@ impl Model {
     fn forward(&self, passes: &mut [Pass], workers: &Workers) -> Result<Vec<Experts>> {
         let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
         let ternary = self.config.block.ternary_experts.map(|_| hidden * inner);
+        let adapters = &self.parameters.adapters;
         let mut all = Vec::new();
         for layer in &self.parameters.layers {
             workers.try_map(&mut *passes, |pass| pass.enter(layer))?;
             let FeedForward::Moe { experts, .. } = &layer.feed_forward else { continue };
             let rows: Vec<_> = passes.iter().filter_map(Pass::rows).collect();
-            let (experts, outs) = Experts::forward(experts, &passes[0].leaves, ternary, &rows, workers)?;
+            let parts = Parts { block: experts, adapters, leaves: &passes[0].leaves, ternary };
+            let (experts, outs) = Experts::forward(&parts, &rows, workers)?;
             let learn = experts.learn;
             workers.try_map(passes.iter_mut().zip(outs), |(pass, outs)| pass.leave(layer, outs, learn))?;
             all.push(experts);
@@ -205,7 +224,7 @@ pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result
     let highest = tokens.iter().copied().max().unwrap_or(0);
     require((highest as usize) < vocab, "token", highest, format!("an id below {vocab}"))?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
-    let model = Model::new(&start.clone().latent(), longest, &[])?;
+    let model = Model::new(&start.clone().latent(), longest, &[], None)?;
     let batch = Batch { inputs: tokens, documents: ranges.clone().into(), ..Batch::default() };
     let mut pass = [Pass::reading(&model, &batch)?];
     model.forward(&mut pass, &Workers::none())?;

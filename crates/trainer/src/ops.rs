@@ -3,6 +3,7 @@
 //! Products are candle's; the rest are loops over contiguous f32 on the CPU. Every backward pass is checked against
 //! finite differences.
 
+pub(crate) mod adapt;
 pub(crate) mod attention;
 pub(crate) mod combine;
 pub(crate) mod cross_entropy;

@@ -2,6 +2,7 @@
 
 use flow_model::Checkpoint;
 
+use crate::Adapter;
 use crate::ops::router::Routing;
 
 /// The result of [`crate::train`].
@@ -9,6 +10,8 @@ use crate::ops::router::Routing;
 pub struct Trained {
     /// The model after the last step; with [`crate::Validation`] after the one with the least validation loss.
     pub checkpoint: Checkpoint,
+    /// With [`crate::TrainConfig::lora`]: the adapters, which are merged into the checkpoint.
+    pub adapter: Option<Adapter>,
     /// How it got there.
     pub report: TrainReport,
 }

@@ -6,6 +6,7 @@ use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
 use crate::batch::{Document, Example, slices};
+use crate::config::adaptable;
 use crate::gradient::{Block, Gradient};
 use crate::model::{Model, Parameter, Told, Totals};
 use crate::ops::elements;
@@ -14,7 +15,7 @@ use crate::state::State;
 use crate::steps::steps;
 use crate::validate::Validator;
 use crate::workers::Workers;
-use crate::{Error, Saved, TrainConfig};
+use crate::{Adapter, Error, Lora, Saved, TrainConfig};
 
 /// Parts of a step whose gradients are computed side by side and summed in order. A constant, not the number of cores:
 /// the result has the same bits on any machine with the same vector instructions.
@@ -85,7 +86,7 @@ pub fn train(
         learner.take_best()?;
     }
     report.tokens = report.steps.iter().map(|step| step.tokens as u64).sum();
-    Ok(Trained { checkpoint: learner.model.checkpoint(start)?, report })
+    Ok(Trained { checkpoint: learner.model.checkpoint(start)?, adapter: learner.adapter()?, report })
 }
 
 fn encode(start: &Checkpoint, examples: &[Example], config: &TrainConfig) -> Result<Vec<Document>, Error> {
@@ -107,7 +108,14 @@ struct Learner<'a> {
 impl<'a> Learner<'a> {
     fn new(start: &Checkpoint, config: &'a TrainConfig) -> Result<Self, Error> {
         let start = &start.clone().latent();
-        let model = Model::new(start, config.max_length, config.frozen(&start.config))?;
+        let lora = config.lora.as_ref().map(|lora| (lora, config.seed));
+        if lora.is_some() {
+            adaptable(&start.config)?;
+        }
+        let model = Model::new(start, config.max_length, config.frozen(&start.config), lora)?;
+        if lora.is_some() && !model.has_adapters() {
+            return Err(Error::NoTarget);
+        }
         let adamw = AdamW::new(model.sizes());
         let (workers, gradients) = (Workers::new(config.threads)?, model.room());
         Ok(Self { config, model, adamw, workers, gradients, best: Vec::new() })
@@ -148,6 +156,14 @@ impl<'a> Learner<'a> {
     fn norm(&self) -> f64 {
         let blocks = self.gradients.iter().flat_map(|gradient| &gradient.blocks);
         blocks.map(Block::square).sum::<f64>().sqrt()
+    }
+
+    /// The adapters as they are now, where there are any.
+    fn adapter(&self) -> Result<Option<Adapter>, Error> {
+        let adapter = |lora: &Lora| {
+            Ok(Adapter { rank: lora.rank, alpha: lora.alpha, tensors: self.model.adapter_tensors()? })
+        };
+        self.config.lora.as_ref().map(adapter).transpose()
     }
 
     /// Remembers the parameters if the last of `steps` has the least validation loss.

@@ -3,9 +3,12 @@
 //! An expert is a small graph of its own: its weights are read once forward and once back, and their gradient is one product,
 //! however the tokens are spread over slices. Its rows stand slice by slice, in the order of the slices' tokens.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 
-use super::parameters::Block;
+use super::adapters::Adapters;
+use super::parameters::{Block, Slot};
 use crate::gradient::{self, Gradient};
 use crate::ops::linear::linear;
 use crate::ops::router::Routing;
@@ -17,7 +20,8 @@ use crate::workers::Workers;
 
 /// The experts of one layer after their forward pass.
 pub(super) struct Experts {
-    slots: [usize; 2],
+    /// Their matrices and the adapters of these, in order.
+    slots: Vec<Slot>,
     /// By expert; none where no row came.
     graphs: Vec<Option<Graph>>,
     shares: Shares,
@@ -25,48 +29,50 @@ pub(super) struct Experts {
     pub(super) learn: bool,
 }
 
+/// What the experts of a layer are made of.
+pub(super) struct Parts<'a> {
+    /// The stacked matrices.
+    pub(super) block: &'a Block,
+    /// The adapters of the model.
+    pub(super) adapters: &'a Adapters,
+    /// The parameters of the model, by slot.
+    pub(super) leaves: &'a [Node],
+    /// Numbers of a matrix, where the weights have three values.
+    pub(super) ternary: Option<usize>,
+}
+
 /// How many rows each slice has for each expert.
 struct Shares {
     /// By slice, then (E + 1) places in its rows.
-    offsets: Vec<Vec<usize>>,
+    offsets: Vec<Arc<[usize]>>,
 }
 
 /// One expert on its rows.
 struct Graph {
     tape: Tape,
     x: Node,
-    /// Gate and up, then down.
-    weights: [Node; 2],
+    /// The matrices and their adapters, in the order of their slots.
+    weights: Vec<Node>,
     out: Node,
 }
 
 impl Experts {
-    /// Applies the experts of `block`, of which a matrix has `ternary` weights if they are ternary, to the rows of each slice, sorted by
-    /// expert. Returns what they make of them, in the same order.
+    /// Applies the experts to the rows of each slice, sorted by expert. Returns what they make of them, in the same order.
     pub(super) fn forward(
-        block: &Block,
-        leaves: &[Node],
-        ternary: Option<usize>,
+        parts: &Parts,
         rows: &[(&Node, &Routing)],
         workers: &Workers,
     ) -> Result<(Self, Vec<Tensor>)> {
-        let shares = Shares { offsets: rows.iter().map(|(_, routing)| routing.offsets.to_vec()).collect() };
-        let slots = [block.gate_up, block.down];
+        let shares = Shares { offsets: rows.iter().map(|(_, routing)| routing.offsets.clone()).collect() };
         let values: Vec<&Tensor> = rows.iter().map(|(node, _)| &node.value).collect();
         let rows_learn = rows.iter().any(|(node, _)| node.learns);
+        let slots = parts.slots();
         let graphs = workers.try_map(0..shares.experts(), |e| {
-            let Some(rows) = shares.of_expert(e, &values)? else { return Ok(None) };
-            let mut tape = Tape::default();
-            let x = tape.input(rows, rows_learn);
-            let weight = |tape: &mut Tape, slot: usize| -> Result<Node> {
-                Ok(tape.input(leaves[slot].value.get(e)?, leaves[slot].learns))
-            };
-            let weights = [weight(&mut tape, slots[0])?, weight(&mut tape, slots[1])?];
-            Graph::new(tape, x, weights, ternary).map(Some)
+            let rows = shares.of_expert(e, &values)?;
+            rows.map(|rows| parts.graph(e, &slots, rows, rows_learn)).transpose()
         })?;
         let learn = graphs.iter().flatten().any(|graph| graph.out.learns);
-        let outs: Vec<Option<&Tensor>> =
-            graphs.iter().map(|graph| Some(&graph.as_ref()?.out.value)).collect();
+        let outs: Vec<_> = graphs.iter().map(|graph| Some(&graph.as_ref()?.out.value)).collect();
         let outs = workers.try_map(0..rows.len(), |slice| shares.of_slice(slice, &outs))?;
         Ok((Self { slots, graphs, shares, learn }, outs))
     }
@@ -80,47 +86,60 @@ impl Experts {
     ) -> Result<Vec<Tensor>> {
         let d_outs: Vec<&Tensor> = d_outs.iter().collect();
         let shares = &self.shares;
-        let [gate_up, down] =
-            gradients.get_disjoint_mut(self.slots).expect("two matrices are two parameters");
-        let blocks = gate_up.blocks.iter_mut().zip(&mut down.blocks);
-        let work = self.graphs.into_iter().enumerate().zip(blocks);
-        let d_rows = workers.try_map(work, |((e, graph), (gate_up, down))| {
+        let mut work: Vec<_> = self.graphs.into_iter().map(|graph| (graph, Vec::new())).collect();
+        let gradients = gradients.iter_mut().enumerate();
+        for (_, gradient) in gradients.filter(|(slot, _)| self.slots.contains(slot)) {
+            for ((_, blocks), block) in work.iter_mut().zip(&mut gradient.blocks) {
+                blocks.push(block);
+            }
+        }
+        let d_rows = workers.try_map(work.into_iter().enumerate(), |(e, (graph, blocks))| {
             let (Some(graph), Some(d_out)) = (graph, shares.of_expert(e, &d_outs)?) else { return Ok(None) };
-            graph.backward(d_out, [gate_up, down])
+            graph.backward(d_out, blocks)
         })?;
         let d_rows: Vec<Option<&Tensor>> = d_rows.iter().map(Option::as_ref).collect();
         workers.try_map(0..d_outs.len(), |slice| shares.of_slice(slice, &d_rows))
     }
 }
 
-impl Graph {
-    fn new(mut tape: Tape, x: Node, weights: [Node; 2], ternary: Option<usize>) -> Result<Self> {
-        let tape_ = &mut tape;
-        let [gate_up, down] = &weights;
-        let out = match ternary {
-            None => {
-                let inner = linear(tape_, &x, gate_up)?;
-                let inner = swiglu(tape_, &inner)?;
-                linear(tape_, &inner, down)?
-            }
-            Some(matrix) => {
-                let gate_up = ternary_weights(tape_, gate_up, matrix)?;
-                let down = ternary_weights(tape_, down, matrix)?;
-                let rounded = rounded_activations(tape_, &x)?;
-                let inner = linear(tape_, &rounded, &gate_up)?;
-                let inner = swiglu(tape_, &inner)?;
-                let inner = rounded_activations(tape_, &inner)?;
-                linear(tape_, &inner, &down)?
-            }
-        };
-        Ok(Self { tape, x, weights, out })
+impl Parts<'_> {
+    /// The places of the matrices and of their adapters, in order.
+    fn slots(&self) -> Vec<Slot> {
+        let matrices = [self.block.gate_up, self.block.down].into_iter();
+        let mut slots: Vec<Slot> = matrices.flat_map(|slot| self.adapters.slots(slot)).collect();
+        slots.sort_unstable();
+        slots
     }
 
-    fn backward(mut self, d_out: Tensor, blocks: [&mut gradient::Block; 2]) -> Result<Option<Tensor>> {
+    /// Expert `e` on its rows.
+    fn graph(&self, e: usize, slots: &[Slot], rows: Tensor, rows_learn: bool) -> Result<Graph> {
+        let mut tape = Tape::default();
+        let x = tape.input(rows, rows_learn);
+        let weight = |slot: &Slot| {
+            let stacked = &self.leaves[*slot];
+            Ok(tape.input(stacked.value.get(e)?, stacked.learns))
+        };
+        let weights = slots.iter().map(weight).collect::<Result<Vec<Node>>>()?;
+        let at = |slot: Slot| &weights[slots.binary_search(&slot).expect("the slots are those of the block")];
+        let (gate_up, down) = (self.block.gate_up, self.block.down);
+        let out = match self.ternary {
+            Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix)?,
+            None => {
+                let inner = self.adapters.linear(&mut tape, &x, gate_up, at)?;
+                let inner = swiglu(&mut tape, &inner)?;
+                self.adapters.linear(&mut tape, &inner, down, at)?
+            }
+        };
+        Ok(Graph { tape, x, weights, out })
+    }
+}
+
+impl Graph {
+    fn backward(mut self, d_out: Tensor, blocks: Vec<&mut gradient::Block>) -> Result<Option<Tensor>> {
         self.tape.flow_in(&self.out, d_out)?;
-        let [gate_up, down] = self.weights;
-        let mut gradients = self.tape.rest(&[self.x, gate_up, down])?.into_iter();
-        let d_rows = gradients.next().flatten();
+        self.weights.push(self.x);
+        let mut gradients = self.tape.rest(&self.weights)?;
+        let d_rows = gradients.pop().flatten();
         for (block, gradient) in blocks.into_iter().zip(gradients) {
             if let Some(gradient) = gradient {
                 block.add(&elements(&gradient)?);
@@ -128,6 +147,17 @@ impl Graph {
         }
         Ok(d_rows)
     }
+}
+
+/// A block with weights of three values, `matrix` numbers each, and 8-bit activations.
+fn ternary_block(tape: &mut Tape, x: &Node, [gate_up, down]: [&Node; 2], matrix: usize) -> Result<Node> {
+    let gate_up = ternary_weights(tape, gate_up, matrix)?;
+    let down = ternary_weights(tape, down, matrix)?;
+    let rounded = rounded_activations(tape, x)?;
+    let inner = linear(tape, &rounded, &gate_up)?;
+    let inner = swiglu(tape, &inner)?;
+    let inner = rounded_activations(tape, &inner)?;
+    linear(tape, &inner, &down)
 }
 
 impl Shares {
@@ -152,7 +182,7 @@ impl Shares {
         for (e, expert) in experts.iter().enumerate() {
             let Some(expert) = expert else { continue };
             width = expert.dim(1)?;
-            let count = |offsets: &Vec<usize>| offsets[e + 1] - offsets[e];
+            let count = |offsets: &Arc<[usize]>| offsets[e + 1] - offsets[e];
             let first: usize = self.offsets[..slice].iter().map(count).sum();
             let n = count(&self.offsets[slice]);
             rows.extend_from_slice(&elements(expert)?[first * width..(first + n) * width]);

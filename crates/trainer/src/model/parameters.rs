@@ -9,8 +9,13 @@ use candle_core::Tensor;
 use flow_model::Checkpoint;
 use flow_model::names::{self, Swiglu};
 
+use super::adapters::Adapters;
+use crate::lora::Lora;
 use crate::ops::{elements, tensor};
 use crate::{Error, Part};
+
+/// Tensors by name.
+type Tensors = BTreeMap<String, flow_model::Tensor>;
 
 /// One parameter and the tensors it joins.
 pub(crate) struct Parameter {
@@ -20,13 +25,31 @@ pub(crate) struct Parameter {
     pub(crate) parts: Vec<(String, Vec<usize>)>,
     /// Whether its parts stand side by side, row by row, instead of one below the other.
     beside: bool,
-    /// What it belongs to.
-    pub(crate) part: Part,
+    /// What it belongs to; none for an adapter.
+    pub(crate) part: Option<Part>,
     /// Whether weight decay applies: to matrices, not to norms.
     pub(crate) decays: bool,
 }
 
 impl Parameter {
+    /// Half an adapter, or those of stacked experts.
+    pub(super) fn adapter(value: Tensor, parts: Vec<(String, Vec<usize>)>) -> Self {
+        Self { value, parts, beside: false, part: None, decays: true }
+    }
+
+    /// Its parts, from its values.
+    fn take_apart(&self, values: &[f32], tensors: &mut Tensors) {
+        if self.beside {
+            return apart(values, &self.parts, tensors);
+        }
+        let mut rest = values;
+        for (name, shape) in &self.parts {
+            let (part, after) = rest.split_at(shape.iter().product());
+            tensors.insert(name.clone(), flow_model::Tensor::new(shape.clone(), part));
+            rest = after;
+        }
+    }
+
     /// Blocks that get gradients apart: as many as there are experts stacked in it, or one.
     pub(super) fn blocks(&self) -> usize {
         if let [experts, _, _] = self.value.dims() { *experts } else { 1 }
@@ -85,13 +108,15 @@ pub(super) struct Parameters {
     pub(super) final_norm: Slot,
     /// (V, C); the embedding itself when tied.
     pub(super) head: Slot,
-    /// Each parameter once, in a fixed order.
+    /// Each parameter once, in a fixed order; those of adapters come last.
     pub(super) all: Vec<Parameter>,
+    /// Which adapters there are.
+    pub(super) adapters: Adapters,
 }
 
 impl Parameters {
-    /// Copies the tensors of a checkpoint.
-    pub(super) fn new(start: &Checkpoint) -> Result<Self, Error> {
+    /// Copies the tensors of a checkpoint, and begins adapters with the seed where they are asked for.
+    pub(super) fn new(start: &Checkpoint, lora: Option<(&Lora, u64)>) -> Result<Self, Error> {
         crate::config::trainable(&start.config)?;
         let mut join = Join { start, all: Vec::new() };
         let embedding = join.one(Part::Embeddings, names::EMBEDDING)?;
@@ -99,31 +124,38 @@ impl Parameters {
         let final_norm = join.one(Part::Norms, names::FINAL_NORM)?;
         let tied = start.config.tie_word_embeddings;
         let head = if tied { embedding } else { join.one(Part::Head, names::HEAD)? };
-        Ok(Self { embedding, layers, final_norm, head, all: join.all })
+        let mut all = join.all;
+        let adapters = match lora {
+            Some((lora, seed)) => Adapters::new(lora, seed, &mut all)?,
+            None => Adapters::default(),
+        };
+        Ok(Self { embedding, layers, final_norm, head, all, adapters })
     }
 
-    /// The tensors as they are now.
-    pub(super) fn tensors(&self) -> Result<BTreeMap<String, flow_model::Tensor>, Error> {
-        let mut tensors = BTreeMap::new();
-        for parameter in &self.all {
-            let values = elements(&parameter.value)?;
-            if parameter.beside {
-                apart(&values, &parameter.parts, &mut tensors);
-                continue;
-            }
-            let mut rest = &values[..];
-            for (name, shape) in &parameter.parts {
-                let (part, after) = rest.split_at(shape.iter().product());
-                tensors.insert(name.clone(), flow_model::Tensor::new(shape.clone(), part));
-                rest = after;
-            }
+    /// The tensors of the model as they are now, adapters merged into them.
+    pub(super) fn tensors(&self) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        for (slot, parameter) in self.all.iter().enumerate().filter(|(_, parameter)| parameter.part.is_some())
+        {
+            let mut values = elements(&parameter.value)?.to_vec();
+            self.adapters.merge(slot, &self.all, &mut values)?;
+            parameter.take_apart(&values, &mut tensors);
+        }
+        Ok(tensors)
+    }
+
+    /// The tensors of the adapters as they are now.
+    pub(super) fn adapter_tensors(&self) -> Result<Tensors, Error> {
+        let mut tensors = Tensors::new();
+        for parameter in self.all.iter().filter(|parameter| parameter.part.is_none()) {
+            parameter.take_apart(&elements(&parameter.value)?, &mut tensors);
         }
         Ok(tensors)
     }
 }
 
 /// Takes matrices that stand side by side apart again; all have the same shape.
-fn apart(values: &[f32], parts: &[(String, Vec<usize>)], tensors: &mut BTreeMap<String, flow_model::Tensor>) {
+fn apart(values: &[f32], parts: &[(String, Vec<usize>)], tensors: &mut Tensors) {
     let width = parts[0].1[1];
     for (j, (name, shape)) in parts.iter().enumerate() {
         let rows = values.chunks_exact(width).skip(j).step_by(parts.len());
@@ -215,7 +247,7 @@ impl Join<'_> {
         let parts = names.iter().zip(&tensors).map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
         let parts: Vec<_> = parts.collect();
         let value = tensor(data, (rows, parts.len() * width))?;
-        self.all.push(Parameter { value, parts, beside: true, part, decays: true });
+        self.all.push(Parameter { value, parts, beside: true, part: Some(part), decays: true });
         Ok(self.all.len() - 1)
     }
 
@@ -228,7 +260,7 @@ impl Join<'_> {
         }
         let decays = shape.len() > 1;
         let value = tensor(data, shape)?;
-        self.all.push(Parameter { value, parts, beside: false, part, decays });
+        self.all.push(Parameter { value, parts, beside: false, part: Some(part), decays });
         Ok(self.all.len() - 1)
     }
 }

@@ -14,7 +14,6 @@ use crate::ops::combine::combine;
 use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::gate::gate;
 use crate::ops::gather::gather;
-use crate::ops::linear::linear;
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
@@ -230,6 +229,6 @@ impl<'a> Pass<'a> {
     }
 
     fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
-        linear(&mut self.tape, x, &self.leaves[weight])
+        self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot])
     }
 }

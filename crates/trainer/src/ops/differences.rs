@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 use flow_model::{AttentionExperts, Rng};
 
+use super::adapt::adapt;
 use super::attention::{Heads, attention};
 use super::combine::combine;
 use super::cross_entropy::cross_entropy;
@@ -80,6 +81,9 @@ fn norm_swiglu_gate_add() {
 #[test]
 fn products_and_rows() {
     check(&[random(1, &[3, 4]), random(2, &[5, 4])], |tape, x| linear(tape, &x[0], &x[1]));
+    check(&[random(3, &[3, 7]), random(4, &[3, 4]), random(5, &[2, 4]), random(6, &[5, 2])], |tape, x| {
+        adapt(tape, &x[0], &x[1], [&x[2], &x[3]], 1, 1.5)
+    });
     check(&[random(5, &[3, 4])], |tape, x| gather(tape, &x[0], &[2, 0, 2, 2]));
 }
 

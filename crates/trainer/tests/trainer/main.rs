@@ -1,5 +1,6 @@
 //! The trainer from outside: checkpoints and examples in, checkpoints and reports out.
 
+mod adapters;
 mod common;
 mod differences;
 mod plain;
