@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod branches;
 mod chats;
+mod command;
 mod data;
 mod doctor;
 mod draws;

@@ -1,6 +1,7 @@
 //! `flow exec`: runs a pipeline; what did not change is not computed again.
 
 mod captures;
+mod card;
 mod checkpoints;
 mod consent;
 mod extent;

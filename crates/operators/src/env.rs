@@ -191,6 +191,11 @@ impl Models {
         self.folder.join(id.to_string())
     }
 
+    /// Where the checkpoint lies, if it is declared.
+    pub fn declared_folder(&self, id: &Id) -> Option<PathBuf> {
+        self.state().declared.get(id).map(|(path, _)| path.clone())
+    }
+
     /// Where the training with this key rests while it is under way.
     pub fn training(&self, key: &Id) -> PathBuf {
         self.folder.join(format!("{key}.training"))

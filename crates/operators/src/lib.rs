@@ -71,6 +71,7 @@ catalog! {
     branch::Branch,
     merge::Merge,
     train::Train,
+    command::Command,
     evaluate::Evaluate,
     measure::Measure,
     perplexity::Perplexity,

@@ -40,6 +40,7 @@ use flow_model::Checkpoint;
 use flow_plan::{Input, Problem, Shape};
 use flow_spec::OnChange;
 
+use crate::command::Command;
 use crate::{BuildError, Definition, Env, StepContext};
 use learner::{Gather, Learner, digest, need_columns};
 use settings::{Config, Retention};
@@ -90,10 +91,15 @@ impl Definition for Train {
     }
 }
 
-/// The folder that the last checkpoint of `step` is copied to; none when it is no `train` step or names no folder.
+/// The folder that the last checkpoint of `step` is copied to; none when it makes none or names no folder.
 pub fn destination(step: &StepContext<'_>) -> Option<PathBuf> {
-    let config: Config = flow_plan::config_of(&step.step.config).ok().filter(|_| step.step.op == Train::NAME)?;
-    config.path.map(PathBuf::from)
+    let config = &step.step.config;
+    let path = match step.step.op {
+        Train::NAME => flow_plan::config_of::<Config>(config).ok()?.path,
+        Command::NAME => flow_plan::config_of::<crate::command::Config>(config).ok()?.path,
+        _ => None,
+    };
+    path.map(PathBuf::from)
 }
 
 struct Trainer {

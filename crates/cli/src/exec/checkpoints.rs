@@ -1,4 +1,4 @@
-//! The last checkpoint of a `train` step that names a folder is copied there.
+//! The last checkpoint of a step that names a folder for it is copied there, with a card.
 
 use std::path::Path;
 use std::{fs, io};
@@ -6,17 +6,26 @@ use std::{fs, io};
 use flow_dataflow::Session;
 use flow_operators::{Models, StepContext, destination};
 
+use super::captures::Captures;
+use super::card;
 use crate::halt::Halt;
 use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
 
-/// Copies the checkpoints of the last round; an older checkpoint in the folder is replaced whole, cards (`*.md`) stay.
-pub(crate) fn copy(pipeline: &Pipeline, session: &Session, models: &Models) -> Result<(), Halt> {
+/// Copies the checkpoints of the last round; an older checkpoint in the folder is replaced whole, texts of people (`*.md`) stay.
+pub(crate) fn copy(
+    pipeline: &Pipeline,
+    captures: &Captures,
+    session: &Session,
+    models: &Models,
+) -> Result<(), Halt> {
     let plan = &pipeline.plan;
+    let rows = captures.rows(session, "checkpoint");
     for (at, step) in plan.steps.iter().enumerate() {
         let Some(folder) = destination(&StepContext { plan, step }) else { continue };
-        let Some(last) = session.rows(at, Some(0)).into_keys().next_back() else { continue };
-        replace(&models.path(&last.id), &folder).map_err(|error| {
+        let Some((_, last)) = rows.iter().rfind(|(of, _)| *of == at) else { continue };
+        let card = card::card(pipeline, step, last, (captures, session), models);
+        replace(&models.path(&last.row.id), &folder, &card).map_err(|error| {
             let message = format!("cannot copy the checkpoint to `{}`: {error}", folder.display());
             pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, &step.name, message)
         })?;
@@ -24,8 +33,8 @@ pub(crate) fn copy(pipeline: &Pipeline, session: &Session, models: &Models) -> R
     Ok(())
 }
 
-/// Puts a copy of the folder `from` at `to`, which is missing, empty or holds a checkpoint.
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
+/// Puts a copy of the folder `from` with its `card` at `to`, which is missing, empty or holds a checkpoint.
+fn replace(from: &Path, to: &Path, card: &str) -> io::Result<()> {
     let occupied = to.exists() && fs::read_dir(to)?.next().is_some();
     if occupied && !to.join("config.json").exists() {
         return Err(io::Error::other("something that is no checkpoint is there"));
@@ -36,8 +45,10 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
         fs::create_dir_all(parent)?;
     }
     fs::create_dir(&fresh)?;
-    let copied =
-        keep_cards(to, &fresh).and_then(|()| fill(from, &fresh)).and_then(|()| swap(&fresh, to, &old));
+    let copied = keep_texts(to, &fresh)
+        .and_then(|()| fill(from, &fresh))
+        .and_then(|()| put_card(&fresh, card))
+        .and_then(|()| swap(&fresh, to, &old));
     if copied.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_dir_all(&fresh);
@@ -45,8 +56,18 @@ fn replace(from: &Path, to: &Path) -> io::Result<()> {
     copied
 }
 
-/// The texts that people have put beside a checkpoint, such as its card, stay.
-fn keep_cards(to: &Path, fresh: &Path) -> io::Result<()> {
+/// Writes the card, unless people have written one.
+fn put_card(folder: &Path, card: &str) -> io::Result<()> {
+    let path = folder.join(card::NAME);
+    if card::is_ours(&path) {
+        fs::write(&path, card)?;
+        fs::File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The texts that people have put beside a checkpoint stay.
+fn keep_texts(to: &Path, fresh: &Path) -> io::Result<()> {
     if !to.exists() {
         return Ok(());
     }

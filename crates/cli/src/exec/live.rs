@@ -180,7 +180,7 @@ impl<'a> Live<'a> {
         let Run { setup, ledger, outputs, captures, host, started, .. } = &self.run;
         let session = self.driver.session();
         let warnings = host.store.finish()?;
-        checkpoints::copy(&setup.pipeline, session, &setup.models)?;
+        checkpoints::copy(&setup.pipeline, captures, session, &setup.models)?;
         if host.args.verify_incremental {
             proof::prove(host.catalog, setup, session, outputs, ledger.last.as_ref())?;
         }

@@ -123,11 +123,11 @@ impl Learner {
         text: Text<'_>,
         only: Option<(&str, &str)>,
     ) -> Result<Vec<Example>, String> {
-        let Value::Texts(parts) = request.item.get(0) else { return Err("the data set names no parts".into()) };
+        let parts = self.parts(request)?;
         let start = self.manner.is_chat().then(|| self.checkpoint(request.model)).transpose()?;
         let template = start.as_ref().and_then(|start| start.tokenizer.chat_template());
         let conversation = self.manner.conversation(template)?;
-        let examples = examples::read(&self.paths(parts)?, text, only, conversation.as_ref())?;
+        let examples = examples::read(&parts, text, only, conversation.as_ref())?;
         match (examples.is_empty(), only) {
             (false, _) => Ok(examples),
             (true, None) => Err("the data set has no rows".into()),
@@ -180,7 +180,9 @@ impl Learner {
         self.remarks.add(format!("{step} learns from {n} examples{validation}; after {prompt} it learns {completion}"));
     }
 
-    fn paths(&self, parts: &[Arc<str>]) -> Result<Vec<PathBuf>, String> {
+    /// The parts of a data set, in the order of their digests.
+    pub(crate) fn parts(&self, request: &Request) -> Result<Vec<PathBuf>, String> {
+        let Value::Texts(parts) = request.item.get(0) else { return Err("the data set names no parts".into()) };
         parts
             .iter()
             .map(|part| {
