@@ -50,7 +50,7 @@ impl DotChart {
         let beyond = (reach.most - reach.least) * BEYOND;
         let axis = Range { least: reach.least - beyond, most: reach.most + beyond, ..reach };
         let height = TOP + ROW * self.dots.len() as f64 + BOTTOM;
-        let mut svg = Svg { width: WIDTH, height, label: self.caption.clone(), body: String::new() };
+        let mut svg = Svg { width: WIDTH, height, caption: self.caption.clone(), body: String::new() };
         self.write(&mut svg.body, &axis, height - BOTTOM).expect("writing to a string cannot fail");
         Some(svg)
     }

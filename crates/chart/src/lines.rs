@@ -69,7 +69,7 @@ impl LineChart {
         let mut svg = Svg {
             width: WIDTH,
             height: HEIGHT + rows * ROW,
-            label: self.caption.clone(),
+            caption: self.caption.clone(),
             body: String::new(),
         };
         self.write(&mut svg.body, &frame).expect("writing to a string cannot fail");

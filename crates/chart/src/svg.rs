@@ -11,8 +11,7 @@ const N_COLOURS: usize = 8;
 pub struct Svg {
     pub(crate) width: f64,
     pub(crate) height: f64,
-    /// What it is, for those who cannot see it.
-    pub(crate) label: String,
+    pub(crate) caption: String,
     pub(crate) body: String,
 }
 
@@ -35,9 +34,15 @@ impl Svg {
         )
     }
 
+    /// What it shows.
+    #[must_use]
+    pub fn caption(&self) -> &str {
+        &self.caption
+    }
+
     fn attributes(&self) -> String {
-        let Self { width, height, label, .. } = self;
-        format!("viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\"", escaped(label))
+        let Self { width, height, caption, .. } = self;
+        format!("viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\"", escaped(caption))
     }
 }
 

@@ -3,6 +3,7 @@
 mod examples;
 mod funnel;
 mod lengths;
+mod likelihoods;
 mod page;
 mod scores;
 mod tables;
@@ -59,6 +60,7 @@ pub(crate) fn report(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let mut page = Page::new(&plan.name);
     page.lead(work::lead(plan, &driver));
     page.section("Accuracy", scores::accuracy(&tables));
+    page.section("Likelihood of given texts", likelihoods::likelihoods(&tables));
     page.section("How often problems are solved", scores::solved(plan, &tables));
     page.section("From prompts to data", funnel::levels(&tables));
     page.section("What went no further", funnel::rejected(&tables));

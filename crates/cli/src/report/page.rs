@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use flow_chart::{LineChart, STYLE, escaped, percent};
+use flow_chart::{STYLE, Svg, escaped, percent};
 
 /// How every report begins.
 pub(super) const START: &str = "<!doctype html>";
@@ -21,7 +21,7 @@ pub(super) enum Block {
     /// Figures worth a large type, each with what it counts.
     Tiles(Vec<(String, String)>),
     /// A chart.
-    Chart(LineChart),
+    Chart(Svg),
     /// A table. Cells of numbers stand to the right.
     Table { caption: String, head: Vec<String>, rows: Vec<Vec<String>> },
     /// A table of shares from 0 to 1 whose cells are coloured by them; a share that is not there stays empty.
@@ -83,7 +83,7 @@ impl Block {
         match self {
             Block::Note(text) => writeln!(html, "<p>{}</p>", escaped(text)),
             Block::Tiles(tiles) => write_tiles(html, tiles),
-            Block::Chart(chart) => write_chart(html, chart),
+            Block::Chart(svg) => write_chart(html, svg),
             Block::Table { caption, head, rows } => write_table(html, caption, head, rows),
             Block::Heat { caption, head, rows } => write_heat(html, caption, head, rows),
             Block::Examples { caption, rows } => write_examples(html, caption, rows),
@@ -91,15 +91,9 @@ impl Block {
     }
 }
 
-/// A chart with its caption; nothing where it has no point.
-fn write_chart(html: &mut String, chart: &LineChart) -> std::fmt::Result {
-    match chart.svg() {
-        Some(svg) => {
-            let caption = escaped(&chart.caption);
-            writeln!(html, "<figure><figcaption>{caption}</figcaption>\n{}</figure>", svg.inline())
-        }
-        None => Ok(()),
-    }
+fn write_chart(html: &mut String, svg: &Svg) -> std::fmt::Result {
+    let (caption, svg) = (escaped(svg.caption()), svg.inline());
+    writeln!(html, "<figure><figcaption>{caption}</figcaption>\n{svg}</figure>")
 }
 
 fn write_tiles(html: &mut String, tiles: &[(String, String)]) -> std::fmt::Result {

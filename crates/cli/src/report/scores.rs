@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flow_chart::{Axis, Line, LineChart, Point, Scale};
+use flow_chart::{Axis, Dot, DotChart, Line, LineChart, Point, Scale, Svg};
 use flow_plan::Plan;
 
 use super::page::Block;
@@ -11,12 +11,15 @@ use crate::columns::grouped;
 
 /// Metrics over rounds, by level, and the gains between rounds.
 pub(super) fn accuracy(tables: &Tables<'_>) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for table in tables.with(&["metric", "value", "n_problems"]) {
-        let metrics = metrics(table);
-        blocks.push(Block::Chart(over_rounds(table, &metrics)));
-        blocks.extend(by_level(table, &metrics).map(Block::Chart));
-        blocks.push(table_of(table, &metrics));
+    let measured = tables.with(&["metric", "value", "n_problems"]);
+    let measured: Vec<(&Table<'_>, Vec<Metric>)> = measured.map(|table| (table, metrics(table))).collect();
+    let (looped, once): (Vec<_>, Vec<_>) =
+        measured.iter().partition(|(_, metrics)| metrics.iter().any(|metric| metric.round > 0));
+    let mut blocks: Vec<Block> = beside(&once).into_iter().map(Block::Chart).collect();
+    for (table, metrics) in looped.into_iter().chain(once) {
+        blocks.extend(over_rounds(table, metrics).map(Block::Chart));
+        blocks.extend(by_level(table, metrics).map(Block::Chart));
+        blocks.push(table_of(table, metrics));
     }
     for table in tables.with(&["metric", "baseline_round", "difference"]) {
         blocks.push(gains(table));
@@ -29,7 +32,7 @@ pub(super) fn solved(plan: &Plan, tables: &Tables<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     for table in tables.with(&["n_draws", "n_correct", "majority_correct"]) {
         let counts = counts_of_scores(table);
-        blocks.push(Block::Chart(pass_at_k(table, &counts)));
+        blocks.extend(pass_at_k(table, &counts).svg().map(Block::Chart));
         blocks.push(histogram(
             &format!("`{}`: problems by the number of their correct draws", table.step.name),
             &counts,
@@ -76,12 +79,35 @@ fn names(metrics: &[Metric]) -> BTreeSet<&str> {
     metrics.iter().map(|metric| metric.name.as_str()).collect()
 }
 
-fn over_rounds(table: &Table<'_>, metrics: &[Metric]) -> LineChart {
+/// What steps measured once, beside each other: a chart for each metric.
+fn beside(measured: &[&(&Table<'_>, Vec<Metric>)]) -> Vec<Svg> {
+    let named: BTreeSet<&str> = measured.iter().flat_map(|(_, metrics)| names(metrics)).collect();
+    let chart = |name: &str| {
+        let dot = |(at, (table, metrics)): (usize, &&(&Table<'_>, Vec<Metric>))| {
+            let metric = metrics.iter().find(|metric| metric.level.is_none() && metric.name == name)?;
+            let Point { y: value, interval, .. } = metric.point;
+            let range = interval.unwrap_or((value, value));
+            Some(Dot { name: table.step.name.clone(), group: at, value, range })
+        };
+        DotChart {
+            caption: format!("{name}, with 95 % intervals over problems"),
+            x: axis("share of problems", Scale::Share),
+            dots: measured.iter().enumerate().filter_map(dot).collect(),
+        }
+    };
+    named.into_iter().filter_map(|name| chart(name).svg()).collect()
+}
+
+/// The metrics over rounds; none where there was one only.
+fn over_rounds(table: &Table<'_>, metrics: &[Metric]) -> Option<Svg> {
+    if metrics.iter().all(|metric| metric.round == metrics[0].round) {
+        return None;
+    }
     let line = |name: &str| {
         let overall = metrics.iter().filter(|metric| metric.level.is_none() && metric.name == name);
         Line { name: name.to_owned(), points: overall.map(|metric| metric.point).collect() }
     };
-    LineChart {
+    let chart = LineChart {
         caption: format!(
             "`{}` after each round, with 95 % intervals over problems; round 0 is where it starts",
             table.step.name
@@ -89,11 +115,12 @@ fn over_rounds(table: &Table<'_>, metrics: &[Metric]) -> LineChart {
         x: axis("round", Scale::Whole),
         y: axis("share of problems", Scale::Share),
         lines: names(metrics).into_iter().map(line).collect(),
-    }
+    };
+    chart.svg()
 }
 
 /// The metric that the pipeline names first, by level, a line for each round; none where problems have no levels.
-fn by_level(table: &Table<'_>, metrics: &[Metric]) -> Option<LineChart> {
+fn by_level(table: &Table<'_>, metrics: &[Metric]) -> Option<Svg> {
     let named = table.step.written.get("metrics").and_then(|names| names.get(0)?.as_str());
     let first = named.or_else(|| metrics.first().map(|metric| &*metric.name))?.to_owned();
     let rounds: BTreeSet<u32> = metrics.iter().map(|metric| metric.round).collect();
@@ -108,7 +135,7 @@ fn by_level(table: &Table<'_>, metrics: &[Metric]) -> Option<LineChart> {
         y: axis("share of problems", Scale::Share),
         lines: lines.filter(|line| !line.points.is_empty()).collect(),
     };
-    (!chart.lines.is_empty()).then_some(chart)
+    chart.svg()
 }
 
 fn table_of(table: &Table<'_>, metrics: &[Metric]) -> Block {

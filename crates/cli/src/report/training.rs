@@ -15,9 +15,8 @@ pub(super) fn training(tables: &Tables<'_>) -> Vec<Block> {
     for table in
         tables.with(&["losses", "n_experts", "expert_load"]).filter(|table| is_the_fullest(table, tables))
     {
-        let losses = losses(table);
         // What was joined has no losses.
-        blocks.extend((!losses.lines.is_empty()).then_some(Block::Chart(losses)));
+        blocks.extend(losses(table).svg().map(Block::Chart));
         blocks.extend(loads(table));
     }
     blocks
