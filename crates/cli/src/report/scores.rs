@@ -79,23 +79,23 @@ fn names(metrics: &[Metric]) -> BTreeSet<&str> {
     metrics.iter().map(|metric| metric.name.as_str()).collect()
 }
 
-/// What steps measured once, beside each other: a chart for each metric.
-fn beside(measured: &[&(&Table<'_>, Vec<Metric>)]) -> Vec<Svg> {
+/// What steps measured once, beside each other, metric by metric.
+fn beside(measured: &[&(&Table<'_>, Vec<Metric>)]) -> Option<Svg> {
     let named: BTreeSet<&str> = measured.iter().flat_map(|(_, metrics)| names(metrics)).collect();
-    let chart = |name: &str| {
-        let dot = |(at, (table, metrics)): (usize, &&(&Table<'_>, Vec<Metric>))| {
+    let dots = named.into_iter().enumerate().flat_map(|(group, name)| {
+        measured.iter().filter_map(move |(table, metrics)| {
             let metric = metrics.iter().find(|metric| metric.level.is_none() && metric.name == name)?;
             let Point { y: value, interval, .. } = metric.point;
             let range = interval.unwrap_or((value, value));
-            Some(Dot { name: table.step.name.clone(), group: at, value, range })
-        };
-        DotChart {
-            caption: format!("{name}, with 95 % intervals over problems"),
-            x: axis("share of problems", Scale::Share),
-            dots: measured.iter().enumerate().filter_map(dot).collect(),
-        }
+            Some(Dot { name: format!("{}: {name}", table.step.name), group, value, range })
+        })
+    });
+    let chart = DotChart {
+        caption: "what was measured once, with 95 % intervals over problems".to_owned(),
+        x: axis("share of problems", Scale::Share),
+        dots: dots.collect(),
     };
-    named.into_iter().filter_map(|name| chart(name).svg()).collect()
+    chart.svg()
 }
 
 /// The metrics over rounds; none where there was one only.
