@@ -52,9 +52,10 @@ impl Checkpoint {
     /// # Errors
     /// A file is missing or damaged, the architecture is not supported, or the parts do not fit together.
     pub fn load(dir: &Path) -> Result<Self, Error> {
+        let config = Config::of_folder(dir)?;
         let tokenizer =
             Tokenizer::load(&dir.join("tokenizer.json"))?.with_chat_template(ChatTemplate::load(dir)?);
-        let config = Config::of_folder(dir)?.ending_turns(&tokenizer);
+        let config = config.ending_turns(&tokenizer);
         let tensors = load_weights(dir, &config)?;
         Self::new(config, tensors, tokenizer)
     }
