@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::axis::{Axis, Range, Scale};
+use crate::axis::{Axis, Range};
 use crate::svg::{Svg, colour, escaped};
 
 /// Size of a chart without its legend, and the space around what is drawn.
@@ -160,6 +160,7 @@ fn path(points: impl Iterator<Item = (f64, f64)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::axis::Scale;
 
     fn chart(points: Vec<Point>) -> LineChart {
         let axis = |name: &str| Axis { name: name.to_owned(), scale: Scale::Whole };
