@@ -190,26 +190,45 @@ fn raised(base: BigRational, exponent: &BigRational) -> Option<BigRational> {
     Some(if exponent < 0 { raised.recip() } else { raised })
 }
 
+/// Most decimals of a value that is shown as a decimal.
+const MAX_DECIMALS: usize = 6;
+
 /// A value as a person writes it: an integer, a short decimal, else a fraction.
 pub(super) fn show(value: &BigRational) -> String {
-    if value.is_integer() {
-        return value.numer().to_string();
+    let scale = BigInt::from(10_u32).pow(MAX_DECIMALS);
+    let scaled = value.numer().abs() * scale;
+    if value.is_integer() || !(&scaled % value.denom()).is_zero() {
+        return value.to_string();
     }
-    (1..=6).find_map(|digits| decimal(value, digits)).unwrap_or_else(|| value.to_string())
-}
-
-/// `value` with exactly that many decimals; none when it needs more.
-fn decimal(value: &BigRational, digits: usize) -> Option<String> {
-    let scaled = value.abs() * BigRational::from_integer(BigInt::from(10_u32).pow(digits));
-    if !scaled.is_integer() {
-        return None;
-    }
-    let text = format!("{:0>width$}", scaled.numer().to_string(), width = digits + 1);
-    let (whole, fraction) = text.split_at(text.len() - digits);
-    Some(format!("{}{whole}.{fraction}", if value.is_negative() { "-" } else { "" }))
+    let text = format!("{:0>width$}", (scaled / value.denom()).to_string(), width = MAX_DECIMALS + 1);
+    let (whole, decimals) = text.split_at(text.len() - MAX_DECIMALS);
+    let sign = if value.is_negative() { "-" } else { "" };
+    format!("{sign}{whole}.{}", decimals.trim_end_matches('0'))
 }
 
 /// What a percent sign multiplies by in each of its readings: a hundredth, and as a unit.
 pub(super) fn percent_readings() -> [BigRational; 2] {
     [BigRational::new(BigInt::one(), BigInt::from(100_u32)), BigRational::one()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_people_write_them() {
+        let shown = |over: i64, under: i64| show(&BigRational::new(over.into(), under.into()));
+        let cases = [
+            (4, 2),
+            (1, 2),
+            (-1, 8),
+            (1, 3),
+            (-22, 7),
+            (123_456_789, 1_000_000),
+            (1, 1_000_000),
+            (1, 10_000_000),
+        ];
+        let expected = ["2", "0.5", "-0.125", "1/3", "-22/7", "123.456789", "0.000001", "1/10000000"];
+        assert_eq!(cases.map(|(over, under)| shown(over, under)), expected);
+    }
 }
