@@ -9,7 +9,7 @@ pub(crate) fn alike<'a>(
     options: &Options,
 ) -> Vec<Option<usize>> {
     // The texts seen, each with the place of the first answer that says the same, and the firsts among them.
-    let (mut seen, mut firsts): (Vec<(&str, usize)>, Vec<(&str, usize)>) = Default::default();
+    let (mut seen, mut firsts) = (Vec::<(&str, usize)>::new(), Vec::<(&str, usize)>::new());
     let place = |(at, answer): (usize, Option<&'a str>)| {
         let answer = answer?;
         if let Some((_, first)) = seen.iter().find(|(text, _)| *text == answer) {

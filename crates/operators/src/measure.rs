@@ -1,8 +1,9 @@
 //! `measure` makes metrics of completions that are there and judged, as `evaluate` does of those that it draws.
 //!
-//! It is for completions that come about in several steps: refined, aggregated, replayed. Each problem counts with `n` completions:
-//! those that are missing, rejected on the way, count as wrong. `pass@K`, `maj@K` and `coverage` and their intervals are those of
-//! `evaluate`. `correct` says what is counted, a Jinja expression over the columns: by default that `verify` found the known
+//! It is for completions that come about in several steps: refined, aggregated, replayed. Each problem of which a completion arrives
+//! counts with `n`: those that are missing, rejected on the way, count as wrong. A problem of which none arrives is not known here, so
+//! let those that cannot be decided arrive too (`judged.unknown`). `pass@K`, `maj@K` and `coverage` and their intervals are those of
+//! `evaluate`; they are of the model that all completions are of, if it is one. `correct` says what is counted, a Jinja expression over the columns: by default that `verify` found the known
 //! answer, or `(verdict == 'equal') == (critique_verdict == 'correct')`, how often a critic is right.
 //!
 //! Ports: `out`, one row per metric and level (record `metric`); `problems`, one row per problem (record `score`).
@@ -13,7 +14,7 @@
 //! Cost: keeps the rows arranged; a change recomputes the metrics of its round.
 //!
 //! ```yaml
-//! accuracy: {op: measure, from: [refined.equal, refined.different], n: 4, metrics: [pass@1, maj@4]}
+//! accuracy: {op: measure, from: [judged.equal, judged.different, judged.unknown], n: 4, metrics: [pass@1, maj@4]}
 //! ```
 
 use std::sync::Arc;
