@@ -67,19 +67,34 @@ pub(crate) fn with_extra(
     columns: &Columns,
     extra: &BTreeMap<String, ColumnType>,
 ) -> Result<Columns, Vec<Problem>> {
-    let taken = extra.keys().filter(|name| columns.index(name).is_some());
     let problem = |name: &String| {
-        let words = format!("column `{name}` is there already");
-        Problem::new(&format!("extra.{name}"), words)
-            .with_help(format!("name it under `fields`: `{name}: {name}`"))
+        let key = format!("extra.{name}");
+        let taken = columns.index(name).is_some().then(|| {
+            let words = format!("column `{name}` is there already");
+            Problem::new(&key, words).with_help(format!("name it under `fields`: `{name}: {name}`"))
+        });
+        taken.or_else(|| reserved(&key, name).err())
     };
-    let problems: Vec<Problem> = taken.map(problem).collect();
+    let problems: Vec<Problem> = extra.keys().filter_map(problem).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
     let column =
         |(name, kind): (&String, &ColumnType)| Column::new(name, kind.kind(), true, "A column of the input.");
     Ok(columns.extended(&Columns::new(extra.iter().map(column))))
+}
+
+/// What every published row has of its own: a column of such a name would be lost where rows are written.
+const RESERVED: [&str; 4] = ["row_id", "parent_ids", "step", "round"];
+
+/// Errs where the key `key` names a new column as no column of a user may be named.
+pub(crate) fn reserved(key: &str, name: &str) -> Result<(), Problem> {
+    if !RESERVED.contains(&name) {
+        return Ok(());
+    }
+    let words =
+        format!("every published row has a `{name}` of its own, which would take the place of this one");
+    Err(Problem::new(key, words).with_help(format!("name it otherwise, such as `own_{name}`")))
 }
 
 /// One field to be read.

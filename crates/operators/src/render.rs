@@ -22,6 +22,7 @@ use flow_plan::{Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::fields::reserved;
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 
@@ -40,7 +41,7 @@ pub(crate) struct Config {
 pub(crate) fn new_column(key: &str, name: &str) -> Result<(), Problem> {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if !name.is_empty() && name.chars().all(is_part) {
-        return Ok(());
+        return reserved(key, name);
     }
     Err(Problem::new(key, format!("expected lowercase letters, digits and `_`, found \"{name}\"")))
 }
@@ -126,6 +127,8 @@ mod tests {
         let found = check("\"{{ promt }} {{ anwser }} {{ range(3) }} {% set x = 1 %}{{ x }}\", to: A-b");
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found.iter().any(|one| one.contains("did you mean `prompt`")), "{found:?}");
+        let found = check("x, to: row_id");
+        assert!(found.len() == 1 && found[0].contains("`own_row_id`"), "{found:?}");
         let found = check("\"{{ prompt \"");
         assert!(
             found.len() == 1 && found[0].contains("expected a template, found an error in line 1"),

@@ -63,6 +63,11 @@ enum Form {
     Messages,
 }
 
+/// Whether a provenance column says what every row has, whatever its own columns are.
+fn of_every_row(name: &str) -> bool {
+    ["row_id", "step", "round"].contains(&name)
+}
+
 fn four() -> u32 {
     4
 }
@@ -87,6 +92,11 @@ impl Definition for Write {
         if config.form == Form::Messages {
             for (key, name) in [("prompt", &config.prompt), ("completion", &config.completion)] {
                 problems.extend(inputs[0].column_of(key, name, &[Type::Text]).err());
+            }
+        }
+        for column in kind("provenance").columns().visible().map(|(_, column)| column) {
+            if inputs[0].columns.get(&column.name).is_some() && !of_every_row(&column.name) {
+                problems.extend(inputs[0].column_of("from", &column.name, &[column.kind]).err());
             }
         }
         if !problems.is_empty() {

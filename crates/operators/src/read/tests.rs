@@ -187,6 +187,10 @@ fn mistakes_are_told_before_the_run() {
     let found = mistakes(None, "op: read, path: q.csv, id: a, fields: {prompt_id: b}, extra: {level: int}");
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(mistakes(None, "op: read, path: q.txt, format: jsonl").is_empty());
+    let found = mistakes(None, "op: read, path: q.jsonl, extra: {step: text, topic: text}");
+    assert!(found.len() == 1 && found[0].contains("every published row has a `step` of its own"), "{found:?}");
+    let found = mistakes(Some(&crate::testing::columns("prompt seed:text")), "op: write");
+    assert!(found.len() == 1 && found[0].contains("to hold int, it holds text"), "{found:?}");
 }
 
 #[test]
