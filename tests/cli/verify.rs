@@ -67,6 +67,42 @@ fn text_lists_what_disagrees_and_json_is_one_value() {
 }
 
 #[test]
+fn what_is_not_decided_agrees_with_no_label() {
+    let bench = Bench::new();
+    let row = |expected: bool| {
+        format!("{{\"gold\": \"some set\", \"pred\": \"another\", \"expected\": {expected}}}\n")
+    };
+    bench.put(
+        "rows.jsonl",
+        row(false) + &row(true) + "{\"gold\": \"4\", \"pred\": \"5\", \"expected\": false}\n",
+    );
+    let figures = bench.flow(&["verify", "rows.jsonl", "--format", "json"]).json();
+    assert_eq!(
+        (&figures["labelled"], &figures["agreeing"], &figures["unknown"]),
+        (&json!(3), &json!(1), &json!(2))
+    );
+    let text = bench.flow(&["verify", "rows.jsonl", "--format", "text"]).stdout;
+    assert!(
+        text.contains("agreement 33.33 % (1 of 3), 0 false accepts, 0 false rejects, 2 unknown"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_may_have_names_of_its_own_and_rows_that_cannot_be_judged() {
+    let bench = Bench::new();
+    let rows = "{\"gt\": \"18\", \"out\": [\"18.0\"], \"gold\": \"nonsense\"}\n{\"gt\": \"18\"}\n{\"gt\": \"18\", \"out\": \"17\"}\n";
+    bench.put("rows.jsonl", rows);
+    let ran = bench.flow(&["verify", "rows.jsonl", "--field", "gold=gt", "--field", "pred=out"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert_eq!(verdicts(&lines(&ran.stdout)), [("rows.jsonl:1", "equal"), ("rows.jsonl:3", "different")]);
+    ran.says(&[
+        "rows.jsonl:2: there is no field `out`",
+        "error[E0633]: rows.jsonl has 1 row that cannot be judged",
+    ]);
+}
+
+#[test]
 fn a_preset_searches_completions_and_keys_change_it() {
     let bench = Bench::new();
     bench.put("rows.jsonl", "{\"gold\": \"1/3\", \"pred\": \"First 7, then 0.333\"}\n");
@@ -125,14 +161,17 @@ fn parquet_is_read_and_written() {
 #[test]
 fn bad_input_is_told_with_its_place() {
     let bench = Bench::new();
+    let row = "{\"gold\": \"4\", \"pred\": \"4\"}\n";
     let told = |rows: &str, args: &[&str], code: i32, words: &[&str]| {
         bench.put("rows.jsonl", rows);
         let ran = bench.flow(&[&["verify", "rows.jsonl", "-o", "out.jsonl"], args].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{}", ran.stderr);
         ran.says(words);
-        assert!(!bench.path("out.jsonl").exists(), "nothing is written");
+        let written = std::fs::read_to_string(bench.path("out.jsonl")).unwrap_or_default();
+        let judged = if code == 1 && rows.starts_with(row) { 1 } else { 0 };
+        assert_eq!(written.lines().count(), judged, "rows that can be judged are written");
+        let _ = std::fs::remove_file(bench.path("out.jsonl"));
     };
-    let row = "{\"gold\": \"4\", \"pred\": \"4\"}\n";
     told(&format!("{row}{{\"gold\": "), &[], 1, &["error[E0633]", "rows.jsonl:2: not JSON"]);
     told(
         &format!("{row}{{\"gold\": 1}}"),
@@ -172,6 +211,13 @@ fn bad_input_is_told_with_its_place() {
         &[],
         1,
         &["rows.jsonl:1: unknown extract \"x\""],
+    );
+    told(row, &["--field", "golden=x"], 2, &["error[E0631]", "expected FIELD=NAME", "gold, pred"]);
+    told(
+        "{\"gold\": 5, \"pred\": 5}",
+        &["--field", "gold=answer"],
+        1,
+        &["rows.jsonl:1: there is no field `answer`", "has no row that can be judged, of 1"],
     );
     told(row, &["--with", "extract"], 2, &["error[E0631]", "expected KEY=VALUE"]);
     told(row, &["--with", "extract=regex:("], 2, &["error[E0631]", "invalid regex"]);

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use flow_verify::Grader;
 
+use crate::chart::counted;
 use crate::halt::Halt;
 use crate::{Exit, codes, term};
 use output::Sink;
+use rows::Names;
 use tally::Tally;
 
 /// Arguments of `verify`.
@@ -33,6 +35,9 @@ pub(crate) struct Args {
     /// Changes one key of the preset, such as `extract=boxed`; the keys are those of `verify` in a pipeline.
     #[arg(long, value_name = "KEY=VALUE")]
     with: Vec<String>,
+    /// What the file calls a field, such as `gold=expected_answer`. May be given several times.
+    #[arg(long, value_name = "FIELD=NAME")]
+    field: Vec<String>,
     /// Where the verdicts go, .jsonl or .parquet; stdout by default.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -57,31 +62,59 @@ fn preset_names() -> clap::builder::PossibleValuesParser {
     Grader::PRESETS.into()
 }
 
-/// Verifies every row of the file; nothing is written when one cannot be read.
+/// So many rows that cannot be judged are told one by one.
+const TOLD: u64 = 5;
+
+/// Verifies every row of the file. Rows that cannot be judged are left out, told, and end with a failure.
 pub(crate) fn verify(args: &Args) -> Result<Exit, Halt> {
     let judge = row::Judge::new(grader(args)?, args.preset.is_none() && !names_rule(args));
+    let names = Names::parse(&args.field)?;
     expect_another_file(args)?;
+    let rows = rows::read(&args.file, names)?;
     let mut sink = Sink::new(args.format, args.output.as_deref())?;
     let mut tally = Tally::default();
     // Keys of other checkers, each told once.
     let mut foreign: Vec<String> = Vec::new();
-    for read in rows::read(&args.file)? {
+    for read in rows {
         let (place, fields) = read?;
-        for key in options::foreign(&fields).map_err(|problem| unfit(&place, &problem))? {
-            if !foreign.iter().any(|told| told == key) {
-                term::tell(&format!("{place}: `options.{key}` says nothing here and is left aside\n"));
-                foreign.push(key.to_owned());
+        let judged = fields.and_then(|fields| {
+            for key in options::foreign(&fields)? {
+                if !foreign.iter().any(|told| told == key) {
+                    term::tell(&format!("{place}: `options.{key}` says nothing here and is left aside\n"));
+                    foreign.push(key.to_owned());
+                }
+            }
+            judge.judge(&place, &fields)
+        });
+        match judged {
+            Ok(verdict) => {
+                tally.count(&verdict);
+                sink.take(verdict)?;
+            }
+            Err(problem) => {
+                if tally.count_unread() < TOLD {
+                    term::tell(&format!("{place}: {problem}\n"));
+                }
             }
         }
-        let verdict = judge.judge(&place, &fields).map_err(|problem| unfit(&place, &problem))?;
-        tally.count(&verdict);
-        sink.take(verdict)?;
     }
-    if tally.rows() == 0 {
-        term::tell(&format!("{} has no rows\n", args.file.display()));
+    if tally.rows() > 0 {
+        sink.finish(&tally)?;
     }
-    sink.finish(&tally)?;
-    Ok(Exit::Done)
+    match tally.unread() {
+        0 if tally.rows() > 0 => Ok(Exit::Done),
+        0 => Err(unfit(args, "has no rows")),
+        unread if tally.rows() == 0 => {
+            Err(unfit(args, &format!("has no row that can be judged, of {unread}")))
+        }
+        unread => Err(unfit(
+            args,
+            &format!(
+                "has {} that cannot be judged",
+                counted(i64::try_from(unread).unwrap_or(i64::MAX), "row")
+            ),
+        )),
+    }
 }
 
 /// Errs where the verdicts would take the place of the answers.
@@ -125,13 +158,10 @@ fn names_rule(args: &Args) -> bool {
     args.with.iter().any(|pair| pair.starts_with("extract="))
 }
 
-fn unfit(place: &str, problem: &str) -> Halt {
-    Halt::with(
-        Exit::Failed,
-        codes::AUDIT_ROW.id,
-        &format!("{place}: {problem}"),
-        Some("rows need `gold` and `pred`; see `flow verify --help`"),
-    )
+fn unfit(args: &Args, problem: &str) -> Halt {
+    let message = format!("{} {problem}", args.file.display());
+    let help = "rows need `gold` and `pred`, or say what they are called by `--field gold=answer`; see `flow verify --help`";
+    Halt::with(Exit::Failed, codes::AUDIT_ROW.id, &message, Some(help))
 }
 
 /// The extension of a path, in lower case.

@@ -31,9 +31,10 @@ fn name<S: serde::Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok,
 }
 
 impl Verdict {
-    /// Whether the verdict accepts what the label says is right, and nothing else; true without a label.
+    /// Whether the verdict is what the label says; true without a label.
     pub(super) fn agrees(&self) -> bool {
-        self.expected.is_none_or(|expected| expected == (self.verdict == Outcome::Equal))
+        let said = |expected| if expected { Outcome::Equal } else { Outcome::Different };
+        self.expected.is_none_or(|expected| self.verdict == said(expected))
     }
 }
 
@@ -104,13 +105,14 @@ fn rank(graded: &Graded<'_>) -> u8 {
     }
 }
 
-/// A field that is a text; a number or truth value is one as it is written.
+/// A field that is a text; a number or truth value is one as it is written, a list of one text that text.
 fn text(fields: &Map<String, Json>, name: &str) -> Result<Option<String>, String> {
     match fields.get(name) {
         None if matches!(name, "pred") => Err(format!("there is no field `{name}`")),
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text.clone())),
         Some(value @ (Json::Number(_) | Json::Bool(_))) => Ok(Some(value.to_string())),
+        Some(Json::Array(list)) if let [Json::String(text)] = &list[..] => Ok(Some(text.clone())),
         Some(other) => Err(format!("expected text in `{name}`, found {other}")),
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a file to verify, each with its place.
+//! The rows of a file to verify, each with its place and under our names.
 
 use std::path::Path;
 
@@ -13,13 +13,58 @@ use crate::{Exit, codes};
 /// The columns that are read of a Parquet file.
 const COLUMNS: [&str; 6] = ["id", "gold", "pred", "expected", "options", "kind"];
 
-/// A place such as `rows.jsonl:17` and what stands there.
-type Placed = Result<(String, Map<String, Json>), Halt>;
+/// A place such as `rows.jsonl:17` and what stands there, or what is wrong with it; the outer error is the file's.
+type Placed = Result<(String, Result<Map<String, Json>, String>), Halt>;
 
-/// The rows of the file at `path`; the first error ends them.
-pub(super) fn read(path: &Path) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
+/// What the file calls our fields.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names(Vec<(String, String)>);
+
+impl Names {
+    /// Reads `FIELD=NAME` texts.
+    pub(super) fn parse(pairs: &[String]) -> Result<Self, Halt> {
+        let usage = |message: String| {
+            let help = format!("write `--field pred=output`; the fields are {}", COLUMNS.join(", "));
+            Halt::with(Exit::Usage, codes::GRADER.id, &message, Some(&help))
+        };
+        let pair = |pair: &String| match pair.split_once('=') {
+            Some((field, name)) if COLUMNS.contains(&field) && !name.is_empty() => {
+                Ok((field.to_owned(), name.to_owned()))
+            }
+            _ => Err(usage(format!("expected FIELD=NAME in `--field`, found `{pair}`"))),
+        };
+        pairs.iter().map(pair).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// What the file calls the field `ours`.
+    fn of<'a>(&'a self, ours: &'a str) -> &'a str {
+        self.0.iter().find(|(field, _)| field == ours).map_or(ours, |(_, name)| name)
+    }
+
+    /// `fields` under our names. Errs where a field that is named is not there.
+    fn ours(&self, mut fields: Map<String, Json>) -> Result<Map<String, Json>, String> {
+        let found: Vec<(&String, Json)> = self
+            .0
+            .iter()
+            .map(|(ours, name)| match fields.get(name) {
+                Some(value) => Ok((ours, value.clone())),
+                None => Err(format!("there is no field `{name}`")),
+            })
+            .collect::<Result<_, _>>()?;
+        found.into_iter().for_each(|(ours, value)| drop(fields.insert(ours.clone(), value)));
+        Ok(fields)
+    }
+}
+
+/// The rows of the file at `path`, whose fields are called by `names`; the first error of the file ends them.
+pub(super) fn read(path: &Path, names: Names) -> Result<impl Iterator<Item = Placed>, Halt> {
+    let rows = rows(path, &names)?;
+    Ok(rows.map(move |row| row.map(|(place, fields)| (place, fields.and_then(|fields| names.ours(fields))))))
+}
+
+fn rows(path: &Path, names: &Names) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
     match extension(path).as_str() {
-        "parquet" => table(path),
+        "parquet" => table(path, names),
         "jsonl" | "ndjson" => lines(path),
         _ => {
             let message =
@@ -42,18 +87,18 @@ fn lines(path: &Path) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
         let place = format!("{name}:{}", lines.line());
         Some(match row {
             Ok(Ok(fields)) => match lines.repeated_key() {
-                None => Ok((place, fields)),
-                Some(key) => Err(super::unfit(&place, &format!("the key `{key}` stands twice"))),
+                None => Ok((place, Ok(fields))),
+                Some(key) => Ok((place, Err(format!("the key `{key}` stands twice")))),
             },
-            Ok(Err(line)) => Err(super::unfit(&place, &line.reason)),
+            Ok(Err(line)) => Ok((place, Err(line.reason))),
             Err(error) => Err(refused(&error)),
         })
     })))
 }
 
-fn table(path: &Path) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
+fn table(path: &Path, names: &Names) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
     let mut present = Vec::new();
-    for column in COLUMNS {
+    for column in COLUMNS.map(|ours| names.of(ours)) {
         match TableReader::open(path, Some(&[column])) {
             Ok(_) => present.push(column),
             Err(Error::NoColumn { .. }) => {}
@@ -61,15 +106,15 @@ fn table(path: &Path) -> Result<Box<dyn Iterator<Item = Placed>>, Halt> {
         }
     }
     let table = TableReader::open(path, Some(&present)).map_err(|error| refused(&error))?;
-    let names: Vec<String> = table.columns().names().map(str::to_owned).collect();
+    let columns: Vec<String> = table.columns().names().map(str::to_owned).collect();
     let name = path.display().to_string();
     let rows = table.flat_map(|batch| match batch {
         Ok(rows) => rows.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(refused(&error))],
     });
     Ok(Box::new(rows.enumerate().map(move |(at, row)| {
-        let fields = names.iter().cloned().zip(row?.into_iter().map(|value| to_json(&value)));
-        Ok((format!("{name} row {at}"), fields.collect()))
+        let fields = columns.iter().cloned().zip(row?.into_iter().map(|value| to_json(&value)));
+        Ok((format!("{name} row {at}"), Ok(fields.collect())))
     })))
 }
 

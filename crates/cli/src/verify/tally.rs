@@ -15,6 +15,9 @@ pub(super) struct Tally {
     expected_equal: Counts,
     /// Rows whose label says that they are not.
     expected_different: Counts,
+    /// Rows that could not be judged.
+    #[serde(skip)]
+    unread: u64,
 }
 
 /// Counts by verdict.
@@ -51,7 +54,18 @@ impl Tally {
         *count += 1;
     }
 
-    /// All rows.
+    /// Counts a row that could not be judged. Returns how many were counted before.
+    pub(super) fn count_unread(&mut self) -> u64 {
+        self.unread += 1;
+        self.unread - 1
+    }
+
+    /// Rows that could not be judged.
+    pub(super) fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    /// All rows that were judged.
     pub(super) fn rows(&self) -> u64 {
         self.unlabelled.sum() + self.labelled()
     }
@@ -60,15 +74,16 @@ impl Tally {
         self.expected_equal.sum() + self.expected_different.sum()
     }
 
-    /// Rows where what is accepted is what the label says is right.
+    /// Rows whose verdict is what the label says. One that is not decided says neither.
     fn agreeing(&self) -> u64 {
-        self.expected_equal.equal + self.expected_different.different + self.expected_different.unknown
+        self.expected_equal.equal + self.expected_different.different
     }
 
     /// The figures as one JSON object.
     pub(super) fn json(&self) -> serde_json::Value {
         let mut figures = serde_json::json!({
             "rows": self.rows(),
+            "unread": self.unread,
             "labelled": self.labelled(),
             "agreeing": self.agreeing(),
             "false_accepts": self.expected_different.equal,
@@ -99,7 +114,7 @@ impl Tally {
             let (agreeing, labelled) = (self.agreeing(), self.labelled());
             let unknown = self.expected_equal.unknown + self.expected_different.unknown;
             text.push_str(&format!(
-                "agreement {:.2} % ({agreeing} of {labelled}), {} false accepts, {} false rejects, {unknown} unknown (not accepted)\n",
+                "agreement {:.2} % ({agreeing} of {labelled}), {} false accepts, {} false rejects, {unknown} unknown, which agree with nothing\n",
                 100.0 * agreeing as f64 / labelled as f64,
                 self.expected_different.equal,
                 self.expected_equal.different,
