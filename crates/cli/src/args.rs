@@ -100,9 +100,9 @@ impl Overlay {
         Self { profile: Some(name.to_owned()), ..self.clone() }
     }
 
-    /// The chosen profile.
-    pub(crate) fn profile(&self) -> Option<&str> {
-        self.profile.as_deref()
+    /// Whether the text is meant as it stands, without a profile or a value of the command line.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.profile.is_none() && self.set.is_empty()
     }
 
     /// The changes together with this process's environment. Variables that are not UTF-8 cannot be named in YAML.

@@ -38,12 +38,12 @@ pub(crate) fn check(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Res
     Ok(check_text(catalog, path, &text(path)?, overlay))
 }
 
-/// The same with every profile that the file declares, unless one is chosen: a mistake that only a profile makes is told
-/// with its name.
+/// The same with every profile that the file declares, unless one is chosen or a value is set, which may fit one profile only: a
+/// mistake that only a profile makes is told with its name.
 pub(crate) fn check_profiles(catalog: Catalog<'_>, path: &Path, overlay: &Overlay) -> Result<Checked, Halt> {
     let text = text(path)?;
     let mut checked = check_text(catalog, path, &text, overlay);
-    let names = if overlay.profile().is_none() { std::mem::take(&mut checked.profiles) } else { Vec::new() };
+    let names = if overlay.is_empty() { std::mem::take(&mut checked.profiles) } else { Vec::new() };
     let mut told: BTreeSet<_> = checked.diagnostics.iter().map(Diagnostic::identity).collect();
     for name in names {
         let found = check_text(catalog, path, &text, &overlay.with_profile(&name)).diagnostics;
