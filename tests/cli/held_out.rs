@@ -34,6 +34,14 @@ fn trained(bench: &Bench) -> (Value, Vec<f32>) {
 }
 
 #[test]
+fn a_length_beyond_the_positions_is_told_before_anything_is_drawn() {
+    let bench = bench();
+    let words = ["error[E0626]", "`max_length` is 100000, and the model has", "write at most"];
+    bench.exec(&["--set", "steps.learner.max_length=100000"], 78).says(&words);
+    assert!(!bench.path("out/shards/current").exists());
+}
+
+#[test]
 fn perplexity_is_the_loss_that_training_begins_with() {
     let bench = bench();
     let ran = bench.exec(&[], 0);

@@ -116,15 +116,65 @@ fn a_loop_without_rows_to_train_on_says_so() {
 
 #[test]
 fn a_run_in_which_every_row_is_rejected_says_where_and_why() {
-    let bench = Bench::with(COPY);
-    bench.put("questions.jsonl", "{\"prompt\": null}\nnonsense\n{\"prompt\": null}\n");
+    let bench = Bench::with(
+        &COPY
+            .replace("from: questions,", "from: few,")
+            .replace("  shards:", "  few: {op: filter, from: questions, where: level > 4}\n  shards:"),
+    );
     let ran = bench.exec(&[], 0);
-    ran.says(&["hint: step `questions` rejected all of its 3 rows, 2 as `missing_field`: "]);
+    ran.says(&["hint: step `few` rejected all of its 3 rows, as `filtered`: not: level > 4\n"]);
     let report = bench.exec(&["--format", "json"], 0).json();
     assert_eq!(
         (&report["dead_ends"][0]["step"], &report["dead_ends"][0]["n"], &report["dead_ends"][1]),
-        (&json!("questions"), &json!(2), &json!(null))
+        (&json!("few"), &json!(3), &json!(null))
     );
+}
+
+#[test]
+fn nothing_does_not_take_the_place_of_published_rows() {
+    let bench = Bench::with(
+        &COPY
+            .replace("from: questions,", "from: few,")
+            .replace("  shards:", "  few: {op: filter, from: questions, where: level > 0}\n  shards:"),
+    );
+    bench.exec(&["-q"], 0);
+    let published = fs::read_link(bench.path("out/shards/current")).unwrap();
+    let none = ["--set", "steps.few.where=level > 4"];
+    bench.exec(&none, 1).says(&[
+        "error[E0624]: step `shards` has no rows to publish in the place of 3 rows: step `few` rejected all of its 3 rows, as `filtered`",
+        "remove `out/shards` and run again",
+    ]);
+    bench.put("questions.jsonl", "");
+    bench.exec(&[], 1).says(&["error[E0624]", "in the place of 3 rows: step `questions` has none"]);
+    bench.put("questions.jsonl", "{\"prompt\": null}\nnonsense\n{\"prompt\": null}\n");
+    bench.exec(&[], 1).says(&["error[E0406]", "questions.jsonl:1: field `prompt` is empty"]);
+    assert_eq!(fs::read_link(bench.path("out/shards/current")).unwrap(), published);
+
+    fs::remove_dir_all(bench.path("out/shards")).unwrap();
+    bench.put("questions.jsonl", "");
+    bench.exec(&["-q"], 0);
+}
+
+#[test]
+fn fewer_rounds_of_an_edited_loop_take_the_place_of_what_was_published() {
+    let bench = looped();
+    let rounds = || {
+        fs::read_dir(bench.path("out/shards/current"))
+            .unwrap()
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()))
+            .count()
+    };
+    bench.exec(&["-q"], 0);
+    let published = fs::read_link(bench.path("out/shards/current")).unwrap();
+    bench.exec(&["-q", "--rounds", "1"], 0);
+    assert_eq!(fs::read_link(bench.path("out/shards/current")).unwrap(), published, "a repeated round");
+    let edited = ["--rounds", "1", "--set", "steps.attempts.seed=77", "--format", "json", "-q"];
+    let report = bench.exec(&edited, 0).json();
+    assert_eq!(rounds(), 1);
+    let step = |name: &str| {
+        report["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap().clone()
+    };
+    assert_eq!(report["outputs"][0]["rows"], step("shards")["rows_in"]);
 }
 
 #[test]

@@ -113,12 +113,23 @@ flow_spec::codes! {
          had, and the same `--set` and `--profile`.",
         wrong "flow report pipeline.yaml --store elsewhere",
         right "flow report pipeline.yaml";
+    EMPTIED = "E0624", "nothing would take the place of published data",
+        "A run came to no rows for a folder that shows some: an input was empty, every draw was refused, no row passed. That is a mistake \
+         far more often than it is meant, so what is published stays, and the message tells where the rows end. Where nothing is \
+         meant to be there, remove the folder first.",
+        wrong "flow exec pipeline.yaml --set steps.questions.path=empty.jsonl",
+        right "rm -r out/copy/shards; flow exec pipeline.yaml --set steps.questions.path=empty.jsonl";
     TEMPLATE = "E0625", "a model cannot be asked by its chat template",
         "With `chat: true` a prompt becomes a user's message in the chat template of the model's folder: `chat_template.jinja`, or that \
          of `tokenizer_config.json`. Checkpoints that were trained to chat come with one, base models often without. A template may \
          also refuse a system message; then put its text into the prompts.",
         wrong "models: {policy: {path: models/SmolLM2-1.7B, chat: true}}",
         right "models: {policy: {path: models/SmolLM2-1.7B-Instruct, chat: true}}";
+    TOO_LONG = "E0626", "examples would be longer than the model has positions",
+        "`max_length` is how many tokens of an example are learned from, and a model has as many positions as its config says. What is \
+         before the training would be drawn in vain, so nothing is run.",
+        wrong "learner: {op: train, from: shards, start: policy, max_length: 100000}",
+        right "learner: {op: train, from: shards, start: policy}";
     GRADER = "E0631", "an answer checker cannot be set up so",
         "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
         wrong "flow verify rows.jsonl --with extract=box",
@@ -130,7 +141,8 @@ flow_spec::codes! {
         right "flow verify rows.jsonl";
     AUDIT_ROW = "E0633", "a row of answers is not as it must be",
         "A row is an object with the fields `gold` and `pred`. `expected` is true or false, `options` the list of a row's \
-         choices or a map of keys of the answer checker. Nothing is written when one row is not so.",
+         choices or a map of keys of the answer checker. `--field` says what a file calls them. Rows that are not so are told and left out, \
+         and the audit ends with a failure.",
         wrong "{\"gold\": \"4\", \"answer\": \"4\"}",
         right "{\"gold\": \"4\", \"pred\": \"4\"}";
     AUDIT_OUTPUT = "E0634", "verdicts cannot be written",

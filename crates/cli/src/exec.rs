@@ -4,6 +4,7 @@ mod captures;
 mod card;
 mod checkpoints;
 mod consent;
+mod emptied;
 mod extent;
 mod host;
 mod interrupt;

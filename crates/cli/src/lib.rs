@@ -20,6 +20,7 @@ mod graph;
 mod halt;
 mod inventory;
 mod kept;
+mod lengths;
 mod ops;
 mod panic;
 mod pipeline;

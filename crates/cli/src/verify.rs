@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use flow_verify::Grader;
 
-use crate::chart::counted;
+use crate::columns::counted;
 use crate::halt::Halt;
 use crate::{Exit, codes, term};
 use output::Sink;

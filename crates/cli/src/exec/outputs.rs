@@ -158,6 +158,15 @@ impl Output {
         Ok(())
     }
 
+    /// How many rows readers would lose to none at all, where nothing has settled; none where they would not.
+    pub(crate) fn lost(&self, session: &Session) -> Option<u64> {
+        if Shown::of(&self.parts(session)).rows > 0 {
+            return None;
+        }
+        let published = Snapshot::current(&self.publication.folder).ok()??;
+        Some(Shown::of(&published.manifest.parts).rows).filter(|rows| *rows > 0)
+    }
+
     /// The size of what readers see, which may go further than what has settled.
     pub(crate) fn shown(&self) -> Shown {
         self.shown.get()

@@ -13,7 +13,8 @@ use super::captures::Captures;
 use super::host::Host;
 use super::outputs::{Outputs, Reach};
 use super::progress::Progress;
-use super::{Args, session_halt, tables};
+use super::summary::DeadEnd;
+use super::{Args, emptied, session_halt, tables};
 use crate::halt::Halt;
 use crate::pipeline::Pipeline;
 use crate::record::{Ledger, Record};
@@ -126,7 +127,18 @@ impl Run<'_> {
             true if self.host.args.extent.is_partial() => Reach::Part,
             true => Reach::Whole,
         };
+        if done {
+            self.expect_rows(session)?;
+        }
         self.outputs.publish(self.pipeline(), session, reach)
+    }
+
+    /// Errs where nothing would take the place of published rows.
+    fn expect_rows(&self, session: &Session) -> Result<(), Halt> {
+        let mut lost = self.outputs.iter().filter_map(|output| Some((output, output.lost(session)?)));
+        let Some((output, rows)) = lost.next() else { return Ok(()) };
+        let dead_ends = DeadEnd::all(&self.pipeline().plan, &self.captures, session);
+        Err(emptied::halt(self.pipeline(), output, rows, &session.counts(), &dead_ends))
     }
 
     /// Writes the tables of the run, which say `ending` until the next time, and the record that the next run is compared with:

@@ -15,7 +15,7 @@ use super::captures::Captures;
 use super::outputs::{Outputs, Shown};
 use super::settle::Ending;
 use crate::pipeline::{Pipeline, run_folder};
-use dead_ends::DeadEnd;
+pub(super) use dead_ends::DeadEnd;
 
 /// The closing report; its JSON form is what `--format json` prints.
 #[derive(Debug, Serialize)]

@@ -23,7 +23,7 @@ pub(crate) struct DeadEnd {
 
 impl DeadEnd {
     /// The dead ends of a settled session.
-    pub(super) fn all(plan: &Plan, captures: &Captures, session: &Session) -> Vec<Self> {
+    pub(crate) fn all(plan: &Plan, captures: &Captures, session: &Session) -> Vec<Self> {
         let counts = session.counts();
         let ended = |at: &usize| counts[*at].rejected > 0 && leaving(&counts[*at]) == 0;
         let steps: Vec<usize> = (0..plan.steps.len()).filter(ended).collect();
@@ -49,11 +49,16 @@ impl DeadEnd {
         Some(Self { step: step.name.clone(), rows, reason: reason.to_owned(), n, detail: detail.to_owned() })
     }
 
-    /// One line.
-    pub(super) fn text(&self) -> String {
+    /// The step.
+    pub(crate) fn step(&self) -> &str {
+        &self.step
+    }
+
+    /// In words.
+    pub(crate) fn text(&self) -> String {
         let Self { step, rows, reason, n, detail } = self;
-        let rows = counted(*rows, "row");
-        format!("hint: step `{step}` rejected all of its {rows}, {n} as `{reason}`: {detail}\n")
+        let most = if n == rows { String::new() } else { format!("{n} of them ") };
+        format!("step `{step}` rejected all of its {}, {most}as `{reason}`: {detail}", counted(*rows, "row"))
     }
 }
 

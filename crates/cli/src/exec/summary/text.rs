@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Checkpoint, DeadEnd, Experts, Metric, PERPLEXITY, Rounds, Rows, Summary, Training};
+use super::{Checkpoint, Experts, Metric, PERPLEXITY, Rounds, Rows, Summary, Training};
 use crate::columns::{columns, counted, grouped};
 
 /// Dead experts that a warning names, at most.
@@ -91,7 +91,8 @@ impl Summary {
     pub(crate) fn hints(&self) -> String {
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
         let dead = self.trainings.iter().filter_map(dead_experts);
-        self.dead_ends.iter().map(DeadEnd::text).chain(warnings).chain(dead).collect()
+        let ends = self.dead_ends.iter().map(|end| format!("hint: {}\n", end.text()));
+        ends.chain(warnings).chain(dead).collect()
     }
 }
 
