@@ -38,10 +38,11 @@ fn start(plan: &Plan, step: usize) -> Option<u64> {
     }
     let used = step.models.iter().find(|used| used.key == "start")?;
     match &used.model {
-        // A step that trains neither adds positions nor takes them away.
-        ModelRef::Step(maker) => start(plan, *maker),
+        // What these train or join has the positions of what they start from.
+        ModelRef::Step(maker) if ["train", "branch"].contains(&plan.steps[*maker].op) => start(plan, *maker),
+        ModelRef::Step(_) => None,
         ModelRef::Declared(name) => match plan.models.get(name)? {
-            Model::Folder(Folder { path }) => {
+            Model::Folder(Folder { path, .. }) => {
                 let text = std::fs::read_to_string(std::path::Path::new(path).join("config.json")).ok()?;
                 let config = Config::from_json(&serde_json::from_str(&text).ok()?).ok()?;
                 u64::try_from(config.max_position_embeddings).ok()
