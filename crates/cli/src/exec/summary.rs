@@ -34,7 +34,7 @@ pub(crate) struct Summary {
     checkpoints: Vec<Checkpoint>,
     /// Folder of the tables about the run.
     run: String,
-    /// Steps that rejected every row.
+    /// Steps that rejected every row, sources that rejected most.
     dead_ends: Vec<DeadEnd>,
     /// What was met on the way and did no harm.
     warnings: Vec<String>,

@@ -1,4 +1,4 @@
-//! Steps at which every row ends: the likeliest reason why a run makes nothing.
+//! Steps at which every row ends, and sources at which most do: the likeliest reasons why a run makes little or nothing.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,14 @@ use flow_plan::{Plan, Step};
 use serde::Serialize;
 
 use super::Captures;
-use crate::columns::counted;
+use crate::columns::{counted, grouped};
 
-/// A step that rejected every row that came in.
+/// A step that rejected every row that came in, or a source that rejected most.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeadEnd {
     step: String,
+    /// Rows that came in, and those that were rejected.
+    of: i64,
     rows: i64,
     /// The most frequent reason, how many rows have it, and the particulars of one of them.
     reason: String,
@@ -25,17 +27,22 @@ impl DeadEnd {
     /// The dead ends of a settled session.
     pub(crate) fn all(plan: &Plan, captures: &Captures, session: &Session) -> Vec<Self> {
         let counts = session.counts();
-        let ended = |at: &usize| counts[*at].rejected > 0 && leaving(&counts[*at]) == 0;
+        let ended = |at: &usize| {
+            let leaving = leaving(&counts[*at]);
+            let most = plan.steps[*at].inputs.is_empty() && counts[*at].rejected > leaving;
+            counts[*at].rejected > 0 && (leaving == 0 || most)
+        };
         let steps: Vec<usize> = (0..plan.steps.len()).filter(ended).collect();
         if steps.is_empty() {
             return Vec::new();
         }
         let rejected = captures.rejected(session);
         let of = |at: usize| rejected.iter().filter(move |(step, _)| *step == at).map(|(_, item)| item);
-        steps.into_iter().filter_map(|at| Self::new(&plan.steps[at], of(at))).collect()
+        let new = |at: usize| Self::new(&plan.steps[at], leaving(&counts[at]), of(at));
+        steps.into_iter().filter_map(new).collect()
     }
 
-    fn new<'a>(step: &Step, rejected: impl Iterator<Item = &'a Item>) -> Option<Self> {
+    fn new<'a>(step: &Step, leaving: i64, rejected: impl Iterator<Item = &'a Item>) -> Option<Self> {
         let (reason, detail) = (step.rejected.index("reason")?, step.rejected.index("detail")?);
         let mut reasons: BTreeMap<&str, (i64, &str)> = BTreeMap::new();
         let mut rows = 0;
@@ -46,7 +53,8 @@ impl DeadEnd {
             rows += 1;
         }
         let (reason, (n, detail)) = reasons.into_iter().max_by_key(|(_, (n, _))| *n)?;
-        Some(Self { step: step.name.clone(), rows, reason: reason.to_owned(), n, detail: detail.to_owned() })
+        let (reason, detail) = (reason.to_owned(), detail.to_owned());
+        Some(Self { step: step.name.clone(), of: rows + leaving, rows, reason, n, detail })
     }
 
     /// The step.
@@ -56,9 +64,10 @@ impl DeadEnd {
 
     /// In words.
     pub(crate) fn text(&self) -> String {
-        let Self { step, rows, reason, n, detail } = self;
+        let Self { step, of, rows, reason, n, detail } = self;
+        let all = if rows == of { "all".to_owned() } else { grouped(*rows) };
         let most = if n == rows { String::new() } else { format!("{n} of them ") };
-        format!("step `{step}` rejected all of its {}, {most}as `{reason}`: {detail}", counted(*rows, "row"))
+        format!("step `{step}` rejected {all} of its {}, {most}as `{reason}`: {detail}", counted(*of, "row"))
     }
 }
 
