@@ -3,6 +3,7 @@
 mod folders;
 mod memory;
 mod text;
+mod trainable;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,8 @@ pub(crate) struct Forecast {
     shares_out_with: Vec<String>,
     /// What drawing from the declared models may take.
     memory: Vec<memory::Memory>,
+    /// What learns where adapters are trained.
+    trainable: Vec<trainable::Trainable>,
 }
 
 /// What would become of one step.
@@ -254,6 +257,7 @@ impl Reading<'_> {
             folders: self.folders(&steps),
             shares_out_with: Vec::new(),
             memory: memory::of(self.plan()),
+            trainable: trainable::of(self.plan()),
             steps,
         }
     }

@@ -169,11 +169,21 @@ impl Models {
     /// # Errors
     /// A file cannot be written.
     pub fn keep(&self, checkpoint: Checkpoint) -> Result<Id, flow_model::Error> {
+        self.keep_with(checkpoint, |_| Ok(()))
+    }
+
+    /// [`Self::keep`], with what `beside` writes into its folder.
+    pub(crate) fn keep_with(
+        &self,
+        checkpoint: Checkpoint,
+        beside: impl FnOnce(&Path) -> Result<(), flow_model::Error>,
+    ) -> Result<Id, flow_model::Error> {
         let id = Id(checkpoint.digest());
         let folder = self.path(&id);
         if !is_checkpoint(&folder) {
             let fresh = self.folder.join(format!("{id}.{}", std::process::id()));
             checkpoint.save(&fresh)?;
+            beside(&fresh)?;
             publish(&fresh, &folder).map_err(|source| flow_model::Error::Write { path: folder, source })?;
         }
         remember(&mut self.state().checkpoints, id, Arc::new(checkpoint));
@@ -265,10 +275,7 @@ fn is_checkpoint(folder: &Path) -> bool {
 /// Moves the checkpoint in `fresh` to `folder` once its bytes are on the disk. Another process may have kept the same
 /// checkpoint meanwhile: then theirs stays.
 fn publish(fresh: &Path, folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(fresh)? {
-        File::open(entry?.path())?.sync_all()?;
-    }
-    File::open(fresh)?.sync_all()?;
+    sync(fresh)?;
     if folder.exists() && !is_checkpoint(folder) {
         fs::remove_dir_all(folder)?;
     }
@@ -277,6 +284,14 @@ fn publish(fresh: &Path, folder: &Path) -> io::Result<()> {
         return Checkpoint::load(folder).map(drop).map_err(|_| error);
     }
     folder.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
+
+/// Brings a file, or a folder with all in it, to the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        fs::read_dir(path)?.try_for_each(|entry| sync(&entry?.path()))?;
+    }
+    File::open(path)?.sync_all()
 }
 
 /// The entry for `key`, moved to the end: the most recently used.

@@ -37,7 +37,7 @@ pub use fit::misfits;
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;
-pub use train::destination;
+pub use train::{adapters, destination};
 pub use write::{Publication, publication};
 
 macro_rules! catalog {

@@ -4,6 +4,7 @@
 //! (arXiv 2212.05055) or in fine-grained slices (arXiv 2401.06066), so that the mixture begins with the dense model's logits,
 //! or to ternary experts beside the frozen dense block (MoTE, arXiv 2506.14435), which rest as two bits a weight. Mixtures of
 //! several models (BTX, BAM) come from a step `merge` as the start. A start that has experts already is trained on as it is.
+//! With `lora` only low-rank adapters learn (arXiv 2106.09685); they are merged into the checkpoint and stand beside it as well.
 //! A data set that did not change, with the same start and settings, is not trained on again.
 //!
 //! Ports: `out`, one row per checkpoint (record `checkpoint`); `experts`, rows that tell for each stretch of steps and each layer how
@@ -20,6 +21,7 @@
 //! learner: {op: train, from: shards, start: policy, moe: {experts: 4, experts_per_token: 2}, epochs: 2, learning_rate: 0.0005}
 //! ```
 
+mod adapters;
 pub(crate) mod course;
 pub(crate) mod examples;
 pub(crate) mod learner;
@@ -102,6 +104,12 @@ pub fn destination(step: &StepContext<'_>) -> Option<PathBuf> {
     path.map(PathBuf::from)
 }
 
+/// The adapters that `step` trains; none when it is no `train` step with `lora`.
+pub fn adapters(step: &StepContext<'_>) -> Option<flow_trainer::Lora> {
+    let config: Config = flow_plan::config_of(&step.step.config).ok().filter(|_| step.step.op == Train::NAME)?;
+    config.lora.as_ref().map(adapters::Lora::lora)
+}
+
 struct Trainer {
     config: Config,
     seed: u64,
@@ -163,7 +171,8 @@ impl Trainer {
         let examples = self.learner.examples(request, self.config.text(), None)?;
         let (examples, held_out) = validation::split(examples, self.config.validation_ratio)?;
         let start = self.start(request.model, &examples)?;
-        let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
+        let mut settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
+        settings.lora = self.config.lora.as_ref().map(adapters::Lora::lora);
         self.learner.learn(&start, &examples, settings, self.config.save_steps, request, perform)
     }
 

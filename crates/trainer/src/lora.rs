@@ -18,6 +18,15 @@ pub struct Lora {
     pub targets: Vec<Target>,
 }
 
+impl Lora {
+    /// Numbers that learn in a model of this shape.
+    pub fn num_parameters(&self, model: &flow_model::Config) -> usize {
+        let shapes = flow_model::names::expected(model).into_iter();
+        let targeted = shapes.filter(|(name, _)| self.targets.iter().any(|target| target.is(name)));
+        targeted.map(|(_, shape)| self.rank * shape.iter().sum::<usize>()).sum()
+    }
+}
+
 /// Matrices that can have an adapter, in every layer that has them: of attention, and of dense blocks, shared and routed experts alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {

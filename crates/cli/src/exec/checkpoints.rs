@@ -80,10 +80,16 @@ fn keep_texts(to: &Path, fresh: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Copies what is in the folder `from`, folders in it included.
 fn fill(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let copy = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&copy)?;
+            fill(&entry.path(), &copy)?;
+            continue;
+        }
         fs::copy(entry.path(), &copy)?;
         fs::File::open(copy)?.sync_all()?;
     }

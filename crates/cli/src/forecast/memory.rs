@@ -33,8 +33,7 @@ pub(super) fn of(plan: &Plan) -> Vec<Memory> {
 }
 
 fn memory(name: &str, folder: &Folder, threads: usize) -> Option<Memory> {
-    let text = fs::read_to_string(Path::new(&folder.path).join("config.json")).ok()?;
-    let config = Config::from_json(&serde_json::from_str(&text).ok()?).ok()?;
+    let config = config(Path::new(&folder.path))?;
     let flow_sampler::Plan { weight_bytes, cache_bytes, draws, .. } =
         flow_sampler::Plan::new(&config, precision(folder.weights), threads);
     let weights = match folder.weights {
@@ -43,4 +42,10 @@ fn memory(name: &str, folder: &Folder, threads: usize) -> Option<Memory> {
         Weights::Int8 => "int8",
     };
     Some(Memory { model: name.to_owned(), weights, weight_bytes, cache_bytes, draws })
+}
+
+/// The shape of the model in a folder, if it can be read.
+pub(super) fn config(folder: &Path) -> Option<Config> {
+    let text = fs::read_to_string(folder.join("config.json")).ok()?;
+    Config::from_json(&serde_json::from_str(&text).ok()?).ok()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::folders::{Folder, State};
 use super::memory::Memory;
+use super::trainable::Trainable;
 use super::work::{Bound, Work};
 use super::{Certainty, Forecast, StepForecast};
 use crate::columns::{columns, grouped};
@@ -19,7 +20,7 @@ impl Forecast {
 
     fn closing(&self) -> String {
         let memory = if self.calls() > 0 { self.memory() } else { String::new() };
-        self.kept() + &memory + &self.folders() + &self.work()
+        self.kept() + &memory + &self.trainable() + &self.folders() + &self.work()
     }
 
     fn memory(&self) -> String {
@@ -32,6 +33,15 @@ impl Forecast {
             )
         };
         self.memory.iter().map(line).collect()
+    }
+
+    fn trainable(&self) -> String {
+        let line = |trainable: &Trainable| {
+            let Trainable { step, rank, trainable_parameters, frozen_parameters } = trainable;
+            let [learn, stay] = [trainable_parameters, frozen_parameters].map(|n| count(*n as u64));
+            format!("{step}: {learn} parameters learn, in adapters of rank {rank}, beside {stay} that stay\n")
+        };
+        self.trainable.iter().map(line).collect()
     }
 
     fn kept(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow_data::{Id, Item, Type, Value};
@@ -194,11 +194,12 @@ impl Learner {
     }
 
     fn keep(&self, trained: Trained, n_validated: usize, request: &Request) -> Result<Vec<Value>, String> {
-        let Trained { checkpoint, report } = trained;
+        let Trained { checkpoint, adapter, report } = trained;
         let n_experts = checkpoint.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
         let losses: Vec<f32> = report.steps.iter().map(|step| step.loss as f32).collect();
         let course = loads::cells(&report.steps).into_iter().chain(validation::cells(&report.steps, n_validated));
-        let model = self.models.keep(checkpoint.packed()).map_err(|error| crate::text::chain(&error))?;
+        let beside = |folder: &Path| adapter.map_or(Ok(()), |adapter| adapter.save(&folder.join("adapter")));
+        let model = self.models.keep_with(checkpoint.packed(), beside).map_err(|error| crate::text::chain(&error))?;
         let cells: [Value; loads::CHECKPOINT] = [
             model.to_string().into(),
             request.model.map(|model| model.to_string()).into(),

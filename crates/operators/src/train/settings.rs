@@ -4,6 +4,7 @@ use flow_plan::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::adapters::Lora;
 use super::course::with_course;
 use super::mixture::Moe;
 use super::start::Start;
@@ -15,6 +16,10 @@ with_course! {
         pub(super) start: Start,
         /// Upcycle a dense start to a mixture of experts.
         pub(super) moe: Option<Moe>,
+        /// Learn low-rank adapters in place of the model's weights. The checkpoint has them merged into its weights; by themselves they
+        /// stand in its folder `adapter`, as PEFT reads them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub(super) lora: Option<Lora>,
         /// Which rounds' data a round is trained on.
         #[serde(default, skip_serializing)]
         pub(super) retention: Retention,
@@ -40,6 +45,11 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), Vec<Problem>> {
         let mut problems: Vec<Problem> = self.moe.iter().flat_map(Moe::mistakes).collect();
         problems.extend(self.course_mistakes());
+        if self.lora.is_some() {
+            let random = matches!(self.start, Start::Init(_));
+            let others = [("freeze", self.freeze.is_some()), ("moe", self.moe.is_some()), ("start", random)];
+            problems.extend(Lora::mistakes(others));
+        }
         if let Start::Init(init) = &self.start {
             problems.extend(init.mistake());
         }

@@ -69,7 +69,10 @@ fn adapters_begin_as_the_start_and_end_in_its_weights() {
         let without = run(&start, &examples, &TrainConfig { lora: None, max_steps: Some(1), ..config() });
         assert_eq!(report.steps[0].loss, without.report.steps[0].loss, "to the bit");
         assert!(report.steps[29].loss < 0.7 * report.steps[0].loss);
-        let products = products(&adapter.expect("adapters"));
+        let adapter = adapter.expect("adapters");
+        let numbers: usize = adapter.tensors.values().map(|tensor| tensor.data.len()).sum();
+        assert_eq!(lora(&ALL).expect("adapters").num_parameters(&start.config), numbers);
+        let products = products(&adapter);
         assert_eq!(products.len(), start.tensors.keys().filter(|name| is_target(name)).count());
         for (name, before) in &start.tensors {
             let after = &checkpoint.tensors[name].data;
