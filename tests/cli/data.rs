@@ -16,7 +16,9 @@ fn refused(bench: &Bench, args: &[&str]) -> Ran {
 fn a_file_most_of_whose_rows_do_not_fit_is_pointed_at() {
     let bench = Bench::with(COPY);
     bench.put("questions.jsonl", format!("{QUESTIONS}{}", "{\"prompt\": 1, \"answer\": {}}\n".repeat(4)));
-    bench.exec(&[], 0).says(&["hint: step `questions` rejected 4 of its 7 rows, as `ill_typed`: questions.jsonl:"]);
+    bench
+        .exec(&[], 0)
+        .says(&["hint: step `questions` rejected 4 of its 7 rows, as `ill_typed`: questions.jsonl:"]);
     bench.put("questions.jsonl", format!("{QUESTIONS}{}", "{\"prompt\": 1, \"answer\": {}}\n".repeat(3)));
     let ran = bench.exec(&[], 0);
     assert!(!ran.stderr.contains("hint:"), "{}", ran.stderr);

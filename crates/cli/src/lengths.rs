@@ -1,8 +1,10 @@
 //! Examples longer than the model that is to learn them has positions: told before anything is drawn for the training.
 
+use std::path::Path;
+
 use flow_model::Config;
 use flow_plan::{ModelRef, Plan};
-use flow_spec::{Diagnostic, Folder, Model};
+use flow_spec::Diagnostic;
 use serde_json::Value as Json;
 
 use crate::halt::Halt;
@@ -41,13 +43,9 @@ fn start(plan: &Plan, step: usize) -> Option<u64> {
         // What these train or join has the positions of what they start from.
         ModelRef::Step(maker) if ["train", "branch"].contains(&plan.steps[*maker].op) => start(plan, *maker),
         ModelRef::Step(_) => None,
-        ModelRef::Declared(name) => match plan.models.get(name)? {
-            Model::Folder(Folder { path, .. }) => {
-                let text = std::fs::read_to_string(std::path::Path::new(path).join("config.json")).ok()?;
-                let config = Config::from_json(&serde_json::from_str(&text).ok()?).ok()?;
-                u64::try_from(config.max_position_embeddings).ok()
-            }
-            Model::Served(_) => None,
-        },
+        ModelRef::Declared(name) => {
+            let config = Config::of_folder(Path::new(plan.models.get(name)?.folder()?)).ok()?;
+            u64::try_from(config.max_position_embeddings).ok()
+        }
     }
 }

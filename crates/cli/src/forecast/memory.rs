@@ -1,6 +1,5 @@
 //! What drawing from the declared models may take of memory, known from their configs.
 
-use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -33,7 +32,7 @@ pub(super) fn of(plan: &Plan) -> Vec<Memory> {
 }
 
 fn memory(name: &str, folder: &Folder, threads: usize) -> Option<Memory> {
-    let config = config(Path::new(&folder.path))?;
+    let config = Config::of_folder(Path::new(&folder.path)).ok()?;
     let flow_sampler::Plan { weight_bytes, cache_bytes, draws, .. } =
         flow_sampler::Plan::new(&config, precision(folder.weights), threads);
     let weights = match folder.weights {
@@ -42,10 +41,4 @@ fn memory(name: &str, folder: &Folder, threads: usize) -> Option<Memory> {
         Weights::Int8 => "int8",
     };
     Some(Memory { model: name.to_owned(), weights, weight_bytes, cache_bytes, draws })
-}
-
-/// The shape of the model in a folder, if it can be read.
-pub(super) fn config(folder: &Path) -> Option<Config> {
-    let text = fs::read_to_string(folder.join("config.json")).ok()?;
-    Config::from_json(&serde_json::from_str(&text).ok()?).ok()
 }

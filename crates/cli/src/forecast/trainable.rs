@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
+use flow_model::Config;
 use flow_operators::{StepContext, adapters};
 use flow_plan::{ModelRef, Plan};
 use serde::Serialize;
-
-use super::memory::config;
 
 /// What learns in one step.
 #[derive(Debug, Serialize)]
@@ -27,7 +26,7 @@ pub(super) fn of(plan: &Plan) -> Vec<Trainable> {
         let step = &plan.steps[at];
         let lora = adapters(&StepContext { plan, step })?;
         let ModelRef::Declared(name) = &step.models.first()?.model else { return None };
-        let config = config(Path::new(plan.models.get(name)?.folder()?))?;
+        let config = Config::of_folder(Path::new(plan.models.get(name)?.folder()?)).ok()?;
         Some(Trainable {
             step: step.name.clone(),
             rank: lora.rank,
