@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use flow_data::Value;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::bench::{Bench, Ran};
 
-/// A question to the model of the bench, which has one special token.
-const TEMPLATE: &str = "{% for m in messages %}{{ m.role[0] + ':' + m.content + '<|endoftext|>' }}{% endfor %}\
+/// A question to the model of the bench, which has one special token; the tokenizer puts it before texts that are not rendered.
+const TEMPLATE: &str = "<|endoftext|>{% for m in messages %}{{ m.role[0] + ':' + m.content + '<|endoftext|>' }}{% endfor %}\
                         {% if add_generation_prompt %}{{ 'a:' }}{% endif %}";
+
+const END: &str = "<|endoftext|>";
 
 /// Draws, draws that begin with a text, draws after all draws, scores and a training; `MODEL` is how the model is declared.
 const ASKED: &str = "version: 1
@@ -40,6 +42,16 @@ fn asked(model: &str, rendered: impl Fn(&str) -> String) -> Bench {
     let bench = Bench::with(&text);
     bench.model("policy");
     bench.put("policy/tokenizer_config.json", json!({"chat_template": TEMPLATE}).to_string());
+    let tokenizer = std::fs::read(bench.path("policy/tokenizer.json")).unwrap();
+    let mut tokenizer: Json = serde_json::from_slice(&tokenizer).unwrap();
+    let (begin, text) =
+        (json!({"SpecialToken": {"id": END, "type_id": 0}}), json!({"Sequence": {"id": "A", "type_id": 0}}));
+    let second = json!({"Sequence": {"id": "B", "type_id": 1}});
+    tokenizer["post_processor"] = json!({
+        "type": "TemplateProcessing", "single": [begin, text], "pair": [begin, text, second],
+        "special_tokens": {END: {"id": END, "ids": [0], "tokens": [END]}}
+    });
+    bench.put("policy/tokenizer.json", tokenizer.to_string());
     bench
 }
 
