@@ -49,6 +49,7 @@ use words::Places;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The model that the program begins with: a declared one, or a step that makes one.
+    #[expect(dead_code, reason = "planning resolves it by its key")]
     start: String,
     /// The program and its arguments, with `{data}`, `{start}`, `{out}` and `{seed}` in them.
     #[schemars(length(min = 1))]
@@ -122,8 +123,12 @@ impl EffectOp for Trainer {
         let mut key = IdHasher::new("command");
         key.part(&self.version.to_le_bytes()).part(&model.unwrap_or_default().0).part(&item.row.id.0);
         key.part(&self.seed.to_le_bytes()).part(&self.run.len().to_le_bytes());
-        self.run.iter().for_each(|word| drop(key.part(word.as_bytes())));
-        self.contents.iter().for_each(|id| drop(key.part(&id.0)));
+        for word in &self.run {
+            key.part(word.as_bytes());
+        }
+        for id in &self.contents {
+            key.part(&id.0);
+        }
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 

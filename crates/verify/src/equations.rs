@@ -12,7 +12,7 @@
 //! A decimal that stands alone on its side may be rounded: `10/3 = 3.33` holds because 10/3 rounds to it,
 //! `20/3 = 6.66` does not. An integer is exact, unless the sign is `≈`. A percent sign is read as a
 //! hundredth and as a unit, and either is good: `20/50 = 40%`, `100 - 20 = 80%`. Sides above 64 symbols, nesting above
-//! 16 and values above 1,024 bits are left unchecked. Work is counted: behind some hundred kilobytes nothing is checked,
+//! 16 and values above 1,024 bits are left unchecked. Work is counted: behind 60 kilobytes nothing is checked,
 //! and from the 4,096th line on everything is one step.
 
 mod doubt;
@@ -50,8 +50,8 @@ pub struct Step<'a> {
     pub explanation: Cow<'static, str>,
 }
 
-/// What the equations of a text may cost, in steps: 100 KB of lines with few equations, 20 KB of nothing else.
-const STEPS: u64 = 200_000;
+/// What the equations of a text may cost, in steps: 60 KB of lines with few equations, 12 KB of nothing else.
+const STEPS: u64 = 120_000;
 
 /// Most steps of a solution.
 const MOST_STEPS: usize = 4096;
