@@ -173,7 +173,7 @@ impl Brancher {
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
         let Config { by, domains, validation_ratio, .. } = &self.config;
         let only = Some((by.as_str(), domains[request.index as usize].as_str()));
-        let examples = self.learner.examples(request, self.config.text(), only)?;
+        let examples = self.learner.examples(request, self.config.text().into(), only)?;
         let (examples, held_out) = validation::split(examples, *validation_ratio)?;
         let start = self.learner.checkpoint(request.model)?;
         let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);

@@ -1,6 +1,7 @@
 //! `train` reads the Parquet parts of a `write` step and trains a model on them, round by round.
 //!
-//! The loss counts completion tokens and the end-of-text token only. With `moe`, a dense start is first upcycled: by copying
+//! The loss counts completion tokens and the end-of-text token only, each as much as its row's `weight`. With `loss: {dpo: ..}` the model
+//! learns to prefer one completion to another by direct preference optimisation (arXiv 2305.18290), against its start. With `moe`, a dense start is first upcycled: by copying
 //! (arXiv 2212.05055) or in fine-grained slices (arXiv 2401.06066), so that the mixture begins with the dense model's logits,
 //! or to ternary experts beside the frozen dense block (MoTE, arXiv 2506.14435), which rest as two bits a weight. Mixtures of
 //! several models (BTX, BAM) come from a step `merge` as the start. A start that has experts already is trained on as it is.
@@ -9,7 +10,8 @@
 //!
 //! Ports: `out`, one row per checkpoint (record `checkpoint`); `experts`, rows that tell for each stretch of steps and each layer how
 //! tokens spread over the experts (record `expert_load`), none for a dense model; `validation`, the losses on examples held out by
-//! `validation_ratio` (record `validation`), of which the least decides which model is kept. Steps and `rounds.feed` name this step
+//! `validation_ratio` (record `validation`), of which the least decides which model is kept; `preferences`, with `dpo` the reward margin and
+//! accuracy by stretch of steps (record `preference`). Steps and `rounds.feed` name this step
 //! as a model.
 //!
 //! Rejects: none; a training that fails ends the run.
@@ -27,6 +29,7 @@ pub(crate) mod examples;
 pub(crate) mod learner;
 pub(crate) mod loads;
 pub(crate) mod mixture;
+mod preferences;
 mod settings;
 mod start;
 #[cfg(test)]
@@ -63,7 +66,8 @@ impl Definition for Train {
         learner::needs_parts("train", &inputs[0])?;
         config.check()?;
         let columns = |name: &str| kind(name).columns().clone();
-        let ports = ["out", "experts", "validation"].into_iter().zip(["checkpoint", "expert_load", "validation"]);
+        let ports = ["out", "experts", "validation", "preferences"].into_iter();
+        let ports = ports.zip(["checkpoint", "expert_load", "validation", "preference"]);
         let shape = Shape::with_ports(ports.map(|(port, name)| (port, columns(name)))).making_model().ending();
         Ok(match config.start {
             Start::Model(_) => shape.using("start"),
@@ -72,7 +76,7 @@ impl Definition for Train {
     }
 
     fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
-        let mut problems = need_columns(step, &config.text().named());
+        let mut problems = need_columns(step, &config.columns().named());
         let keeps = step.plan.rounds.as_ref().is_some_and(|rounds| rounds.on_change == OnChange::Keep);
         if config.retention == Retention::Accumulate && keeps {
             let message = "`accumulate` does not go with `rounds.on_change: keep`: kept rounds are not trained on again";
@@ -159,6 +163,10 @@ impl EffectOp for Trainer {
                     let id = Id::of("validation", [digest.0.as_slice(), &(at as u64).to_le_bytes()]);
                     out.create(2, item.row.round, id, row);
                 }
+                for (at, row) in preferences::rows(answers[0]).into_iter().enumerate() {
+                    let id = Id::of("preference", [digest.0.as_slice(), &(at as u64).to_le_bytes()]);
+                    out.create(3, item.row.round, id, row);
+                }
             }
             None => out.fail("training", "the answer names no checkpoint"),
         }
@@ -168,10 +176,11 @@ impl EffectOp for Trainer {
 impl Trainer {
     /// The cells of the record `checkpoint`; none when the run was stopped.
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
-        let examples = self.learner.examples(request, self.config.text(), None)?;
+        let examples = self.learner.examples(request, self.config.columns(), None)?;
         let (examples, held_out) = validation::split(examples, self.config.validation_ratio)?;
         let start = self.start(request.model, &examples)?;
         let mut settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
+        settings.loss = self.config.loss.loss();
         settings.lora = self.config.lora.as_ref().map(adapters::Lora::lora);
         self.learner.learn(&start, &examples, settings, self.config.save_steps, request, perform)
     }

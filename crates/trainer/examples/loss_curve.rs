@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn example(i: usize) -> Example {
     let (a, b) = (i * 7 % 23, i * 5 % 17);
-    Example { prompt: format!("{a} plus {b} is"), completion: format!(" {} and times is {}", a + b, a * b) }
+    Example::new(format!("{a} plus {b} is"), format!(" {} and times is {}", a + b, a * b))
 }
 
 fn tokenizer() -> Result<Tokenizer, flow_model::Error> {

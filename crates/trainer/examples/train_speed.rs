@@ -84,7 +84,7 @@ fn config(width: usize, num_hidden_layers: usize, vocab_size: usize) -> Config {
 fn document(i: usize) -> Example {
     let mut rng = Rng::new(i as u64, "letters");
     let mut letters = |n: usize| (0..n).map(|_| char::from(b'a' + rng.below(26) as u8)).collect::<String>();
-    Example { prompt: letters(1), completion: letters(TOKENS - 1) }
+    Example::new(letters(1), letters(TOKENS - 1))
 }
 
 /// The most memory that this process ever held; none where the system does not say.

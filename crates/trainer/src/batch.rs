@@ -8,56 +8,123 @@ use std::sync::Arc;
 
 use flow_model::Checkpoint;
 
-use crate::{Error, TrainConfig};
+use crate::loss::Scored;
+use crate::{Error, Loss, TrainConfig};
 
 /// One document to learn from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Example {
     /// What is given; not learned.
     pub prompt: String,
     /// What is learned, followed by the end token where the model has one.
     pub completion: String,
+    /// What the example counts, 0 or more; one that counts 0 is left out.
+    pub weight: f64,
+    /// A completion of the same prompt that is worse, for [`crate::Loss::Dpo`].
+    pub rejected: Option<String>,
+}
+
+impl Example {
+    /// A completion to learn, which counts 1.
+    pub fn new(prompt: impl Into<String>, completion: impl Into<String>) -> Self {
+        Self { prompt: prompt.into(), completion: completion.into(), weight: 1.0, rejected: None }
+    }
+}
+
+/// The documents of an example, which stay together.
+#[derive(Clone, Debug)]
+pub(crate) struct Lesson {
+    completion: Document,
+    rejected: Option<Document>,
+    weight: f64,
+    /// By how much the start prefers the completion, nats; 0 until it is known.
+    pub(crate) reference: f64,
+}
+
+impl Lesson {
+    /// Encodes an example.
+    pub(crate) fn encode(start: &Checkpoint, config: &TrainConfig, example: &Example) -> Result<Self, Error> {
+        let document = |text: &String| Document::encode(start, config, &example.prompt, text);
+        let completion = document(&example.completion)?;
+        let rejected = example.rejected.as_ref().map(document).transpose()?;
+        Ok(Self { completion, rejected, weight: example.weight, reference: 0.0 })
+    }
+
+    fn documents(&self) -> impl Iterator<Item = &Document> {
+        std::iter::once(&self.completion).chain(&self.rejected)
+    }
+
+    /// Whether there is something to learn: a token of each completion, and a weight.
+    pub(crate) fn teaches(&self) -> bool {
+        self.weight > 0.0 && self.documents().all(|document| document.n_scored() > 0)
+    }
+
+    /// Whether tokens were cut off.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.documents().any(|document| document.truncated)
+    }
+
+    /// Tokens that count in the loss.
+    pub(crate) fn n_scored(&self) -> usize {
+        self.documents().map(Document::n_scored).sum()
+    }
+
+    /// Tokens the model computes.
+    pub(crate) fn n_inputs(&self) -> usize {
+        self.documents().map(Document::n_inputs).sum()
+    }
+
+    /// What it counts in the sum that `loss` is divided by.
+    pub(crate) fn share(&self, loss: Loss) -> f64 {
+        loss.share(self.weight, self.completion.n_scored())
+    }
+
+    /// All tokens given, all but the first scored.
+    #[cfg(test)]
+    pub(crate) fn whole(tokens: &[u32]) -> Self {
+        let completion = Document { tokens: tokens.to_vec(), scored_from: 1, truncated: false };
+        Self { completion, rejected: None, weight: 1.0, reference: 0.0 }
+    }
 }
 
 /// The tokens of an example.
 #[derive(Clone, Debug)]
-pub(crate) struct Document {
+struct Document {
     tokens: Vec<u32>,
     /// The first token that counts in the loss; at least 1, since nothing predicts the first.
     scored_from: usize,
     /// Whether tokens were cut off.
-    pub(crate) truncated: bool,
+    truncated: bool,
 }
 
 impl Document {
     /// Encodes prompt and completion apart, so that the prompt has the tokens it has in sampling, then the end token.
-    pub(crate) fn encode(start: &Checkpoint, config: &TrainConfig, example: &Example) -> Result<Self, Error> {
+    fn encode(
+        start: &Checkpoint,
+        config: &TrainConfig,
+        prompt: &str,
+        completion: &str,
+    ) -> Result<Self, Error> {
         let max_length = config.max_length;
         let mut tokens = match config.rendered {
-            true => start.tokenizer.encode_continuation(&example.prompt)?,
-            false => start.tokenizer.encode(&example.prompt)?,
+            true => start.tokenizer.encode_continuation(prompt)?,
+            false => start.tokenizer.encode(prompt)?,
         };
         let scored_from = tokens.len().max(1);
-        tokens.extend(start.tokenizer.encode_continuation(&example.completion)?);
+        tokens.extend(start.tokenizer.encode_continuation(completion)?);
         tokens.extend(start.config.eos_token_ids.first());
         let truncated = tokens.len() > max_length;
         tokens.truncate(max_length);
         Ok(Self { tokens, scored_from, truncated })
     }
 
-    /// All tokens given, all but the first scored.
-    #[cfg(test)]
-    pub(crate) fn whole(tokens: &[u32]) -> Self {
-        Self { tokens: tokens.to_vec(), scored_from: 1, truncated: false }
-    }
-
     /// Tokens that count in the loss.
-    pub(crate) fn n_scored(&self) -> usize {
+    fn n_scored(&self) -> usize {
         self.tokens.len().saturating_sub(self.scored_from)
     }
 
     /// Tokens the model computes: all but the last, which is only predicted.
-    pub(crate) fn n_inputs(&self) -> usize {
+    fn n_inputs(&self) -> usize {
         self.tokens.len().saturating_sub(1)
     }
 
@@ -77,47 +144,88 @@ pub(crate) struct Batch {
     pub(crate) scored: Vec<u32>,
     /// The next tokens of those rows (M).
     pub(crate) targets: Arc<[u32]>,
+    /// Which of them belong to which example.
+    pub(crate) examples: Vec<Scored>,
 }
 
 impl Batch {
-    /// Lays `documents` out in order.
-    pub(crate) fn new<'a>(documents: impl IntoIterator<Item = &'a Document>) -> Self {
-        let (mut inputs, mut ranges, mut scored, mut targets) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for document in documents {
-            let start = inputs.len();
-            inputs.extend(document.inputs());
-            ranges.push(start..inputs.len());
-            for (position, target) in document.tokens.iter().enumerate().skip(document.scored_from) {
-                scored.push((start + position - 1) as u32);
-                targets.push(*target);
-            }
+    /// Lays the documents of `lessons` out in order.
+    pub(crate) fn new<'a>(lessons: impl IntoIterator<Item = &'a Lesson>) -> Self {
+        let mut layout = Layout::default();
+        let mut examples = Vec::new();
+        for lesson in lessons {
+            let completion = layout.add(&lesson.completion);
+            let rejected = lesson.rejected.as_ref().map_or(0..0, |document| layout.add(document));
+            examples.push(Scored {
+                completion,
+                rejected,
+                weight: lesson.weight,
+                reference: lesson.reference,
+            });
         }
-        Self { inputs, documents: ranges.into(), scored, targets: targets.into() }
+        let Layout { inputs, documents, scored, targets } = layout;
+        Self { inputs, documents: documents.into(), scored, targets: targets.into(), examples }
     }
 }
 
-/// Deals documents into `slices` of similar numbers of tokens: longest first, each to the slice with the fewest tokens.
+/// A batch under way.
+#[derive(Default)]
+struct Layout {
+    inputs: Vec<u32>,
+    documents: Vec<Range<usize>>,
+    scored: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl Layout {
+    /// Adds a document; its scored rows among all that are scored.
+    fn add(&mut self, document: &Document) -> Range<usize> {
+        let (start, first) = (self.inputs.len(), self.scored.len());
+        self.inputs.extend(document.inputs());
+        self.documents.push(start..self.inputs.len());
+        for (position, target) in document.tokens.iter().enumerate().skip(document.scored_from) {
+            self.scored.push((start + position - 1) as u32);
+            self.targets.push(*target);
+        }
+        first..self.scored.len()
+    }
+}
+
+/// Deals lessons into `slices` of similar numbers of tokens: longest first, each to the slice with the fewest tokens.
 /// Empty slices are left out.
-pub(crate) fn slices(documents: &[&Document], slices: usize) -> Vec<Batch> {
-    let mut order: Vec<usize> = (0..documents.len()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(documents[*i].n_inputs()));
+pub(crate) fn slices(lessons: &[&Lesson], slices: usize) -> Vec<Batch> {
+    let mut order: Vec<usize> = (0..lessons.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(lessons[*i].n_inputs()));
     let mut dealt = vec![(0, Vec::new()); slices];
     for i in order {
         let fewest = dealt.iter_mut().min_by_key(|(tokens, _)| *tokens).expect("there is at least one slice");
-        fewest.0 += documents[i].n_inputs();
-        fewest.1.push(documents[i]);
+        fewest.0 += lessons[i].n_inputs();
+        fewest.1.push(lessons[i]);
     }
-    let filled = dealt.into_iter().filter(|(_, documents)| !documents.is_empty());
-    filled.map(|(_, documents)| Batch::new(documents)).collect()
+    let filled = dealt.into_iter().filter(|(_, lessons)| !lessons.is_empty());
+    filled.map(|(_, lessons)| Batch::new(lessons)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn document(tokens: &[u32], scored_from: usize) -> Document {
-        Document { tokens: tokens.to_vec(), scored_from, truncated: false }
+    fn document(tokens: &[u32], scored_from: usize) -> Lesson {
+        let completion = Document { tokens: tokens.to_vec(), scored_from, truncated: false };
+        Lesson { completion, ..Lesson::whole(&[]) }
+    }
+
+    #[test]
+    fn a_pair_lies_together() {
+        let rejected = document(&[1, 2, 9], 2).completion;
+        let pair = Lesson { rejected: Some(rejected), weight: 0.5, ..document(&[1, 2, 3, 4], 2) };
+        let batch = Batch::new([&document(&[5, 6], 1), &pair]);
+        assert_eq!((&batch.scored[..], &batch.targets[..]), (&[0, 2, 3, 5][..], &[6, 3, 4, 9][..]));
+        assert_eq!(batch.examples[0].rejected, 0..0);
+        let expected = Scored { completion: 1..3, rejected: 3..4, weight: 0.5, reference: 0.0 };
+        assert_eq!(batch.examples[1], expected);
+        assert_eq!((pair.n_inputs(), pair.n_scored(), pair.share(Loss::CrossEntropy)), (5, 3, 1.0));
+        assert!(pair.teaches() && !Lesson { weight: 0.0, ..pair }.teaches());
     }
 
     #[test]

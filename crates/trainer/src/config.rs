@@ -1,6 +1,6 @@
 //! The settings of a training run, with Hugging Face's names.
 
-use crate::{Error, Example, Lora, Saved};
+use crate::{Error, Example, Lora, Loss, Saved};
 
 /// How the learning rate falls after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct TrainConfig {
     pub max_grad_norm: f64,
     /// Parts that do not learn. By default none, or all but routed experts and routers where experts are ternary.
     pub frozen: Option<Vec<Part>>,
+    /// What is minimised. Default cross-entropy.
+    pub loss: Loss,
     /// Adapters that learn in place of all else. Default none.
     pub lora: Option<Lora>,
     /// Orders the examples of each pass, and begins adapters. Default 0.
@@ -116,6 +118,7 @@ impl Default for TrainConfig {
             eps: 1e-8,
             max_grad_norm: 1.0,
             frozen: None,
+            loss: Loss::CrossEntropy,
             lora: None,
             seed: 0,
             validation: None,
@@ -158,6 +161,9 @@ impl TrainConfig {
         if let Some(lora) = &self.lora {
             require(lora.rank > 0, "lora.rank", lora.rank, "at least 1")?;
             require(lora.alpha > 0.0 && lora.alpha.is_finite(), "lora.alpha", lora.alpha, "more than 0")?;
+        }
+        if let Loss::Dpo { beta } = self.loss {
+            require(beta > 0.0 && beta.is_finite(), "loss.dpo.beta", beta, "more than 0")?;
         }
         require(self.threads != Some(0), "threads", 0, "at least 1")
     }

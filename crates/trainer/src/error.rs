@@ -16,6 +16,30 @@ pub enum Error {
         /// What would do.
         expected: String,
     },
+    /// A weight is not a number of 0 or more.
+    #[error("example {at} has the weight {found}, expected a finite number of 0 or more")]
+    Weight {
+        /// Its place, counted from 1.
+        at: usize,
+        /// Its weight.
+        found: f64,
+    },
+    /// An example is no pair to learn a preference from.
+    #[error("example {at} has {lack}; direct preference optimisation needs two different completions")]
+    NoPair {
+        /// Its place, counted from 1.
+        at: usize,
+        /// What is wrong with it.
+        lack: &'static str,
+    },
+    /// An example has a rejected completion, and the loss is not about preferences.
+    #[error(
+        "example {at} has a rejected completion, which cross-entropy does not learn from; use the loss `dpo`"
+    )]
+    Pair {
+        /// Its place, counted from 1.
+        at: usize,
+    },
     /// No example has a completion token within `max_length`.
     #[error("none of {examples} examples has a completion token to learn from")]
     NothingToLearn {

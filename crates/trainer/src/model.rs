@@ -20,11 +20,12 @@ use crate::batch::Batch;
 use crate::config::require;
 use crate::gradient::Gradient;
 use crate::lora::Lora;
+use crate::loss::preference;
 use crate::ops::elements;
 use crate::ops::router::Routing;
 use crate::rope::Rope;
 use crate::workers::Workers;
-use crate::{Error, Part};
+use crate::{Error, Loss, Part, Preference};
 
 /// A decoder and its parameters.
 pub(crate) struct Model {
@@ -34,19 +35,23 @@ pub(crate) struct Model {
     frozen: Vec<Part>,
 }
 
-/// What the losses of a step are divided by.
+/// What the loss of a step is, and what it is divided by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Totals {
-    /// Tokens of the step that count in the loss.
-    pub(crate) scored: usize,
+    /// The loss.
+    pub(crate) loss: Loss,
+    /// What the examples of the step count together.
+    pub(crate) weight: f64,
     /// Tokens of the step that are computed.
     pub(crate) tokens: usize,
 }
 
 /// What a slice of a batch tells.
 pub(crate) struct Told {
-    /// Its part of the mean cross-entropy of the step, nats.
-    pub(crate) cross_entropy: f64,
+    /// Its part of the loss of the step, nats, router losses left out.
+    pub(crate) loss: f64,
+    /// What it learned of preferences, weighted and summed.
+    pub(crate) preference: Preference,
     /// Its share of the tokens of the step.
     pub(crate) share: f64,
     /// The routes of each layer with experts.
@@ -121,7 +126,7 @@ impl Model {
         self.parameters.adapter_tensors()
     }
 
-    /// Adds the gradients of cross-entropy and router losses of the slices `batches` to `gradients`, in the order of the slices.
+    /// Adds the gradients of the loss and the router losses of the slices `batches` to `gradients`, in the order of the slices.
     pub(crate) fn gradients(
         &self,
         batches: &[Batch],
@@ -161,9 +166,9 @@ impl Model {
         let mut passes = workers.try_map(batches, |batch| Pass::new(self, batch, share(batch)))?;
         let experts = self.forward(&mut passes, workers)?;
         let losses = workers.try_map(&mut passes, |pass| {
-            let loss = pass.cross_entropy(1.0 / totals.scored as f64)?;
+            let (loss, measured) = pass.loss(totals.loss, totals.weight)?;
             let value = f64::from(loss.value.to_scalar::<f32>()?);
-            pass.turn(loss).map(|()| value)
+            pass.turn(loss).map(|()| (value, measured.preference))
         })?;
         for (at, experts) in experts.into_iter().enumerate().rev() {
             let d_outs = workers.try_map(&mut passes, |pass| pass.back_to(at))?;
@@ -172,8 +177,8 @@ impl Model {
             let d_rows = experts.backward(&d_outs, gradients, workers)?;
             passes.iter_mut().zip(d_rows).try_for_each(|(pass, d_rows)| pass.take_back(at, d_rows))?;
         }
-        workers.try_map(passes.into_iter().zip(batches).zip(losses), |((pass, batch), cross_entropy)| {
-            let told = Told { cross_entropy, share: share(batch), routings: pass.routings() };
+        workers.try_map(passes.into_iter().zip(batches).zip(losses), |((pass, batch), (loss, preference))| {
+            let told = Told { loss, preference, share: share(batch), routings: pass.routings() };
             Ok((told, pass.gradients()?))
         })
     }
@@ -197,12 +202,21 @@ impl Model {
         Ok(all)
     }
 
-    /// The cross-entropy of `batch`, nats, summed over its scored tokens.
-    pub(crate) fn loss(&self, batch: &Batch) -> Result<f64> {
-        let mut pass = [Pass::reading(self, batch)?];
-        self.forward(&mut pass, &Workers::none())?;
-        let loss = pass[0].cross_entropy(1.0)?;
-        Ok(f64::from(loss.value.to_scalar::<f32>()?))
+    /// The `loss` of `batch`, nats, summed over its examples by weight.
+    pub(crate) fn loss(&self, batch: &Batch, loss: Loss) -> Result<f64> {
+        Ok(self.read(batch)?.loss(loss, 1.0)?.1.loss)
+    }
+
+    /// By how much the model prefers the completion of each example of `batch` to the rejected one, nats.
+    pub(crate) fn preferences(&self, batch: &Batch) -> Result<Vec<f64>> {
+        let log_probabilities = self.read(batch)?.log_probabilities()?;
+        Ok(batch.examples.iter().map(|example| preference(example, &log_probabilities)).collect())
+    }
+
+    fn read<'a>(&'a self, batch: &'a Batch) -> Result<Pass<'a>> {
+        let mut pass = Pass::reading(self, batch)?;
+        self.forward(std::slice::from_mut(&mut pass), &Workers::none())?;
+        Ok(pass)
     }
 }
 
@@ -226,9 +240,7 @@ pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
     let model = Model::new(&start.clone().latent(), longest, &[], None)?;
     let batch = Batch { inputs: tokens, documents: ranges.clone().into(), ..Batch::default() };
-    let mut pass = [Pass::reading(&model, &batch)?];
-    model.forward(&mut pass, &Workers::none())?;
-    let all = pass[0].logits()?;
+    let all = model.read(&batch)?.logits()?;
     let values = elements(&all.value)?;
     Ok(ranges.into_iter().map(|rows| values[rows.start * vocab..rows.end * vocab].to_vec()).collect())
 }

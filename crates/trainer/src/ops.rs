@@ -6,10 +6,10 @@
 pub(crate) mod adapt;
 pub(crate) mod attention;
 pub(crate) mod combine;
-pub(crate) mod cross_entropy;
 pub(crate) mod gate;
 pub(crate) mod gather;
 pub(crate) mod linear;
+pub(crate) mod loss;
 pub(crate) mod rms_norm;
 pub(crate) mod router;
 pub(crate) mod soft_mixture;

@@ -3,6 +3,7 @@
 use flow_model::Checkpoint;
 
 use crate::Adapter;
+use crate::loss::Preference;
 use crate::ops::router::Routing;
 
 /// The result of [`crate::train`].
@@ -23,7 +24,7 @@ pub struct TrainReport {
     pub steps: Vec<StepReport>,
     /// Examples given to learn from.
     pub examples: usize,
-    /// Examples left out because no completion token lies within `max_length`.
+    /// Examples left out because a completion has no token within `max_length`, or their weight is 0.
     pub skipped: usize,
     /// Examples cut at `max_length`, those left out included.
     pub truncated: usize,
@@ -40,7 +41,7 @@ pub struct StepReport {
     pub step: usize,
     /// Steps planned.
     pub steps: usize,
-    /// Mean cross-entropy of the completion tokens, nats, before the update.
+    /// The [`crate::Loss`], nats, before the update: mean cross-entropy of the completion tokens, or that of the preferences.
     pub loss: f64,
     /// Learning rate of the update.
     pub learning_rate: f64,
@@ -50,9 +51,11 @@ pub struct StepReport {
     pub tokens: usize,
     /// Tokens that counted in the loss.
     pub scored_tokens: usize,
+    /// With [`crate::Loss::Dpo`]: how the preferences stand to the start's, before the update.
+    pub preference: Option<Preference>,
     /// The experts of each layer; empty for a dense model.
     pub layers: Vec<LayerLoad>,
-    /// Mean cross-entropy of the completion tokens of the validation examples, nats, after the update; none where it was not
+    /// The loss of the validation examples, nats, after the update; none where it was not
     /// measured.
     pub validation: Option<f64>,
 }

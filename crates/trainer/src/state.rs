@@ -8,10 +8,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::loss::Preference;
 use crate::report::{LayerLoad, StepReport};
 
 /// First bytes of a state of this form.
-const MAGIC: u64 = u64::from_le_bytes(*b"flowst02");
+const MAGIC: u64 = u64::from_le_bytes(*b"flowst03");
 
 /// Where a run rests.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,8 +115,9 @@ fn put_step(bytes: &mut Vec<u8>, step: &StepReport) {
     for real in [step.loss, step.learning_rate, step.grad_norm] {
         put(bytes, real.to_bits());
     }
-    put(bytes, step.validation.is_some().into());
-    step.validation.iter().for_each(|loss| put(bytes, loss.to_bits()));
+    let preference = step.preference.map(|preference| [preference.margin, preference.accuracy]);
+    put_some(bytes, preference);
+    put_some(bytes, step.validation.map(|loss| [loss]));
     for layer in &step.layers {
         put(bytes, layer.tokens_per_expert.len() as u64);
         layer.tokens_per_expert.iter().for_each(|visits| put(bytes, *visits));
@@ -123,6 +125,11 @@ fn put_step(bytes: &mut Vec<u8>, step: &StepReport) {
             put(bytes, real.to_bits());
         }
     }
+}
+
+fn put_some<const N: usize>(bytes: &mut Vec<u8>, reals: Option<[f64; N]>) {
+    put(bytes, reals.is_some().into());
+    reals.iter().flatten().for_each(|real| put(bytes, real.to_bits()));
 }
 
 struct Read<'a> {
@@ -157,6 +164,8 @@ impl<'a> Read<'a> {
         let [step, steps, tokens, scored_tokens, layers] =
             [self.size()?, self.size()?, self.size()?, self.size()?, self.size()?];
         let (loss, learning_rate, grad_norm) = (self.real()?, self.real()?, self.real()?);
+        let preference = if self.whole()? == 0 { None } else { Some([self.real()?, self.real()?]) };
+        let preference = preference.map(|[margin, accuracy]| Preference { margin, accuracy });
         let validation = if self.whole()? == 0 { None } else { Some(self.real()?) };
         let layers = (0..layers).map(|_| self.layer()).collect::<Option<_>>()?;
         Some(StepReport {
@@ -168,6 +177,7 @@ impl<'a> Read<'a> {
             tokens,
             scored_tokens,
             layers,
+            preference,
             validation,
         })
     }
@@ -199,13 +209,14 @@ mod tests {
             tokens: 12,
             scored_tokens: 5,
             layers: vec![layer.clone(), layer],
+            preference: Some(Preference { margin: 0.5, accuracy: 1.0 }),
             validation: None,
         };
         let numbers = vec![vec![1.0, -0.0, f32::MIN_POSITIVE], Vec::new(), vec![0.1; 5]];
         State {
             steps: vec![
                 step.clone(),
-                StepReport { step: 2, layers: Vec::new(), validation: Some(0.25), ..step },
+                StepReport { step: 2, layers: Vec::new(), preference: None, validation: Some(0.25), ..step },
             ],
             numbers,
         }

@@ -3,10 +3,10 @@
 use flow_model::Rng;
 
 use crate::TrainConfig;
-use crate::batch::Document;
+use crate::batch::Lesson;
 
 /// The documents of every step, as indices: each pass in its own random order, cut into steps.
-pub(crate) fn steps(config: &TrainConfig, documents: &[Document]) -> Vec<Vec<usize>> {
+pub(crate) fn steps(config: &TrainConfig, documents: &[Lesson]) -> Vec<Vec<usize>> {
     let mut steps = Vec::new();
     for pass in 0.. {
         let cut = pass_steps(config, documents, pass);
@@ -23,7 +23,7 @@ pub(crate) fn steps(config: &TrainConfig, documents: &[Document]) -> Vec<Vec<usi
     steps
 }
 
-fn pass_steps(config: &TrainConfig, documents: &[Document], pass: usize) -> Vec<Vec<usize>> {
+fn pass_steps(config: &TrainConfig, documents: &[Lesson], pass: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..documents.len()).collect();
     Rng::new(config.seed, &format!("pass {pass}")).shuffle(&mut order);
     if !config.pack {
@@ -49,8 +49,8 @@ fn pass_steps(config: &TrainConfig, documents: &[Document], pass: usize) -> Vec<
 mod tests {
     use super::*;
 
-    fn documents(lengths: &[usize]) -> Vec<Document> {
-        lengths.iter().map(|n| Document::whole(&vec![1; n + 1])).collect()
+    fn documents(lengths: &[usize]) -> Vec<Lesson> {
+        lengths.iter().map(|n| Lesson::whole(&vec![1; n + 1])).collect()
     }
 
     fn config() -> TrainConfig {

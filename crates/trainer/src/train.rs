@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
-use crate::batch::{Document, Example, slices};
+use crate::batch::{Example, Lesson, slices};
 use crate::config::adaptable;
 use crate::gradient::{Block, Gradient};
+use crate::lessons::{add_references, lessons};
 use crate::model::{Model, Parameter, Told, Totals};
 use crate::ops::elements;
 use crate::report::{LayerLoad, StepReport, TrainReport, Trained, best};
@@ -15,7 +16,7 @@ use crate::state::State;
 use crate::steps::steps;
 use crate::validate::Validator;
 use crate::workers::Workers;
-use crate::{Adapter, Error, Lora, Saved, TrainConfig};
+use crate::{Adapter, Error, Lora, Loss, Preference, Saved, TrainConfig, Validation};
 
 /// Parts of a step whose gradients are computed side by side and summed in order. A constant, not the number of cores:
 /// the result has the same bits on any machine with the same vector instructions.
@@ -42,22 +43,23 @@ pub fn train(
     observe: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
 ) -> Result<Trained, Error> {
     config.validate(start.config.max_position_embeddings)?;
-    let all = encode(start, examples, config)?;
-    let truncated = all.iter().filter(|document| document.truncated).count();
-    let documents: Vec<Document> = all.into_iter().filter(|document| document.n_scored() > 0).collect();
-    if documents.is_empty() {
+    let mut lessons = lessons(start, examples, config)?;
+    let truncated = lessons.iter().filter(|lesson| lesson.is_truncated()).count();
+    lessons.retain(Lesson::teaches);
+    if lessons.is_empty() {
         return Err(Error::NothingToLearn { examples: examples.len() });
     }
-    let skipped = examples.len() - documents.len();
+    let skipped = examples.len() - lessons.len();
     let mut report = TrainReport { examples: examples.len(), skipped, truncated, ..TrainReport::default() };
     let mut learner = Learner::new(start, config)?;
     if !learner.model.parameters().iter().any(|parameter| learner.model.learns(parameter)) {
         return Err(Error::AllFrozen);
     }
-    let plan = steps(config, &documents);
+    add_references(&mut lessons, config.loss, &learner.model, &learner.workers)?;
+    let plan = steps(config, &lessons);
     let validation = config.validation.as_ref();
     let validator =
-        validation.map(|validation| Validator::new(start, validation, config, plan.len())).transpose()?;
+        validation.map(|validation| learner.validator(start, validation, plan.len())).transpose()?;
     if let Some(state) = config.saved.as_ref().and_then(State::load) {
         report.steps = learner.restore(state)?;
     }
@@ -65,7 +67,7 @@ pub fn train(
         if validator.as_ref().is_some_and(|validator| validator.is_over(&report.steps)) {
             break;
         }
-        let batch: Vec<&Document> = chosen.iter().map(|i| &documents[*i]).collect();
+        let batch: Vec<&Lesson> = chosen.iter().map(|i| &lessons[*i]).collect();
         let mut done = learner.step(step, plan.len(), &batch)?;
         if let Some(validator) = &validator {
             done.validation = validator.measure(step + 1, &learner.model, &learner.workers)?;
@@ -87,10 +89,6 @@ pub fn train(
     }
     report.tokens = report.steps.iter().map(|step| step.tokens as u64).sum();
     Ok(Trained { checkpoint: learner.model.checkpoint(start)?, adapter: learner.adapter()?, report })
-}
-
-fn encode(start: &Checkpoint, examples: &[Example], config: &TrainConfig) -> Result<Vec<Document>, Error> {
-    examples.iter().map(|example| Document::encode(start, config, example)).collect()
 }
 
 /// A model, its optimiser and the threads.
@@ -121,18 +119,28 @@ impl<'a> Learner<'a> {
         Ok(Self { config, model, adamw, workers, gradients, best: Vec::new() })
     }
 
-    fn step(&mut self, step: usize, steps: usize, documents: &[&Document]) -> Result<StepReport, Error> {
-        let scored_tokens: usize = documents.iter().map(|document| document.n_scored()).sum();
-        let tokens: usize = documents.iter().map(|document| document.n_inputs()).sum();
-        let totals = Totals { scored: scored_tokens, tokens };
+    /// What measures the model on `validation` in a run of `steps` steps that has not begun.
+    fn validator(
+        &self,
+        start: &Checkpoint,
+        validation: &Validation,
+        steps: usize,
+    ) -> Result<Validator, Error> {
+        Validator::new(start, validation, self.config, steps, &self.model, &self.workers)
+    }
+
+    fn step(&mut self, step: usize, steps: usize, lessons: &[&Lesson]) -> Result<StepReport, Error> {
+        let scored_tokens: usize = lessons.iter().map(|lesson| lesson.n_scored()).sum();
+        let tokens: usize = lessons.iter().map(|lesson| lesson.n_inputs()).sum();
+        let weight: f64 = lessons.iter().map(|lesson| lesson.share(self.config.loss)).sum();
+        let totals = Totals { loss: self.config.loss, weight, tokens };
         self.gradients.iter_mut().for_each(Gradient::clear);
-        let (mut loss, mut layers) = (0.0, Vec::new());
-        for documents in documents.chunks(documents.len().div_ceil(self.config.gradient_accumulation_steps)) {
-            let batches = slices(documents, SLICES);
-            let slices = self.model.gradients(&batches, totals, &self.workers, &mut self.gradients)?;
-            loss += slices.iter().map(|slice| slice.cross_entropy).sum::<f64>();
-            add_loads(&mut layers, &slices);
+        let mut told = Vec::new();
+        for lessons in lessons.chunks(lessons.len().div_ceil(self.config.gradient_accumulation_steps)) {
+            let batches = slices(lessons, SLICES);
+            told.extend(self.model.gradients(&batches, totals, &self.workers, &mut self.gradients)?);
         }
+        let loss = told.iter().map(|slice| slice.loss).sum::<f64>();
         let grad_norm = self.norm();
         if !f64::is_finite(loss) || !grad_norm.is_finite() {
             return Err(Error::Diverged { step: step + 1, loss, grad_norm });
@@ -147,7 +155,8 @@ impl<'a> Learner<'a> {
             grad_norm,
             tokens,
             scored_tokens,
-            layers,
+            layers: loads(&told),
+            preference: preference(self.config.loss, &told, weight),
             validation: None,
         })
     }
@@ -227,12 +236,22 @@ impl<'a> Learner<'a> {
     }
 }
 
-/// Adds the slices' use of the experts, by layer.
-fn add_loads(layers: &mut Vec<LayerLoad>, slices: &[Told]) {
-    layers.resize(slices.first().map_or(0, |slice| slice.routings.len()), LayerLoad::default());
+/// The slices' use of the experts, by layer.
+fn loads(slices: &[Told]) -> Vec<LayerLoad> {
+    let n = slices.first().map_or(0, |slice| slice.routings.len());
+    let mut layers = vec![LayerLoad::default(); n];
     for slice in slices {
         for (layer, routing) in layers.iter_mut().zip(&slice.routings) {
             layer.add(routing, slice.share);
         }
     }
+    layers
+}
+
+/// What the slices learned of preferences, where the loss is about them.
+fn preference(loss: Loss, slices: &[Told], weight: f64) -> Option<Preference> {
+    let mean =
+        |of: fn(&Preference) -> f64| slices.iter().map(|slice| of(&slice.preference)).sum::<f64>() / weight;
+    let preference = Preference { margin: mean(|of| of.margin), accuracy: mean(|of| of.accuracy) };
+    (loss != Loss::CrossEntropy).then_some(preference)
 }

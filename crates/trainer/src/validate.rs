@@ -2,14 +2,12 @@
 
 use flow_model::Checkpoint;
 
-use crate::batch::{Batch, Document};
+use crate::batch::{Batch, Lesson};
+use crate::lessons::{AT_ONCE, add_references, lessons};
 use crate::model::Model;
 use crate::report::{StepReport, best};
 use crate::workers::Workers;
-use crate::{Error, TrainConfig, Validation};
-
-/// Documents computed at once. A constant: sums have the same order on any machine.
-const DOCUMENTS: usize = 8;
+use crate::{Error, Loss, TrainConfig, Validation};
 
 /// Measurements in all, where nothing else is said.
 const MEASUREMENTS: usize = 10;
@@ -17,14 +15,16 @@ const MEASUREMENTS: usize = 10;
 /// The validation examples of a run, laid out.
 pub(crate) struct Validator {
     batches: Vec<Batch>,
-    n_scored: usize,
+    loss: Loss,
+    /// What the examples count together.
+    weight: f64,
     every: usize,
     patience: Option<usize>,
     steps: usize,
 }
 
 impl Validator {
-    /// For a run of `steps` steps.
+    /// For a run of `steps` steps from `model`, which is `start`.
     ///
     /// # Errors
     /// When a text cannot be encoded, or none has a completion token within the longest length.
@@ -33,17 +33,20 @@ impl Validator {
         validation: &Validation,
         config: &TrainConfig,
         steps: usize,
+        model: &Model,
+        workers: &Workers,
     ) -> Result<Self, Error> {
         let Validation { examples, every, patience } = validation;
-        let encode = |example| Document::encode(start, config, example);
-        let mut documents = examples.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
-        documents.retain(|document| document.n_scored() > 0);
-        if documents.is_empty() {
+        let mut lessons = lessons(start, examples, config)?;
+        lessons.retain(Lesson::teaches);
+        if lessons.is_empty() {
             return Err(Error::NothingToValidate { examples: examples.len() });
         }
+        add_references(&mut lessons, config.loss, model, workers)?;
         Ok(Self {
-            batches: documents.chunks(DOCUMENTS).map(Batch::new).collect(),
-            n_scored: documents.iter().map(Document::n_scored).sum(),
+            batches: lessons.chunks(AT_ONCE).map(Batch::new).collect(),
+            loss: config.loss,
+            weight: lessons.iter().map(|lesson| lesson.share(config.loss)).sum(),
             every: every.unwrap_or(steps.div_ceil(MEASUREMENTS)),
             patience: *patience,
             steps,
@@ -60,9 +63,9 @@ impl Validator {
         if !step.is_multiple_of(self.every) && step != self.steps {
             return Ok(None);
         }
-        let sums = workers.try_map(&self.batches, |batch| model.loss(batch))?;
+        let sums = workers.try_map(&self.batches, |batch| model.loss(batch, self.loss))?;
         let sum: f64 = sums.into_iter().sum();
-        Ok(Some(sum / self.n_scored as f64))
+        Ok(Some(sum / self.weight))
     }
 
     /// Whether there was no new least loss for as long as patience lasts.

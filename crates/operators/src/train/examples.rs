@@ -18,21 +18,32 @@ pub(crate) enum Text<'a> {
     Chat(&'a str),
 }
 
+/// The columns of the parts that a training reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    /// What is learned.
+    pub(crate) text: Text<'a>,
+    /// What a row counts.
+    pub(crate) weight: Option<&'a str>,
+    /// The text that a preference is not for.
+    pub(crate) rejected: Option<&'a str>,
+}
+
 /// The examples of `parts`, in the order of the parts and of their rows: of all rows, or of those whose column has a value. With a
 /// conversation each is the answer at the end of one.
 pub(super) fn read(
     parts: &[PathBuf],
-    text: Text<'_>,
+    columns: Columns<'_>,
     only: Option<(&str, &str)>,
     conversation: Option<&Conversation>,
 ) -> Result<Vec<Example>, String> {
     let mut examples = Vec::new();
-    let columns: Vec<&str> = text.columns().into_iter().chain(only.map(|(column, _)| column)).collect();
+    let names: Vec<&str> = columns.names().into_iter().chain(only.map(|(column, _)| column)).collect();
     for path in parts {
-        let reader = TableReader::open(path, Some(&columns)).map_err(|e| crate::text::chain(&e))?;
+        let reader = TableReader::open(path, Some(&names)).map_err(|e| crate::text::chain(&e))?;
         // A column that is named twice is read once.
         let place = |name: &str| reader.columns().index(name).ok_or_else(|| format!("`{}` has no column `{name}`", path.display()));
-        let places = text.columns().into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let places = columns.names().into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
         let only = only.map(|(column, value)| Ok::<_, String>((place(column)?, value))).transpose()?;
         for batch in reader {
             for row in batch.map_err(|error| crate::text::chain(&error))? {
@@ -40,14 +51,72 @@ pub(super) fn read(
                     continue;
                 }
                 let cells: Vec<Value> = places.iter().map(|at| row[*at].clone()).collect();
-                let turns = text.turns(&cells);
-                let (before, completion) =
-                    turns.ok_or_else(|| format!("a row of `{}` has {}", path.display(), text.lack()))?;
-                examples.push(Example { prompt: prompt(&before, conversation)?, completion: completion.to_owned() });
+                let example = columns.example(&cells, conversation);
+                examples.push(example.map_err(|lack| format!("a row of `{}` has {lack}", path.display()))?);
             }
         }
     }
     Ok(examples)
+}
+
+impl<'a> Columns<'a> {
+    /// The keys that name the columns, with the column and the type of each.
+    pub(crate) fn named(self) -> Vec<(&'static str, &'a str, &'static [Type])> {
+        let mut named = self.text.named();
+        named.extend(self.weight.map(|weight| ("weight", weight, &[Type::Float, Type::Int][..])));
+        named.extend(self.rejected.map(|rejected| ("loss.dpo.rejected", rejected, &[Type::Text][..])));
+        named
+    }
+
+    fn names(self) -> Vec<&'a str> {
+        self.named().into_iter().map(|(_, column, _)| column).collect()
+    }
+
+    /// The example of a row of these columns, or what it has that makes none.
+    fn example(self, row: &[Value], conversation: Option<&Conversation>) -> Result<Example, String> {
+        let (text, more) = row.split_at(self.text.named().len());
+        let (before, completion) = self.text.turns(text).ok_or_else(|| self.text.lack())?;
+        let prompt = prompt(&before, conversation).map_err(|error| format!("no conversation before it: {error}"))?;
+        let mut example = Example::new(prompt, completion);
+        let mut more = more.iter();
+        if let (Some(column), Some(cell)) = (self.weight, self.weight.and_then(|_| more.next())) {
+            example.weight = weight(cell).ok_or_else(|| {
+                format!("{} in `{column}`, expected a finite number of 0 or more", shown(cell))
+            })?;
+        }
+        if let (Some(column), Some(cell)) = (self.rejected, more.next()) {
+            let Value::Text(rejected) = cell else { return Err(format!("no text in `{column}`")) };
+            if **rejected == *example.completion {
+                let text = crate::text::head(rejected, 80);
+                return Err(format!("the same text in `{column}` as in the column it is rejected for: {text:?}"));
+            }
+            example.rejected = Some(rejected.to_string());
+        }
+        Ok(example)
+    }
+}
+
+fn weight(cell: &Value) -> Option<f64> {
+    let weight = match cell {
+        Value::Float(weight) => *weight,
+        Value::Int(weight) => *weight as f64,
+        _ => return None,
+    };
+    (weight.is_finite() && weight >= 0.0).then_some(weight)
+}
+
+fn shown(cell: &Value) -> String {
+    match cell {
+        Value::Float(number) => format!("the weight {number}"),
+        Value::Int(number) => format!("the weight {number}"),
+        _ => "no number".into(),
+    }
+}
+
+impl<'a> From<Text<'a>> for Columns<'a> {
+    fn from(text: Text<'a>) -> Self {
+        Self { text, weight: None, rejected: None }
+    }
 }
 
 impl<'a> Text<'a> {
@@ -59,10 +128,6 @@ impl<'a> Text<'a> {
             }
             Text::Chat(messages) => vec![("messages", messages, &[Type::Texts])],
         }
-    }
-
-    fn columns(self) -> Vec<&'a str> {
-        self.named().into_iter().map(|(_, column, _)| column).collect()
     }
 
     /// The turns before what is learned, and that; none where the row has none.
@@ -152,5 +217,20 @@ mod tests {
         let expected =
             asked(&[("system", "Be brief."), ("user", "1+1="), ("assistant", "2"), ("user", "2+2=")]);
         assert_eq!(example(Text::Chat("messages"), &chat, Some(&kind)), Some([expected, "4".into()]));
+    }
+
+    #[test]
+    fn rows_that_are_no_examples_say_why() {
+        let columns = Columns { text: Text::Pair("prompt", "good"), weight: Some("w"), rejected: Some("bad") };
+        let example = |good: &str, weight: Value, bad: Value| columns.example(&["2+2=".into(), good.into(), weight, bad], None);
+        let expected = Example { weight: 2.0, rejected: Some("5".into()), ..Example::new("2+2=", "4") };
+        assert_eq!(example("4", 2i64.into(), "5".into()), Ok(expected));
+        let wrong = |weight: f64| example("4", weight.into(), "5".into()).unwrap_err();
+        assert_eq!(wrong(-1.5), "the weight -1.5 in `w`, expected a finite number of 0 or more");
+        assert!(wrong(f64::NAN).starts_with("the weight NaN"));
+        assert!(example("4", Value::Null, "5".into()).unwrap_err().starts_with("no number in `w`"));
+        let same = example("4", 1i64.into(), "4".into()).unwrap_err();
+        assert_eq!(same, "the same text in `bad` as in the column it is rejected for: \"4\"");
+        assert_eq!(example("4", 1i64.into(), Value::Null), Err("no text in `bad`".into()));
     }
 }

@@ -12,8 +12,8 @@ use flow_plan::{Edge, Input, Problem};
 use flow_store::Parts;
 use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
-use super::examples::{self, Text};
-use super::{loads, validation};
+use super::examples::{self, Columns};
+use super::{loads, preferences, validation};
 use crate::conversation::Manner;
 use crate::write::publication;
 use crate::{Env, Models, Remarks, StepContext};
@@ -120,14 +120,14 @@ impl Learner {
     pub(crate) fn examples(
         &self,
         request: &Request,
-        text: Text<'_>,
+        columns: Columns<'_>,
         only: Option<(&str, &str)>,
     ) -> Result<Vec<Example>, String> {
         let parts = self.parts(request)?;
         let start = self.manner.is_chat().then(|| self.checkpoint(request.model)).transpose()?;
         let template = start.as_ref().and_then(|start| start.tokenizer.chat_template());
         let conversation = self.manner.conversation(template)?;
-        let examples = examples::read(&parts, text, only, conversation.as_ref())?;
+        let examples = examples::read(&parts, columns, only, conversation.as_ref())?;
         match (examples.is_empty(), only) {
             (false, _) => Ok(examples),
             (true, None) => Err("the data set has no rows".into()),
@@ -173,11 +173,16 @@ impl Learner {
 
     /// Says what is learned, by the first example: what mistakes in templates and columns look like.
     fn show(&self, examples: &[Example], n_validated: usize) {
-        let Some(Example { prompt, completion }) = examples.first() else { return };
-        let [prompt, completion] = [prompt, completion].map(|text| format!("{:?}", crate::text::head(text, SHOWN)));
+        let Some(Example { prompt, completion, rejected, .. }) = examples.first() else { return };
+        let shown = |text: &str| format!("{:?}", crate::text::head(text, SHOWN));
+        let learned = match rejected {
+            Some(rejected) => format!("learns to prefer {} to {}", shown(completion), shown(rejected)),
+            None => format!("learns {}", shown(completion)),
+        };
+        let prompt = shown(prompt);
         let (step, n) = (&self.step, examples.len());
         let validation = if n_validated == 0 { String::new() } else { format!(" and is measured on {n_validated}") };
-        self.remarks.add(format!("{step} learns from {n} examples{validation}; after {prompt} it learns {completion}"));
+        self.remarks.add(format!("{step} learns from {n} examples{validation}; after {prompt} it {learned}"));
     }
 
     /// The parts of a data set, in the order of their digests.
@@ -198,6 +203,7 @@ impl Learner {
         let n_experts = checkpoint.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
         let losses: Vec<f32> = report.steps.iter().map(|step| step.loss as f32).collect();
         let course = loads::cells(&report.steps).into_iter().chain(validation::cells(&report.steps, n_validated));
+        let course = course.chain(preferences::cells(&report.steps));
         let beside = |folder: &Path| adapter.map_or(Ok(()), |adapter| adapter.save(&folder.join("adapter")));
         let model = self.models.keep_with(checkpoint.packed(), beside).map_err(|error| crate::text::chain(&error))?;
         let cells: [Value; loads::CHECKPOINT] = [

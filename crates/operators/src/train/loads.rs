@@ -17,9 +17,7 @@ pub(super) const ALL: usize = CHECKPOINT + 4;
 pub(super) fn cells(steps: &[StepReport]) -> [Value; 4] {
     let (mut ends, mut loads, mut entropies, mut balances) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let layers = steps.first().map_or(0, |step| step.layers.len());
-    let stretches = if layers == 0 { 0 } else { STRETCHES.min(steps.len()) };
-    for stretch in 0..stretches {
-        let steps = &steps[stretch * steps.len() / stretches..(stretch + 1) * steps.len() / stretches];
+    for steps in stretches(steps).filter(|_| layers > 0) {
         ends.extend(steps.last().map(|step| step.step as f32));
         for layer in 0..layers {
             let seen = || steps.iter().map(|step| &step.layers[layer]);
@@ -30,6 +28,12 @@ pub(super) fn cells(steps: &[StepReport]) -> [Value; 4] {
         }
     }
     [ends, loads, entropies, balances].map(|numbers| Value::Floats(numbers.into()))
+}
+
+/// The steps of a training in stretches of about one length.
+pub(super) fn stretches(steps: &[StepReport]) -> impl Iterator<Item = &[StepReport]> {
+    let n = STRETCHES.min(steps.len());
+    (0..n).map(move |at| &steps[at * steps.len() / n..(at + 1) * steps.len() / n])
 }
 
 /// The share of visits that each expert of a layer had over all `steps`.
@@ -94,6 +98,7 @@ pub(super) mod tests {
             tokens: 4,
             scored_tokens: 2,
             layers: visits.map(layer).into(),
+            preference: None,
             validation: None,
         }
     }

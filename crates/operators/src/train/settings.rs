@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapters::Lora;
 use super::course::with_course;
+use super::examples::Columns;
 use super::mixture::Moe;
 use super::start::Start;
 
@@ -16,6 +17,13 @@ with_course! {
         pub(super) start: Start,
         /// Upcycle a dense start to a mixture of experts.
         pub(super) moe: Option<Moe>,
+        /// What is minimised.
+        #[serde(default, skip_serializing_if = "Loss::is_usual")]
+        pub(super) loss: Loss,
+        /// Column of the parts with what a row counts, a finite number of 0 or more; by default each counts 1. The loss is Σ w · loss of the
+        /// row / Σ w · its completion tokens, with `dpo` / Σ w.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub(super) weight: Option<String>,
         /// Learn low-rank adapters in place of the model's weights. The checkpoint has them merged into its weights; by themselves they
         /// stand in its folder `adapter`, as PEFT reads them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,11 +48,69 @@ pub(crate) enum Retention {
     Accumulate,
 }
 
+/// What training minimises.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Loss {
+    /// Cross-entropy of the completions.
+    #[default]
+    CrossEntropy,
+    /// Direct preference optimisation (arXiv 2305.18290): of two completions of a prompt the model comes to prefer one, more than its start does.
+    Dpo(Dpo),
+}
+
+/// Direct preference optimisation.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dpo {
+    /// How dear it is to leave the start, above 0; less lets the model go further.
+    #[serde(default = "beta")]
+    #[schemars(range(min = 0.000_001))]
+    beta: f64,
+    /// Column of the parts with the completion that is worse than the one in `completion`.
+    #[serde(default = "rejected")]
+    rejected: String,
+}
+
+fn beta() -> f64 {
+    0.1
+}
+
+fn rejected() -> String {
+    "rejected".into()
+}
+
+impl Loss {
+    fn is_usual(&self) -> bool {
+        matches!(self, Self::CrossEntropy)
+    }
+
+    pub(super) fn loss(&self) -> flow_trainer::Loss {
+        match self {
+            Self::CrossEntropy => flow_trainer::Loss::CrossEntropy,
+            Self::Dpo(dpo) => flow_trainer::Loss::Dpo { beta: dpo.beta },
+        }
+    }
+}
+
 impl Config {
+    /// The columns that it reads.
+    pub(super) fn columns(&self) -> Columns<'_> {
+        let rejected = match &self.loss {
+            Loss::CrossEntropy => None,
+            Loss::Dpo(dpo) => Some(dpo.rejected.as_str()),
+        };
+        Columns { text: self.text(), weight: self.weight.as_deref(), rejected }
+    }
+
     /// What the schema cannot say: keys that do not go together.
     pub(super) fn check(&self) -> Result<(), Vec<Problem>> {
         let mut problems: Vec<Problem> = self.moe.iter().flat_map(Moe::mistakes).collect();
         problems.extend(self.course_mistakes());
+        if !self.loss.is_usual() && self.messages.is_some() {
+            let problem = Problem::new("messages", "`dpo` learns from a prompt with two completions, not from chats");
+            problems.push(problem.with_help("name the columns with `prompt`, `completion` and `loss.dpo.rejected`"));
+        }
         if self.lora.is_some() {
             let random = matches!(self.start, Start::Init(_));
             let others = [("freeze", self.freeze.is_some()), ("moe", self.moe.is_some()), ("start", random)];

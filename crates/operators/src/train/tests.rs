@@ -35,3 +35,23 @@ fn training_needs_parts() {
     let found = mistakes(Some(&columns("prompt draw")), "op: train, start: critic");
     assert!(found.len() == 1 && found[0].contains("put a `write` step before `train`"), "{found:?}");
 }
+
+#[test]
+fn adapters_stand_on_a_model_that_stays() {
+    let lora = |others: &str| check(&format!("lora: {{rank: 4, targets: [q_proj]}}, {others}"));
+    assert_eq!(lora("start: critic"), [""; 0]);
+    let found = lora("start: critic, freeze: [norms], moe: {experts: 2}");
+    assert!(found.len() == 2 && found[0].contains("frozen already") && found[1].contains("needs a model"), "{found:?}");
+    let shape = "hidden_size: 24, intermediate_size: 32, num_hidden_layers: 1, vocab_size: 300";
+    let found = lora(&format!("start: {{{shape}, max_position_embeddings: 64, num_attention_heads: 4}}"));
+    assert!(found.len() == 1 && found[0].contains("needs a model as the start"), "{found:?}");
+}
+
+#[test]
+fn preferences_are_not_between_chats() {
+    let dpo = |others: &str| check(&format!("start: critic, loss: {{dpo: {{beta: 0.2, rejected: worse}}}}{others}"));
+    assert_eq!(dpo(""), [""; 0]);
+    let found = dpo(", messages: messages");
+    assert!(found.len() == 1 && found[0].contains("two completions"), "{found:?}");
+    assert_eq!(check("start: critic, loss: cross_entropy, weight: w"), [""; 0]);
+}

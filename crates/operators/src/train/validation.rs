@@ -46,7 +46,7 @@ pub(super) fn cells(steps: &[StepReport], n_examples: usize) -> Vec<Value> {
 
 /// The rows of the record `validation` of an answer.
 pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
-    let [Value::Floats(steps), Value::Floats(losses), n_examples] = &answer[loads::ALL.min(answer.len())..] else {
+    let [Value::Floats(steps), Value::Floats(losses), n_examples @ Value::Int(_), ..] = &answer[loads::ALL.min(answer.len())..] else {
         return Vec::new();
     };
     let best = losses.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn example(at: usize) -> Example {
-        Example { prompt: format!("{at}+1="), completion: (at + 1).to_string() }
+        Example::new(format!("{at}+1="), (at + 1).to_string())
     }
 
     #[test]

@@ -7,13 +7,16 @@ use flow_model::Moe;
 
 use super::parameters::{Block, FeedForward, Layer, Slot};
 use super::{Model, Parameter};
+use crate::Loss;
 use crate::batch::Batch;
+use crate::loss::Measured;
+use crate::ops;
 use crate::ops::add;
 use crate::ops::attention::{Heads, attention};
 use crate::ops::combine::combine;
-use crate::ops::cross_entropy::cross_entropy;
 use crate::ops::gate::gate;
 use crate::ops::gather::gather;
+use crate::ops::loss::log_probabilities;
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
@@ -121,11 +124,23 @@ impl<'a> Pass<'a> {
         self.add_to_hidden(&out)
     }
 
-    /// `scale` times the cross-entropy of the scored tokens, nats.
-    pub(super) fn cross_entropy(&mut self, scale: f64) -> Result<Node> {
+    /// The `loss` of the examples, which is divided by `total`, and what was measured for it.
+    pub(super) fn loss(&mut self, loss: Loss, total: f64) -> Result<(Node, Measured)> {
         let scored = gather(&mut self.tape, &self.hidden, &self.batch.scored)?;
         let logits = self.head(&scored)?;
-        cross_entropy(&mut self.tape, &logits, self.batch.targets.clone(), scale)
+        let targets = self.batch.targets.clone();
+        let measured = loss.measure(&self.batch.examples, &log_probabilities(&logits.value, &targets)?);
+        let scale = 1.0 / total;
+        let slopes = measured.slopes.iter().map(|slope| (slope * scale) as f32).collect();
+        let node = ops::loss::loss(&mut self.tape, &logits, targets, measured.loss * scale, slopes)?;
+        Ok((node, measured))
+    }
+
+    /// The log-probabilities of the targets.
+    pub(super) fn log_probabilities(&mut self) -> Result<Vec<f32>> {
+        let scored = gather(&mut self.tape, &self.hidden, &self.batch.scored)?;
+        let logits = self.head(&scored)?;
+        log_probabilities(&logits.value, &self.batch.targets)
     }
 
     /// Logits (N, V) of all rows.

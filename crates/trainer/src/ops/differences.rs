@@ -8,15 +8,17 @@ use flow_model::{AttentionExperts, Rng};
 use super::adapt::adapt;
 use super::attention::{Heads, attention};
 use super::combine::combine;
-use super::cross_entropy::cross_entropy;
 use super::gate::gate;
 use super::gather::gather;
 use super::linear::linear;
+use super::loss::{log_probabilities, loss};
 use super::rms_norm::rms_norm;
 use super::router::{Routing, router_loss, router_weights};
 use super::soft_mixture::soft_mixture;
 use super::swiglu::swiglu;
 use super::{add, elements, tensor};
+use crate::Loss;
+use crate::loss::Scored;
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
 
@@ -88,8 +90,17 @@ fn products_and_rows() {
 }
 
 #[test]
-fn cross_entropy_of_a_few_rows() {
-    check(&[random(1, &[3, 21])], |tape, x| cross_entropy(tape, &x[0], [4, 0, 20].into(), 0.7));
+fn losses_of_a_few_rows() {
+    let scored = |completion, rejected, weight| Scored { completion, rejected, weight, reference: 0.5 };
+    let examples = [scored(0..2, 2..3, 0.7), scored(3..4, 4..5, 1.5)];
+    let targets: Arc<[u32]> = [4, 0, 20, 7, 4].into();
+    for kind in [Loss::CrossEntropy, Loss::Dpo { beta: 0.8 }] {
+        check(&[random(1, &[5, 21])], |tape, x| {
+            let measured = kind.measure(&examples, &log_probabilities(&x[0].value, &targets)?);
+            let slopes = measured.slopes.iter().map(|slope| (slope * 0.5) as f32).collect();
+            loss(tape, &x[0], targets.clone(), measured.loss * 0.5, slopes)
+        });
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ pub(crate) fn checkpoint(config: Config, seed: u64) -> Checkpoint {
 pub(crate) fn sums(n: usize) -> Vec<Example> {
     let sum = |i: usize| {
         let (a, b) = (i % 7, i / 7 % 7);
-        Example { prompt: format!("{a}+{b}="), completion: format!("{}", a + b) }
+        Example::new(format!("{a}+{b}="), format!("{}", a + b))
     };
     (0..n).map(sum).collect()
 }

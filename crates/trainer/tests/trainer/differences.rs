@@ -40,7 +40,7 @@ fn gradient(start: &Checkpoint, example: &Example, frozen: Vec<Part>) -> Checkpo
 }
 
 fn example() -> Example {
-    Example { prompt: "one two".into(), completion: " three four + 17 = 5 one two".into() }
+    Example::new("one two", " three four + 17 = 5 one two")
 }
 
 /// The slope of the loss along `direction` in one tensor.

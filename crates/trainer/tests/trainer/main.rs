@@ -3,6 +3,7 @@
 mod adapters;
 mod common;
 mod differences;
+mod losses;
 mod plain;
 mod reference;
 mod training;

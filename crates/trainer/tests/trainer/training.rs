@@ -169,7 +169,7 @@ fn packing_changes_the_steps_but_not_the_loss_of_a_batch() {
 #[test]
 fn prompts_are_not_learned() {
     let start = common::checkpoint(common::dense(), 9);
-    let with_prompt = [Example { prompt: "ab".into(), completion: "cd".into() }];
+    let with_prompt = [Example::new("ab", "cd")];
     let report = run(&start, &with_prompt, &TrainConfig { max_steps: Some(1), ..config() }).report;
     assert_eq!(report.steps[0].scored_tokens, 3, "c, d and the end token");
     assert_eq!(report.steps[0].tokens, 4, "all but the end token");
@@ -178,8 +178,7 @@ fn prompts_are_not_learned() {
 #[test]
 fn long_examples_are_cut_and_empty_ones_counted() {
     let start = common::checkpoint(common::dense(), 10);
-    let example =
-        |prompt: &str, completion: &str| Example { prompt: prompt.into(), completion: completion.into() };
+    let example = |prompt: &str, completion: &str| Example::new(prompt, completion);
     let long = "x".repeat(40);
     let examples = [example("ab", "cd"), example(&long, "cd"), example("ab", &long)];
     let report = run(&start, &examples, &config()).report;

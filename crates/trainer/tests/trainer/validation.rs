@@ -127,7 +127,7 @@ fn a_killed_run_keeps_the_same_model() {
 
 #[test]
 fn a_validation_without_a_completion_is_refused() {
-    let example = Example { prompt: "x".repeat(40), completion: "y".into() };
+    let example = Example::new("x".repeat(40), "y");
     let validation = |every| Some(Validation { examples: vec![example.clone()], every, patience: None });
     let told = |every| {
         let config = TrainConfig { validation: validation(every), ..settings(None, None) };
