@@ -78,8 +78,8 @@ fn stopped(report: &Report, limits: &Limits) -> Option<(Reason, String)> {
 
 fn signalled(report: &Report, limits: &Limits) -> Option<(Reason, String)> {
     let signal = Signal::try_from(report.signal?).ok()?;
-    // The kernel kills it by ticks, which may run ahead of the time that is reported; no other kill comes so late.
-    let out_of_time = report.cpu_ms * 4 >= u64::from(limits.cpu_s) * 3000;
+    // The kernel kills it by ticks, which on a busy machine run far ahead of the time that is reported; no other kill comes so late.
+    let out_of_time = report.cpu_ms * 2 >= u64::from(limits.cpu_s) * 1000;
     Some(match signal {
         Signal::SIGSYS => (Reason::Forbidden, "system call: one that programs may not make".to_owned()),
         Signal::SIGXCPU | Signal::SIGKILL if out_of_time => {
