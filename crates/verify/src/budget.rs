@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-/// Steps a comparison may take, of about 20 nanoseconds each: a few milliseconds in all.
-const STEPS: u64 = 100_000;
+/// Steps a comparison may take, of 20 nanoseconds each, 100 at the most: a few milliseconds in all.
+const STEPS: u64 = 75_000;
 
 /// What is left to spend.
 #[derive(Debug)]
@@ -40,6 +40,6 @@ impl Budget {
 
     /// Takes what the sum of a series to `bits` bits costs.
     pub(crate) fn spend_series(&self, bits: u32) -> Option<()> {
-        self.spend_operations(u64::from(bits) / 8, u64::from(bits))
+        self.spend_operations(20 + u64::from(bits) / 16, u64::from(bits))
     }
 }

@@ -50,7 +50,7 @@ pub struct Step<'a> {
     pub explanation: Cow<'static, str>,
 }
 
-/// What the equations of a text may cost, in steps: 60 KB of lines with few equations, 12 KB of nothing else.
+/// What the equations of a text may cost, in steps: 40 KB of lines with few equations, 9 KB of nothing else.
 const STEPS: u64 = 120_000;
 
 /// Most steps of a solution.

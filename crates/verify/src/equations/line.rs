@@ -23,17 +23,16 @@ enum Finding {
 
 /// What a byte of a line costs, and a symbol of a side that is worked out, in steps of a budget.
 const STEPS_OF_BYTE: u64 = 2;
-const STEPS_OF_SYMBOL: u64 = 15;
+const STEPS_OF_SYMBOL: u64 = 25;
 
 /// The label of `line` and the sentence that explains it.
 pub(super) fn check(line: &str, budget: &Budget) -> (Label, Cow<'static, str>) {
     if !may_have_equation(line) {
         return without_equation();
     }
-    let plain = without_annotations(line);
-    let inside = annotations(line).map(|inside| findings(inside, budget));
-    let all = inside.fold(prose(&plain, budget), |all, inside| Some(all?.and(inside?)));
-    let Some(all) = all else { return (Label::Unchecked, "There is too much to be checked.".into()) };
+    let Some(all) = all_findings(line, budget) else {
+        return (Label::Unchecked, "There is too much to be checked.".into());
+    };
     if let Some(failure) = all.failure {
         return (Label::Wrong, failure.into());
     }
@@ -65,6 +64,13 @@ impl Findings {
     fn and(self, later: Findings) -> Findings {
         Findings { holding: self.holding + later.holding, failure: self.failure.or(later.failure) }
     }
+}
+
+/// The findings of a line and of the calculator annotations in it. None when the budget does not suffice.
+fn all_findings(line: &str, budget: &Budget) -> Option<Findings> {
+    budget.spend(line.len() as u64)?;
+    let plain = prose(&without_annotations(line), budget)?;
+    annotations(line).try_fold(plain, |all, inside| Some(all.and(findings(inside, budget)?)))
 }
 
 /// The findings of a line that may be a list item: `- 5 + 3` is eight or minus two, `(5) - 2` an item or not.
