@@ -1,4 +1,4 @@
-//! `cargo xtask bench sample`: drawing beside PyTorch over the same weights, draws that share their prompt, and draws of mixed
+//! `cargo xtask bench sample`: drawing beside PyTorch and llama.cpp over the same weights, draws that share their prompt, and draws of mixed
 //! lengths.
 
 use std::fmt::Write as _;
@@ -8,8 +8,9 @@ use std::process::Command;
 use super::Place;
 use super::verify::{environment, output};
 
-/// The peers, at the versions that were measured.
-const PEERS: [&str; 2] = ["torch==2.15.0", "transformers==5.23.0"];
+/// The peers, at the versions that were measured; `xllamacpp` is llama.cpp, built.
+const PEERS: [&str; 5] =
+    ["torch==2.15.0", "transformers==5.23.0", "xllamacpp==2026.10.11549", "gguf==0.19.0", "numpy==2.4.6"];
 
 /// Models by name: width, layers, vocabulary.
 const MODELS: [(&str, [&str; 3]); 3] =
@@ -25,7 +26,8 @@ const TURNS: usize = 3;
 struct Bench {
     engine: PathBuf,
     python: PathBuf,
-    script: PathBuf,
+    torch: PathBuf,
+    llama_cpp: PathBuf,
     models: PathBuf,
 }
 
@@ -36,12 +38,13 @@ pub(super) fn tables(place: &Place, short: bool) -> Result<String, String> {
     let bench = Bench {
         engine: example(place, "flow-sampler", "paired")?,
         python: python.join("bin/python"),
-        script: place.root.join("crates/xtask/src/bench/sample.py"),
+        torch: place.root.join("crates/xtask/src/bench/sample.py"),
+        llama_cpp: place.root.join("tests/interop/llama_cpp.py"),
         models: place.root.join("target/bench/sample"),
     };
     let mut text = String::from(
-        "| parameters | sequences | Flow tok/s | hand-written loop | times | `generate` | times | matrix products alone | part |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| parameters | sequences | Flow tok/s | hand-written loop | times | `generate` | times | llama.cpp | times | matrix products alone | part |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (name, shape) in MODELS.iter().take(if short { 1 } else { MODELS.len() }) {
         let model = bench.models.join(name.replace(' ', "-"));
@@ -66,17 +69,19 @@ struct Told {
 
 impl Bench {
     fn row(&self, model: &Path, sequences: &str) -> Result<String, String> {
-        let [mut ours, mut by_hand, mut generate, mut limit] = [0.0f64; 4];
+        let [mut ours, mut by_hand, mut generate, mut llama_cpp, mut limit] = [0.0f64; 5];
         for _ in 0..TURNS {
             ours = ours.max(self.ours(model, &[sequences, TOKENS, "1"])?.tokens_per_s);
-            by_hand = by_hand.max(self.theirs("loop", model, &[sequences, TOKENS])?);
-            generate = generate.max(self.theirs("generate", model, &[sequences, TOKENS])?);
-            limit = limit.max(self.theirs("limit", model, &[])?);
+            by_hand = by_hand.max(self.theirs(&self.torch, "loop", model, &[sequences, TOKENS])?);
+            generate = generate.max(self.theirs(&self.torch, "generate", model, &[sequences, TOKENS])?);
+            llama_cpp = llama_cpp.max(self.theirs(&self.llama_cpp, "draw", model, &[sequences, TOKENS])?);
+            limit = limit.max(self.theirs(&self.torch, "limit", model, &[])?);
         }
         Ok(format!(
-            "{ours:.0} | {by_hand:.0} | {:.1} | {generate:.0} | {:.1} | {limit:.0} | {:.0} % |",
+            "{ours:.0} | {by_hand:.0} | {:.1} | {generate:.0} | {:.1} | {llama_cpp:.0} | {:.1} | {limit:.0} | {:.0} % |",
             ours / by_hand,
             ours / generate,
+            ours / llama_cpp,
             100.0 * ours / limit
         ))
     }
@@ -122,9 +127,10 @@ impl Bench {
         }
     }
 
-    fn theirs(&self, what: &str, model: &Path, arguments: &[&str]) -> Result<f64, String> {
+    /// What a script measures of a peer.
+    fn theirs(&self, script: &Path, what: &str, model: &Path, arguments: &[&str]) -> Result<f64, String> {
         let mut command = Command::new(&self.python);
-        let text = output(command.arg(&self.script).arg(what).arg(model).args(arguments))?;
+        let text = output(command.arg(script).arg(what).arg(model).args(arguments))?;
         text.trim().parse().map_err(|_| format!("expected tokens per second, found {text}"))
     }
 }

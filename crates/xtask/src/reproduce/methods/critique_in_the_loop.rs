@@ -12,7 +12,7 @@ const PASS_8: Measure = Measure::Pass(8);
 /// A critic that makes no mistake, in the steps of `refine-with-critic` and of the loop.
 const EXACT: &str = "steps.reviewed={op: critique, from: before, by: equations}";
 const EXACT_AGAIN: &str =
-    "steps.again={op: critique, from: [refined.equal, refined.different], by: equations}";
+    "steps.again={op: critique, from: [refined.equal, refined.different, refined.unknown], by: equations}";
 const LOOP_EXACT: &str = "steps.reviewed={op: critique, from: wrong, by: equations}";
 /// Refinement without what the critic says.
 const BLANK: &str = r#"steps.second.template="{{prompt}}Try:\n{{completion}}\nCritique:\n\nSolve:\n""#;
