@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::Command;
 
+use super::sample::example;
 use super::{Place, exec};
 
 /// The peer, at the version that was measured.
@@ -28,7 +29,10 @@ fn suites(place: &Place) -> Result<String, String> {
     let script = place.root.join("crates/xtask/src/bench/verify.py");
     let out = place.root.join("target/bench/verify-suites");
     let readings = place.root.join("crates/verify/tests/readings.tsv");
-    output(Command::new(python).arg(script).arg(suites).arg(&place.program).arg(out).arg(readings))
+    let tables =
+        output(Command::new(python).arg(script).arg(suites).arg(&place.program).arg(&out).arg(readings))?;
+    let speed = example(place, "flow-verify", "speed")?;
+    Ok(tables + &output(Command::new(speed).arg(out.join("rows.jsonl")))?)
 }
 
 /// The Python of a virtual environment at `folder` that has the package `peer`.
