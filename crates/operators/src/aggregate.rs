@@ -20,10 +20,11 @@
 use std::sync::Arc;
 
 use flow_data::{Id, Item, Type, Value, kind};
-use flow_dataflow::{Body, EffectOp, KeyedOp, Out, Perform, Request, Stage};
+use flow_dataflow::{Body, EffectOp, KeyedOp, Out, Stage};
 use flow_plan::{Input, Problem, Shape};
 
 use crate::collect::{Gather, collected};
+use crate::drawing::{Drawing, Drawn, Refused};
 use crate::draws::{Ask, Draw, Draws};
 use crate::sampling::with_sampling;
 use crate::template::Template;
@@ -134,7 +135,8 @@ impl Definition for Aggregate {
         let (template, draws) = (Arc::new(template), Arc::new(Draws::new(step, env, params, seed)));
         let pass = |at| {
             let (template, draws) = (template.clone(), draws.clone());
-            Stage::Effect(Arc::new(Pass { at, reading, width: columns.len(), template, draws }) as Arc<dyn EffectOp>)
+            let pass = Pass { at, reading, width: columns.len(), template, draws };
+            Stage::Effect(Arc::new(Drawn(pass)) as Arc<dyn EffectOp>)
         };
         let stages = [Stage::Keyed(Arc::new(gather) as Arc<dyn KeyedOp>)].into_iter();
         Ok(Body::Chain(stages.chain((0..reading.passes).map(pass)).collect()))
@@ -178,39 +180,29 @@ struct Pass {
 }
 
 impl Pass {
-    /// What the model is asked, if there is something to read.
-    fn ask(&self, item: &Item) -> Result<Option<Ask>, (&'static str, String)> {
-        let Value::Texts(all) = item.get(self.width) else { return Ok(None) };
+    /// The responses that it reads, if there are any left.
+    fn window(&self, item: &Item) -> Option<Value> {
+        let Value::Texts(all) = item.get(self.width) else { return None };
         // The texts and row ids of the responses stand between the first response and what was written.
         let written: Arc<str> = item.text(self.width + 2).unwrap_or_default().into();
-        let Some(window) = self.reading.window(self.at, all, &written) else { return Ok(None) };
-        let window = Value::Texts(window.into_iter().cloned().collect());
-        let prompt = self.template.render_with(item, (RESPONSES, &window));
-        prompt.map(|prompt| Some(prompt.into())).map_err(|detail| ("not_rendered", detail))
+        let window = self.reading.window(self.at, all, &written)?;
+        Some(Value::Texts(window.into_iter().cloned().collect()))
     }
 }
 
-impl EffectOp for Pass {
-    fn tokens(&self, answer: &[Value]) -> u64 {
-        Draw::new(answer).tokens()
+impl Drawing for Pass {
+    fn draws(&self) -> &Draws {
+        &self.draws
     }
 
-    fn lasting(&self, reason: &str) -> Option<&'static str> {
-        crate::draws::lasting(reason)
+    fn first(&self, item: &Item) -> Result<u32, Refused> {
+        Ok(self.window(item).is_some().into())
     }
 
-    fn is_away(&self, model: Option<Id>) -> bool {
-        self.draws.is_away(model)
-    }
-
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let request = self.ask(item)?.map(|ask| self.draws.request(item, &ask, model, item.row.round, 0));
-        Ok(request.into_iter().collect())
-    }
-
-    fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |request: &Request| self.ask(&request.item).ok().flatten().unwrap_or_default();
-        self.draws.perform(requests, &ask, &|item| item.row.round, perform);
+    fn ask(&self, item: &Item, _: u32) -> Result<Ask, Refused> {
+        let window = self.window(item).unwrap_or(Value::Null);
+        let prompt = self.template.render_with(item, (RESPONSES, &window));
+        prompt.map(Ask::from).map_err(|detail| ("not_rendered", detail))
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

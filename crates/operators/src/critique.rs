@@ -29,6 +29,7 @@ use flow_verify::{Label, check_steps, first_wrong};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::drawing::Drawn;
 use crate::template::Template;
 use crate::{BuildError, Definition, Env, StepContext};
 use critic::Critic;
@@ -115,7 +116,7 @@ impl Definition for Critique {
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let stage = match config.by {
             By::Equations => Stage::Row(Arc::new(Equations { completion: step.column(&config.completion) })),
-            By::Model => Stage::Effect(Arc::new(Critic::new(&config, step, env)?)),
+            By::Model => Stage::Effect(Arc::new(Drawn(Critic::new(&config, step, env)?))),
         };
         Ok(Body::Chain(vec![stage]))
     }

@@ -1,12 +1,13 @@
-//! The effect of every step that draws n completions of a prompt made from its row.
+//! Drawing n completions of a prompt made from a row.
 
 use flow_data::{Id, Item, Value};
-use flow_dataflow::{EffectOp, Out, Perform, Request};
+use flow_dataflow::Out;
 
+use crate::drawing::{Drawing, Refused};
 use crate::draws::{Ask, Draw, Draws};
 
-/// What is asked for a row, or the reason and detail of its rejection. Pure.
-pub(crate) type AskOf = Box<dyn Fn(&Item) -> Result<Ask, (&'static str, String)> + Send + Sync>;
+/// What is asked for a row, or why it cannot be drawn for. Pure.
+pub(crate) type AskOf = Box<dyn Fn(&Item) -> Result<Ask, Refused> + Send + Sync>;
 
 /// Draws `n` completions of each row's prompt: the row's cells followed by the record `draw`.
 pub(crate) struct Drawer {
@@ -15,38 +16,29 @@ pub(crate) struct Drawer {
     pub(crate) ask: AskOf,
 }
 
-impl EffectOp for Drawer {
-    fn answers_stand_alone(&self) -> bool {
+impl Drawing for Drawer {
+    fn draws(&self) -> &Draws {
+        &self.draws
+    }
+
+    fn first(&self, _: &Item) -> Result<u32, Refused> {
+        Ok(self.n)
+    }
+
+    fn ask(&self, item: &Item, _: u32) -> Result<Ask, Refused> {
+        (self.ask)(item)
+    }
+
+    fn draws_stand_alone(&self) -> bool {
         true
     }
 
-    fn tokens(&self, answer: &[Value]) -> u64 {
-        Draw::new(answer).tokens()
-    }
-
-    fn lasting(&self, reason: &str) -> Option<&'static str> {
-        crate::draws::lasting(reason)
-    }
-
-    fn is_away(&self, model: Option<Id>) -> bool {
-        self.draws.is_away(model)
-    }
-
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let ask = (self.ask)(item)?;
-        Ok((0..self.n).map(|index| self.draws.request(item, &ask, model, item.row.round, index)).collect())
-    }
-
-    fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |request: &Request| (self.ask)(&request.item).unwrap_or_default();
-        self.draws.perform(requests, &ask, &|item| item.row.round, perform);
-    }
-
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
-        let requests = self.requests(item, model).unwrap_or_default();
-        for ((index, answer), request) in answers.iter().enumerate().zip(requests) {
+        let ask = (self.ask)(item).unwrap_or_default();
+        for (index, answer) in answers.iter().enumerate() {
+            let id = self.draws.request(item, &ask, model, item.row.round, index as u32).key;
             let cells = Draw::new(answer).record(&item.row.id, model, self.draws.seed(), index);
-            out.derive(0, item, item.row.round, request.key, cells);
+            out.derive(0, item, item.row.round, id, cells);
         }
     }
 }

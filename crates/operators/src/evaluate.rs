@@ -22,12 +22,13 @@ pub(crate) mod report;
 
 use std::sync::Arc;
 
-use flow_data::{Id, Item, Type, Value, kind};
-use flow_dataflow::{Body, EffectOp, Out, Perform, Request, RowOp, Stage};
+use flow_data::{Id, Item, Round, Type, Value, kind};
+use flow_dataflow::{Body, Out, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_verify::{Grader, Outcome};
 
-use crate::draws::{Draw, Draws};
+use crate::drawing::{Drawing, Drawn, Refused};
+use crate::draws::{Ask, Draw, Draws};
 use crate::metric::Metric;
 use crate::sampling::with_sampling;
 use crate::{BuildError, Definition, Env, StepContext, grading};
@@ -128,7 +129,7 @@ impl Definition for Evaluate {
             seed,
         };
         Ok(Body::Chain(vec![
-            Stage::Effect(Arc::new(exam)),
+            Stage::Effect(Arc::new(Drawn(exam))),
             Stage::Row(Arc::new(judge)),
             Stage::Keyed(Arc::new(report)),
         ]))
@@ -153,31 +154,26 @@ struct Exam {
     n: u32,
 }
 
-impl EffectOp for Exam {
-    fn tokens(&self, answer: &[Value]) -> u64 {
-        Draw::new(answer).tokens()
+impl Drawing for Exam {
+    fn draws(&self) -> &Draws {
+        &self.draws
     }
 
-    fn lasting(&self, reason: &str) -> Option<&'static str> {
-        crate::draws::lasting(reason)
-    }
-
-    fn is_away(&self, model: Option<Id>) -> bool {
-        self.draws.is_away(model)
-    }
-
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+    fn first(&self, item: &Item) -> Result<u32, Refused> {
         item.text(self.prompt_id).ok_or_else(|| ("no_prompt_id", "the problem has no name".to_owned()))?;
+        item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
+        Ok(self.n)
+    }
+
+    fn ask(&self, item: &Item, _: u32) -> Result<Ask, Refused> {
         let prompt = item.text(self.prompt).filter(|prompt| !prompt.is_empty());
         let prompt = prompt.ok_or_else(|| ("no_prompt", "the prompt is empty".to_owned()))?;
-        item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
-        let ask = prompt.to_owned().into();
-        Ok((0..self.n).map(|index| self.draws.request(item, &ask, model, 0, index)).collect())
+        Ok(prompt.to_owned().into())
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |request: &Request| request.item.text(self.prompt).unwrap_or_default().to_owned().into();
-        self.draws.perform(requests, &ask, &|_| 0, perform);
+    /// Rounds are compared on common random numbers.
+    fn round(&self, _: &Item) -> Round {
+        0
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

@@ -11,6 +11,7 @@ mod conversation;
 mod declared;
 mod defaults;
 mod drawer;
+mod drawing;
 mod draws;
 mod env;
 mod fields;

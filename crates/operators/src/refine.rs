@@ -22,6 +22,7 @@ use flow_dataflow::{Body, Stage};
 use flow_plan::{Input, Problem, Shape};
 
 use crate::drawer::Drawer;
+use crate::drawing::Drawn;
 use crate::draws::{Ask, Draws};
 use crate::sampling::with_sampling;
 use crate::template::Template;
@@ -75,7 +76,7 @@ impl Definition for Refine {
             }),
             n: config.n,
         };
-        Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]))
+        Ok(Body::Chain(vec![Stage::Effect(Arc::new(Drawn(drawer)))]))
     }
 }
 

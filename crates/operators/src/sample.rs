@@ -36,6 +36,7 @@ use flow_plan::{Input, Problem, Shape};
 use flow_sampler::Params;
 
 use crate::drawer::Drawer;
+use crate::drawing::Drawn;
 use crate::draws::{Ask, Draws};
 use crate::sampling::with_sampling;
 use crate::{BuildError, Definition, Env, StepContext};
@@ -103,9 +104,9 @@ impl Definition for Sample {
         };
         let drawer = Drawer { draws, n: config.n, ask: Box::new(ask) };
         let Some(until) = config.until else {
-            return Ok(Body::Chain(vec![Stage::Effect(Arc::new(drawer))]));
+            return Ok(Body::Chain(vec![Stage::Effect(Arc::new(Drawn(drawer)))]));
         };
-        Ok(Body::Chain(vec![Stage::Effect(Arc::new(Floor::new(until, drawer, step)?))]))
+        Ok(Body::Chain(vec![Stage::Effect(Arc::new(Drawn(Floor::new(until, drawer, step)?)))]))
     }
 }
 

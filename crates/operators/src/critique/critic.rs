@@ -1,11 +1,12 @@
 //! A model that judges: asks it, and reads what it says.
 
 use flow_data::{Id, Item, Value};
-use flow_dataflow::{EffectOp, Out, Perform, Request};
+use flow_dataflow::Out;
 use flow_sampler::Params;
 
 use super::{Config, Judged, TEMPLATE};
-use crate::draws::{Draw, Draws};
+use crate::drawing::{Drawing, Refused};
+use crate::draws::{Ask, Draw, Draws};
 use crate::random::seed_for;
 use crate::template::Template;
 use crate::{BuildError, Env, StepContext};
@@ -39,27 +40,13 @@ impl Critic {
     }
 }
 
-impl EffectOp for Critic {
-    fn tokens(&self, answer: &[Value]) -> u64 {
-        Draw::new(answer).tokens()
+impl Drawing for Critic {
+    fn draws(&self) -> &Draws {
+        &self.draws
     }
 
-    fn lasting(&self, reason: &str) -> Option<&'static str> {
-        crate::draws::lasting(reason)
-    }
-
-    fn is_away(&self, model: Option<Id>) -> bool {
-        self.draws.is_away(model)
-    }
-
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
-        let prompt = self.template.render(item).map_err(|detail| ("not_rendered", detail))?;
-        Ok(vec![self.draws.request(item, &prompt.into(), model, item.row.round, 0)])
-    }
-
-    fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |request: &Request| self.template.render(&request.item).unwrap_or_default().into();
-        self.draws.perform(requests, &ask, &|item| item.row.round, perform);
+    fn ask(&self, item: &Item, _: u32) -> Result<Ask, Refused> {
+        self.template.render(item).map(Ask::from).map_err(|detail| ("not_rendered", detail))
     }
 
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

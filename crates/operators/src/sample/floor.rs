@@ -5,7 +5,7 @@
 //! guide: another floor or budget asks only for what is missing.
 
 use flow_data::{Id, Item, Type, Value};
-use flow_dataflow::{EffectOp, Out, Perform, Request};
+use flow_dataflow::Out;
 use flow_plan::{Input, Problem};
 use flow_verify::{Grader, Outcome};
 use schemars::JsonSchema;
@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use super::guide::{Guidance, Guide, Help};
 use crate::drawer::Drawer;
-use crate::draws::{Ask, Draw};
+use crate::drawing::{Drawing, Refused};
+use crate::draws::{Ask, Draw, Draws};
 use crate::{BuildError, StepContext, grading};
 
 /// When a prompt has had enough draws.
@@ -82,17 +83,12 @@ impl Floor {
     }
 
     /// What the `index`-th draw for `item` is asked, and how it is helped.
-    fn asked(&self, item: &Item, index: u32) -> Result<(Ask, Help), (&'static str, String)> {
+    fn asked(&self, item: &Item, index: u32) -> Result<(Ask, Help), Refused> {
         let plain = (self.drawer.ask)(item)?;
         match (&self.guidance, index.checked_sub(self.drawer.n)) {
             (Some(guidance), Some(turn)) => guidance.guide(item, plain, turn),
             _ => Ok((plain, Help::default())),
         }
-    }
-
-    fn request(&self, item: &Item, model: Option<Id>, index: u32) -> Request {
-        let (ask, _) = self.asked(item, index).unwrap_or_default();
-        self.drawer.draws.request(item, &ask, model, item.row.round, index)
     }
 
     fn is_correct(&self, gold: &str, draw: &[Value]) -> bool {
@@ -101,50 +97,39 @@ impl Floor {
     }
 }
 
-impl EffectOp for Floor {
-    fn answers_stand_alone(&self) -> bool {
-        true
+impl Drawing for Floor {
+    fn draws(&self) -> &Draws {
+        &self.drawer.draws
     }
 
-    fn asks_further(&self) -> bool {
-        self.until.budget > self.drawer.n
-    }
-
-    fn tokens(&self, answer: &[Value]) -> u64 {
-        self.drawer.tokens(answer)
-    }
-
-    fn lasting(&self, reason: &str) -> Option<&'static str> {
-        self.drawer.lasting(reason)
-    }
-
-    fn is_away(&self, model: Option<Id>) -> bool {
-        self.drawer.is_away(model)
-    }
-
-    fn requests(&self, item: &Item, model: Option<Id>) -> Result<Vec<Request>, (&'static str, String)> {
+    fn first(&self, item: &Item) -> Result<u32, Refused> {
         item.text(self.answer).ok_or_else(|| ("no_answer", "there is no known answer".to_owned()))?;
         // A prompt that could not be helped is told before it is drawn for.
         self.asked(item, self.drawer.n)?;
-        self.drawer.requests(item, model)
+        Ok(self.drawer.n)
     }
 
-    fn further(&self, item: &Item, model: Option<Id>, answers: &[&[Value]]) -> Vec<Request> {
+    fn ask(&self, item: &Item, index: u32) -> Result<Ask, Refused> {
+        self.asked(item, index).map(|(ask, _)| ask)
+    }
+
+    fn lacks(&self, item: &Item, answers: &[&[Value]]) -> u32 {
         let gold = item.text(self.answer).unwrap_or_default();
         let correct = answers.iter().filter(|draw| self.is_correct(gold, draw)).count() as u32;
-        let drawn = answers.len() as u32;
-        let left = self.until.budget.saturating_sub(drawn);
-        let lacks = self.until.correct.saturating_sub(correct).min(left);
-        (drawn..drawn + lacks).map(|index| self.request(item, model, index)).collect()
+        let left = self.until.budget.saturating_sub(answers.len() as u32);
+        self.until.correct.saturating_sub(correct).min(left)
     }
 
-    fn perform(&self, requests: &[Request], perform: &Perform) {
-        let ask = |request: &Request| self.asked(&request.item, request.index).unwrap_or_default().0;
-        self.drawer.draws.perform(requests, &ask, &|item| item.row.round, perform);
+    fn may_lack(&self) -> bool {
+        self.until.budget > self.drawer.n
+    }
+
+    fn draws_stand_alone(&self) -> bool {
+        true
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
-        let draws = &self.drawer.draws;
+        let draws = self.draws();
         for (index, answer) in answers.iter().enumerate() {
             let (ask, help) = self.asked(item, index as u32).unwrap_or_default();
             let id = draws.request(item, &ask, model, item.row.round, index as u32).key;

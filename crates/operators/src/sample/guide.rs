@@ -5,6 +5,7 @@ use flow_plan::{Input, Problem};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::drawing::Refused;
 use crate::draws::Ask;
 use crate::template::Template;
 use crate::{BuildError, StepContext};
@@ -87,7 +88,7 @@ pub(super) enum Guidance {
 
 impl Guidance {
     /// What the `turn`-th further draw for `item` is asked, from 0, in place of `plain`. Errs with the reason and detail of a rejection.
-    pub(super) fn guide(&self, item: &Item, plain: Ask, turn: u32) -> Result<(Ask, Help), (&'static str, String)> {
+    pub(super) fn guide(&self, item: &Item, plain: Ask, turn: u32) -> Result<(Ask, Help), Refused> {
         match self {
             Self::Template(template) => {
                 let prompt = template.render(item).map_err(|detail| ("not_rendered", detail))?;
