@@ -14,10 +14,22 @@ pub(super) struct Outcome {
     pub(super) arm: &'static str,
     pub(super) seed: u64,
     scores: Vec<Score>,
-    /// Tokens drawn and trainings' requests, by step and round.
-    efforts: Vec<(String, i64, i64, i64)>,
+    /// Requests and tokens drawn, by step; one entry a round.
+    efforts: Vec<(String, i64, i64)>,
+    /// Tokens that trainings saw, prompts included.
+    trained: i64,
     /// Folder of everything that the run publishes.
     out: PathBuf,
+}
+
+/// What a run cost.
+#[derive(Clone, Copy)]
+pub(super) struct Spent {
+    /// Of all models and trainings.
+    pub(super) requests: i64,
+    pub(super) tokens_drawn: i64,
+    /// Prompts included.
+    pub(super) tokens_trained: i64,
 }
 
 /// The mean of a measure over runs, and the runs furthest from it.
@@ -108,12 +120,16 @@ impl Outcome {
             });
         })?;
         let mut efforts = Vec::new();
-        rows(&out.join("run/efforts.parquet"), &["step", "round", "requests", "tokens"], |row| {
-            if let [Value::Text(step), Value::Int(round), Value::Int(requests), Value::Int(tokens)] = row {
-                efforts.push((step.to_string(), *round, *requests, *tokens));
+        rows(&out.join("run/efforts.parquet"), &["step", "requests", "tokens"], |row| {
+            if let [Value::Text(step), Value::Int(requests), Value::Int(tokens)] = row {
+                efforts.push((step.to_string(), *requests, *tokens));
             }
         })?;
-        Ok(Self { arm: arm.name, seed, scores, efforts, out: out.to_owned() })
+        let mut trained = 0;
+        rows(&out.join("run/checkpoints.parquet"), &["n_tokens"], |row| {
+            trained += whole(&row[0]).unwrap_or(0);
+        })?;
+        Ok(Self { arm: arm.name, seed, scores, efforts, trained, out: out.to_owned() })
     }
 
     /// The last round that `step` has scores of.
@@ -142,11 +158,18 @@ impl Outcome {
         scores.filter_map(|score| Some((score.problem.as_str(), score.value(measure)?))).collect()
     }
 
-    /// Requests and tokens of the steps named, over all rounds; of all steps where none is.
-    pub(super) fn spent(&self, steps: &[&str]) -> (i64, i64) {
-        let asked =
-            self.efforts.iter().filter(|(step, ..)| steps.is_empty() || steps.contains(&step.as_str()));
-        asked.fold((0, 0), |(requests, tokens), (_, _, more, drawn)| (requests + more, tokens + drawn))
+    /// What the run cost, all rounds together.
+    pub(super) fn spent(&self) -> Spent {
+        Spent {
+            requests: self.efforts.iter().map(|(_, requests, _)| requests).sum(),
+            tokens_drawn: self.efforts.iter().map(|(.., tokens)| tokens).sum(),
+            tokens_trained: self.trained,
+        }
+    }
+
+    /// Tokens that one step drew, over all rounds.
+    pub(super) fn drawn(&self, step: &str) -> i64 {
+        self.efforts.iter().filter(|(name, ..)| name == step).map(|(.., tokens)| tokens).sum()
     }
 
     /// Question and level of each row that the `write` step `step` has published of a round.

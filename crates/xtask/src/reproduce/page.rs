@@ -1,7 +1,7 @@
 //! The page of a method, as Markdown.
 
 use super::figures::Figure;
-use super::outcome::{Outcome, Summary};
+use super::outcome::{Outcome, Spent, Summary};
 use super::{Arm, Measure, Method, SEEDS};
 
 /// Settings, claims with verdicts, then the numbers behind them.
@@ -38,7 +38,7 @@ pub(super) fn page(method: &Method, outcomes: &[Outcome], figures: &[Figure]) ->
     }
     text.push_str(if figures.is_empty() { "" } else { "\n" });
     text.push_str(&scores(method, outcomes));
-    text.push_str("\n## Spent\n\nRequests of all models and trainings, and tokens drawn, a run.\n\n");
+    text.push_str("\n## Spent\n\nA run, on average: requests of all models and trainings, tokens drawn, and tokens that trainings saw.\n\n");
     text.push_str(&spent(method, outcomes));
     Ok(text)
 }
@@ -80,15 +80,14 @@ fn cell(runs: &[&Outcome], step: &str, round: i64, measure: Measure) -> String {
 }
 
 fn spent(method: &Method, outcomes: &[Outcome]) -> String {
-    let mut text = "| arm | requests | tokens drawn |\n| --- | --- | --- |\n".to_owned();
+    let mut text =
+        "| arm | requests | tokens drawn | tokens trained |\n| --- | --- | --- | --- |\n".to_owned();
     for arm in method.arms {
-        let runs: Vec<(i64, i64)> = outcomes
-            .iter()
-            .filter(|outcome| outcome.arm == arm.name)
-            .map(|outcome| outcome.spent(&[]))
-            .collect();
-        let mean = |of: fn(&(i64, i64)) -> i64| runs.iter().map(of).sum::<i64>() / runs.len().max(1) as i64;
-        text.push_str(&format!("| {} | {} | {} |\n", arm.name, mean(|run| run.0), mean(|run| run.1)));
+        let runs: Vec<Spent> =
+            outcomes.iter().filter(|outcome| outcome.arm == arm.name).map(Outcome::spent).collect();
+        let mean = |of: fn(&Spent) -> i64| runs.iter().map(of).sum::<i64>() / runs.len().max(1) as i64;
+        let spent = [mean(|run| run.requests), mean(|run| run.tokens_drawn), mean(|run| run.tokens_trained)];
+        text.push_str(&format!("| {} | {} | {} | {} |\n", arm.name, spent[0], spent[1], spent[2]));
     }
     text
 }

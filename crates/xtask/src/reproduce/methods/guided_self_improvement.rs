@@ -121,6 +121,6 @@ fn solved(runs: &Runs<'_>, arm: &str) -> Result<f64, String> {
 
 /// Tokens that guided runs draw for questions, over those of brute force.
 fn tokens(runs: &Runs<'_>) -> Result<f64, String> {
-    let drawn = |arm| Ok::<_, String>(runs.arm(arm)?.spent(&["attempts"]).1 as f64);
+    let drawn = |arm| Ok::<_, String>(runs.arm(arm)?.drawn("attempts") as f64);
     Ok(drawn("guided")? / drawn("brute-force")?)
 }
