@@ -1,40 +1,11 @@
 //! Keys and values of the positions read so far, in blocks of sixteen positions that sequences can share.
 //!
-//! Draws from one prompt share its full blocks and copy only the last, part-filled one. A block is stored the way
-//! attention reads it: keys as `[head][dim][position]`, so scores of sixteen positions are one chain of vector
-//! steps; values as `[head][dim / 16][position][dim % 16]`.
+//! Draws from one prompt share its full blocks and copy only the last, part-filled one.
 
-use crate::simd::LANES;
-
-/// Positions in a block.
-pub(crate) const BLOCK: usize = LANES;
+use flow_kernels::{BLOCK, Heads, Paged, write};
 
 /// Names a sequence in a [`Cache`].
 pub(crate) type Sequence = usize;
-
-/// Extents of the key and value heads.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Heads {
-    pub(crate) key_value_heads: usize,
-    pub(crate) head_dim: usize,
-}
-
-impl Heads {
-    /// f32 of the keys of one head in one block.
-    pub(crate) fn key_len(self) -> usize {
-        self.head_dim * BLOCK
-    }
-
-    /// f32 of the values of one head in one block; the dims are padded to whole lanes.
-    pub(crate) fn value_len(self) -> usize {
-        self.head_dim.next_multiple_of(LANES) * BLOCK
-    }
-
-    /// f32 of one block of one layer.
-    pub(crate) fn block_len(self) -> usize {
-        self.key_value_heads * (self.key_len() + self.value_len())
-    }
-}
 
 /// All sequences of one worker. Keeps one block per sixteen positions of each open sequence, shared ones once.
 pub(crate) struct Cache {
@@ -77,8 +48,8 @@ impl Cache {
     }
 
     /// All blocks of a layer, and where each sequence has its own.
-    pub(crate) fn layer(&self, layer: usize) -> (&[f32], &[Vec<u32>]) {
-        (&self.layers[layer], &self.tables)
+    pub(crate) fn layer(&self, layer: usize) -> Paged<'_> {
+        Paged { blocks: &self.layers[layer], tables: &self.tables }
     }
 
     /// A new sequence without positions.
@@ -136,18 +107,8 @@ impl Cache {
         key: &[f32],
         value: &[f32],
     ) {
-        let (heads, slot) = (self.heads, position % BLOCK);
-        let block = self.tables[sequence][position / BLOCK] as usize;
-        let block = &mut self.layers[layer][block * heads.block_len()..][..heads.block_len()];
-        let (keys, values) = block.split_at_mut(heads.key_value_heads * heads.key_len());
-        for (to, &x) in keys.chunks_exact_mut(BLOCK).zip(key) {
-            to[slot] = x;
-        }
-        for (to, head) in values.chunks_exact_mut(heads.value_len()).zip(value.chunks_exact(heads.head_dim)) {
-            for (to, dims) in to.chunks_exact_mut(BLOCK * LANES).zip(head.chunks(LANES)) {
-                to[slot * LANES..][..dims.len()].copy_from_slice(dims);
-            }
-        }
+        let (len, block) = (self.heads.block_len(), self.tables[sequence][position / BLOCK] as usize);
+        write(self.heads, &mut self.layers[layer][block * len..][..len], position % BLOCK, key, value);
     }
 
     fn take_block(&mut self) -> u32 {
@@ -180,9 +141,9 @@ mod tests {
 
     /// Reads back (key, value) of head 1, dim 2.
     fn read(cache: &Cache, sequence: Sequence, p: usize) -> (f32, f32) {
-        let (blocks, tables) = cache.layer(0);
+        let Paged { blocks, tables } = cache.layer(0);
         let block = &blocks[tables[sequence][p / BLOCK] as usize * HEADS.block_len()..];
-        let value = 2 * HEADS.key_len() + HEADS.value_len() + p % BLOCK * LANES + 2;
+        let value = 2 * HEADS.key_len() + HEADS.value_len() + p % BLOCK * BLOCK + 2;
         (block[HEADS.key_len() + 2 * BLOCK + p % BLOCK], block[value])
     }
 

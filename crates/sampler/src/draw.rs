@@ -1,11 +1,11 @@
 //! One completion while it is being drawn.
 
+use flow_kernels::{Selector, uniform};
+
 use crate::Error;
 use crate::cache::Sequence;
 use crate::engine::Engine;
-use crate::random::uniform;
 use crate::request::{Completion, FinishReason, Request};
-use crate::select::Selector;
 use crate::text::Watch;
 
 /// A draw: the tokens so far, and the answer once it has ended.
@@ -70,7 +70,7 @@ impl<'a> Draw<'a> {
         let place = self.tokens.len();
         let random = uniform(&self.request.stream, place as u32);
         let (params, forced) = (&self.request.params, self.forced.get(place).copied());
-        let Some(choice) = selector.choose(scores, params, &self.seen, forced, random) else {
+        let Some(choice) = selector.choose(scores, &params.rules(), &self.seen, forced, random) else {
             self.answer = Some(Err(Error::NotFinite { position: self.prompt_tokens + place - 1 }));
             return;
         };

@@ -6,11 +6,11 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::ScopedJoinHandle;
 
+use flow_kernels::{BLOCK, Precision};
 use flow_model::{Checkpoint, Config, Tensor, Tokenizer};
 
 use crate::Error;
 use crate::forward::{Forward, Row};
-use crate::numbers::Precision;
 use crate::plan::{CACHE_BYTES, Usage, slots};
 use crate::request::{Completion, Prompt, Request};
 use crate::score::SCORE_ROWS;
@@ -80,8 +80,7 @@ impl Engine {
 
     /// Bytes of keys and values of one position, in all layers.
     pub fn bytes_per_position(&self) -> usize {
-        self.weights.shape.heads.block_len() * self.weights.layers.len() * size_of::<f32>()
-            / crate::cache::BLOCK
+        self.weights.shape.heads.block_len() * self.weights.layers.len() * size_of::<f32>() / BLOCK
     }
 
     /// Positions the model has: a prompt and its completion fit in together.
@@ -198,7 +197,7 @@ impl Engine {
 
     /// Blocks of positions that the workers together may hold.
     fn blocks(&self) -> usize {
-        self.cache_bytes / (self.bytes_per_position() * crate::cache::BLOCK)
+        self.cache_bytes / (self.bytes_per_position() * BLOCK)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The gated block as a whole, and the buffers passes write to.
 
+use flow_kernels::gate;
 use flow_model::ternary::round_activations;
 
-use crate::layers::gate;
 use crate::weights::Gated;
 
 /// Buffers of a gated block; they grow to the most rows seen and are reused.

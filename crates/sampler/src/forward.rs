@@ -3,17 +3,13 @@
 //! Rows are independent: prompt tokens and newly drawn tokens of any sequences mix, and a row's result is a function
 //! of its sequence alone. Rows of one sequence must be in order and without gaps after what the cache holds.
 
+use flow_kernels::{Packed, Place, Routing, Shape, add, attend, padded, rms_norm, soft_cap, softmax};
 use flow_model::AttentionExperts;
 
-use crate::attend::attend;
-use crate::attention::{Shape, place};
+use crate::attention::place;
 use crate::cache::{Cache, Sequence};
 use crate::feed_forward::{Inner, grown};
-use crate::layers::{add, rms_norm, soft_cap, softmax};
-use crate::matmul::{Packed, padded};
 use crate::moe::Mixture;
-use crate::request::Routing;
-use crate::simd::LANES;
 use crate::weights::{FeedForward, Layer, Weights};
 
 /// One token to read.
@@ -41,7 +37,8 @@ pub(crate) struct Forward<'a> {
     fused: Vec<f32>,
     attended: Vec<f32>,
     attention_weights: Vec<f32>,
-    attention_scores: Vec<[f32; LANES]>,
+    attention_scores: Vec<[f32; flow_kernels::LANES]>,
+    places: Vec<Place>,
     inner: Inner,
     mixture: Mixture,
     scores: Vec<f32>,
@@ -59,6 +56,7 @@ impl<'a> Forward<'a> {
             attended: Vec::new(),
             attention_weights: Vec::new(),
             attention_scores: Vec::new(),
+            places: Vec::new(),
             inner: Inner::default(),
             mixture: Mixture::default(),
             scores: Vec::new(),
@@ -71,6 +69,8 @@ impl<'a> Forward<'a> {
         for row in rows {
             self.cache.reserve(row.sequence, row.position + 1);
         }
+        self.places.clear();
+        self.places.extend(rows.iter().map(|row| Place { sequence: row.sequence, position: row.position }));
         self.embed(rows);
         for layer in &self.weights.layers {
             self.attention(layer, rows);
@@ -100,7 +100,8 @@ impl<'a> Forward<'a> {
         let rotary = &self.weights.rotaries[layer.sight.rotary];
         place(shape, &layer.sight, rotary, rows, fused, &mut self.cache);
         let attended = grown(&mut self.attended, n * shape.output_len());
-        attend(shape, &layer.sight, rows, fused, &self.cache, &mut self.attention_scores, attended);
+        let paged = self.cache.layer(layer.sight.layer);
+        attend(shape, layer.sight.window, &self.places, fused, paged, &mut self.attention_scores, attended);
         if let Some(router) = &layer.attention_router {
             mix(router, shape, n, normed, &mut self.attention_weights, attended);
         }

@@ -21,11 +21,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the inside out: `simd` (sixteen lanes), `numbers` (what weights are kept as), `matmul`, `layers`, `rotary`, `attention` and `attend` (the loops), `cache`
-//! (keys and values), `feed_forward`, `moe` and `forward` (one pass), `random` and `select` (one token), `text` and
-//! `draw` (one completion), `worker` (many), `score` (given texts), `engine`.
+//! From the inside out: `rotary`, `attention`, `cache` (keys and values), `feed_forward`, `moe` and `forward` (one pass), `text` and
+//! `draw` (one completion), `worker` (many), `score` (given texts), `engine`. The loops themselves are those of `flow_kernels`.
 
-mod attend;
 mod attention;
 mod cache;
 mod draw;
@@ -33,25 +31,19 @@ mod engine;
 mod error;
 mod feed_forward;
 mod forward;
-mod layers;
-mod matmul;
 mod moe;
-mod numbers;
 mod plan;
-mod random;
 mod request;
 mod rotary;
 mod score;
-mod select;
-mod simd;
 mod text;
 mod weights;
 mod worker;
 
+pub use flow_kernels::{Precision, Routing, Stream, uniform};
+
 pub use engine::{Engine, Sink};
 pub use error::Error;
-pub use numbers::Precision;
 pub use plan::{Plan, Usage};
-pub use random::{Stream, uniform};
-pub use request::{Completion, FinishReason, Params, Prompt, Request, Routing};
+pub use request::{Completion, FinishReason, Params, Prompt, Request};
 pub use score::{Given, Score, ScoreSink};

@@ -1,19 +1,10 @@
 //! Mixture of experts: each row visits its most probable experts; rows are grouped so that each expert runs once.
 
+use flow_kernels::{Routing, Visit, add_scaled, choose, group, softmax};
+
 use crate::feed_forward::{Inner, grown};
 use crate::forward::Row;
-use crate::layers::softmax;
-use crate::request::Routing;
 use crate::weights::Moe;
-
-/// One row's visit to one expert.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Visit {
-    expert: usize,
-    weight: f32,
-    /// Where the row stands among all visits, grouped by expert.
-    place: usize,
-}
 
 /// Buffers of a mixture layer.
 #[derive(Default)]
@@ -41,7 +32,7 @@ impl Mixture {
     pub(crate) fn add(&mut self, moe: &Moe, rows: &[Row], x: &[f32], out: &mut [f32]) {
         let stride = x.len() / rows.len();
         self.route(moe, rows, x);
-        self.group(moe.experts.len());
+        group(moe.experts.len(), &mut self.visits, &mut self.starts);
         self.visit(moe, x, stride);
         let rows = rows.len();
         if let Some((block, gate)) = &moe.shared {
@@ -67,24 +58,6 @@ impl Mixture {
             choose(&scores[..experts], routing, moe.renormalise, &mut self.order, &mut self.visits);
             self.ends.push(self.visits.len());
         }
-    }
-
-    /// Gives each visit its place: experts in ascending order, rows in order within one.
-    fn group(&mut self, experts: usize) {
-        self.starts.clear();
-        self.starts.resize(experts + 1, 0);
-        for visit in &self.visits {
-            self.starts[visit.expert + 1] += 1;
-        }
-        for e in 0..experts {
-            self.starts[e + 1] += self.starts[e];
-        }
-        for visit in &mut self.visits {
-            visit.place = self.starts[visit.expert];
-            self.starts[visit.expert] += 1;
-        }
-        self.starts.rotate_right(1);
-        self.starts[0] = 0;
     }
 
     /// Runs each expert over its rows.
@@ -128,87 +101,4 @@ impl Mixture {
 fn by_row<'a>(visits: &'a [Visit], ends: &'a [usize]) -> impl Iterator<Item = &'a [Visit]> {
     let starts = std::iter::once(0).chain(ends.iter().copied());
     starts.zip(ends).map(|(start, &end)| &visits[start..end])
-}
-
-fn add_scaled(to: &mut [f32], factor: f32, x: &[f32]) {
-    for (to, x) in to.iter_mut().zip(x) {
-        *to += factor * x;
-    }
-}
-
-/// Appends the experts that `routing` chooses, lowest index first of equals, by ascending expert. `order` is scratch.
-fn choose(
-    probabilities: &[f32],
-    routing: Routing,
-    renormalise: bool,
-    order: &mut Vec<usize>,
-    visits: &mut Vec<Visit>,
-) {
-    order.clear();
-    order.extend(0..probabilities.len());
-    order.sort_unstable_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
-    let (first, count) = match routing {
-        Routing::TopK(count) => (0, count.min(order.len())),
-        Routing::Rank(rank) => (rank.min(order.len()) - 1, 1),
-        Routing::TopP(least) => {
-            let mut sum = 0.0;
-            let reached = order.iter().position(|&expert| {
-                sum += f64::from(probabilities[expert]);
-                sum >= least
-            });
-            (0, reached.map_or(order.len(), |last| last + 1))
-        }
-    };
-    let start = visits.len();
-    let visit = |&expert: &usize| Visit { expert, weight: probabilities[expert], place: 0 };
-    visits.extend(order[first..first + count].iter().map(visit));
-    let chosen = &mut visits[start..];
-    if renormalise {
-        let sum: f32 = chosen.iter().map(|visit| visit.weight).sum();
-        chosen.iter_mut().for_each(|visit| visit.weight /= sum);
-    }
-    chosen.sort_unstable_by_key(|visit| visit.expert);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn routed(probabilities: &[f32], routing: Routing, renormalise: bool) -> Vec<(usize, f32)> {
-        let mut visits = Vec::new();
-        choose(probabilities, routing, renormalise, &mut Vec::new(), &mut visits);
-        visits.iter().map(|v| (v.expert, v.weight)).collect()
-    }
-
-    fn chosen(probabilities: &[f32], count: usize, renormalise: bool) -> Vec<(usize, f32)> {
-        routed(probabilities, Routing::TopK(count), renormalise)
-    }
-
-    #[test]
-    fn a_request_may_choose_one_rank_or_a_sum_of_probabilities() {
-        let p = [0.125, 0.25, 0.125, 0.5];
-        assert_eq!(routed(&p, Routing::Rank(1), true), [(3, 1.0)]);
-        assert_eq!(routed(&p, Routing::Rank(2), false), [(1, 0.25)]);
-        assert_eq!(routed(&p, Routing::Rank(9), true), [(2, 1.0)]);
-        assert_eq!(routed(&p, Routing::TopP(0.5), true), [(3, 1.0)]);
-        assert_eq!(routed(&p, Routing::TopP(0.51), false), [(1, 0.25), (3, 0.5)]);
-        assert_eq!(routed(&p, Routing::TopP(1.0), false).len(), 4);
-        assert_eq!(routed(&p, Routing::TopK(9), false).len(), 4);
-    }
-
-    #[test]
-    fn the_most_probable_experts_are_chosen_lowest_index_first() {
-        assert_eq!(chosen(&[0.125, 0.25, 0.125, 0.5], 2, false), [(1, 0.25), (3, 0.5)]);
-        assert_eq!(chosen(&[0.25, 0.25, 0.25, 0.25], 2, true), [(0, 0.5), (1, 0.5)]);
-        assert_eq!(chosen(&[0.0, 1.0], 2, true), [(0, 0.0), (1, 1.0)]);
-    }
-
-    #[test]
-    fn visits_are_grouped_by_expert_with_rows_in_order() {
-        let visit = |expert| Visit { expert, weight: 1.0, place: 0 };
-        let mut mixture = Mixture { visits: [2, 0, 2, 3, 0].map(visit).to_vec(), ..Mixture::default() };
-        mixture.group(4);
-        assert_eq!(mixture.visits.iter().map(|v| v.place).collect::<Vec<_>>(), [2, 0, 3, 4, 1]);
-        assert_eq!(mixture.starts, [0, 2, 2, 4, 5]);
-    }
 }

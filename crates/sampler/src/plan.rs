@@ -1,10 +1,7 @@
 //! What drawing takes: planned before a weight is read, and counted while it goes on.
 
+use flow_kernels::{BLOCK, Heads, Precision, padded};
 use flow_model::{Config, names};
-
-use crate::cache::{BLOCK, Heads};
-use crate::matmul::padded;
-use crate::numbers::Precision;
 
 /// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
 /// fewer keep their keys and values in cache, which matters where the weights are small.

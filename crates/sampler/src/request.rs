@@ -1,7 +1,8 @@
 //! What is asked of the engine, and what it answers.
 
+use flow_kernels::{Routing, Rules, Stream};
+
 use crate::Error;
-use crate::random::Stream;
 
 /// One completion to draw.
 #[derive(Clone, Debug)]
@@ -53,17 +54,6 @@ pub struct Params {
     pub routing: Option<Routing>,
 }
 
-/// Which experts a token visits, by the router's probabilities.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Routing {
-    /// The so many most probable ones; at least 1, and at most all.
-    TopK(usize),
-    /// Only the one of this rank, counted from 1, the most probable: contrast for decoding (arXiv 2405.14507).
-    Rank(usize),
-    /// The fewest most probable ones whose probabilities reach this sum; above 0 to 1 (arXiv 2403.07652).
-    TopP(f64),
-}
-
 impl Default for Params {
     fn default() -> Self {
         Self {
@@ -81,6 +71,12 @@ impl Default for Params {
 }
 
 impl Params {
+    /// The rules by which one token is chosen.
+    pub(crate) fn rules(&self) -> Rules {
+        let Self { temperature, top_p, top_k, min_p, repetition_penalty, .. } = *self;
+        Rules { temperature, top_k, top_p, min_p, repetition_penalty }
+    }
+
     /// Checks the ranges stated at the fields.
     ///
     /// # Errors

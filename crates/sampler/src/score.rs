@@ -5,11 +5,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use flow_kernels::{Rules, Selector};
+
 use crate::Error;
 use crate::engine::Engine;
 use crate::forward::{Forward, Row};
-use crate::request::{Params, Prompt};
-use crate::select::Selector;
+use crate::request::Prompt;
 
 /// Tokens of a text that are read at once.
 pub(crate) const SCORE_ROWS: usize = 64;
@@ -97,9 +98,7 @@ impl Scorer<'_> {
         let scores = forward.step(rows).chunks_exact(engine.weights.head.outputs());
         let choose = |(row, scores): (&Row, &[f32])| {
             let next = Some(tokens[row.position + 1]);
-            Some(
-                selector.choose(&scores[..engine.weights.vocab], &Params::default(), &[], next, 0.0)?.logprob,
-            )
+            Some(selector.choose(&scores[..engine.weights.vocab], &Rules::default(), &[], next, 0.0)?.logprob)
         };
         logprobs.extend(wanted.zip(scores).map_while(choose));
     }

@@ -3,15 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use flow_kernels::{Activation, Heads, Norm, Packed, Precision, Shape, Table, padded};
 use flow_model::names::{self, FeedForward as Names};
-use flow_model::{Activation, AttentionExperts, Config, QkNorm, Tensor, Ternary, ternary};
+use flow_model::{AttentionExperts, Config, QkNorm, Tensor, Ternary, ternary};
 
 use crate::Error;
-use crate::attention::{QkNorms, Shape, Sight};
-use crate::cache::Heads;
-use crate::layers::Norm;
-use crate::matmul::{Packed, padded};
-use crate::numbers::{Precision, Table};
+use crate::attention::{QkNorms, Sight};
 use crate::rotary::Rotary;
 
 /// Everything a forward pass reads.
@@ -316,17 +313,25 @@ impl Source<'_> {
         };
         let gate_up = [values(&names.gate, width, hidden)?, values(&names.up, width, hidden)?];
         Ok(Gated {
-            activation: self.config.block.activation,
+            activation: self.activation(),
             rounds: true,
             gate_up: Packed::new(self.precision, hidden, &gate_up.each_ref().map(|matrix| &**matrix)),
             down: Packed::new(self.precision, width, &[&values(&names.down, hidden, width)?]),
         })
     }
 
+    fn activation(&self) -> Activation {
+        match self.config.block.activation {
+            flow_model::Activation::Silu => Activation::Silu,
+            flow_model::Activation::GeluTanh => Activation::GeluTanh,
+            flow_model::Activation::Gelu => Activation::Gelu,
+        }
+    }
+
     fn gated(&self, names: &names::Swiglu, width: usize, biased: bool) -> Result<Gated, Error> {
         let hidden = self.config.hidden_size;
         Ok(Gated {
-            activation: self.config.block.activation,
+            activation: self.activation(),
             rounds: false,
             gate_up: self.pack(hidden, &[(&names.gate, width), (&names.up, width)], biased)?,
             down: self.pack(width, &[(&names.down, hidden)], biased)?,

@@ -9,13 +9,14 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::cache::{BLOCK, Sequence};
+use flow_kernels::{BLOCK, Selector};
+
+use crate::cache::Sequence;
 use crate::draw::Draw;
 use crate::engine::{Engine, Sink};
 use crate::forward::{Forward, Row};
 use crate::plan::Usage;
 use crate::request::Request;
-use crate::select::Selector;
 
 /// Most prompt tokens read in one step, beside one token of each live draw.
 const PROMPT_ROWS: usize = 64;

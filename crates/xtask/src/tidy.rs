@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 
 /// The crates of the workspace that each crate may name in its manifest. Arrows never point back.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("chart", &[]),
     ("data", &[]),
     ("spec", &[]),
     ("verify", &[]),
     ("sandbox", &[]),
+    ("kernels", &[]),
     ("model", &[]),
     ("server", &[]),
     ("plan", &["data", "spec"]),
     ("dataflow", &["data"]),
     ("store", &["data"]),
-    ("sampler", &["model"]),
+    ("sampler", &["kernels", "model"]),
     ("trainer", &["model"]),
     (
         "operators",

@@ -2,10 +2,11 @@
 
 use std::sync::Mutex;
 
+use flow_kernels::Precision;
+
 use super::*;
 use crate::Completion;
 use crate::engine::tests::{tiny, tiny_with};
-use crate::numbers::Precision;
 use crate::request::{Params, Prompt};
 
 /// Most blocks held at a time, and all answers, when one worker keeps `slots` draws going in `blocks` blocks.

@@ -5,23 +5,46 @@
 
 use pulp::Simd;
 
-use crate::request::Params;
 use crate::simd::{Kernel, LANES, Unit, run};
 
 /// Tokens whose weights are summed in f32 before f64 takes over.
 const BLOCK: usize = 4 * LANES;
 
+/// How tokens are chosen: scores are changed by the penalty, divided by the temperature, then filtered by `top_k`, by `top_p` over
+/// what is left, and by `min_p`; a draw takes from what is left in proportion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// 0 chooses the most probable token, the lowest id of equals.
+    pub temperature: f64,
+    /// Keeps this many most probable tokens, and all that equal the last of them; 0 keeps all.
+    pub top_k: usize,
+    /// Keeps the fewest most probable tokens whose probabilities reach this sum, above 0 to 1.
+    pub top_p: f64,
+    /// Keeps tokens at least this fraction as probable as the most probable one, 0 to 1.
+    pub min_p: f64,
+    /// Divides positive scores of tokens that were seen, multiplies negative ones; more than 0.
+    pub repetition_penalty: f64,
+}
+
+impl Default for Rules {
+    /// The model's own distribution.
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 }
+    }
+}
+
 /// A chosen token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Choice {
-    pub(crate) token: u32,
+pub struct Choice {
+    /// Its id.
+    pub token: u32,
     /// Natural logarithm of its probability at temperature 1, unfiltered.
-    pub(crate) logprob: f32,
+    pub logprob: f32,
 }
 
 /// Chooses tokens; owns the buffers this takes.
 #[derive(Default)]
-pub(crate) struct Selector {
+pub struct Selector {
     /// Weight of each token relative to the most probable one, padded with zeros to whole blocks.
     weights: Vec<f32>,
     /// Weight and token of those in the running for top-p, most probable first.
@@ -33,10 +56,10 @@ pub(crate) struct Selector {
 impl Selector {
     /// Chooses from the scores of a vocabulary; `None` when they are not all finite. `seen` are the tokens, each once, that a
     /// repetition penalty is about, and `forced` is a token to choose in any case. `uniform` is in [0, 1).
-    pub(crate) fn choose(
+    pub fn choose(
         &mut self,
         scores: &[f32],
-        params: &Params,
+        rules: &Rules,
         seen: &[u32],
         forced: Option<u32>,
         uniform: f64,
@@ -52,33 +75,26 @@ impl Selector {
         if let Some(token) = forced {
             return Some(choice(token as usize));
         }
-        if params.repetition_penalty == 1.0 {
-            return self.pick(scores, top, params, 1.0, uniform).map(choice);
+        if rules.repetition_penalty == 1.0 {
+            return self.pick(scores, top, rules, 1.0, uniform).map(choice);
         }
         let mut penalised = std::mem::take(&mut self.penalised);
-        penalise(scores, seen, params.repetition_penalty as f32, &mut penalised);
+        penalise(scores, seen, rules.repetition_penalty as f32, &mut penalised);
         let picked =
-            run(Largest(&penalised)).and_then(|top| self.pick(&penalised, top, params, f64::NAN, uniform));
+            run(Largest(&penalised)).and_then(|top| self.pick(&penalised, top, rules, f64::NAN, uniform));
         self.penalised = penalised;
         picked.map(choice)
     }
 
     /// Picks a token by `scores`, the largest of which is `top`. The weights hold those of the temperature `weighed`.
-    fn pick(
-        &mut self,
-        scores: &[f32],
-        top: f32,
-        params: &Params,
-        weighed: f64,
-        uniform: f64,
-    ) -> Option<usize> {
-        if params.temperature == 0.0 {
+    fn pick(&mut self, scores: &[f32], top: f32, rules: &Rules, weighed: f64, uniform: f64) -> Option<usize> {
+        if rules.temperature == 0.0 {
             return scores.iter().position(|&s| s == top);
         }
-        if params.temperature != weighed {
-            self.weigh(scores, top, params.temperature);
+        if rules.temperature != weighed {
+            self.weigh(scores, top, rules.temperature);
         }
-        self.filter(params);
+        self.filter(rules);
         Some(self.draw(uniform))
     }
 
@@ -91,15 +107,15 @@ impl Selector {
         self.weights[scores.len()..].fill(0.0);
     }
 
-    fn filter(&mut self, params: &Params) {
-        if params.top_k > 0 && params.top_k < self.weights.len() {
-            self.keep_top_k(params.top_k);
+    fn filter(&mut self, rules: &Rules) {
+        if rules.top_k > 0 && rules.top_k < self.weights.len() {
+            self.keep_top_k(rules.top_k);
         }
-        if params.top_p < 1.0 {
-            self.keep_top_p(params.top_p);
+        if rules.top_p < 1.0 {
+            self.keep_top_p(rules.top_p);
         }
-        if params.min_p > 0.0 {
-            self.keep_from(params.min_p as f32);
+        if rules.min_p > 0.0 {
+            self.keep_from(rules.min_p as f32);
         }
     }
 
@@ -242,6 +258,7 @@ impl Kernel for Sum<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plain::distribution;
     use crate::random::uniform;
 
     const TOKENS: usize = 100;
@@ -252,59 +269,31 @@ mod tests {
 
     const SEEN: [u32; 4] = [3, 40, 41, 97];
 
-    /// The distribution by definition, in f64: sorted tokens, one filter after the other.
-    fn exact(scores: &[f32], params: &Params) -> Vec<f64> {
-        let mut scores = scores.to_vec();
-        for token in SEEN {
-            let score = &mut scores[token as usize];
-            let factor = params.repetition_penalty as f32;
-            *score *= if *score > 0.0 { 1.0 / factor } else { factor };
-        }
-        let top = scores.iter().copied().fold(f32::MIN, f32::max);
-        let mut p: Vec<(usize, f64)> =
-            scores.iter().map(|&s| (f64::from(s - top) / params.temperature).exp()).enumerate().collect();
-        p.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if params.top_k > 0 {
-            p.truncate(params.top_k);
-        }
-        let total: f64 = p.iter().map(|x| x.1).sum();
-        let mut before = 0.0;
-        p.retain(|x| {
-            before += x.1;
-            before - x.1 < params.top_p * total
-        });
-        p.retain(|x| x.1 >= params.min_p);
-        let total: f64 = p.iter().map(|x| x.1).sum();
-        let mut out = vec![0.0; scores.len()];
-        p.iter().for_each(|&(t, w)| out[t] = w / total);
-        out
-    }
-
     #[test]
     fn draws_follow_the_filtered_distribution() {
-        let all = Params::default();
+        let all = Rules::default();
         let cases = [
-            all.clone(),
-            Params { temperature: 0.6, ..all.clone() },
-            Params { temperature: 1.7, ..all.clone() },
-            Params { top_k: 7, ..all.clone() },
-            Params { top_p: 0.8, ..all.clone() },
-            Params { min_p: 0.1, ..all.clone() },
-            Params { repetition_penalty: 1.8, ..all.clone() },
-            Params { temperature: 0.8, top_k: 30, top_p: 0.9, min_p: 0.05, ..all },
+            all,
+            Rules { temperature: 0.6, ..all },
+            Rules { temperature: 1.7, ..all },
+            Rules { top_k: 7, ..all },
+            Rules { top_p: 0.8, ..all },
+            Rules { min_p: 0.1, ..all },
+            Rules { repetition_penalty: 1.8, ..all },
+            Rules { temperature: 0.8, top_k: 30, top_p: 0.9, min_p: 0.05, ..all },
         ];
         let (scores, draws) = (scores(), 50_000);
-        for params in cases {
+        for rules in cases {
             let mut selector = Selector::default();
             let mut counts = vec![0u32; TOKENS];
             for i in 0..draws {
-                let choice = selector.choose(&scores, &params, &SEEN, None, uniform(&[5; 16], i)).unwrap();
+                let choice = selector.choose(&scores, &rules, &SEEN, None, uniform(&[5; 16], i)).unwrap();
                 counts[choice.token as usize] += 1;
             }
-            let exact = exact(&scores, &params);
+            let exact = distribution(&scores, &rules, &SEEN);
             let (mut chi2, mut bins) = (0.0, 0);
             for (&n, p) in counts.iter().zip(&exact) {
-                assert!(*p > 0.0 || n == 0, "a token was drawn that the filters exclude: {params:?}");
+                assert!(*p > 0.0 || n == 0, "a token was drawn that the filters exclude: {rules:?}");
                 let expected = p * f64::from(draws);
                 if expected >= 5.0 {
                     chi2 += (f64::from(n) - expected).powi(2) / expected;
@@ -312,7 +301,7 @@ mod tests {
                 }
             }
             let limit = f64::from(bins) + 3.5 * (2.0 * f64::from(bins)).sqrt();
-            assert!(bins > 4 && chi2 < limit, "{params:?}: chi-square {chi2}, {bins} bins");
+            assert!(bins > 4 && chi2 < limit, "{rules:?}: chi-square {chi2}, {bins} bins");
         }
     }
 
@@ -321,12 +310,12 @@ mod tests {
         let mut selector = Selector::default();
         let mut scores = scores();
         (scores[41], scores[77]) = (9.0, 9.0);
-        let greedy = Params { temperature: 0.0, ..Params::default() };
+        let greedy = Rules { temperature: 0.0, ..Rules::default() };
         let choice = selector.choose(&scores, &greedy, &[], None, 0.999).unwrap();
         assert_eq!(choice.token, 41);
         let total: f64 = scores.iter().map(|&s| f64::from(s).exp()).sum();
         assert!((f64::from(choice.logprob) - (9.0 - total.ln())).abs() < 1e-6);
-        let cold = Params { temperature: 1e-30, top_k: 5, ..Params::default() };
+        let cold = Rules { temperature: 1e-30, top_k: 5, ..Rules::default() };
         let (low, high) = (
             selector.choose(&scores, &cold, &[], None, 0.0),
             selector.choose(&scores, &cold, &[], None, 0.999_999),
@@ -342,7 +331,7 @@ mod tests {
         for count in [1, 2, 63, 64, 65, 130] {
             let scores: Vec<f32> = (0..count).map(|i| if i < 70 { 1.0 } else { -200.0 }).collect();
             let choose =
-                |s: &mut Selector, u| s.choose(&scores, &Params::default(), &[], None, u).unwrap().token;
+                |s: &mut Selector, u| s.choose(&scores, &Rules::default(), &[], None, u).unwrap().token;
             assert_eq!(choose(&mut selector, 0.0), 0);
             assert_eq!(choose(&mut selector, last), count.min(70) - 1);
         }
@@ -354,7 +343,7 @@ mod tests {
             for place in [0, 50, 99] {
                 let mut scores = scores();
                 scores[place] = bad;
-                assert_eq!(Selector::default().choose(&scores, &Params::default(), &[], None, 0.5), None);
+                assert_eq!(Selector::default().choose(&scores, &Rules::default(), &[], None, 0.5), None);
             }
         }
     }

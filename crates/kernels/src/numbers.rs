@@ -14,7 +14,7 @@ pub enum Precision {
 
 impl Precision {
     /// Bytes of a weight, scales left out.
-    pub(crate) fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::Bf16 => 2,
@@ -38,11 +38,11 @@ impl Weight for f32 {
 
 /// The upper half of an f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Bf16(u16);
+pub struct Bf16(u16);
 
 impl Bf16 {
     /// The nearest to `x`, to even of two.
-    pub(crate) fn round(x: f32) -> Self {
+    pub fn round(x: f32) -> Self {
         let bits = x.to_bits();
         let half = 0x7fff + (bits >> 16 & 1);
         // What is no number stays none: rounding up could make it infinite.
@@ -75,15 +75,18 @@ pub(crate) fn round(x: f32, scale: f32) -> i8 {
 }
 
 /// Rows of numbers to be looked up: the embedding, (V, C).
-pub(crate) enum Table {
+pub enum Table {
+    /// As they are.
     F32(std::sync::Arc<[f32]>),
+    /// Each rounded to the nearest bf16.
     Bf16(Box<[Bf16]>),
     /// With a scale for each row.
     Int8(Box<[i8]>, Box<[f32]>),
 }
 
 impl Table {
-    pub(crate) fn new(precision: Precision, width: usize, data: &std::sync::Arc<[f32]>) -> Self {
+    /// A table of rows of `width` numbers, kept in `precision`.
+    pub fn new(precision: Precision, width: usize, data: &std::sync::Arc<[f32]>) -> Self {
         match precision {
             Precision::F32 => Self::F32(data.clone()),
             Precision::Bf16 => Self::Bf16(data.iter().copied().map(Bf16::round).collect()),
@@ -99,7 +102,7 @@ impl Table {
     }
 
     /// Writes the row `at` to `out`, whose length is the width.
-    pub(crate) fn read(&self, at: usize, out: &mut [f32]) {
+    pub fn read(&self, at: usize, out: &mut [f32]) {
         let span = at * out.len()..(at + 1) * out.len();
         match self {
             Self::F32(data) => out.copy_from_slice(&data[span]),
@@ -111,7 +114,7 @@ impl Table {
     }
 
     /// Bytes it takes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match self {
             Self::F32(data) => size_of_val(&**data),
             Self::Bf16(data) => size_of_val(&**data),

@@ -11,18 +11,19 @@ use crate::numbers::{Bf16, Precision, Weight, round, scale};
 use crate::simd::{Kernel, LANES, Lanes, Unit, run};
 
 /// Columns in one panel of packed weights; widths of all row buffers are multiples of it.
-pub(crate) const PANEL: usize = 2 * LANES;
+pub const PANEL: usize = 2 * LANES;
 
 /// Rows in the largest tile: 12 x 2 accumulators fill 24 of the 32 registers of AVX-512.
 const TILE: usize = 12;
 
 /// The width a row of `n` numbers takes in a buffer: whole panels, the rest zeros.
-pub(crate) fn padded(n: usize) -> usize {
+#[inline]
+pub fn padded(n: usize) -> usize {
     n.next_multiple_of(PANEL)
 }
 
 /// A weight matrix, inputs x outputs, cut into panels of 32 outputs: `[output / 32][input][output % 32]`.
-pub(crate) struct Packed {
+pub struct Packed {
     inputs: usize,
     outputs: usize,
     panels: Panels,
@@ -41,7 +42,7 @@ enum Panels {
 impl Packed {
     /// Packs matrices with the same `inputs` side by side. Each is row-major (outputs, inputs), as in a checkpoint;
     /// its outputs start on a panel border and are followed by zeros up to the next.
-    pub(crate) fn new(precision: Precision, inputs: usize, matrices: &[&[f32]]) -> Self {
+    pub fn new(precision: Precision, inputs: usize, matrices: &[&[f32]]) -> Self {
         let outputs = matrices.iter().map(|m| padded(m.len() / inputs)).sum();
         let panels = match precision {
             Precision::F32 => Panels::F32(panels(inputs, outputs, matrices, |_, w| w)),
@@ -56,7 +57,7 @@ impl Packed {
     }
 
     /// The same with a bias for each of the matrices, in their order.
-    pub(crate) fn with_bias(self, biases: &[&[f32]]) -> Self {
+    pub fn with_bias(self, biases: &[&[f32]]) -> Self {
         let padded = biases.iter().flat_map(|bias| {
             let zeros = padded(bias.len()) - bias.len();
             bias.iter().copied().chain(std::iter::repeat_n(0.0, zeros))
@@ -65,7 +66,7 @@ impl Packed {
     }
 
     /// Bytes it takes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let panels = match &self.panels {
             Panels::F32(panels) => size_of_val(&**panels),
             Panels::Bf16(panels) => size_of_val(&**panels),
@@ -75,18 +76,18 @@ impl Packed {
     }
 
     /// Width of an output row, padding included.
-    pub(crate) fn outputs(&self) -> usize {
+    pub fn outputs(&self) -> usize {
         self.outputs
     }
 
     /// `out = x · W + bias` for `rows` rows.
-    pub(crate) fn multiply(&self, rows: usize, x: &[f32], out: &mut [f32]) {
+    pub fn multiply(&self, rows: usize, x: &[f32], out: &mut [f32]) {
         self.product::<false>(rows, x, out);
         self.add_bias(out);
     }
 
     /// `out += x · W + bias` for `rows` rows; the product is complete before it is added.
-    pub(crate) fn multiply_add(&self, rows: usize, x: &[f32], out: &mut [f32]) {
+    pub fn multiply_add(&self, rows: usize, x: &[f32], out: &mut [f32]) {
         self.product::<true>(rows, x, out);
         self.add_bias(out);
     }

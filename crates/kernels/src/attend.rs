@@ -8,9 +8,8 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use crate::attention::{Shape, Sight};
-use crate::cache::{BLOCK, Cache, Heads};
-use crate::forward::Row;
+use crate::paged::{BLOCK, Heads};
+use crate::shape::Shape;
 use crate::simd::{Kernel, LANES, Lanes, Unit, run};
 
 /// Positions whose weighted values are summed apart, so that their chains of additions run side by side.
@@ -19,26 +18,45 @@ const PHASES: usize = 8;
 /// Most queries that go over blocks together: 3 x 8 sums fill 24 of the 32 registers of AVX-512.
 const TOGETHER: usize = 3;
 
-/// Attends: each row to its own position and those before it, as far as the window reaches. `scores` is scratch.
-pub(crate) fn attend(
+/// Which position of which sequence a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The sequence, whose blocks the table of this index names.
+    pub sequence: usize,
+    /// Its position there, from 0.
+    pub position: usize,
+}
+
+/// The keys and values of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Paged<'a> {
+    /// All blocks.
+    pub blocks: &'a [f32],
+    /// The blocks of each sequence, in order.
+    pub tables: &'a [Vec<u32>],
+}
+
+/// Attends: each row of `fused` to its own position and those before it, `window` positions at most. `out` has rows of
+/// [`Shape::output_len`]; `scores` is scratch.
+pub fn attend(
     shape: Shape,
-    sight: &Sight,
-    rows: &[Row],
+    window: usize,
+    rows: &[Place],
     fused: &[f32],
-    cache: &Cache,
+    paged: Paged<'_>,
     scores: &mut Vec<[f32; LANES]>,
     out: &mut [f32],
 ) {
     let longest = rows.iter().map(|row| row.position + 1).max().unwrap_or(0).div_ceil(BLOCK);
     scores.resize((TOGETHER * longest).max(scores.len()), [0.0; LANES]);
-    let (blocks, tables) = cache.layer(sight.layer);
-    run(Attend { shape, window: sight.window, rows, fused, blocks, tables, scores, longest, out });
+    let Paged { blocks, tables } = paged;
+    run(Attend { shape, window, rows, fused, blocks, tables, scores, longest, out });
 }
 
 struct Attend<'a> {
     shape: Shape,
     window: usize,
-    rows: &'a [Row],
+    rows: &'a [Place],
     fused: &'a [f32],
     blocks: &'a [f32],
     tables: &'a [Vec<u32>],
@@ -89,7 +107,7 @@ struct View<'a> {
 impl<'a> Attend<'a> {
     #[inline(always)]
     fn view(&self, row: usize) -> View<'a> {
-        let Row { sequence, position, .. } = self.rows[row];
+        let Place { sequence, position } = self.rows[row];
         let hidden = (position + 1).saturating_sub(self.window);
         let before = hidden / BLOCK;
         let table = &self.tables[sequence][before..(position + 1).div_ceil(BLOCK)];
