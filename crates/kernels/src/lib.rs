@@ -7,6 +7,7 @@
 //! Rows are padded with zeros to whole panels of 32 numbers ([`padded`]); what a function says of a row's length includes them.
 
 mod attend;
+pub mod gpu;
 mod layers;
 mod matmul;
 mod numbers;

@@ -24,15 +24,15 @@ pub fn padded(n: usize) -> usize {
 
 /// A weight matrix, inputs x outputs, cut into panels of 32 outputs: `[output / 32][input][output % 32]`.
 pub struct Packed {
-    inputs: usize,
-    outputs: usize,
-    panels: Panels,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) panels: Panels,
     /// Added to each output row, padded with zeros.
-    bias: Option<Box<[f32]>>,
+    pub(crate) bias: Option<Box<[f32]>>,
 }
 
 /// The weights of all panels.
-enum Panels {
+pub(crate) enum Panels {
     F32(Box<[f32]>),
     Bf16(Box<[Bf16]>),
     /// With what each output is multiplied by when its sum is complete.

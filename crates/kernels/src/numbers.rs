@@ -48,6 +48,11 @@ impl Bf16 {
         // What is no number stays none: rounding up could make it infinite.
         Self(if x.is_nan() { (bits >> 16) as u16 | 0x40 } else { (bits.wrapping_add(half) >> 16) as u16 })
     }
+
+    /// Its sixteen bits.
+    pub fn bits(self) -> u16 {
+        self.0
+    }
 }
 
 impl Weight for Bf16 {

@@ -1,0 +1,82 @@
+// What all kernels share: lanes, sums in a fixed order, the exponential function.
+//
+// The kernels compute what the loops of this crate compute, operation by operation: the same chains of fused multiply-adds, the
+// same sixteen lanes, the same tree that folds them, the same polynomial for e^x. So a row's numbers have the bits that the CPU
+// gives them, and the tolerance of every kernel is zero. It rests on IEEE division and square root, on no contraction of a
+// product and a sum that are written apart, and on denormal numbers being kept: never compile with fast mathematics.
+//
+// The sources come one after the other as one program, this one first: for a GPU as CUDA C++, for the emulator as C++. They
+// include nothing and use of CUDA only blocks, threads, static shared memory and `__syncthreads`, which every thread of a block
+// must reach. Rows are padded with zeros to whole panels of 32 numbers; strides count them.
+
+typedef unsigned char u8;
+typedef signed char i8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+// Lanes that sums run in; positions in a block of keys and values; outputs in a panel of weights.
+constexpr u32 LANES = 16;
+constexpr u32 BLOCK = 16;
+constexpr u32 PANEL = 32;
+
+// The least f32: what stands for a score that does not count.
+constexpr float LEAST = -3.40282346638528859812e+38f;
+
+__device__ inline float larger(float a, float b) { return a < b ? b : a; }
+
+// The sum of sixteen lanes, folded in halves.
+__device__ inline float total(const float *lanes) {
+    float a[LANES];
+    for (u32 i = 0; i < LANES; i++) a[i] = lanes[i];
+    for (u32 half = LANES / 2; half > 0; half /= 2)
+        for (u32 i = 0; i < half; i++) a[i] = a[i] + a[i + half];
+    return a[0];
+}
+
+// e^x within 2 units in the last place; 0 below about -87.7, held at e^88.
+__device__ inline float exp_lane(float x) {
+    const float round = 12583039.0f; // 1.5 * 2^23 + 127: leaves the rounded integer, with the exponent bias, in the low bits
+    x = fminf(fmaxf(x, -88.0f), 88.0f);
+    float shifted = fmaf(x, 1.44269504f, round);
+    float n = shifted - round;
+    float r = fmaf(n, -0.6933594f, x);
+    r = fmaf(n, 2.1219444e-4f, r);
+    float p = 1.9875691e-4f;
+    p = fmaf(p, r, 1.3981999e-3f);
+    p = fmaf(p, r, 8.333452e-3f);
+    p = fmaf(p, r, 4.1665796e-2f);
+    p = fmaf(p, r, 1.6666665e-1f);
+    p = fmaf(p, r, 0.5f);
+    p = fmaf(p, r * r, r) + 1.0f;
+    return p * __uint_as_float(__float_as_uint(shifted) << 23);
+}
+
+// cap * tanh(x / cap).
+__device__ inline float soft_capped(float x, float cap) {
+    float grown = exp_lane(x * (2.0f / cap));
+    return cap - (2.0f * cap) / (grown + 1.0f);
+}
+
+// A weight as it is kept: f32, the upper half of an f32, or 8 bits whose scale comes later.
+__device__ inline float widen(float w) { return w; }
+__device__ inline float widen(u16 w) { return __uint_as_float((u32)w << 16); }
+__device__ inline float widen(i8 w) { return (float)w; }
+
+// The softmax of `width` numbers, a multiple of the lanes, in place. All threads of the block call it; `lanes` is shared scratch.
+__device__ inline void softmax_row(float *row, u32 width, float *lanes) {
+    float top = LEAST;
+    for (u32 i = 0; i < width; i++) top = larger(top, row[i]);
+    __syncthreads();
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) row[i] = exp_lane(row[i] - top);
+    __syncthreads();
+    if (threadIdx.x < LANES) {
+        float sum = 0.0f;
+        for (u32 i = threadIdx.x; i < width; i += LANES) sum = sum + row[i];
+        lanes[threadIdx.x] = sum;
+    }
+    __syncthreads();
+    float sum = total(lanes);
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) row[i] = row[i] / sum;
+    __syncthreads();
+}

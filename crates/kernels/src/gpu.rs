@@ -1,0 +1,312 @@
+//! The same loops on a GPU: memory of a device, and safe functions that launch the kernels of `cuda/` on it.
+//!
+//! A [`Gpu`] is a device behind [`Device`]: an NVIDIA GPU (`cuda`, with the feature of this name), or an [`Emulator`] that compiles the
+//! same sources for the CPU. Each launcher checks that its buffers belong to the device and hold what the kernel reads and writes,
+//! so nothing outside this crate can make a kernel reach beyond them; what indices a buffer holds is the caller's promise, at the price
+//! of wrong numbers. The kernels compute the bits that the loops of the CPU compute.
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+mod attention;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod emulator;
+mod experts;
+mod matrix;
+mod rows;
+mod select;
+
+use attention::RawExtents;
+
+pub use attention::{Extents, PlacedAt, Seen};
+#[cfg(feature = "cuda")]
+pub use cuda::Cuda;
+pub use emulator::Emulator;
+pub use experts::{Answers, Visits, routings};
+pub use matrix::{Bounds, Embedding, Matrix, Source};
+pub use select::{Pick, Picks};
+
+/// The kernels as one program, for a compiler of CUDA C++.
+pub const SOURCE: &str = concat!(
+    include_str!("../cuda/common.cuh"),
+    include_str!("../cuda/rows.cu"),
+    include_str!("../cuda/product.cu"),
+    include_str!("../cuda/attention.cu"),
+    include_str!("../cuda/experts.cu"),
+    include_str!("../cuda/select.cu"),
+);
+
+/// A device that cannot be used, or failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// There is none, or it lacks what is needed.
+    #[error("{device} cannot be used: {reason}")]
+    Missing {
+        /// What was asked for.
+        device: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// It did not do what it was asked to.
+    #[error("the device failed to {attempt}: {reason}")]
+    Failed {
+        /// What was attempted.
+        attempt: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A place in the memory of a device; only this crate makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address(u64);
+
+/// One launch of a kernel; only this crate makes one.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    kernel: &'static str,
+    grid: [u32; 3],
+    threads: u32,
+    arguments: &'a [Argument],
+}
+
+/// What a kernel is given.
+#[derive(Clone, Copy, Debug)]
+enum Argument {
+    Address(u64),
+    Long(u64),
+    Word(u32),
+    Float(f32),
+    Extents(RawExtents),
+}
+
+/// What kernels run on. Work is done in the order in which it is asked for; `read` waits for all before it.
+pub trait Device: Send {
+    /// What a person calls it.
+    fn name(&self) -> String;
+
+    /// Bytes of memory that are free; `None` where nothing is known of a bound.
+    fn free_bytes(&self) -> Option<usize>;
+
+    /// Takes memory, whose contents are open.
+    ///
+    /// # Errors
+    /// There is not so much.
+    fn allocate(&mut self, bytes: usize) -> Result<Address, DeviceError>;
+
+    /// Gives back what [`Device::allocate`] took.
+    fn free(&mut self, at: Address);
+
+    /// Writes bytes to allocated memory.
+    ///
+    /// # Errors
+    /// The device fails.
+    fn write(&mut self, to: Address, bytes: &[u8]) -> Result<(), DeviceError>;
+
+    /// Reads bytes of allocated memory.
+    ///
+    /// # Errors
+    /// The device fails, then or in a launch before.
+    fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError>;
+
+    /// Starts a kernel.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError>;
+}
+
+/// Numbers that a device keeps.
+pub trait Number: Copy {
+    /// Their bytes, little-endian, in order.
+    fn bytes(numbers: &[Self]) -> Vec<u8>;
+    /// The numbers of these bytes.
+    fn numbers(bytes: &[u8]) -> Vec<Self>;
+}
+
+macro_rules! number {
+    ($($number:ty),*) => {$(
+        impl Number for $number {
+            fn bytes(numbers: &[Self]) -> Vec<u8> {
+                numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+            }
+
+            fn numbers(bytes: &[u8]) -> Vec<Self> {
+                bytes.as_chunks().0.iter().map(|bytes| Self::from_le_bytes(*bytes)).collect()
+            }
+        }
+    )*};
+}
+
+number!(f32, f64, u32, u16, i8, u8);
+
+/// Numbers in the memory of a [`Gpu`], which they are given back to with [`Gpu::grow`] or when it is dropped.
+#[derive(Debug)]
+pub struct Buffer<T> {
+    owner: u64,
+    address: Address,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+impl<T> Buffer<T> {
+    /// How many numbers it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// A device, with all that was allocated on it.
+pub struct Gpu {
+    device: Box<dyn Device>,
+    id: u64,
+    allocated: Vec<Address>,
+}
+
+impl Gpu {
+    /// Takes a device into use.
+    pub fn new(device: impl Device + 'static) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self { device: Box::new(device), id: COUNT.fetch_add(1, Ordering::Relaxed), allocated: Vec::new() }
+    }
+
+    /// What a person calls the device.
+    pub fn name(&self) -> String {
+        self.device.name()
+    }
+
+    /// Bytes of memory that are free; `None` where nothing is known of a bound.
+    pub fn free_bytes(&self) -> Option<usize> {
+        self.device.free_bytes()
+    }
+
+    /// Memory for `len` numbers, whose values are open.
+    ///
+    /// # Errors
+    /// There is not so much.
+    pub fn allocate<T: Number>(&mut self, len: usize) -> Result<Buffer<T>, DeviceError> {
+        let address = self.device.allocate((len * size_of::<T>()).max(1))?;
+        self.allocated.push(address);
+        Ok(Buffer { owner: self.id, address, len, of: PhantomData })
+    }
+
+    /// Memory that holds `numbers`.
+    ///
+    /// # Errors
+    /// There is not so much, or the device fails.
+    pub fn upload<T: Number>(&mut self, numbers: &[T]) -> Result<Buffer<T>, DeviceError> {
+        let mut buffer = self.allocate(numbers.len())?;
+        self.write(&mut buffer, 0, numbers)?;
+        Ok(buffer)
+    }
+
+    /// Makes `buffer` hold at least `len` numbers; when it must grow, their values are open.
+    ///
+    /// # Errors
+    /// There is not so much memory.
+    pub fn grow<T: Number>(&mut self, buffer: &mut Buffer<T>, len: usize) -> Result<(), DeviceError> {
+        if buffer.len < len {
+            self.own(buffer, 0);
+            self.free(buffer.address);
+            buffer.len = 0;
+            *buffer = self.allocate(len.next_power_of_two())?;
+        }
+        Ok(())
+    }
+
+    /// Writes `numbers` to `buffer` from the number `at` on.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn write<T: Number>(
+        &mut self,
+        buffer: &mut Buffer<T>,
+        at: usize,
+        numbers: &[T],
+    ) -> Result<(), DeviceError> {
+        let to = self.own(buffer, at + numbers.len());
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.device.write(Address(to.0 + (at * size_of::<T>()) as u64), &T::bytes(numbers))
+    }
+
+    /// Makes `buffer` begin with `numbers`; it grows when it must.
+    ///
+    /// # Errors
+    /// There is not so much memory, or the device fails.
+    pub fn put<T: Number>(&mut self, buffer: &mut Buffer<T>, numbers: &[T]) -> Result<(), DeviceError> {
+        self.grow(buffer, numbers.len())?;
+        self.write(buffer, 0, numbers)
+    }
+
+    /// `len` numbers of `buffer` from the number `at` on.
+    ///
+    /// # Errors
+    /// The device fails, or failed in what came before.
+    pub fn read<T: Number>(
+        &mut self,
+        buffer: &Buffer<T>,
+        at: usize,
+        len: usize,
+    ) -> Result<Vec<T>, DeviceError> {
+        let from = self.own(buffer, at + len);
+        let mut bytes = vec![0; len * size_of::<T>()];
+        self.device.read(Address(from.0 + (at * size_of::<T>()) as u64), &mut bytes)?;
+        Ok(T::numbers(&bytes))
+    }
+
+    fn free(&mut self, address: Address) {
+        self.allocated.retain(|other| *other != address);
+        self.device.free(address);
+    }
+
+    /// Where `buffer` is, which must be of this device and hold at least `len` numbers.
+    fn own<T>(&self, buffer: &Buffer<T>, len: usize) -> Address {
+        assert!(buffer.owner == self.id, "a buffer of another device");
+        assert!(buffer.len >= len, "a buffer of {} numbers, {len} are needed", buffer.len);
+        buffer.address
+    }
+
+    /// The same as an argument.
+    fn given<T>(&self, buffer: &Buffer<T>, len: usize) -> Argument {
+        Argument::Address(self.own(buffer, len).0)
+    }
+
+    /// The same of what may not be there.
+    fn maybe<T>(&self, buffer: Option<&Buffer<T>>, len: usize) -> Argument {
+        buffer.map_or(Argument::Address(0), |buffer| self.given(buffer, len))
+    }
+
+    fn launch(
+        &mut self,
+        kernel: &'static str,
+        grid: [usize; 3],
+        threads: u32,
+        arguments: &[Argument],
+    ) -> Result<(), DeviceError> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        let grid =
+            grid.map(|blocks| u32::try_from(blocks).expect("a grid has fewer than 2^32 blocks a side"));
+        self.device.launch(&Launch { kernel, grid, threads, arguments })
+    }
+}
+
+impl Drop for Gpu {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.allocated).into_iter().for_each(|address| self.device.free(address));
+    }
+}
+
+/// A number of rows, positions or outputs as a kernel takes it.
+fn word(number: usize) -> Argument {
+    Argument::Word(u32::try_from(number).expect("extents are below 2^32"))
+}

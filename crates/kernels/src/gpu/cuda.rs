@@ -1,0 +1,175 @@
+//! An NVIDIA GPU: the kernels compiled for it when it is taken into use, memory and launches through the driver.
+//!
+//! NVRTC compiles at run time, so that building needs no toolkit, one program serves every GPU, and no library is loaded before a
+//! device is asked for. It is told to compile what the CPU computes: no contraction of products and sums, IEEE division and square
+//! root, denormal numbers kept. All work is put on one stream, in order.
+#![allow(unsafe_code, reason = "the compiler can check neither memory of a device nor what a kernel does")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig,
+    PushKernelArg, result, sys,
+};
+use cudarc::nvrtc::{self, CompileOptions, Ptx, compile_ptx_with_opts};
+
+use super::{Address, Argument, Device, DeviceError, Launch, RawExtents, SOURCE};
+
+// SAFETY: the structure has the C layout of the kernels' structure `Extents`, and every value of its fields is one.
+unsafe impl DeviceRepr for RawExtents {}
+
+/// A GPU in use.
+pub struct Cuda {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    module: Arc<CudaModule>,
+    functions: BTreeMap<&'static str, CudaFunction>,
+    allocated: BTreeMap<Address, CudaSlice<u8>>,
+}
+
+impl Cuda {
+    /// Takes the GPU of this number, from 0, into use.
+    ///
+    /// # Errors
+    /// There is no driver, no such GPU, no NVRTC, or the kernels do not compile for the GPU.
+    pub fn new(ordinal: usize) -> Result<Self, DeviceError> {
+        // SAFETY: this only looks for the library; NVIDIA's has no constructor that could do harm.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(missing("NVIDIA's driver is not installed (libcuda is not found)"));
+        }
+        let context = CudaContext::new(ordinal).map_err(|error| missing(error.to_string()))?;
+        let capability = context.compute_capability().map_err(|error| missing(error.to_string()))?;
+        let module = context.load_module(Self::compile(capability)?).map_err(failed("load the kernels"))?;
+        let stream = context.new_stream().map_err(failed("make a stream"))?;
+        Ok(Self { context, stream, module, functions: BTreeMap::new(), allocated: BTreeMap::new() })
+    }
+
+    /// The kernels compiled for GPUs of a compute capability, such as (9, 0); this needs no GPU.
+    ///
+    /// # Errors
+    /// There is no NVRTC, or it does not compile the kernels for this capability.
+    pub fn compile((major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
+        // SAFETY: as above.
+        if !unsafe { nvrtc::sys::is_culib_present() } {
+            return Err(missing("NVIDIA's run-time compiler is not installed (libnvrtc is not found)"));
+        }
+        let options = CompileOptions {
+            ftz: Some(false),
+            prec_sqrt: Some(true),
+            prec_div: Some(true),
+            fmad: Some(false),
+            options: vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".into()],
+            ..CompileOptions::default()
+        };
+        compile_ptx_with_opts(SOURCE, options).map_err(failed("compile the kernels"))
+    }
+
+    /// The kernel of this name; it is looked for once.
+    fn function(&mut self, kernel: &'static str) -> Result<CudaFunction, DeviceError> {
+        if let Some(function) = self.functions.get(kernel) {
+            return Ok(function.clone());
+        }
+        let function = self.module.load_function(kernel).map_err(failed(kernel))?;
+        self.functions.insert(kernel, function.clone());
+        Ok(function)
+    }
+
+    fn bind(&self) -> Result<(), DeviceError> {
+        self.context.bind_to_thread().map_err(failed("serve this thread"))
+    }
+}
+
+fn missing(reason: impl Into<String>) -> DeviceError {
+    DeviceError::Missing { device: "the GPU", reason: reason.into() }
+}
+
+fn failed<E: Debug>(attempt: &str) -> impl FnOnce(E) -> DeviceError {
+    move |error| DeviceError::Failed { attempt: attempt.into(), reason: format!("{error:?}") }
+}
+
+impl Device for Cuda {
+    fn name(&self) -> String {
+        self.context.name().unwrap_or_else(|_| "a GPU".into())
+    }
+
+    fn free_bytes(&self) -> Option<usize> {
+        self.context.mem_get_info().ok().map(|(free, _)| free)
+    }
+
+    fn allocate(&mut self, bytes: usize) -> Result<Address, DeviceError> {
+        self.bind()?;
+        // SAFETY: bytes have no invalid values; what kernels read, they or `write` wrote before.
+        let memory = unsafe { self.stream.alloc::<u8>(bytes) };
+        let memory = memory.map_err(failed(&format!("allocate {bytes} bytes")))?;
+        let address = Address(memory.device_ptr(&self.stream).0);
+        self.allocated.insert(address, memory);
+        Ok(address)
+    }
+
+    fn free(&mut self, at: Address) {
+        self.allocated.remove(&at);
+    }
+
+    fn write(&mut self, to: Address, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.bind()?;
+        // SAFETY: only this crate makes addresses, and `Gpu` checked that `bytes` end within the allocation. `bytes` are ordinary
+        // memory, which the driver has copied when it returns.
+        let written = unsafe { result::memcpy_htod_async(to.0, bytes, self.stream.cu_stream()) };
+        written.map_err(failed("write"))
+    }
+
+    fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.bind()?;
+        // SAFETY: as for `write`; the stream is waited for before `bytes` are used again.
+        let read = unsafe { result::memcpy_dtoh_async(bytes, from.0, self.stream.cu_stream()) };
+        read.and_then(|()| self.stream.synchronize()).map_err(failed("read"))
+    }
+
+    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError> {
+        self.bind()?;
+        let function = self.function(launch.kernel)?;
+        let mut builder = self.stream.launch_builder(&function);
+        for argument in launch.arguments {
+            match argument {
+                Argument::Address(number) | Argument::Long(number) => builder.arg(number),
+                Argument::Word(number) => builder.arg(number),
+                Argument::Float(number) => builder.arg(number),
+                Argument::Extents(extents) => builder.arg(extents),
+            };
+        }
+        let [x, y, z] = launch.grid;
+        let config =
+            LaunchConfig { grid_dim: (x, y, z), block_dim: (launch.threads, 1, 1), shared_mem_bytes: 0 };
+        // SAFETY: only this crate's launchers make launches. They give a kernel the arguments of its signature (the emulator checks
+        // the same ones in tests) and buffers of this device that hold what it reads and writes.
+        let launched = unsafe { builder.launch(config) };
+        launched.map(drop).map_err(failed(launch.kernel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
+    use super::*;
+
+    #[test]
+    fn the_kernels_compile_for_ampere_and_hopper() {
+        for capability in [(8, 0), (9, 0)] {
+            match Cuda::compile(capability) {
+                Ok(ptx) => assert!(ptx.to_src().contains("select_tokens")),
+                Err(DeviceError::Missing { reason, .. }) => return println!("skipped: {reason}"),
+                Err(error) => panic!("{capability:?}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_machine_without_a_gpu_says_so() {
+        if let Err(error) = Cuda::new(0) {
+            assert!(matches!(error, DeviceError::Missing { .. }), "{error}");
+        }
+    }
+}

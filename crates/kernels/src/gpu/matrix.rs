@@ -1,0 +1,192 @@
+//! Weights on a device, and rows times them.
+
+use super::{Argument, Buffer, DeviceError, Gpu, word};
+use crate::matmul::{PANEL, Packed, Panels, padded};
+use crate::numbers::{Bf16, Table};
+
+/// Numbers in the precision that they are kept in.
+enum Kept {
+    F32(Buffer<f32>),
+    Bf16(Buffer<u16>),
+    Int8(Buffer<i8>, Buffer<f32>),
+}
+
+impl Kept {
+    /// The numbers and their scales as arguments.
+    fn arguments(&self, gpu: &Gpu) -> [Argument; 2] {
+        match self {
+            Self::F32(data) => [gpu.given(data, 0), Argument::Address(0)],
+            Self::Bf16(data) => [gpu.given(data, 0), Argument::Address(0)],
+            Self::Int8(data, scales) => [gpu.given(data, 0), gpu.given(scales, 0)],
+        }
+    }
+}
+
+/// A table of rows on a device.
+pub struct Embedding {
+    kept: Kept,
+    width: usize,
+}
+
+/// A packed matrix on a device, or one of each of several experts.
+pub struct Matrix {
+    kept: Kept,
+    bias: Option<Buffer<f32>>,
+    inputs: usize,
+    outputs: usize,
+    experts: usize,
+}
+
+impl Matrix {
+    /// Width of an output row, padding included.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+}
+
+/// Which rows a product reads.
+pub struct Source<'a> {
+    /// Rows, each padded.
+    pub x: &'a Buffer<f32>,
+    /// Rows of the product; where they are those of experts, at most so many for one.
+    pub rows: usize,
+    /// Which rows of `x`; `None`: the first ones. Each is below `held`.
+    pub row_of: Option<&'a Buffer<u32>>,
+    /// Rows that `x` holds.
+    pub held: usize,
+}
+
+/// Which rows belong to which expert: from one number to the next, of all `rows`.
+#[derive(Clone, Copy)]
+pub struct Bounds<'a> {
+    /// One more than experts.
+    pub starts: &'a Buffer<u32>,
+    /// Rows of all experts, at most.
+    pub rows: usize,
+}
+
+fn bits(weights: &[Bf16]) -> Vec<u16> {
+    weights.iter().map(|weight| weight.bits()).collect()
+}
+
+impl Gpu {
+    /// Copies a table of rows of `width` numbers.
+    ///
+    /// # Errors
+    /// There is not so much memory, or the device fails.
+    pub fn embedding(&mut self, table: &Table, width: usize) -> Result<Embedding, DeviceError> {
+        let kept = match table {
+            Table::F32(data) => Kept::F32(self.upload(data)?),
+            Table::Bf16(data) => Kept::Bf16(self.upload(&bits(data))?),
+            Table::Int8(data, scales) => Kept::Int8(self.upload(data)?, self.upload(scales)?),
+        };
+        Ok(Embedding { kept, width })
+    }
+
+    /// Copies a matrix, or those of experts, which have equal extents, precision, and no bias.
+    ///
+    /// # Errors
+    /// There is not so much memory, or the device fails.
+    ///
+    /// # Panics
+    /// There are none, or they differ.
+    pub fn matrix(&mut self, experts: &[&Packed]) -> Result<Matrix, DeviceError> {
+        let first = experts.first().expect("there is a matrix");
+        let (inputs, outputs) = (first.inputs, first.outputs);
+        assert!(experts.iter().all(|other| (other.inputs, other.outputs) == (inputs, outputs)));
+        let (mut f32s, mut bf16s, mut int8s, mut all_scales) = (vec![], vec![], vec![], vec![]);
+        for expert in experts {
+            match &expert.panels {
+                Panels::F32(panels) => f32s.extend_from_slice(panels),
+                Panels::Bf16(panels) => bf16s.extend(bits(panels)),
+                Panels::Int8(panels, scales) => {
+                    int8s.extend_from_slice(panels);
+                    all_scales.extend_from_slice(scales);
+                }
+            }
+        }
+        let kept = match &first.panels {
+            Panels::F32(_) => Kept::F32(self.upload(&f32s)?),
+            Panels::Bf16(_) => Kept::Bf16(self.upload(&bf16s)?),
+            Panels::Int8(..) => Kept::Int8(self.upload(&int8s)?, self.upload(&all_scales)?),
+        };
+        let weights = inputs * outputs * experts.len();
+        assert!(f32s.len().max(bf16s.len()).max(int8s.len()) == weights, "all are kept in one precision");
+        let bias = match &first.bias {
+            Some(bias) if experts.len() == 1 => Some(self.upload(bias)?),
+            _ => None,
+        };
+        Ok(Matrix { kept, bias, inputs, outputs, experts: experts.len() })
+    }
+
+    /// `out[r] = table[tokens[r]] * scale`, padded, for `rows` tokens, each of the table.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn embed(
+        &mut self,
+        table: &Embedding,
+        tokens: &Buffer<u32>,
+        rows: usize,
+        scale: Option<f32>,
+        out: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let stride = padded(table.width);
+        let kernel = match table.kept {
+            Kept::F32(_) => "embed_f32",
+            Kept::Bf16(_) => "embed_bf16",
+            Kept::Int8(..) => "embed_int8",
+        };
+        let [data, scales] = table.kept.arguments(self);
+        let tokens = self.given(tokens, rows);
+        let out = self.given(out, rows * stride);
+        let scale = Argument::Float(scale.unwrap_or(1.0));
+        let arguments = [data, scales, tokens, word(table.width), word(stride), scale, out];
+        self.launch(kernel, [rows, 1, 1], 128, &arguments)
+    }
+
+    /// `out = x · W + bias`, or with `add` `out += x · W + bias`, the product complete before it is added. With `bounds` each
+    /// expert has rows of its own.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn multiply(
+        &mut self,
+        matrix: &Matrix,
+        source: Source<'_>,
+        bounds: Option<Bounds<'_>>,
+        add: bool,
+        out: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let Source { x, rows, row_of, held } = source;
+        let few = rows <= 8;
+        let kernel = match (&matrix.kept, few) {
+            (Kept::F32(_), false) => "product_f32_many",
+            (Kept::F32(_), true) => "product_f32_few",
+            (Kept::Bf16(_), false) => "product_bf16_many",
+            (Kept::Bf16(_), true) => "product_bf16_few",
+            (Kept::Int8(..), false) => "product_int8_many",
+            (Kept::Int8(..), true) => "product_int8_few",
+        };
+        assert!(bounds.is_some() || matrix.experts == 1, "experts have bounds");
+        let [data, scales] = matrix.kept.arguments(self);
+        let stride = padded(matrix.inputs);
+        let all = bounds.map_or(rows, |bounds| bounds.rows);
+        let arguments = [
+            data,
+            scales,
+            self.maybe(matrix.bias.as_ref(), matrix.outputs),
+            word(matrix.inputs),
+            word(matrix.outputs),
+            word(rows),
+            self.maybe(bounds.map(|bounds| bounds.starts), matrix.experts + 1),
+            self.maybe(row_of, all),
+            self.given(x, held * stride),
+            word(stride),
+            word(add.into()),
+            self.given(out, all * matrix.outputs),
+        ];
+        let tiles = rows.div_ceil(if few { 8 } else { 32 });
+        self.launch(kernel, [matrix.outputs / PANEL, tiles, matrix.experts], 128, &arguments)
+    }
+}

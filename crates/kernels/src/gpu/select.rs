@@ -1,0 +1,128 @@
+//! The choice of tokens on a device.
+
+use super::{Buffer, DeviceError, Gpu, word};
+use crate::random::Stream;
+use crate::select::{Choice, Rules};
+
+/// Threads of a block.
+const THREADS: u32 = 256;
+
+/// Tokens whose weights are summed together.
+const SPAN: usize = 64;
+
+/// No token.
+const NONE: u32 = u32::MAX;
+
+/// How the token of one row is chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick<'a> {
+    /// By which rules.
+    pub rules: Rules,
+    /// Tokens, each once, that a repetition penalty is about.
+    pub seen: &'a [u32],
+    /// The token in any case.
+    pub forced: Option<u32>,
+    /// Names the random numbers.
+    pub stream: Stream,
+    /// Position in the stream.
+    pub place: u32,
+}
+
+/// Scratch for choices.
+pub struct Picks {
+    picks: Buffer<u8>,
+    seen: Buffer<u32>,
+    work: Buffer<f32>,
+    sums: Buffer<f64>,
+    tokens: Buffer<u32>,
+    logprobs: Buffer<f32>,
+}
+
+/// Picks as the kernel takes them, and all tokens that were seen.
+fn encoded(picks: &[Pick<'_>]) -> (Vec<u8>, Vec<u32>) {
+    let (mut bytes, mut all) = (Vec::new(), Vec::new());
+    for Pick { rules, seen, forced, stream, place } in picks {
+        let from = all.len() as u32;
+        if rules.repetition_penalty != 1.0 {
+            all.extend_from_slice(seen);
+        }
+        let factor = match rules.temperature {
+            0.0 => -1.0,
+            temperature => (1.0 / temperature).min(f64::from(f32::MAX)) as f32,
+        };
+        bytes.extend(rules.top_p.to_le_bytes());
+        bytes.extend(
+            [factor, rules.min_p as f32, rules.repetition_penalty as f32]
+                .map(f32::to_le_bytes)
+                .as_flattened(),
+        );
+        let top_k = u32::try_from(rules.top_k).unwrap_or(0);
+        bytes.extend([top_k, forced.unwrap_or(NONE)].map(u32::to_le_bytes).as_flattened());
+        bytes.extend(stream);
+        bytes.extend([*place, from, all.len() as u32].map(u32::to_le_bytes).as_flattened());
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+    }
+    (bytes, all)
+}
+
+impl Gpu {
+    /// Scratch for choices.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub fn picks(&mut self) -> Result<Picks, DeviceError> {
+        Ok(Picks {
+            picks: self.allocate(0)?,
+            seen: self.allocate(0)?,
+            work: self.allocate(0)?,
+            sums: self.allocate(0)?,
+            tokens: self.allocate(0)?,
+            logprobs: self.allocate(0)?,
+        })
+    }
+
+    /// Chooses a token for each of `picks` from the rows of `scores`, `stride` long, of which `vocab` are tokens'; `None` where the scores
+    /// are not all finite. What [`crate::Selector`] chooses with the random number of the pick's place.
+    ///
+    /// # Errors
+    /// The device fails, or failed in what came before.
+    pub fn choose(
+        &mut self,
+        (scores, stride, vocab): (&Buffer<f32>, usize, usize),
+        picks: &[Pick<'_>],
+        scratch: &mut Picks,
+    ) -> Result<Vec<Option<Choice>>, DeviceError> {
+        let (rows, padded) = (picks.len(), vocab.next_multiple_of(SPAN));
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        let (bytes, seen) = encoded(picks);
+        let known = picks.iter().flat_map(|pick| pick.forced.iter().chain(pick.seen));
+        assert!(
+            vocab <= stride && known.into_iter().all(|token| (*token as usize) < vocab),
+            "tokens are known"
+        );
+        self.put(&mut scratch.picks, &bytes)?;
+        self.put(&mut scratch.seen, &seen)?;
+        self.grow(&mut scratch.work, rows * padded)?;
+        self.grow(&mut scratch.sums, rows * padded / SPAN)?;
+        self.grow(&mut scratch.tokens, rows)?;
+        self.grow(&mut scratch.logprobs, rows)?;
+        let arguments = [
+            self.given(scores, rows * stride),
+            word(stride),
+            word(vocab),
+            self.given(&scratch.picks, bytes.len()),
+            self.given(&scratch.seen, seen.len()),
+            self.given(&scratch.work, rows * padded),
+            self.given(&scratch.sums, rows * padded / SPAN),
+            self.given(&scratch.tokens, rows),
+            self.given(&scratch.logprobs, rows),
+        ];
+        self.launch("select_tokens", [rows, 1, 1], THREADS, &arguments)?;
+        let tokens = self.read(&scratch.tokens, 0, rows)?;
+        let logprobs = self.read(&scratch.logprobs, 0, rows)?;
+        let choice = |(token, logprob)| (token != NONE).then_some(Choice { token, logprob });
+        Ok(tokens.into_iter().zip(logprobs).map(choice).collect())
+    }
+}
