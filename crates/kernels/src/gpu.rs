@@ -25,7 +25,7 @@ pub use cuda::Cuda;
 pub use emulator::Emulator;
 pub use experts::{Answers, Visits, routings};
 pub use matrix::{Bounds, Embedding, Matrix, Source};
-pub use select::{Pick, Picks};
+pub use select::Picks;
 
 /// The kernels as one program, for a compiler of CUDA C++.
 pub const SOURCE: &str = concat!(
@@ -141,7 +141,7 @@ macro_rules! number {
 
 number!(f32, f64, u32, u16, i8, u8);
 
-/// Numbers in the memory of a [`Gpu`], which they are given back to with [`Gpu::grow`] or when it is dropped.
+/// Numbers in the memory of a [`Gpu`], which takes them back when it is dropped.
 #[derive(Debug)]
 pub struct Buffer<T> {
     owner: u64,
@@ -206,16 +206,25 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Makes `buffer` hold at least `len` numbers; when it must grow, their values are open.
+    /// Makes `buffer` hold at least `len` numbers; when it must grow, to the next power of two, their values are open.
     ///
     /// # Errors
     /// There is not so much memory.
     pub fn grow<T: Number>(&mut self, buffer: &mut Buffer<T>, len: usize) -> Result<(), DeviceError> {
+        if buffer.len < len { self.resize(buffer, len.next_power_of_two()) } else { Ok(()) }
+    }
+
+    /// Makes `buffer` hold at least `len` numbers; when it must grow, to just these, and their values are open.
+    ///
+    /// # Errors
+    /// There is not so much memory.
+    pub fn resize<T: Number>(&mut self, buffer: &mut Buffer<T>, len: usize) -> Result<(), DeviceError> {
         if buffer.len < len {
-            self.own(buffer, 0);
-            self.free(buffer.address);
-            buffer.len = 0;
-            *buffer = self.allocate(len.next_power_of_two())?;
+            let address = self.own(buffer, 0);
+            self.free(address);
+            // Should there be no memory, it holds nothing at a place that is nobody's.
+            *buffer = Buffer { owner: self.id, address: Address(0), len: 0, of: PhantomData };
+            *buffer = self.allocate(len)?;
         }
         Ok(())
     }
@@ -263,8 +272,10 @@ impl Gpu {
     }
 
     fn free(&mut self, address: Address) {
-        self.allocated.retain(|other| *other != address);
-        self.device.free(address);
+        if let Some(at) = self.allocated.iter().position(|other| *other == address) {
+            self.allocated.swap_remove(at);
+            self.device.free(address);
+        }
     }
 
     /// Where `buffer` is, which must be of this device and hold at least `len` numbers.

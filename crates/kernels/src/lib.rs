@@ -28,6 +28,6 @@ pub use numbers::{Bf16, Precision, Table};
 pub use paged::{BLOCK, Heads, write};
 pub use random::{Stream, uniform};
 pub use route::{Routing, Visit, choose, group};
-pub use select::{Choice, Rules, Selector};
+pub use select::{Choice, Pick, Rules, Selector};
 pub use shape::Shape;
 pub use simd::LANES;

@@ -5,6 +5,7 @@
 
 use pulp::Simd;
 
+use crate::random::{Stream, uniform};
 use crate::simd::{Kernel, LANES, Unit, run};
 
 /// Tokens whose weights are summed in f32 before f64 takes over.
@@ -33,6 +34,21 @@ impl Default for Rules {
     }
 }
 
+/// How the token of one row is chosen.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick<'a> {
+    /// By which rules.
+    pub rules: Rules,
+    /// Tokens, each once, that a repetition penalty is about.
+    pub seen: &'a [u32],
+    /// The token in any case.
+    pub forced: Option<u32>,
+    /// Names the random numbers.
+    pub stream: Stream,
+    /// Position in the stream.
+    pub place: u32,
+}
+
 /// A chosen token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
@@ -54,6 +70,11 @@ pub struct Selector {
 }
 
 impl Selector {
+    /// [`Selector::choose`] with the random number of the pick's place.
+    pub fn pick(&mut self, scores: &[f32], pick: &Pick<'_>) -> Option<Choice> {
+        self.choose(scores, &pick.rules, pick.seen, pick.forced, uniform(&pick.stream, pick.place))
+    }
+
     /// Chooses from the scores of a vocabulary; `None` when they are not all finite. `seen` are the tokens, each once, that a
     /// repetition penalty is about, and `forced` is a token to choose in any case. `uniform` is in [0, 1).
     pub fn choose(
@@ -76,18 +97,25 @@ impl Selector {
             return Some(choice(token as usize));
         }
         if rules.repetition_penalty == 1.0 {
-            return self.pick(scores, top, rules, 1.0, uniform).map(choice);
+            return self.filtered(scores, top, rules, 1.0, uniform).map(choice);
         }
         let mut penalised = std::mem::take(&mut self.penalised);
         penalise(scores, seen, rules.repetition_penalty as f32, &mut penalised);
         let picked =
-            run(Largest(&penalised)).and_then(|top| self.pick(&penalised, top, rules, f64::NAN, uniform));
+            run(Largest(&penalised)).and_then(|top| self.filtered(&penalised, top, rules, f64::NAN, uniform));
         self.penalised = penalised;
         picked.map(choice)
     }
 
     /// Picks a token by `scores`, the largest of which is `top`. The weights hold those of the temperature `weighed`.
-    fn pick(&mut self, scores: &[f32], top: f32, rules: &Rules, weighed: f64, uniform: f64) -> Option<usize> {
+    fn filtered(
+        &mut self,
+        scores: &[f32],
+        top: f32,
+        rules: &Rules,
+        weighed: f64,
+        uniform: f64,
+    ) -> Option<usize> {
         if rules.temperature == 0.0 {
             return scores.iter().position(|&s| s == top);
         }
@@ -259,7 +287,6 @@ impl Kernel for Sum<'_> {
 mod tests {
     use super::*;
     use crate::plain::distribution;
-    use crate::random::uniform;
 
     const TOKENS: usize = 100;
 

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use flow_kernels::gpu::{
-    Answers, Bounds, DeviceError, Emulator, Extents, Gpu, Pick, PlacedAt, Seen, Source, routings,
+    Answers, Bounds, DeviceError, Emulator, Extents, Gpu, PlacedAt, Seen, Source, routings,
 };
 use flow_kernels::{
-    Activation, BLOCK, Heads, Norm, Packed, Paged, Place, Precision, Routing, Rules, Selector, Shape, Table,
-    add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, soft_cap, softmax, uniform, write,
+    Activation, BLOCK, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector, Shape,
+    Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, soft_cap, softmax, uniform,
+    write,
 };
 
 /// The emulator, its threads ascending and descending, or nothing after saying that the test is skipped.

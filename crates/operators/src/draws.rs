@@ -235,10 +235,13 @@ pub(crate) fn lasting(reason: &str) -> Option<&'static str> {
     (reason == NOT_DRAWN).then_some(NOT_DRAWN)
 }
 
-/// Damaged weights end the run; everything else concerns the one prompt.
+/// Damaged weights and a device that fails end the run; everything else concerns the one prompt.
 fn failure(error: &flow_sampler::Error) -> Failure {
-    let fatal = matches!(error, flow_sampler::Error::NotFinite { .. });
-    let reason = if fatal { "model" } else { NOT_DRAWN };
+    let (reason, fatal) = match error {
+        flow_sampler::Error::NotFinite { .. } => ("model", true),
+        flow_sampler::Error::Device(_) => ("device", true),
+        _ => (NOT_DRAWN, false),
+    };
     Failure { reason, detail: crate::text::chain(error), fatal }
 }
 

@@ -1,10 +1,10 @@
 //! One completion while it is being drawn.
 
-use flow_kernels::{Selector, uniform};
+use flow_kernels::{Choice, Pick};
 
 use crate::Error;
-use crate::cache::Sequence;
 use crate::engine::Engine;
+use crate::pages::Sequence;
 use crate::request::{Completion, FinishReason, Request};
 use crate::text::Watch;
 
@@ -65,16 +65,26 @@ impl<'a> Draw<'a> {
         self.tokens.last().map(|&token| (token, self.prompt_tokens + self.tokens.len() - 1))
     }
 
-    /// Draws a token from the model's scores, or takes that which is forced. The random number is that of the token's place in the completion.
-    pub(crate) fn advance(&mut self, engine: &Engine, selector: &mut Selector, scores: &[f32]) {
+    /// How its next token is chosen. The random number is that of the token's place in the completion.
+    pub(crate) fn pick(&self) -> Pick<'_> {
         let place = self.tokens.len();
-        let random = uniform(&self.request.stream, place as u32);
-        let (params, forced) = (&self.request.params, self.forced.get(place).copied());
-        let Some(choice) = selector.choose(scores, &params.rules(), &self.seen, forced, random) else {
-            self.answer = Some(Err(Error::NotFinite { position: self.prompt_tokens + place - 1 }));
+        Pick {
+            rules: self.request.params.rules(),
+            seen: &self.seen,
+            forced: self.forced.get(place).copied(),
+            stream: self.request.stream,
+            place: place as u32,
+        }
+    }
+
+    /// Takes the token that was chosen; there is none where the model's scores are not finite.
+    pub(crate) fn advance(&mut self, engine: &Engine, choice: Option<Choice>) {
+        let Some(choice) = choice else {
+            self.answer =
+                Some(Err(Error::NotFinite { position: self.prompt_tokens + self.tokens.len() - 1 }));
             return;
         };
-        if params.repetition_penalty != 1.0 && !self.seen.contains(&choice.token) {
+        if self.request.params.repetition_penalty != 1.0 && !self.seen.contains(&choice.token) {
             self.seen.push(choice.token);
         }
         self.tokens.push(choice.token);

@@ -6,17 +6,22 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::ScopedJoinHandle;
 
+use flow_kernels::gpu::Gpu;
 use flow_kernels::{BLOCK, Precision};
 use flow_model::{Checkpoint, Config, Tensor, Tokenizer};
 
 use crate::Error;
 use crate::forward::{Forward, Row};
+use crate::gpu;
 use crate::plan::{CACHE_BYTES, Usage, slots};
 use crate::request::{Completion, Prompt, Request};
 use crate::score::SCORE_ROWS;
 use crate::text::Decoder;
 use crate::weights::Weights;
 use crate::worker::{Run, Worker, jobs};
+
+/// Most prompt tokens read in one step.
+const PROMPT_ROWS: usize = 64;
 
 /// Most draws that share one reading of their prompt.
 const JOB: usize = 32;
@@ -31,6 +36,8 @@ pub struct Engine {
     /// Tokens that end a completion.
     pub(crate) ends: Vec<u32>,
     cache_bytes: usize,
+    /// Where it draws, if that is not the CPU.
+    gpu: Option<gpu::Model>,
 }
 
 impl Engine {
@@ -64,13 +71,28 @@ impl Engine {
     ) -> Result<Self, Error> {
         let weights = Weights::new(config, tensors, precision)?;
         let decoder = Decoder::new(tokenizer, weights.vocab);
-        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: CACHE_BYTES })
+        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: CACHE_BYTES, gpu: None })
     }
 
     /// The same with another bound on the bytes of keys and values, 4 GiB by default ([`crate::Plan`]), shared by the threads of a call. A draw
     /// begins when all it may still need is free; where not even one draw fits, one is under way at a time.
     pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
         Self { cache_bytes, ..self }
+    }
+
+    /// The same, drawing on a device, to which the weights are copied: the same draws. Scores of given texts and [`Engine::logits`] stay
+    /// with the CPU. Keys and values may take most of the memory that is free on the device.
+    ///
+    /// # Errors
+    /// The weights do not fit, or the device fails.
+    pub fn on(self, device: Gpu) -> Result<Self, Error> {
+        let gpu = Some(gpu::Model::new(device, &self.weights)?);
+        Ok(Self { gpu, ..self })
+    }
+
+    /// What a person calls the device that it draws on.
+    pub fn device(&self) -> String {
+        self.gpu.as_ref().map_or_else(|| "the CPU".into(), gpu::Model::device)
     }
 
     /// Bytes of the weights as they are kept, packed.
@@ -110,20 +132,50 @@ impl Engine {
         cancel: &AtomicBool,
         sink: &Sink<'_>,
     ) -> Usage {
+        if let Some(gpu) = &self.gpu {
+            return self.generate_on(gpu, requests, cancel, sink);
+        }
         let threads = threads.max(1);
         let share = requests.len().div_ceil(threads).max(1);
-        let jobs = self.valid_jobs(requests, share.min(JOB), sink);
-        let (slots, blocks) = (self.slots(share), self.blocks() / threads);
-        let next_job = &AtomicUsize::new(0);
-        let run = Run { engine: self, requests, jobs: &jobs, next_job, cancel, sink, slots, blocks };
+        let jobs = &self.valid_jobs(requests, share.min(JOB), sink);
+        let (slots, blocks) =
+            (turns(share, slots(self.weight_bytes())), self.blocks(self.cache_bytes) / threads);
+        let (next_job, prompt_rows) = (&AtomicUsize::new(0), PROMPT_ROWS);
+        let run = Run { engine: self, requests, jobs, next_job, cancel, sink, slots, prompt_rows, blocks };
+        let work = || Worker::new(&run, Forward::new(&self.weights)).work();
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| Worker::new(&run).work())).collect();
-            let own = Worker::new(&run).work();
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
             let join = |other: ScopedJoinHandle<'_, Usage>| {
                 other.join().unwrap_or_else(|panic| resume_unwind(panic))
             };
             others.into_iter().map(join).fold(own, Usage::add)
         })
+    }
+
+    /// [`Engine::generate`] on a device: one worker, with more draws under way.
+    fn generate_on(
+        &self,
+        gpu: &gpu::Model,
+        requests: &[Request],
+        cancel: &AtomicBool,
+        sink: &Sink<'_>,
+    ) -> Usage {
+        let share = requests.len().max(1);
+        let jobs = &self.valid_jobs(requests, share.min(JOB), sink);
+        let slots = turns(share, gpu::SLOTS);
+        let blocks = self.blocks(gpu.cache_bytes(self.cache_bytes));
+        let (next_job, prompt_rows) = (&AtomicUsize::new(0), gpu::PROMPT_ROWS);
+        let run = Run { engine: self, requests, jobs, next_job, cancel, sink, slots, prompt_rows, blocks };
+        let most = gpu::most_blocks(slots, self.context(), blocks);
+        match gpu.pass(&self.weights, most) {
+            Ok(pass) => Worker::new(&run, pass).work(),
+            Err(error) => {
+                let answer = |i| sink(i, Err(Error::Device(error.clone())));
+                jobs.iter().flat_map(Clone::clone).for_each(answer);
+                Usage::default()
+            }
+        }
     }
 
     /// Scores (logits) of the token after each of `tokens`: (T, V), row-major.
@@ -133,13 +185,13 @@ impl Engine {
     pub fn logits(&self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
         self.check(tokens, self.context())?;
         let mut forward = Forward::new(&self.weights);
-        let sequence = forward.cache.open();
+        let sequence = forward.cache.pages.open();
         let span = tokens.len();
         let row = |(position, &token)| Row { sequence, position, token, span, routing: None, wanted: true };
         let rows: Vec<Row> = tokens.iter().enumerate().map(row).collect();
         let mut logits = Vec::with_capacity(tokens.len() * self.weights.vocab);
         for rows in rows.chunks(SCORE_ROWS) {
-            for scores in forward.step(rows).chunks_exact(self.weights.head.outputs()) {
+            for scores in forward.scores(rows).chunks_exact(self.weights.head.outputs()) {
                 logits.extend_from_slice(&scores[..self.weights.vocab]);
             }
         }
@@ -190,15 +242,15 @@ impl Engine {
         })
     }
 
-    /// Draws that a worker with `share` requests keeps going: as many as suit the model, in equal turns.
-    fn slots(&self, share: usize) -> usize {
-        share.div_ceil(share.div_ceil(slots(self.weight_bytes())))
+    /// Blocks of positions that take so many bytes.
+    fn blocks(&self, cache_bytes: usize) -> usize {
+        cache_bytes / (self.bytes_per_position() * BLOCK)
     }
+}
 
-    /// Blocks of positions that the workers together may hold.
-    fn blocks(&self) -> usize {
-        self.cache_bytes / (self.bytes_per_position() * BLOCK)
-    }
+/// Draws that a worker with `share` requests keeps going: at most `slots`, in equal turns.
+fn turns(share: usize, slots: usize) -> usize {
+    share.div_ceil(share.div_ceil(slots))
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub enum Error {
         /// Shape the config calls for.
         expected: Vec<usize>,
     },
+    /// The device that the engine draws on cannot be used, or failed.
+    #[error(transparent)]
+    Device(#[from] flow_kernels::gpu::DeviceError),
     /// A text was given to an engine that reads only token ids.
     #[error("the model has no tokenizer: give its prompts as token ids")]
     NoTokenizer,

@@ -3,13 +3,18 @@
 //! Rows are independent: prompt tokens and newly drawn tokens of any sequences mix, and a row's result is a function
 //! of its sequence alone. Rows of one sequence must be in order and without gaps after what the cache holds.
 
-use flow_kernels::{Packed, Place, Routing, Shape, add, attend, padded, rms_norm, soft_cap, softmax};
+use flow_kernels::gpu::DeviceError;
+use flow_kernels::{
+    Packed, Pick, Place, Routing, Selector, Shape, add, attend, padded, rms_norm, soft_cap, softmax,
+};
 use flow_model::AttentionExperts;
 
 use crate::attention::place;
-use crate::cache::{Cache, Sequence};
+use crate::cache::Cache;
 use crate::feed_forward::{Inner, grown};
 use crate::moe::Mixture;
+use crate::pages::{Pages, Sequence};
+use crate::pass::{Pass, Step};
 use crate::weights::{FeedForward, Layer, Weights};
 
 /// One token to read.
@@ -42,6 +47,7 @@ pub(crate) struct Forward<'a> {
     inner: Inner,
     mixture: Mixture,
     scores: Vec<f32>,
+    selector: Selector,
 }
 
 impl<'a> Forward<'a> {
@@ -60,12 +66,13 @@ impl<'a> Forward<'a> {
             inner: Inner::default(),
             mixture: Mixture::default(),
             scores: Vec::new(),
+            selector: Selector::default(),
         }
     }
 
     /// Reads `rows` into the cache. Returns a matrix of scores (logits), one row for each wanted row in order,
     /// `padded(vocab)` wide.
-    pub(crate) fn step(&mut self, rows: &[Row]) -> &mut [f32] {
+    pub(crate) fn scores(&mut self, rows: &[Row]) -> &mut [f32] {
         for row in rows {
             self.cache.reserve(row.sequence, row.position + 1);
         }
@@ -150,6 +157,31 @@ impl<'a> Forward<'a> {
             soft_cap(scores, cap);
         }
         scores
+    }
+}
+
+impl Pass for Forward<'_> {
+    fn pages(&self) -> &Pages {
+        &self.cache.pages
+    }
+
+    fn pages_mut(&mut self) -> &mut Pages {
+        &mut self.cache.pages
+    }
+
+    fn fork(&mut self, parent: Sequence, positions: usize) -> Result<Sequence, DeviceError> {
+        Ok(self.cache.fork(parent, positions))
+    }
+
+    fn step(&mut self, rows: &[Row], picks: &[Pick<'_>]) -> Result<Step, DeviceError> {
+        let (width, vocab) = (self.weights.head.outputs(), self.weights.vocab);
+        let mut selector = std::mem::take(&mut self.selector);
+        let mut scores = self.scores(rows).chunks_exact(width).map(|row| &row[..vocab]);
+        let choices = picks.iter().zip(&mut scores).map(|(pick, scores)| selector.pick(scores, pick));
+        let choices = choices.collect();
+        let scores = scores.map(<[f32]>::to_vec).collect();
+        self.selector = selector;
+        Ok(Step { choices, scores })
     }
 }
 

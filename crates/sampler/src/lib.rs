@@ -21,8 +21,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the inside out: `rotary`, `attention`, `cache` (keys and values), `feed_forward`, `moe` and `forward` (one pass), `text` and
-//! `draw` (one completion), `worker` (many), `score` (given texts), `engine`. The loops themselves are those of `flow_kernels`.
+//! From the inside out: `rotary`, `attention`, `pages` and `cache` (keys and values), `feed_forward`, `moe` and `forward` (one pass), `text` and
+//! `draw` (one completion), `gpu` (the pass on a device), `pass` and `worker` (many), `score` (given texts), `engine`. The loops themselves are those of `flow_kernels`.
 
 mod attention;
 mod cache;
@@ -31,7 +31,10 @@ mod engine;
 mod error;
 mod feed_forward;
 mod forward;
+mod gpu;
 mod moe;
+mod pages;
+mod pass;
 mod plan;
 mod request;
 mod rotary;

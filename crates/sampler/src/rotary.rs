@@ -22,6 +22,22 @@ impl Rotary {
         Self { rope, cos, sin, half: head_dim / 2, positions }
     }
 
+    /// Cosines and sines of the positions that turn alike in sequences of any length, [`Rotary::half`] each.
+    pub(crate) fn table(&self) -> (&[f32], &[f32]) {
+        (&self.cos, &self.sin)
+    }
+
+    /// Pairs of a head.
+    pub(crate) fn half(&self) -> usize {
+        self.half
+    }
+
+    /// Cosines and sines of a position that turns otherwise than the table says, in a sequence of `span` positions.
+    pub(crate) fn stretched(&self, position: usize, span: usize) -> Option<(Vec<f32>, Vec<f32>)> {
+        let beyond = span > self.positions;
+        beyond.then(|| turns(&self.rope, 2 * self.half, position..position + 1, span))
+    }
+
     /// Bytes it takes.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(&*self.cos) + size_of_val(&*self.sin)
@@ -30,8 +46,7 @@ impl Rotary {
     /// Rotates each head of `row`, pairing dim i with dim i + head_dim / 2. `span` is how long the sequence is that is
     /// being read: positions may turn otherwise in long ones.
     pub(crate) fn rotate(&self, position: usize, span: usize, row: &mut [f32]) {
-        if span > self.positions {
-            let (cos, sin) = turns(&self.rope, 2 * self.half, position..position + 1, span);
+        if let Some((cos, sin)) = self.stretched(position, span) {
             return self.turn(&cos, &sin, row);
         }
         let at = position * self.half..(position + 1) * self.half;

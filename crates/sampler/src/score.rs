@@ -69,7 +69,7 @@ struct Scorer<'a> {
 impl Scorer<'_> {
     fn score(&mut self, given: &Given) -> Result<Score, Error> {
         let (tokens, prompt_tokens) = self.tokens(given)?;
-        let sequence = self.forward.cache.open();
+        let sequence = self.forward.cache.pages.open();
         let (read, span) = (tokens.len() - 1, tokens.len());
         let row = |position: usize| Row {
             sequence,
@@ -84,7 +84,7 @@ impl Scorer<'_> {
         for rows in rows.chunks(SCORE_ROWS) {
             self.read(rows, &tokens, &mut logprobs);
         }
-        self.forward.cache.close(sequence);
+        self.forward.cache.pages.close(sequence);
         match logprobs.len() {
             found if found == span - prompt_tokens => Ok(Score { logprobs, prompt_tokens }),
             found => Err(Error::NotFinite { position: prompt_tokens - 1 + found }),
@@ -95,7 +95,7 @@ impl Scorer<'_> {
     fn read(&mut self, rows: &[Row], tokens: &[u32], logprobs: &mut Vec<f32>) {
         let Self { engine, forward, selector } = self;
         let wanted = rows.iter().filter(|row| row.wanted);
-        let scores = forward.step(rows).chunks_exact(engine.weights.head.outputs());
+        let scores = forward.scores(rows).chunks_exact(engine.weights.head.outputs());
         let choose = |(row, scores): (&Row, &[f32])| {
             let next = Some(tokens[row.position + 1]);
             Some(selector.choose(&scores[..engine.weights.vocab], &Rules::default(), &[], next, 0.0)?.logprob)

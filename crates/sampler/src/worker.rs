@@ -9,17 +9,17 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use flow_kernels::{BLOCK, Selector};
+use flow_kernels::gpu::DeviceError;
+use flow_kernels::{BLOCK, Pick, Selector};
 
-use crate::cache::Sequence;
+use crate::Error;
 use crate::draw::Draw;
 use crate::engine::{Engine, Sink};
-use crate::forward::{Forward, Row};
+use crate::forward::Row;
+use crate::pages::Sequence;
+use crate::pass::Pass;
 use crate::plan::Usage;
 use crate::request::Request;
-
-/// Most prompt tokens read in one step, beside one token of each live draw.
-const PROMPT_ROWS: usize = 64;
 
 /// What all workers of a run share.
 pub(crate) struct Run<'a> {
@@ -31,6 +31,8 @@ pub(crate) struct Run<'a> {
     pub(crate) sink: &'a Sink<'a>,
     /// Most draws that each worker keeps going.
     pub(crate) slots: usize,
+    /// Most prompt tokens read in one step, beside one token of each live draw.
+    pub(crate) prompt_rows: usize,
     /// Most blocks of the cache that each worker uses, unless a single draw needs more.
     pub(crate) blocks: usize,
 }
@@ -79,9 +81,9 @@ struct Prompt {
 }
 
 /// One thread's draws.
-pub(crate) struct Worker<'a> {
+pub(crate) struct Worker<'a, P> {
     run: &'a Run<'a>,
-    forward: Forward<'a>,
+    pass: P,
     selector: Selector,
     /// A job that waits for memory.
     next: Option<Job>,
@@ -92,31 +94,49 @@ pub(crate) struct Worker<'a> {
     usage: Usage,
 }
 
-impl<'a> Worker<'a> {
-    pub(crate) fn new(run: &'a Run<'a>) -> Self {
-        let forward = Forward::new(&run.engine.weights);
+impl<'a, P: Pass> Worker<'a, P> {
+    pub(crate) fn new(run: &'a Run<'a>, pass: P) -> Self {
         let selector = Selector::default();
         let (prompts, live, rows) = (Vec::new(), Vec::new(), Vec::new());
-        Self { run, forward, selector, next: None, prompts, live, rows, usage: Usage::default() }
+        Self { run, pass, selector, next: None, prompts, live, rows, usage: Usage::default() }
     }
 
-    /// Works until no job is left or the run is cancelled; cancelled draws are not answered. Returns what it took.
+    /// Works until no job is left or the run is cancelled; cancelled draws are not answered. Where the device fails, all that is left
+    /// is answered with its error. Returns what it took.
     pub(crate) fn work(&mut self) -> Usage {
+        if let Err(error) = self.go() {
+            self.fail(&error);
+        }
+        let block = BLOCK * self.run.engine.bytes_per_position();
+        Usage { cache_bytes: self.pass.pages().most() * block, ..self.usage }
+    }
+
+    fn go(&mut self) -> Result<(), DeviceError> {
         while !self.run.cancel.load(Ordering::Relaxed) {
             self.take_jobs();
             if self.prompts.is_empty() && self.live.is_empty() {
                 break;
             }
-            self.start_draws();
+            self.start_draws()?;
             self.plan();
             // There is nothing to read when every draw just started has ended with its first token.
             if !self.rows.is_empty() {
-                self.step();
+                self.step()?;
             }
             self.answer();
         }
-        let block = BLOCK * self.run.engine.bytes_per_position();
-        Usage { cache_bytes: self.forward.cache.most() * block, ..self.usage }
+        Ok(())
+    }
+
+    /// Answers all requests that are not answered.
+    fn fail(&mut self, error: &DeviceError) {
+        let answer = |i| (self.run.sink)(i, Err(Error::Device(error.clone())));
+        self.live.drain(..).for_each(|draw| answer(draw.index));
+        let taken = self.prompts.drain(..).map(|prompt| prompt.job).chain(self.next.take());
+        taken.for_each(|job| job.waiting.for_each(answer));
+        while let Some(job) = self.run.jobs.get(self.run.next_job.fetch_add(1, Ordering::Relaxed)) {
+            job.clone().for_each(answer);
+        }
     }
 
     /// Takes jobs until enough requests wait for the free slots, and a few more whose prompts are read ahead, as long as
@@ -130,7 +150,7 @@ impl<'a> Worker<'a> {
                 self.next = Some(job);
                 return;
             }
-            let sequence = self.forward.cache.open();
+            let sequence = self.pass.pages_mut().open();
             self.prompts.push(Prompt { job, sequence, read: 0, scores: None });
         }
     }
@@ -165,14 +185,14 @@ impl<'a> Worker<'a> {
 
     /// Blocks in use, and those that open prompts and live draws can still come to need.
     fn promised(&self) -> usize {
-        let cache = &self.forward.cache;
-        let prompts = self.prompts.iter().map(|p| cache.missing(p.sequence, p.job.tokens.len()));
-        let live = self.live.iter().map(|draw| cache.missing(draw.sequence, draw.positions));
-        cache.used() + prompts.sum::<usize>() + live.sum::<usize>()
+        let pages = self.pass.pages();
+        let prompts = self.prompts.iter().map(|p| pages.missing(p.sequence, p.job.tokens.len()));
+        let live = self.live.iter().map(|draw| pages.missing(draw.sequence, draw.positions));
+        pages.used() + prompts.sum::<usize>() + live.sum::<usize>()
     }
 
     /// Starts draws from prompts that are read, as long as there are free slots and memory.
-    fn start_draws(&mut self) {
+    fn start_draws(&mut self) -> Result<(), DeviceError> {
         for at in 0..self.prompts.len() {
             while self.prompts[at].scores.is_some()
                 && !self.prompts[at].job.waiting.is_empty()
@@ -180,35 +200,46 @@ impl<'a> Worker<'a> {
                 && (self.live.is_empty()
                     || self.promised() + self.prompts[at].job.blocks_of_draw() <= self.run.blocks)
             {
-                self.start_draw(at);
+                self.start_draw(at)?;
             }
         }
-        let Self { forward, prompts, .. } = self;
+        let Self { pass, prompts, .. } = self;
         prompts.retain(|prompt| {
             if prompt.job.waiting.is_empty() {
-                forward.cache.close(prompt.sequence);
+                pass.pages_mut().close(prompt.sequence);
             }
             !prompt.job.waiting.is_empty()
         });
         self.answer();
+        Ok(())
     }
 
     /// Starts the next draw of a prompt that is read, with its first token.
-    fn start_draw(&mut self, at: usize) {
-        let Self { run, forward, selector, prompts, live, .. } = self;
+    fn start_draw(&mut self, at: usize) -> Result<(), DeviceError> {
+        let Self { run, pass, selector, prompts, live, .. } = self;
         let prompt = &mut prompts[at];
-        let (Some(index), Some(scores)) = (prompt.job.waiting.next(), &prompt.scores) else { return };
+        let (Some(index), Some(scores)) = (prompt.job.waiting.next(), &prompt.scores) else {
+            return Ok(());
+        };
         let request = &run.requests[index];
         match run.engine.forced(request) {
             Err(error) => (run.sink)(index, Err(error)),
             Ok(forced) => {
-                let sequence = forward.cache.fork(prompt.sequence, prompt.read);
+                let sequence = match pass.fork(prompt.sequence, prompt.read) {
+                    Ok(sequence) => sequence,
+                    Err(error) => {
+                        (run.sink)(index, Err(Error::Device(error.clone())));
+                        return Err(error);
+                    }
+                };
                 let mut draw = Draw::new(index, request, &prompt.job.tokens, forced, sequence);
                 draw.positions = prompt.job.positions;
-                draw.advance(run.engine, selector, scores);
+                let choice = selector.pick(scores, &draw.pick());
+                draw.advance(run.engine, choice);
                 live.push(draw);
             }
         }
+        Ok(())
     }
 
     /// Lists the rows of the next step: the last token of each live draw, then prompt tokens.
@@ -220,7 +251,7 @@ impl<'a> Worker<'a> {
             let routing = draw.request.params.routing;
             Some(Row { sequence: draw.sequence, position, token, span: position + 1, routing, wanted: true })
         }));
-        let most = rows.len() + PROMPT_ROWS;
+        let most = rows.len() + run.prompt_rows;
         for Prompt { job: Job { waiting, tokens, .. }, sequence, read, .. } in prompts.iter_mut() {
             let routing = run.requests.get(waiting.start).and_then(|request| request.params.routing);
             let next = tokens.len().min(*read + most - rows.len());
@@ -239,31 +270,31 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads the rows, draws a token for each live draw and keeps the scores of prompts read to their end.
-    fn step(&mut self) {
-        let Self { run, forward, selector, prompts, live, rows, usage, .. } = self;
+    fn step(&mut self) -> Result<(), DeviceError> {
+        let Self { run, pass, prompts, live, rows, usage, .. } = self;
         if !live.is_empty() {
             usage.steps += 1;
             usage.advanced += live.len() as u64;
             usage.places += run.slots as u64;
         }
-        let weights = &run.engine.weights;
-        let mut scores =
-            forward.step(rows).chunks_exact(weights.head.outputs()).map(|row| &row[..weights.vocab]);
-        for (draw, scores) in live.iter_mut().zip(&mut scores) {
-            draw.advance(run.engine, selector, scores);
+        let picks: Vec<Pick<'_>> = live.iter().map(Draw::pick).collect();
+        let step = pass.step(rows, &picks)?;
+        for (draw, choice) in live.iter_mut().zip(step.choices) {
+            draw.advance(run.engine, choice);
         }
         let complete = prompts.iter_mut().filter(|p| p.scores.is_none() && p.read == p.job.tokens.len());
-        for (prompt, scores) in complete.zip(scores) {
-            prompt.scores = Some(scores.to_vec());
+        for (prompt, scores) in complete.zip(step.scores) {
+            prompt.scores = Some(scores);
         }
+        Ok(())
     }
 
     /// Hands over what has ended, which frees its slot.
     fn answer(&mut self) {
-        let Self { run, forward, live, .. } = self;
+        let Self { run, pass, live, .. } = self;
         live.retain_mut(|draw| {
             let Some(answer) = draw.answer.take() else { return true };
-            forward.cache.close(draw.sequence);
+            pass.pages_mut().close(draw.sequence);
             (run.sink)(draw.index, answer);
             false
         });

@@ -38,6 +38,11 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// Width of an input row, without padding.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Width of an output row, padding included.
     pub fn outputs(&self) -> usize {
         self.outputs

@@ -1,8 +1,7 @@
 //! The choice of tokens on a device.
 
 use super::{Buffer, DeviceError, Gpu, word};
-use crate::random::Stream;
-use crate::select::{Choice, Rules};
+use crate::select::{Choice, Pick};
 
 /// Threads of a block.
 const THREADS: u32 = 256;
@@ -12,21 +11,6 @@ const SPAN: usize = 64;
 
 /// No token.
 const NONE: u32 = u32::MAX;
-
-/// How the token of one row is chosen.
-#[derive(Clone, Copy, Debug)]
-pub struct Pick<'a> {
-    /// By which rules.
-    pub rules: Rules,
-    /// Tokens, each once, that a repetition penalty is about.
-    pub seen: &'a [u32],
-    /// The token in any case.
-    pub forced: Option<u32>,
-    /// Names the random numbers.
-    pub stream: Stream,
-    /// Position in the stream.
-    pub place: u32,
-}
 
 /// Scratch for choices.
 pub struct Picks {

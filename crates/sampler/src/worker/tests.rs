@@ -7,6 +7,7 @@ use flow_kernels::Precision;
 use super::*;
 use crate::Completion;
 use crate::engine::tests::{tiny, tiny_with};
+use crate::forward::Forward;
 use crate::request::{Params, Prompt};
 
 /// Most blocks held at a time, and all answers, when one worker keeps `slots` draws going in `blocks` blocks.
@@ -18,11 +19,12 @@ fn work(engine: &Engine, requests: &[Request], slots: usize, blocks: usize) -> (
         assert!(before.is_none(), "answered once");
     };
     let (next_job, cancel) = (&AtomicUsize::new(0), &AtomicBool::new(false));
-    let run = Run { engine, requests, jobs: &jobs, next_job, cancel, sink: &sink, slots, blocks };
-    let mut worker = Worker::new(&run);
+    let jobs = &jobs;
+    let run = Run { engine, requests, jobs, next_job, cancel, sink: &sink, slots, prompt_rows: 64, blocks };
+    let mut worker = Worker::new(&run, Forward::new(&engine.weights));
     worker.work();
-    assert_eq!(worker.forward.cache.used(), 0, "all is given back");
-    let most = worker.forward.cache.most();
+    assert_eq!(worker.pass.pages().used(), 0, "all is given back");
+    let most = worker.pass.pages().most();
     (most, answers.into_inner().unwrap().into_iter().map(|answer| answer.expect("is answered")).collect())
 }
 

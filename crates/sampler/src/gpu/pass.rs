@@ -1,0 +1,234 @@
+//! One pass over a set of rows on a device: the loops of [`crate::forward`] as launches.
+
+use std::sync::MutexGuard;
+
+use flow_kernels::gpu::{Buffer, DeviceError, Gpu, PlacedAt, Seen, routings};
+use flow_kernels::{Pick, Routing, padded};
+
+use super::feed::{Rows, all, feed_add};
+use super::scratch::{Attention, Stream};
+use super::{Scale, State};
+use crate::forward::Row;
+use crate::pages::{Copied, Pages, Sequence};
+use crate::pass::{Pass, Step};
+use crate::rotary::Rotary;
+use crate::weights::{FeedForward, Weights};
+
+/// A model on a device with the sequences of one call.
+pub(crate) struct OnGpu<'a> {
+    weights: &'a Weights,
+    state: MutexGuard<'a, State>,
+    pages: Pages,
+    /// Blocks of each layer's cache.
+    blocks: usize,
+}
+
+impl<'a> OnGpu<'a> {
+    pub(super) fn new(
+        weights: &'a Weights,
+        mut state: MutexGuard<'a, State>,
+        blocks: usize,
+    ) -> Result<Self, DeviceError> {
+        let len = blocks * weights.shape.heads.block_len();
+        let State { gpu, caches, .. } = &mut *state;
+        caches.iter_mut().try_for_each(|cache| gpu.resize(cache, len))?;
+        Ok(Self { weights, state, pages: Pages::default(), blocks })
+    }
+
+    /// Tells the device what the rows are.
+    fn tell(&mut self, rows: &[Row]) -> Result<Rows, DeviceError> {
+        rows.iter().for_each(|row| self.pages.reserve(row.sequence, row.position + 1));
+        assert!(self.pages.most() <= self.blocks, "what is begun fits the blocks that are planned");
+        let State { gpu, told, rotaries, .. } = &mut *self.state;
+        let (tables, table_of) = tables(&self.pages, rows);
+        gpu.put(&mut told.tokens, &rows.iter().map(|row| row.token).collect::<Vec<_>>())?;
+        gpu.put(&mut told.positions, &rows.iter().map(|row| row.position as u32).collect::<Vec<_>>())?;
+        gpu.put(&mut told.table_of, &table_of)?;
+        gpu.put(&mut told.tables, &tables)?;
+        for ((rotary, on), turns) in self.weights.rotaries.iter().zip(rotaries).zip(&mut told.turns) {
+            let at = turned(gpu, on, rotary, rows)?;
+            gpu.put(turns, &at)?;
+        }
+        let experts = self.weights.layers.iter().find_map(|layer| match &layer.feed_forward {
+            FeedForward::Moe(moe) => Some(moe),
+            FeedForward::Dense(_) => None,
+        });
+        let mut visits = 0;
+        if let Some(moe) = experts {
+            let routing = |row: &Row| row.routing.unwrap_or(Routing::TopK(moe.experts_per_token));
+            let (bytes, most) = routings(rows.iter().map(routing), moe.experts.len());
+            gpu.put(&mut told.routings, &bytes)?;
+            visits = most;
+        }
+        let positions = rows.iter().map(|row| row.position + 1).max().unwrap_or(0);
+        Ok(Rows { count: rows.len(), stride: padded(self.weights.hidden), positions, visits })
+    }
+
+    fn embed(&mut self, rows: Rows) -> Result<(), DeviceError> {
+        let State { gpu, embedding, told, stream, .. } = &mut *self.state;
+        let (len, scale) = (rows.count * rows.stride, self.weights.embedding_scale);
+        gpu.grow(&mut stream.residual, len)?;
+        gpu.grow(&mut stream.normed, len)?;
+        gpu.grow(&mut stream.post, len)?;
+        gpu.embed(embedding, &told.tokens, rows.count, scale, &mut stream.residual)
+    }
+
+    fn attention(&mut self, at: usize, rows: Rows) -> Result<(), DeviceError> {
+        let (shape, of, n) = (self.weights.shape, &self.weights.layers[at], rows.count);
+        let State { gpu, extents, rotaries, layers, caches, told, stream, attention, .. } = &mut *self.state;
+        let (layer, Stream { residual, normed, post, .. }) = (&layers[at], stream);
+        let Attention { fused, attended, scores, router: logits } = attention;
+        norm(gpu, &layer.attention_norm, n, residual, normed)?;
+        gpu.grow(fused, n * shape.fused_len())?;
+        gpu.multiply(&layer.fused, all(normed, n), None, false, fused)?;
+        let placed = PlacedAt {
+            rows: n,
+            positions: &told.positions,
+            table_of: &told.table_of,
+            tables: &told.tables,
+            blocks: self.blocks,
+        };
+        let norms = layer.qk_norms.as_ref().map(|(query, key, eps)| (query, key, *eps));
+        let [cos, sin] = &rotaries[of.sight.rotary];
+        let turns = ([cos, sin], &told.turns[of.sight.rotary]);
+        gpu.place(*extents, &placed, norms, turns, fused, &mut caches[at])?;
+        gpu.grow(attended, n * shape.output_len())?;
+        let seen = Seen { window: of.sight.window, positions: rows.positions, scores };
+        gpu.attend(*extents, &placed, seen, fused, &caches[at], attended)?;
+        if let (Some(router), Some((_, experts))) = (&layer.attention_router, &of.attention_router) {
+            gpu.grow(logits, n * router.outputs())?;
+            gpu.multiply(router, all(normed, n), None, false, logits)?;
+            let counts = (shape.attentions, experts.experts_per_token.unwrap_or(shape.attentions));
+            let own = shape.query_len() / shape.attentions;
+            gpu.mix_attentions(n, (logits, router.outputs()), counts, (attended, own, shape.output_len()))?;
+        }
+        let Some(post_norm) = &layer.attention_post_norm else {
+            return gpu.multiply(&layer.output, all(attended, n), None, true, residual);
+        };
+        gpu.multiply(&layer.output, all(attended, n), None, false, post)?;
+        norm(gpu, post_norm, n, post, normed)?;
+        gpu.add(n * rows.stride, normed, residual)
+    }
+
+    fn feed_forward(&mut self, at: usize, rows: Rows) -> Result<(), DeviceError> {
+        let State { gpu, layers, told, stream, inner, .. } = &mut *self.state;
+        let (layer, n, len) = (&layers[at], rows.count, rows.count * rows.stride);
+        let Stream { residual, normed, post, .. } = stream;
+        // Of a parallel block, the rows that attention read still stand there.
+        if let Some(scale) = &layer.feed_forward_norm {
+            norm(gpu, scale, n, residual, normed)?;
+        }
+        let read = (&*normed, &told.routings);
+        let Some(post_norm) = &layer.feed_forward_post_norm else {
+            return feed_add(gpu, &layer.feed_forward, rows, read, inner, residual);
+        };
+        gpu.clear(len, post)?;
+        feed_add(gpu, &layer.feed_forward, rows, read, inner, post)?;
+        norm(gpu, post_norm, n, post, normed)?;
+        gpu.add(len, normed, residual)
+    }
+
+    /// The scores of the wanted rows, which are gathered first; returns how many these are.
+    fn head(&mut self, rows: &[Row]) -> Result<usize, DeviceError> {
+        let State { gpu, final_norm, head, told, stream, .. } = &mut *self.state;
+        let Stream { residual, normed, post, scores, .. } = stream;
+        let wanted = rows.iter().enumerate().filter(|(_, row)| row.wanted).map(|(at, _)| at as u32);
+        let wanted: Vec<u32> = wanted.collect();
+        let (n, stride) = (wanted.len(), padded(self.weights.hidden));
+        gpu.put(&mut told.wanted, &wanted)?;
+        gpu.gather(n, (residual, rows.len()), &told.wanted, stride, post)?;
+        norm(gpu, final_norm, n, post, normed)?;
+        gpu.grow(scores, n * head.outputs())?;
+        gpu.multiply(head, all(normed, n), None, false, scores)?;
+        if let Some(cap) = self.weights.score_cap {
+            gpu.soft_cap(n * head.outputs(), cap, scores)?;
+        }
+        Ok(n)
+    }
+}
+
+impl Pass for OnGpu<'_> {
+    fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    fn pages_mut(&mut self) -> &mut Pages {
+        &mut self.pages
+    }
+
+    fn fork(&mut self, parent: Sequence, positions: usize) -> Result<Sequence, DeviceError> {
+        let (child, copied) = self.pages.fork(parent, positions);
+        if let Some(Copied { from, to }) = copied {
+            assert!(self.pages.most() <= self.blocks, "what is begun fits the blocks that are planned");
+            let State { gpu, caches, told, .. } = &mut *self.state;
+            let [from_on, to_on] = &mut told.copied;
+            gpu.put(from_on, &[from])?;
+            gpu.put(to_on, &[to])?;
+            let (shape, extents) = (self.weights.shape, (1, self.blocks));
+            caches.iter_mut().try_for_each(|cache| gpu.copy_blocks(shape, extents, from_on, to_on, cache))?;
+        }
+        Ok(child)
+    }
+
+    fn step(&mut self, rows: &[Row], picks: &[Pick<'_>]) -> Result<Step, DeviceError> {
+        let told = self.tell(rows)?;
+        self.embed(told)?;
+        for at in 0..self.weights.layers.len() {
+            self.attention(at, told)?;
+            self.feed_forward(at, told)?;
+        }
+        let wanted = self.head(rows)?;
+        let State { gpu, head, stream, .. } = &mut *self.state;
+        let (width, vocab) = (head.outputs(), self.weights.vocab);
+        let choices = gpu.choose((&stream.scores, width, vocab), picks, &mut stream.picks)?;
+        let scores = (picks.len()..wanted).map(|row| gpu.read(&stream.scores, row * width, vocab));
+        Ok(Step { choices, scores: scores.collect::<Result<_, _>>()? })
+    }
+}
+
+fn norm(
+    gpu: &mut Gpu,
+    by: &Scale,
+    rows: usize,
+    x: &Buffer<f32>,
+    out: &mut Buffer<f32>,
+) -> Result<(), DeviceError> {
+    gpu.rms_norm(rows, x, &by.scale, (by.width, by.eps), out)
+}
+
+/// The blocks of the sequences of `rows`, each once, and where those of each row begin.
+fn tables(pages: &Pages, rows: &[Row]) -> (Vec<u32>, Vec<u32>) {
+    let mut starts = vec![None; pages.tables().len()];
+    let mut tables = Vec::new();
+    let start = |row: &Row| {
+        *starts[row.sequence].get_or_insert_with(|| {
+            let start = tables.len() as u32;
+            tables.extend_from_slice(&pages.tables()[row.sequence]);
+            start
+        })
+    };
+    let table_of = rows.iter().map(start).collect();
+    (tables, table_of)
+}
+
+/// Where the cosines and sines of each row stand in those `on` the device; those that the table does not have are put behind it.
+fn turned(
+    gpu: &mut Gpu,
+    on: &mut [Buffer<f32>; 2],
+    rotary: &Rotary,
+    rows: &[Row],
+) -> Result<Vec<u32>, DeviceError> {
+    let (half, mut turns) = (rotary.half(), Vec::with_capacity(rows.len()));
+    let mut behind = rotary.table().0.len() / half;
+    for row in rows {
+        let Some((cos, sin)) = rotary.stretched(row.position, row.span) else {
+            turns.push(row.position as u32);
+            continue;
+        };
+        gpu.write(&mut on[0], behind * half, &cos)?;
+        gpu.write(&mut on[1], behind * half, &sin)?;
+        turns.push(behind as u32);
+        behind += 1;
+    }
+    Ok(turns)
+}

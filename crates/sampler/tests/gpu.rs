@@ -1,0 +1,131 @@
+//! Whole models drawn from on a device, by the emulator: the completions of the CPU, to the bit.
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use flow_kernels::gpu::{DeviceError, Emulator, Gpu};
+use flow_model::{Checkpoint, Config, Rope, RopeScaling};
+use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing};
+
+use common::{dense, generate, moe, random, switched};
+
+/// The emulator, or `None` after saying that the test is skipped.
+fn device(descending: bool) -> Option<Gpu> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let compile = || match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler")) {
+        Ok(program) => Some(program),
+        Err(DeviceError::Missing { reason, .. }) => {
+            println!("skipped: {reason}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let program = PROGRAM.get_or_init(compile).as_ref()?;
+    Some(Gpu::new(Emulator::start(program, descending).unwrap()))
+}
+
+/// Draws of a few prompts, short and beyond a block, by all kinds of rules.
+fn requests(routed: bool) -> Vec<Request> {
+    let prompts = [3usize, 20, 20, 20, 33, 1]
+        .map(|len| Prompt::Tokens((0..len as u32).map(|t| (t * 7 + len as u32) % 270).collect()));
+    let all = Params { max_tokens: 7, ..Params::default() };
+    let params = [
+        all.clone(),
+        Params { temperature: 0.0, ..all.clone() },
+        Params { temperature: 0.7, top_p: 0.9, ..all.clone() },
+        Params { top_k: 20, min_p: 0.02, ..all.clone() },
+        Params { repetition_penalty: 1.3, ..all.clone() },
+        Params { prefix: Some(Prompt::Tokens(vec![5, 6])), ..all },
+    ];
+    let routings = [None, Some(Routing::TopK(1)), Some(Routing::TopP(0.7)), Some(Routing::Rank(2))];
+    let request = |(i, (prompt, params)): (usize, (Prompt, Params))| Request {
+        prompt,
+        params: Params { routing: routings[if routed { i % 4 } else { 0 }], ..params },
+        stream: [i as u8 + 1; 16],
+    };
+    prompts.into_iter().zip(params).enumerate().map(request).collect()
+}
+
+fn bits(answer: &Result<Completion, Error>) -> (&[u32], Vec<u32>, &str) {
+    let completion = answer.as_ref().unwrap();
+    let logprobs = completion.logprobs.iter().map(|logprob| logprob.to_bits());
+    (&completion.tokens, logprobs.collect(), &completion.text)
+}
+
+fn alike(model: &Checkpoint, precision: Precision, descending: bool, requests: &[Request], what: &str) {
+    let Some(device) = device(descending) else { return };
+    let engine = || Engine::with_precision(model, precision).unwrap();
+    let expected = generate(&engine(), requests, 1);
+    let found = generate(&engine().on(device).unwrap(), requests, 1);
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(bits(found), bits(expected), "{what}, request {i}");
+    }
+}
+
+#[test]
+fn every_switch_of_a_model_draws_as_on_the_cpu() {
+    let plain = [dense(), moe(None), moe(Some(36))];
+    for (i, config) in plain.into_iter().chain(switched()).enumerate() {
+        let routed = config.moe.is_some();
+        let what = format!("model {i}: {:?}", config.block);
+        alike(&random(config, i as u64), Precision::F32, i % 2 == 0, &requests(routed), &what);
+    }
+}
+
+#[test]
+fn narrow_weights_draw_as_on_the_cpu() {
+    for precision in [Precision::Bf16, Precision::Int8] {
+        for config in [dense(), moe(Some(36))] {
+            alike(&random(config, 1), precision, true, &requests(false), &format!("{precision:?}"));
+        }
+    }
+}
+
+#[test]
+fn positions_that_turn_with_the_length_draw_as_on_the_cpu() {
+    let mut config = Config { rope_theta: 100.0, max_position_embeddings: 24, ..dense() };
+    config.block.rope_scaling = RopeScaling::Dynamic { factor: 2.0, original: 24 };
+    assert!(Rope { theta: 100.0, scaling: config.block.rope_scaling.clone() }.fixed_until().is_some());
+    alike(&random(config, 3), Precision::F32, false, &requests(false), "dynamic positions");
+}
+
+#[test]
+fn more_draws_than_fit_take_turns_and_a_second_call_starts_anew() {
+    let Some(device) = device(false) else { return };
+    let model = random(dense(), 2);
+    let engine = Engine::new(&model).unwrap();
+    let prompt = Prompt::Tokens((0..37).collect());
+    let request = |i: u8| Request {
+        prompt: prompt.clone(),
+        params: Params { max_tokens: 3 + usize::from(i) % 4, ..Params::default() },
+        stream: [i; 16],
+    };
+    let requests: Vec<Request> = (0..9).map(request).collect();
+    let expected = generate(&engine, &requests, 1);
+    // Of 96 positions a draw needs three blocks, its prompt as many: two are under way at a time.
+    let bytes = 7 * 16 * engine.bytes_per_position();
+    let on_device = engine.with_cache_bytes(bytes).on(device).unwrap();
+    assert_eq!(on_device.device(), "the emulator");
+    for _ in 0..2 {
+        let found = generate(&on_device, &requests, 1);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(bits(found), bits(expected));
+        }
+    }
+}
+
+#[test]
+fn damaged_weights_are_an_error_of_the_draw_there_too() {
+    let Some(device) = device(false) else { return };
+    let mut model = random(dense(), 2);
+    let name = flow_model::names::FINAL_NORM;
+    let tensor = &model.tensors[name];
+    let damaged = flow_model::Tensor::new(tensor.shape.clone(), vec![f32::NAN; tensor.data.len()]);
+    model.tensors.insert(name.into(), damaged);
+    let engine = Engine::new(&model).unwrap().on(device).unwrap();
+    let answers = generate(&engine, &requests(false), 1);
+    assert!(answers.iter().all(|answer| matches!(answer, Err(Error::NotFinite { .. }))));
+}
