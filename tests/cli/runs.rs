@@ -57,6 +57,17 @@ fn the_report_and_the_tables_agree() {
 }
 
 #[test]
+fn a_gpu_that_cannot_be_used_ends_the_run_before_it_begins() {
+    if flow_sampler::open_gpu().is_ok() {
+        return eprintln!("skipped: there is a GPU");
+    }
+    let bench = looped();
+    let ran = bench.exec(&["--device", "cuda"], 78);
+    ran.says(&["error[E0635]: the GPU cannot be used", "--features cuda", "--device"]);
+    bench.exec(&["--device", "cpu"], 0);
+}
+
+#[test]
 fn the_manifest_says_what_the_data_was_made_from() {
     let bench = looped();
     bench.exec(&[], 0);

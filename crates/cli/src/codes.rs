@@ -149,6 +149,11 @@ flow_spec::codes! {
         "`--output` names a file that ends in .jsonl or .parquet, in a folder that is there and may be written.",
         wrong "flow verify rows.jsonl -o /proc/verdicts.jsonl",
         right "flow verify rows.jsonl -o verdicts.jsonl";
+    DEVICE = "E0635", "a device to draw on cannot be used",
+        "`--device cuda` draws on an NVIDIA GPU, for which the program is built with `--features cuda`; the machine needs NVIDIA's \
+         driver and its run-time compiler, NVRTC. Without `--device` the CPU is used where there is no GPU: the draws are the same.",
+        wrong "flow exec pipeline.yaml --device cuda",
+        right "flow exec pipeline.yaml";
     FAULT = "E0699", "the program failed of a fault of its own",
         "No input should cause this. What was published before is untouched and finished answers are kept.",
         wrong "",

@@ -4,6 +4,7 @@ mod captures;
 mod card;
 mod checkpoints;
 mod consent;
+mod device;
 mod emptied;
 mod extent;
 mod host;
@@ -37,6 +38,7 @@ use crate::{Catalog, Exit, codes, term, typed};
 pub(crate) use captures::Captures;
 use consent::OnRecompute;
 pub(crate) use consent::expect;
+use device::Device;
 pub(crate) use extent::{Extent, named, narrowed};
 pub(crate) use host::Host;
 pub(crate) use live::{Live, Read};
@@ -68,6 +70,9 @@ pub(crate) struct Args {
     /// Threads for sampling, training and encoding; no influence on results. By default one for each processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+    /// What models are drawn from on: a GPU needs a program built with `--features cuda`; no influence on results.
+    #[arg(long, value_enum, value_name = "DEVICE", default_value_t)]
+    device: Device,
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     pub(crate) store: PathBuf,

@@ -58,6 +58,25 @@ pub enum DeviceError {
     },
 }
 
+/// The first GPU of this machine, with the feature `cuda`.
+///
+/// # Errors
+/// The program was built without the feature, or there is no GPU that can be used.
+#[cfg(feature = "cuda")]
+pub fn open() -> Result<Gpu, DeviceError> {
+    Cuda::new(0).map(Gpu::new)
+}
+
+/// The first GPU of this machine, with the feature `cuda`.
+///
+/// # Errors
+/// The program was built without the feature, or there is no GPU that can be used.
+#[cfg(not(feature = "cuda"))]
+pub fn open() -> Result<Gpu, DeviceError> {
+    let reason = "this program was built without the feature `cuda`".into();
+    Err(DeviceError::Missing { device: "the GPU", reason })
+}
+
 /// A place in the memory of a device; only this crate makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address(u64);
@@ -220,13 +239,17 @@ impl Gpu {
     /// There is not so much memory.
     pub fn resize<T: Number>(&mut self, buffer: &mut Buffer<T>, len: usize) -> Result<(), DeviceError> {
         if buffer.len < len {
-            let address = self.own(buffer, 0);
-            self.free(address);
-            // Should there be no memory, it holds nothing at a place that is nobody's.
-            *buffer = Buffer { owner: self.id, address: Address(0), len: 0, of: PhantomData };
+            self.release(buffer);
             *buffer = self.allocate(len)?;
         }
         Ok(())
+    }
+
+    /// Gives back what `buffer` held.
+    pub fn release<T>(&mut self, buffer: &mut Buffer<T>) {
+        let address = self.own(buffer, 0);
+        self.free(address);
+        *buffer = Buffer { owner: self.id, address: Address(0), len: 0, of: PhantomData };
     }
 
     /// Writes `numbers` to `buffer` from the number `at` on.

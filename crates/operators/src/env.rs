@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flow_data::Id;
 use flow_dataflow::SourceError;
 use flow_model::Checkpoint;
-use flow_sampler::{Engine, Precision};
+use flow_sampler::{Engine, Precision, open_gpu};
 use flow_spec::Served;
 
 use crate::Server;
@@ -119,12 +119,19 @@ struct State {
     served: BTreeMap<Id, (Arc<Server>, [Id; 3])>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
     engines: Vec<((Id, Precision), Arc<Engine>)>,
+    /// Whether they draw on a GPU.
+    on_gpu: bool,
 }
 
 impl Models {
     /// Models trained here are kept in `folder`.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), notes: Notes::beside(folder), state: Mutex::default() }
+    }
+
+    /// From now on engines draw on the first GPU of this machine: the same draws.
+    pub fn draw_on_gpu(&self) {
+        self.state().on_gpu = true;
     }
 
     /// The digest of the checkpoint at `path`. It is loaded for that, unless it was drawn from before and its files did not
@@ -247,7 +254,9 @@ impl Models {
             return Ok(engine);
         }
         let checkpoint = self.checkpoint(id).map_err(|error| crate::text::chain(&error))?;
-        let engine = Engine::with_precision(&checkpoint, precision);
+        let on_gpu = self.state().on_gpu;
+        let engine = Engine::with_precision(&checkpoint, precision)
+            .and_then(|engine| if on_gpu { engine.on(open_gpu()?) } else { Ok(engine) });
         let engine = Arc::new(engine.map_err(|error| crate::text::chain(&error))?);
         let mut state = self.state();
         remember(&mut state.engines, (*id, precision), engine.clone());

@@ -37,7 +37,7 @@ struct State {
     layers: Vec<Layer>,
     final_norm: Scale,
     head: Matrix,
-    /// Keys and values of each layer.
+    /// Keys and values of each layer, while a pass is under way.
     caches: Vec<Buffer<f32>>,
     told: Told,
     stream: Stream,
@@ -66,7 +66,7 @@ struct Layer {
 }
 
 enum FeedForward {
-    Dense(Gated),
+    Dense(Box<Gated>),
     Moe(Box<Moe>),
 }
 
@@ -133,12 +133,9 @@ impl Model {
         self.state().gpu.name()
     }
 
-    /// Bytes of the device that keys and values may take: four fifths of what is free and what they take already, or `otherwise` where
-    /// nothing is known of a bound.
+    /// Bytes of the device that keys and values may take: four fifths of what is free, or `otherwise` where nothing is known of a bound.
     pub(crate) fn cache_bytes(&self, otherwise: usize) -> usize {
-        let state = self.state();
-        let taken = state.caches.iter().map(|cache| cache.len() * size_of::<f32>()).sum::<usize>();
-        state.gpu.free_bytes().map_or(otherwise, |free| (free + taken) / 5 * 4)
+        self.state().gpu.free_bytes().map_or(otherwise, |free| free / 5 * 4)
     }
 
     /// A pass whose sequences may hold `blocks` blocks in all.
@@ -185,7 +182,7 @@ fn layer(gpu: &mut Gpu, from: &weights::Layer) -> Result<Layer, DeviceError> {
 
 fn feed_forward(gpu: &mut Gpu, from: &weights::FeedForward) -> Result<FeedForward, DeviceError> {
     let moe = match from {
-        weights::FeedForward::Dense(block) => return Ok(FeedForward::Dense(gated(gpu, &[block])?)),
+        weights::FeedForward::Dense(block) => return Ok(FeedForward::Dense(Box::new(gated(gpu, &[block])?))),
         weights::FeedForward::Moe(moe) => moe,
     };
     let shared = moe.shared.as_ref().map(|(block, gate): &(weights::Gated, Option<Packed>)| {

@@ -1,4 +1,4 @@
-//! Whole models drawn from on a device, by the emulator: the completions of the CPU, to the bit.
+//! Whole models drawn from in the emulator, and on a GPU where there is one: the completions of the CPU, to the bit.
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod common;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use flow_kernels::gpu::{DeviceError, Emulator, Gpu};
-use flow_model::{Checkpoint, Config, Rope, RopeScaling};
-use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing};
+use flow_model::{Checkpoint, Config, RopeScaling};
+use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing, open_gpu};
 
 use common::{dense, generate, moe, random, switched};
 
-/// The emulator, or `None` after saying that the test is skipped.
-fn device(descending: bool) -> Option<Gpu> {
+/// The emulator, unless the test says that it skips it, and the GPU of this machine where the feature `cuda` is on.
+fn devices(descending: bool) -> Vec<Gpu> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let compile = || match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler")) {
         Ok(program) => Some(program),
@@ -23,8 +23,9 @@ fn device(descending: bool) -> Option<Gpu> {
         }
         Err(error) => panic!("{error}"),
     };
-    let program = PROGRAM.get_or_init(compile).as_ref()?;
-    Some(Gpu::new(Emulator::start(program, descending).unwrap()))
+    let emulator = PROGRAM.get_or_init(compile).as_ref();
+    let emulator = emulator.map(|program| Gpu::new(Emulator::start(program, descending).unwrap()));
+    emulator.into_iter().chain(open_gpu()).collect()
 }
 
 /// Draws of a few prompts, short and beyond a block, by all kinds of rules.
@@ -56,12 +57,14 @@ fn bits(answer: &Result<Completion, Error>) -> (&[u32], Vec<u32>, &str) {
 }
 
 fn alike(model: &Checkpoint, precision: Precision, descending: bool, requests: &[Request], what: &str) {
-    let Some(device) = device(descending) else { return };
     let engine = || Engine::with_precision(model, precision).unwrap();
     let expected = generate(&engine(), requests, 1);
-    let found = generate(&engine().on(device).unwrap(), requests, 1);
-    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        assert_eq!(bits(found), bits(expected), "{what}, request {i}");
+    for device in devices(descending) {
+        let engine = engine().on(device).unwrap();
+        let what = format!("{} on {}", what, engine.device());
+        for (i, (found, expected)) in generate(&engine, requests, 1).iter().zip(&expected).enumerate() {
+            assert_eq!(bits(found), bits(expected), "{what}, request {i}");
+        }
     }
 }
 
@@ -88,15 +91,13 @@ fn narrow_weights_draw_as_on_the_cpu() {
 fn positions_that_turn_with_the_length_draw_as_on_the_cpu() {
     let mut config = Config { rope_theta: 100.0, max_position_embeddings: 24, ..dense() };
     config.block.rope_scaling = RopeScaling::Dynamic { factor: 2.0, original: 24 };
-    assert!(Rope { theta: 100.0, scaling: config.block.rope_scaling.clone() }.fixed_until().is_some());
     alike(&random(config, 3), Precision::F32, false, &requests(false), "dynamic positions");
 }
 
 #[test]
 fn more_draws_than_fit_take_turns_and_a_second_call_starts_anew() {
-    let Some(device) = device(false) else { return };
     let model = random(dense(), 2);
-    let engine = Engine::new(&model).unwrap();
+    let engine = || Engine::new(&model).unwrap();
     let prompt = Prompt::Tokens((0..37).collect());
     let request = |i: u8| Request {
         prompt: prompt.clone(),
@@ -104,28 +105,30 @@ fn more_draws_than_fit_take_turns_and_a_second_call_starts_anew() {
         stream: [i; 16],
     };
     let requests: Vec<Request> = (0..9).map(request).collect();
-    let expected = generate(&engine, &requests, 1);
+    let expected = generate(&engine(), &requests, 1);
     // Of 96 positions a draw needs three blocks, its prompt as many: two are under way at a time.
-    let bytes = 7 * 16 * engine.bytes_per_position();
-    let on_device = engine.with_cache_bytes(bytes).on(device).unwrap();
-    assert_eq!(on_device.device(), "the emulator");
-    for _ in 0..2 {
-        let found = generate(&on_device, &requests, 1);
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(bits(found), bits(expected));
+    let bytes = 7 * 16 * engine().bytes_per_position();
+    for device in devices(false) {
+        let on_device = engine().with_cache_bytes(bytes).on(device).unwrap();
+        for _ in 0..2 {
+            let found = generate(&on_device, &requests, 1);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(bits(found), bits(expected), "{}", on_device.device());
+            }
         }
     }
 }
 
 #[test]
 fn damaged_weights_are_an_error_of_the_draw_there_too() {
-    let Some(device) = device(false) else { return };
     let mut model = random(dense(), 2);
     let name = flow_model::names::FINAL_NORM;
     let tensor = &model.tensors[name];
     let damaged = flow_model::Tensor::new(tensor.shape.clone(), vec![f32::NAN; tensor.data.len()]);
     model.tensors.insert(name.into(), damaged);
-    let engine = Engine::new(&model).unwrap().on(device).unwrap();
-    let answers = generate(&engine, &requests(false), 1);
-    assert!(answers.iter().all(|answer| matches!(answer, Err(Error::NotFinite { .. }))));
+    for device in devices(false) {
+        let engine = Engine::new(&model).unwrap().on(device).unwrap();
+        let answers = generate(&engine, &requests(false), 1);
+        assert!(answers.iter().all(|answer| matches!(answer, Err(Error::NotFinite { .. }))));
+    }
 }

@@ -1,6 +1,7 @@
-//! Development tasks: `cargo xtask codegen | tidy | bench NAME | reproduce [METHOD] | kill`.
+//! Development tasks: `cargo xtask codegen | tidy | bench NAME | reproduce [METHOD] | kill | gpu`.
 
 mod bench;
+mod gpu;
 mod kill;
 mod reproduce;
 mod tidy;
@@ -8,7 +9,7 @@ mod tidy;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | reproduce [METHOD] | kill [--times N | --training N]
+const USAGE: &str = "usage: cargo xtask codegen [PROGRAM] | tidy | bench NAME [PROGRAM] | reproduce [METHOD] | kill [--times N | --training N] | gpu
 
 PROGRAM is flow as it was built, target/release/flow by default.
 
@@ -20,7 +21,9 @@ bench     runs PROGRAM (target/release/flow) and prints tables for BENCHMARKS.md
           1,000,000 recorded rows; 10,000,000 with --full), memo (10,000,000 answers put, opened, got)
 reproduce runs the arms of a method, or of all, over 3 seeds and writes docs/methods/METHOD.md; what is there already is reused
 kill      kills the short main job at N random moments (100 by default) and checks that it ends as if nothing had happened;
-          with --training a job that is nearly all training, which goes on from its saved state";
+          with --training a job that is nearly all training, which goes on from its saved state
+gpu       builds with the feature `cuda`, checks every kernel and whole models against the CPU on the GPU of this machine, bit by bit, and
+          measures drawing; fails where there is none";
 
 /// A generated file and the arguments with which `flow` prints it.
 const GENERATED: [(&str, &[&str]); 2] =
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
         ["bench", name, program] => bench(name, Path::new(program)),
         ["reproduce"] => reproduce(None),
         ["reproduce", method] => reproduce(Some(method)),
+        ["gpu"] => told(gpu::gpu(&root())),
         ["kill"] => kill(kill::MAIN, "100"),
         ["kill", "--times", times] => kill(kill::MAIN, times),
         ["kill", "--training", times] => kill(kill::TRAINING, times),

@@ -67,6 +67,7 @@ impl<'a> Live<'a> {
         others: Option<&mut Others>,
     ) -> Result<Self, Halt> {
         let (args, pipeline) = (host.args, &setup.pipeline);
+        args.device.choose(&setup)?;
         let ledger = Ledger::open(&setup)?;
         kept::expect(&setup, ledger.last.as_ref())?;
         let network = setup.network(

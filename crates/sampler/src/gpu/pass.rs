@@ -147,6 +147,14 @@ impl<'a> OnGpu<'a> {
     }
 }
 
+impl Drop for OnGpu<'_> {
+    /// Other models may need the memory.
+    fn drop(&mut self) {
+        let State { gpu, caches, .. } = &mut *self.state;
+        caches.iter_mut().for_each(|cache| gpu.release(cache));
+    }
+}
+
 impl Pass for OnGpu<'_> {
     fn pages(&self) -> &Pages {
         &self.pages

@@ -1,11 +1,12 @@
-//! The kernels of `cuda/` in the emulator beside the loops of the CPU: the same bits, whichever way the threads of a block run.
+//! The kernels of `cuda/` in the emulator, and on a GPU where there is one, beside the loops of the CPU: the same bits, whichever way the
+//! threads of a block run.
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use flow_kernels::gpu::{
-    Answers, Bounds, DeviceError, Emulator, Extents, Gpu, PlacedAt, Seen, Source, routings,
+    self, Answers, Bounds, DeviceError, Emulator, Extents, Gpu, PlacedAt, Seen, Source, routings,
 };
 use flow_kernels::{
     Activation, BLOCK, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector, Shape,
@@ -13,7 +14,7 @@ use flow_kernels::{
     write,
 };
 
-/// The emulator, its threads ascending and descending, or nothing after saying that the test is skipped.
+/// The emulator, its threads ascending and descending, unless the test says that it skips it; and a GPU where there is one.
 fn devices() -> Vec<Gpu> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
@@ -27,7 +28,8 @@ fn devices() -> Vec<Gpu> {
         }
     });
     let start = |descending| Gpu::new(Emulator::start(program.as_ref()?, descending).unwrap()).into();
-    [false, true].into_iter().filter_map(start).collect()
+    // With the feature `cuda`, the GPU of this machine too.
+    [false, true].into_iter().filter_map(start).chain(gpu::open()).collect()
 }
 
 /// Numbers in -2 to 2, others for each `seed`.
