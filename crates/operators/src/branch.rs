@@ -58,8 +58,8 @@ pub(crate) struct Branch;
 impl Definition for Branch {
     const NAME: &'static str = "branch";
     const SOURCE: &'static str = include_str!("branch.rs");
-    /// 2: with version 4 of `train`.
-    const VERSION: u32 = 2;
+    /// 2: with version 4 of `train`. 3: with version 5.
+    const VERSION: u32 = 3;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {

@@ -58,8 +58,8 @@ impl Definition for Train {
     const NAME: &'static str = "train";
     const SOURCE: &'static str = include_str!("train.rs");
     /// 2: the answer tells skipped and truncated examples. 3: and how tokens spread over experts in time. 4: an expert's products are
-    /// summed over all tokens of a step at once.
-    const VERSION: u32 = 4;
+    /// summed over all tokens of a step at once. 5: over those of half the step where these are many.
+    const VERSION: u32 = 5;
     type Config = Config;
 
     fn shape(config: &Config, inputs: &[Input<'_>]) -> Result<Shape, Vec<Problem>> {

@@ -1,9 +1,9 @@
 //! One side of a comparison with other programs: tokens per second of training.
 //!
-//! `train_speed WIDTH LAYERS VOCAB EXPERTS STEPS` trains a random Llama with as many experts (two a token; 0 for a dense one) on
-//! two threads, 64 documents of 64 tokens a step, all learned but the first, and prints three numbers: learned tokens per second
-//! without the first two steps, the most MiB that the process held, and the loss of the last step. `bench/train.py` does the same
-//! with PyTorch.
+//! `train_speed WIDTH LAYERS VOCAB EXPERTS STEPS [DOCUMENTS]` trains a random Llama with as many experts (two a token; 0 for a dense
+//! one) on two threads, 64 documents (or so many) of 64 tokens a step, all learned but the first, and prints three numbers: learned
+//! tokens per second without the first two steps, the most MiB that the process held, and the loss of the last step.
+//! `bench/train.py` does the same with PyTorch.
 #![allow(clippy::print_stdout, reason = "an example reports to programs")]
 
 use std::error::Error;
@@ -24,9 +24,11 @@ const WARMING: usize = 2;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|word| word.parse()).collect();
-    let [width, layers, vocab, experts, steps] = numbers?[..] else {
-        return Err("usage: train_speed WIDTH LAYERS VOCAB EXPERTS STEPS".into());
+    let numbers = numbers?;
+    let [width, layers, vocab, experts, steps, ref rest @ ..] = numbers[..] else {
+        return Err("usage: train_speed WIDTH LAYERS VOCAB EXPERTS STEPS [DOCUMENTS]".into());
     };
+    let documents = rest.first().copied().unwrap_or(DOCUMENTS);
     let dense = Checkpoint::init(
         config(width, layers, vocab),
         Tokenizer::train_byte_bpe(&["no merges"], 260, &[])?,
@@ -36,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         0 => dense,
         experts => upcycle(&[&dense], &MoeUpcycle { experts, ..MoeUpcycle::default() }, 1)?,
     };
-    let examples: Vec<Example> = (0..DOCUMENTS).map(document).collect();
+    let examples: Vec<Example> = (0..documents).map(document).collect();
     let settings = TrainConfig {
         max_steps: Some(steps + WARMING),
-        batch_size: DOCUMENTS,
+        batch_size: documents,
         max_length: TOKENS,
         threads: Some(2),
         ..TrainConfig::default()

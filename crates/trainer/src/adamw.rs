@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use crate::TrainConfig;
-use crate::gradient::Gradient;
+use crate::gradient::{Block, Gradient};
 use crate::ops::change;
 use crate::simd::vectorised;
 use crate::workers::Workers;
@@ -102,13 +102,14 @@ impl Step<'_> {
     ) -> Result<()> {
         let Moments { first, second } = &mut self.moments[i];
         let update = Update { decay: if decays { self.update.decay } else { 1.0 }, ..self.update };
+        let sums = gradient.blocks.iter().map(Block::values).collect::<Result<Vec<_>>>()?;
         change(parameter, |values| {
-            let length = values.len() / gradient.blocks.len();
+            let length = values.len() / sums.len();
             let moments = first.chunks_mut(length).zip(second.chunks_mut(length));
-            let blocks = values.chunks_mut(length).zip(moments).zip(&gradient.blocks);
-            let stretches = blocks.flat_map(|((values, (first, second)), block)| {
+            let blocks = values.chunks_mut(length).zip(moments).zip(&sums);
+            let stretches = blocks.flat_map(|((values, (first, second)), sum)| {
                 let moments = first.chunks_mut(STRETCH).zip(second.chunks_mut(STRETCH));
-                let gradient = |from: usize| block.values().map_or(&ZEROS[..], |values| &values[from..]);
+                let gradient = |from: usize| sum.as_ref().map_or(&ZEROS[..], |values| &values[from..]);
                 values.chunks_mut(STRETCH).zip(moments).zip((0..).step_by(STRETCH).map(gradient))
             });
             self.workers.map(stretches, |((values, (first, second)), gradient)| {
@@ -160,11 +161,15 @@ mod tests {
             let parameter = tensor(vec![0.5; 2 * STRETCH + 2], 2 * STRETCH + 2).expect("a tensor");
             let (mut adamw, workers) = (AdamW::new([2 * STRETCH + 2]), Workers::none());
             for step in 0..3 {
-                let mut gradient = Gradient::new(2, STRETCH + 1);
-                gradient.blocks[0].add(&[0.1; STRETCH + 1]);
+                let mut gradient = Gradient::new(2);
+                let mut add = |block: usize, x: f32| {
+                    let part = tensor(vec![x; STRETCH + 1], STRETCH + 1).expect("a tensor");
+                    gradient.blocks[block].add(part).expect("adds");
+                };
+                add(0, 0.1);
                 match step {
-                    0 => gradient.blocks[1].add(&[0.3; STRETCH + 1]),
-                    _ if zeros => gradient.blocks[1].add(&[0.0; STRETCH + 1]),
+                    0 => add(1, 0.3),
+                    _ if zeros => add(1, 0.0),
                     _ => {}
                 }
                 adamw
@@ -186,8 +191,8 @@ mod tests {
             let parameter = tensor(vec![0.5], 1).expect("a tensor");
             let mut adamw = AdamW::new([1]);
             for g in gradients {
-                let mut gradient = Gradient::new(1, 1);
-                gradient.blocks[0].add(&[2.0 * g as f32]);
+                let mut gradient = Gradient::new(1);
+                gradient.blocks[0].add(tensor(vec![2.0 * g as f32], 1).expect("a tensor")).expect("adds");
                 let workers = Workers::none();
                 let mut step = adamw.begin(&config, 0.1, 0.5, &workers);
                 step.apply(0, &parameter, decays, &gradient).expect("applies");

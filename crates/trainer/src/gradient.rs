@@ -1,5 +1,8 @@
-//! Gradients of a step, kept in the same memory from step to step.
+//! Gradients of a step.
 
+use candle_core::{Result, Tensor};
+
+use crate::ops::{Elements, elements, sum};
 use crate::simd::{square_sum, vectorised};
 
 /// The gradient of one parameter: in one block, or in one for each expert, so that an expert that no token visited costs nothing.
@@ -8,69 +11,70 @@ pub(crate) struct Gradient {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// Numbers to which several parts are added.
+/// A sum of parts.
+#[derive(Default)]
 pub(crate) struct Block {
-    values: Vec<f32>,
-    /// Whether anything was added; what stands in `values` is of an earlier step otherwise.
-    is_filled: bool,
-    /// The sum of the squares: of what was just added, which is in the cache still.
+    /// The parts so far; none where there was none. A single one is taken as it is, without a copy.
+    sum: Option<Tensor>,
+    /// The sum of its squares: of what was just added, which is in the cache still.
     square: f64,
 }
 
 impl Gradient {
-    /// Zeros, `blocks` times `length` of them.
-    pub(crate) fn new(blocks: usize, length: usize) -> Self {
-        let block = |_| Block { values: vec![0.0; length], is_filled: false, square: 0.0 };
-        Self { blocks: (0..blocks).map(block).collect() }
+    /// Zeros in so many blocks.
+    pub(crate) fn new(blocks: usize) -> Self {
+        Self { blocks: (0..blocks).map(|_| Block::default()).collect() }
     }
 
     /// Back to zeros.
     pub(crate) fn clear(&mut self) {
-        self.blocks.iter_mut().for_each(|block| block.is_filled = false);
+        self.blocks.iter_mut().for_each(|block| *block = Block::default());
     }
 }
 
 impl Block {
-    /// Adds `part`, which is as long.
-    pub(crate) fn add(&mut self, part: &[f32]) {
-        let first = !std::mem::replace(&mut self.is_filled, true);
-        let values = &mut self.values;
+    /// Adds `part`, which has the shape of those before.
+    pub(crate) fn add(&mut self, part: Tensor) -> Result<()> {
+        let total = match self.sum.take() {
+            Some(before) => sum(&before, &part)?,
+            None => part,
+        };
+        let values = elements(&total)?;
         self.square = vectorised(
             #[inline(always)]
-            || {
-                match first {
-                    true => values.copy_from_slice(part),
-                    false => values.iter_mut().zip(part).for_each(|(sum, x)| *sum += x),
-                }
-                square_sum(values)
-            },
+            || square_sum(&values),
         );
+        drop(values);
+        self.sum = Some(total);
+        Ok(())
     }
 
     /// The sum; none where it is zero because nothing was added.
-    pub(crate) fn values(&self) -> Option<&[f32]> {
-        self.is_filled.then_some(&self.values[..])
+    pub(crate) fn values(&self) -> Result<Option<Elements<'_>>> {
+        self.sum.as_ref().map(elements).transpose()
     }
 
     /// The sum of the squares.
     pub(crate) fn square(&self) -> f64 {
-        if self.is_filled { self.square } else { 0.0 }
+        self.square
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::tensor;
 
     #[test]
     fn parts_are_added_and_blocks_without_any_are_zero() {
-        let mut gradient = Gradient::new(2, 20);
+        let mut gradient = Gradient::new(2);
         for _ in 0..2 {
             gradient.clear();
-            gradient.blocks[1].add(&[1.0; 20]);
-            gradient.blocks[1].add(&[2.0; 20]);
-            assert_eq!(gradient.blocks[0].values(), None);
-            assert_eq!(gradient.blocks[1].values(), Some(&[3.0; 20][..]));
+            for part in [1.0, 2.0] {
+                gradient.blocks[1].add(tensor(vec![part; 20], 20).unwrap()).unwrap();
+            }
+            assert!(gradient.blocks[0].values().unwrap().is_none());
+            assert_eq!(gradient.blocks[1].values().unwrap().unwrap()[..], [3.0; 20]);
             assert_eq!(gradient.blocks.iter().map(Block::square).collect::<Vec<_>>(), [0.0, 180.0]);
         }
     }

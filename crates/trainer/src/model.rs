@@ -58,6 +58,11 @@ pub(crate) struct Told {
     pub(crate) routings: Vec<Arc<Routing>>,
 }
 
+/// Tokens of a batch from which on memory counts more than the time that threads wait for each other.
+const MANY_TOKENS: usize = 2048;
+/// Rows of an expert that make a product of full speed.
+const MANY_ROWS: usize = 256;
+
 /// The gradients of the parameters, by slot; none where the loss of a slice does not depend on one.
 type Gradients = Vec<Option<Tensor>>;
 
@@ -107,12 +112,9 @@ impl Model {
         self.parameters().iter().map(size)
     }
 
-    /// Room for the gradient of each parameter that learns.
-    pub(crate) fn room(&self) -> Vec<Gradient> {
-        let parameters = self.parameters().iter().zip(self.sizes());
-        parameters
-            .map(|(parameter, size)| Gradient::new(parameter.blocks(), size / parameter.blocks()))
-            .collect()
+    /// Zeros for the gradient of each parameter.
+    pub(crate) fn zeros(&self) -> Vec<Gradient> {
+        self.parameters().iter().map(|parameter| Gradient::new(parameter.blocks())).collect()
     }
 
     /// The weights as they are now, with the tokenizer of `start`.
@@ -135,22 +137,34 @@ impl Model {
         gradients: &mut [Gradient],
     ) -> Result<Vec<Told>> {
         // Slices meet at the experts, so with experts they go together; without, a thread has one slice in memory at a time.
-        let slices = match self.config.moe {
-            Some(_) => self.together(batches, totals, workers, gradients)?,
-            None => {
-                let alone =
-                    |batch| self.together(std::slice::from_ref(batch), totals, &Workers::none(), &mut []);
-                workers.try_map(batches, alone)?.into_iter().flatten().collect()
-            }
-        };
-        let (told, slices): (Vec<Told>, Vec<Gradients>) = slices.into_iter().unzip();
-        workers.try_map(gradients.iter_mut().enumerate(), |(slot, gradient)| {
-            for part in slices.iter().filter_map(|slice| slice[slot].as_ref()) {
-                gradient.blocks[0].add(&elements(part)?);
-            }
-            Ok::<_, candle_core::Error>(())
-        })?;
+        let mut told = Vec::new();
+        for batches in batches.chunks(self.side_by_side(batches)) {
+            let slices = match self.config.moe {
+                Some(_) => self.together(batches, totals, workers, gradients)?,
+                None => {
+                    let alone =
+                        |batch| self.together(std::slice::from_ref(batch), totals, &Workers::none(), &mut []);
+                    workers.try_map(batches, alone)?.into_iter().flatten().collect()
+                }
+            };
+            let (told_here, slices): (Vec<Told>, Vec<Gradients>) = slices.into_iter().unzip();
+            told.extend(told_here);
+            workers.try_map(gradients.iter_mut().enumerate(), |(slot, gradient)| {
+                let mut parts = slices.iter().filter_map(|slice| slice[slot].as_ref());
+                parts.try_for_each(|part| gradient.blocks[0].add(part.clone()))
+            })?;
+        }
         Ok(told)
+    }
+
+    /// How many slices are in memory at a time: half of them where experts get enough rows out of these, so that the products lose
+    /// nothing. Threads do not count: which sums are made must not depend on them.
+    fn side_by_side(&self, batches: &[Batch]) -> usize {
+        let tokens: usize = batches.iter().map(|batch| batch.inputs.len()).sum();
+        let halves = self.config.moe.as_ref().is_some_and(|moe| {
+            tokens >= MANY_TOKENS && tokens * moe.experts_per_token >= 2 * MANY_ROWS * moe.num_experts
+        });
+        if halves { batches.len().div_ceil(2) } else { batches.len().max(1) }
     }
 
     /// The slices side by side through the layers and back. The gradients of routed experts are added to `gradients`, those of all other

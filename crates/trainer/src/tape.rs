@@ -4,6 +4,8 @@
 //! one pool per process, where slices computed side by side wait for each other. Here a gradient is moved, not added,
 //! unless a value was used twice; and an operation without a backward pass cannot be written.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor};
 
 use crate::ops::sum;
@@ -16,6 +18,53 @@ pub(crate) struct Node {
     pub(crate) value: Tensor,
     /// Whether it rests on anything that learns; its gradient is not asked for otherwise.
     pub(crate) learns: bool,
+    /// How it is computed again, where that is cheaper than to keep it.
+    again: Option<Again>,
+}
+
+/// Computes a value again, to the same bits.
+type Again = Arc<dyn Fn() -> Result<Tensor> + Send + Sync>;
+
+/// Where a node is on its tape; the value is not held on to.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(usize);
+
+/// What a backward pass keeps of a node.
+pub(crate) struct Kept(Source);
+
+enum Source {
+    Value(Tensor),
+    Again(Again),
+}
+
+impl Node {
+    /// Lets backward passes compute it `again` instead of keeping it.
+    pub(crate) fn computed(self, again: impl Fn() -> Result<Tensor> + Send + Sync + 'static) -> Self {
+        Self { again: Some(Arc::new(again)), ..self }
+    }
+
+    /// What a backward pass keeps to have the value.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept(match &self.again {
+            Some(again) => Source::Again(again.clone()),
+            None => Source::Value(self.value.clone()),
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Place {
+        Place(self.id)
+    }
+}
+
+impl Kept {
+    /// The value.
+    pub(crate) fn value(&self) -> Result<Tensor> {
+        match &self.0 {
+            Source::Value(value) => Ok(value.clone()),
+            Source::Again(again) => again(),
+        }
+    }
 }
 
 /// The operations of one forward pass, in order, and the tensors their backward passes need; then, as these are run from the last
@@ -33,7 +82,7 @@ impl Tape {
     /// A value that nothing was recorded for, such as a parameter.
     pub(crate) fn leaf(&mut self, value: Tensor) -> Node {
         self.notes.push(None);
-        Node { id: self.notes.len() - 1, value, learns: true }
+        Node { id: self.notes.len() - 1, value, learns: true, again: None }
     }
 
     /// A value that does not learn, such as a frozen parameter.
@@ -61,32 +110,32 @@ impl Tape {
         self.notes.push(Some(Box::new(move |gradient| {
             Ok(to.into_iter().zip(backward(gradient)?).filter_map(wanted).collect())
         })));
-        Node { id: self.notes.len() - 1, value, learns: true }
+        Node { id: self.notes.len() - 1, value, learns: true, again: None }
     }
 
     /// The gradients of the scalar `of` with respect to `leaves`; none where it does not depend on one.
     #[cfg(test)]
     pub(crate) fn gradients(mut self, of: &Node, leaves: &[Node]) -> Result<Vec<Option<Tensor>>> {
-        self.flow_in(of, of.value.ones_like()?)?;
-        self.rest(leaves)
+        self.flow_in(of.place(), of.value.ones_like()?)?;
+        self.rest(leaves.iter().map(Node::place))
     }
 
-    /// Adds to the gradient of `node`.
-    pub(crate) fn flow_in(&mut self, node: &Node, gradient: Tensor) -> Result<()> {
-        self.gradients.resize(self.gradients.len().max(node.id + 1), None);
-        self.add(node.id, gradient)
+    /// Adds to the gradient of the node at `place`.
+    pub(crate) fn flow_in(&mut self, place: Place, gradient: Tensor) -> Result<()> {
+        self.gradients.resize(self.gradients.len().max(place.0 + 1), None);
+        self.add(place.0, gradient)
     }
 
-    /// Runs back to `node`: the gradient of it that comes from all that was recorded later.
-    pub(crate) fn back_to(&mut self, node: &Node) -> Result<Option<Tensor>> {
-        self.run_back(node.id + 1)?;
-        Ok(self.gradients.get_mut(node.id).and_then(Option::take))
+    /// Runs back to the node at `place`: the gradient of it that comes from all that was recorded later.
+    pub(crate) fn back_to(&mut self, place: Place) -> Result<Option<Tensor>> {
+        self.run_back(place.0 + 1)?;
+        Ok(self.gradients.get_mut(place.0).and_then(Option::take))
     }
 
-    /// Runs back to the beginning: the gradients of `leaves`.
-    pub(crate) fn rest(mut self, leaves: &[Node]) -> Result<Vec<Option<Tensor>>> {
+    /// Runs back to the beginning: the gradients of the nodes at `leaves`.
+    pub(crate) fn rest(mut self, leaves: impl IntoIterator<Item = Place>) -> Result<Vec<Option<Tensor>>> {
         self.run_back(0)?;
-        Ok(leaves.iter().map(|leaf| self.gradients.get_mut(leaf.id).and_then(Option::take)).collect())
+        Ok(leaves.into_iter().map(|leaf| self.gradients.get_mut(leaf.0).and_then(Option::take)).collect())
     }
 
     fn run_back(&mut self, to: usize) -> Result<()> {

@@ -115,7 +115,7 @@ impl<'a> Learner<'a> {
             return Err(Error::NoTarget);
         }
         let adamw = AdamW::new(model.sizes());
-        let (workers, gradients) = (Workers::new(config.threads)?, model.room());
+        let (workers, gradients) = (Workers::new(config.threads)?, model.zeros());
         Ok(Self { config, model, adamw, workers, gradients, best: Vec::new() })
     }
 

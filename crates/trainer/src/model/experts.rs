@@ -15,7 +15,7 @@ use crate::ops::router::Routing;
 use crate::ops::swiglu::swiglu;
 use crate::ops::ternary::{rounded_activations, ternary_weights};
 use crate::ops::{elements, tensor};
-use crate::tape::{Node, Tape};
+use crate::tape::{Node, Place, Tape};
 use crate::workers::Workers;
 
 /// The experts of one layer after their forward pass.
@@ -50,10 +50,10 @@ struct Shares {
 /// One expert on its rows.
 struct Graph {
     tape: Tape,
-    x: Node,
+    x: Place,
     /// The matrices and their adapters, in the order of their slots.
-    weights: Vec<Node>,
-    out: Node,
+    weights: Vec<Place>,
+    out: Place,
 }
 
 impl Experts {
@@ -71,8 +71,9 @@ impl Experts {
             let rows = shares.of_expert(e, &values)?;
             rows.map(|rows| parts.graph(e, &slots, rows, rows_learn)).transpose()
         })?;
-        let learn = graphs.iter().flatten().any(|graph| graph.out.learns);
-        let outs: Vec<_> = graphs.iter().map(|graph| Some(&graph.as_ref()?.out.value)).collect();
+        let (graphs, outs): (Vec<_>, Vec<_>) = graphs.into_iter().map(Option::unzip).unzip();
+        let learn = outs.iter().flatten().any(|out| out.learns);
+        let outs: Vec<_> = outs.iter().map(|out| Some(&out.as_ref()?.value)).collect();
         let outs = workers.try_map(0..rows.len(), |slice| shares.of_slice(slice, &outs))?;
         Ok((Self { slots, graphs, shares, learn }, outs))
     }
@@ -111,8 +112,8 @@ impl Parts<'_> {
         slots
     }
 
-    /// Expert `e` on its rows.
-    fn graph(&self, e: usize, slots: &[Slot], rows: Tensor, rows_learn: bool) -> Result<Graph> {
+    /// Expert `e` on its rows, and what it makes of them.
+    fn graph(&self, e: usize, slots: &[Slot], rows: Tensor, rows_learn: bool) -> Result<(Graph, Node)> {
         let mut tape = Tape::default();
         let x = tape.input(rows, rows_learn);
         let weight = |slot: &Slot| {
@@ -130,19 +131,20 @@ impl Parts<'_> {
                 self.adapters.linear(&mut tape, &inner, down, at)?
             }
         };
-        Ok(Graph { tape, x, weights, out })
+        let weights = weights.iter().map(Node::place).collect();
+        Ok((Graph { tape, x: x.place(), weights, out: out.place() }, out))
     }
 }
 
 impl Graph {
     fn backward(mut self, d_out: Tensor, blocks: Vec<&mut gradient::Block>) -> Result<Option<Tensor>> {
-        self.tape.flow_in(&self.out, d_out)?;
+        self.tape.flow_in(self.out, d_out)?;
         self.weights.push(self.x);
-        let mut gradients = self.tape.rest(&self.weights)?;
+        let mut gradients = self.tape.rest(self.weights)?;
         let d_rows = gradients.pop().flatten();
         for (block, gradient) in blocks.into_iter().zip(gradients) {
             if let Some(gradient) = gradient {
-                block.add(&elements(&gradient)?);
+                block.add(gradient)?;
             }
         }
         Ok(d_rows)

@@ -16,12 +16,12 @@ use crate::ops::attention::{Heads, attention};
 use crate::ops::combine::combine;
 use crate::ops::gate::gate;
 use crate::ops::gather::gather;
-use crate::ops::loss::log_probabilities;
+use crate::ops::loss::predicted;
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
 use crate::ops::swiglu::swiglu;
-use crate::tape::{Node, Tape};
+use crate::tape::{Node, Place, Tape};
 
 /// A pass under way: forward layer by layer, and back again.
 pub(crate) struct Pass<'a> {
@@ -34,22 +34,29 @@ pub(crate) struct Pass<'a> {
     share: f64,
     /// The residual stream (N, C).
     hidden: Node,
-    /// Where the slice meets the experts, by layer; the last may still wait for what they give.
+    /// Where the slice meets the experts, by layer; at the last it may still be waiting for what they give.
     meetings: Vec<Meeting>,
+    waiting: Option<Waiting>,
     router_losses: Vec<Node>,
 }
 
 /// Where a slice hands rows to the routed experts of a layer and takes theirs.
 struct Meeting {
+    routing: Arc<Routing>,
+    /// Rows for the experts, sorted by expert (N·K, C).
+    rows: Place,
+    /// What they make of them, a leaf of the tape.
+    outs: Option<Place>,
+}
+
+/// What a slice that waits for the experts of a layer goes on from.
+struct Waiting {
     /// What the feed-forward block reads (N, C).
     x: Node,
     /// Of the router (N, E).
     logits: Node,
-    routing: Arc<Routing>,
-    /// Rows for the experts, sorted by expert (N·K, C).
+    /// Rows for the experts.
     rows: Node,
-    /// What they make of them, a leaf of the tape.
-    outs: Option<Node>,
 }
 
 impl<'a> Pass<'a> {
@@ -82,6 +89,7 @@ impl<'a> Pass<'a> {
             share,
             hidden,
             meetings: Vec::new(),
+            waiting: None,
             router_losses: Vec::new(),
         })
     }
@@ -106,16 +114,17 @@ impl<'a> Pass<'a> {
 
     /// The rows for the experts of the layer that was entered last, and which expert gets which of them.
     pub(super) fn rows(&self) -> Option<(&Node, &Routing)> {
-        self.meetings.last().map(|meeting| (&meeting.rows, &*meeting.routing))
+        Some((&self.waiting.as_ref()?.rows, &*self.meetings.last()?.routing))
     }
 
     /// Goes on behind the routed experts of `layer`, which made `outs` of the rows.
     pub(super) fn leave(&mut self, layer: &Layer, outs: Tensor, learns: bool) -> Result<()> {
         let outs = self.tape.input(outs, learns);
-        let meeting = self.meetings.last_mut().expect("a layer is entered before it is left");
-        meeting.outs = Some(outs.clone());
-        let (x, routing) = (meeting.x.clone(), meeting.routing.clone());
-        let weights = router_weights(&mut self.tape, &meeting.logits, routing.clone())?;
+        let entered = self.meetings.last_mut().zip(self.waiting.take());
+        let (meeting, Waiting { x, logits, .. }) = entered.expect("a layer is entered before it is left");
+        meeting.outs = Some(outs.place());
+        let routing = meeting.routing.clone();
+        let weights = router_weights(&mut self.tape, &logits, routing.clone())?;
         let mut out = combine(&mut self.tape, &outs, &weights, routing)?;
         if let FeedForward::Moe { shared: Some((block, gate)), .. } = &layer.feed_forward {
             let shared = self.shared(&x, block, *gate)?;
@@ -129,10 +138,11 @@ impl<'a> Pass<'a> {
         let scored = gather(&mut self.tape, &self.hidden, &self.batch.scored)?;
         let logits = self.head(&scored)?;
         let targets = self.batch.targets.clone();
-        let measured = loss.measure(&self.batch.examples, &log_probabilities(&logits.value, &targets)?);
+        let predicted = predicted(&logits.value, &targets)?;
+        let measured = loss.measure(&self.batch.examples, &predicted.log_probabilities);
         let scale = 1.0 / total;
         let slopes = measured.slopes.iter().map(|slope| (slope * scale) as f32).collect();
-        let node = ops::loss::loss(&mut self.tape, &logits, targets, measured.loss * scale, slopes)?;
+        let node = ops::loss::loss(&mut self.tape, &logits, predicted, targets, measured.loss * scale, slopes)?;
         Ok((node, measured))
     }
 
@@ -140,7 +150,7 @@ impl<'a> Pass<'a> {
     pub(super) fn log_probabilities(&mut self) -> Result<Vec<f32>> {
         let scored = gather(&mut self.tape, &self.hidden, &self.batch.scored)?;
         let logits = self.head(&scored)?;
-        log_probabilities(&logits.value, &self.batch.targets)
+        Ok(predicted(&logits.value, &self.batch.targets)?.log_probabilities)
     }
 
     /// Logits (N, V) of all rows.
@@ -153,18 +163,18 @@ impl<'a> Pass<'a> {
         for router_loss in std::mem::take(&mut self.router_losses) {
             loss = add(&mut self.tape, &loss, &router_loss)?;
         }
-        self.tape.flow_in(&loss, loss.value.ones_like()?)
+        self.tape.flow_in(loss.place(), loss.value.ones_like()?)
     }
 
     /// Goes back to the experts of layer `at`, counted among those with experts: the gradient of what they gave.
     pub(super) fn back_to(&mut self, at: usize) -> Result<Option<Tensor>> {
-        let outs = self.meetings[at].outs.as_ref().expect("layers are left before the pass turns round");
+        let outs = self.meetings[at].outs.expect("layers are left before the pass turns round");
         self.tape.back_to(outs)
     }
 
     /// Takes the gradient of the rows that the experts of layer `at` got.
     pub(super) fn take_back(&mut self, at: usize, gradient: Tensor) -> Result<()> {
-        self.tape.flow_in(&self.meetings[at].rows, gradient)
+        self.tape.flow_in(self.meetings[at].rows, gradient)
     }
 
     /// The routes of each layer with experts.
@@ -174,7 +184,7 @@ impl<'a> Pass<'a> {
 
     /// Goes back to the beginning: the gradients of the parameters; none where the loss does not depend on one.
     pub(super) fn gradients(self) -> Result<Vec<Option<Tensor>>> {
-        self.tape.rest(&self.leaves)
+        self.tape.rest(self.leaves.iter().map(Node::place))
     }
 
     fn add_to_hidden(&mut self, x: &Node) -> Result<()> {
@@ -220,7 +230,8 @@ impl<'a> Pass<'a> {
         let routing = Arc::new(Routing::new(&logits.value, moe.experts_per_token, moe.norm_topk_prob)?);
         self.add_router_loss(moe, &logits, routing.clone())?;
         let rows = gather(&mut self.tape, &x, &routing.tokens)?;
-        self.meetings.push(Meeting { x, logits, routing, rows, outs: None });
+        self.meetings.push(Meeting { routing, rows: rows.place(), outs: None });
+        self.waiting = Some(Waiting { x, logits, rows });
         Ok(())
     }
 

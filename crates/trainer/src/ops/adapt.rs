@@ -19,13 +19,13 @@ pub(crate) fn adapt(
     scale: f32,
 ) -> Result<Node> {
     let op = Adapt { columns: first..first + b.value.dim(0)?, scale };
-    let (xs, a_s, bs) = (x.value.clone(), a.value.clone(), b.value.clone());
-    let u = xs.matmul(&a_s.t()?)?;
+    let (xs, a_s, bs) = (x.kept(), a.value.clone(), b.value.clone());
+    let u = x.value.matmul(&a_s.t()?)?;
     let value = op.forward(&y.value, &u.matmul(&bs.t()?)?)?;
     Ok(tape.push(value, [y, x, a, b], move |dy| {
         let dv = op.columns(dy)?;
         let du = dv.matmul(&bs)?;
-        Ok([dy.clone(), du.matmul(&a_s)?, du.t()?.matmul(&xs)?, dv.t()?.matmul(&u)?])
+        Ok([dy.clone(), du.matmul(&a_s)?, du.t()?.matmul(&xs.value()?)?, dv.t()?.matmul(&u)?])
     }))
 }
 

@@ -11,7 +11,7 @@ use super::combine::combine;
 use super::gate::gate;
 use super::gather::gather;
 use super::linear::linear;
-use super::loss::{log_probabilities, loss};
+use super::loss::{loss, predicted};
 use super::rms_norm::rms_norm;
 use super::router::{Routing, router_loss, router_weights};
 use super::soft_mixture::soft_mixture;
@@ -96,9 +96,10 @@ fn losses_of_a_few_rows() {
     let targets: Arc<[u32]> = [4, 0, 20, 7, 4].into();
     for kind in [Loss::CrossEntropy, Loss::Dpo { beta: 0.8 }] {
         check(&[random(1, &[5, 21])], |tape, x| {
-            let measured = kind.measure(&examples, &log_probabilities(&x[0].value, &targets)?);
+            let predicted = predicted(&x[0].value, &targets)?;
+            let measured = kind.measure(&examples, &predicted.log_probabilities);
             let slopes = measured.slopes.iter().map(|slope| (slope * 0.5) as f32).collect();
-            loss(tape, &x[0], targets.clone(), measured.loss * 0.5, slopes)
+            loss(tape, &x[0], predicted, targets.clone(), measured.loss * 0.5, slopes)
         });
     }
 }

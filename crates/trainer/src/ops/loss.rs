@@ -1,6 +1,7 @@
 //! What is learned from the logits of the scored rows: a loss over their targets' log-probabilities, for which see [`crate::Loss`].
 //!
-//! With p = softmax(logits) and d the slope of the loss along a row's log-probability: ∂logits = d · (one(target) − p).
+//! With p = softmax(logits) and d the slope of the loss along a row's log-probability: ∂logits = d · (one(target) − p). p is computed
+//! once, with the log-probabilities, and its memory becomes the gradient.
 
 use std::sync::Arc;
 
@@ -10,58 +11,62 @@ use super::{elements, tensor};
 use crate::simd::{exp, largest, sum, vectorised};
 use crate::tape::{Node, Tape};
 
-/// The log-probabilities (M) of `targets` under logits (M, V).
-pub(crate) fn log_probabilities(logits: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
-    let (_, width) = logits.dims2()?;
-    let values = elements(logits)?;
-    let mut probabilities = vec![0.0; width];
-    Ok(vectorised(
-        #[inline(always)]
-        || {
-            let rows = values.chunks_exact(width).zip(targets);
-            rows.map(|(row, target)| row[*target as usize] - softmax(row, &mut probabilities)).collect()
-        },
-    ))
+/// What a model predicts where something is scored.
+pub(crate) struct Predicted {
+    /// Of every token (M, V).
+    probabilities: Vec<f32>,
+    /// Of the targets (M).
+    pub(crate) log_probabilities: Vec<f32>,
 }
 
-/// The scalar `loss`, whose slopes along the log-probabilities of the `targets` are `slopes` (M), from logits (M, V).
+/// The predictions of logits (M, V) for `targets`.
+pub(crate) fn predicted(logits: &Tensor, targets: &[u32]) -> Result<Predicted> {
+    let (rows, width) = logits.dims2()?;
+    let values = elements(logits)?;
+    let (mut probabilities, mut log_probabilities) = (vec![0.0; rows * width], vec![0.0; rows]);
+    vectorised(
+        #[inline(always)]
+        || {
+            let rows = values.chunks_exact(width).zip(probabilities.chunks_exact_mut(width));
+            for (((row, p), target), log_p) in rows.zip(targets).zip(&mut log_probabilities) {
+                *log_p = row[*target as usize] - softmax(row, p);
+            }
+        },
+    );
+    Ok(Predicted { probabilities, log_probabilities })
+}
+
+/// The scalar `loss`, whose slopes along the log-probabilities of the `targets` are `slopes` (M), from logits (M, V) with these predictions.
 pub(crate) fn loss(
     tape: &mut Tape,
     logits: &Node,
+    predicted: Predicted,
     targets: Arc<[u32]>,
     loss: f64,
     slopes: Vec<f32>,
 ) -> Result<Node> {
-    let values = logits.value.clone();
+    let (_, width) = logits.value.dims2()?;
     let loss = tensor(vec![loss as f32], ())?;
+    let mut d_logits = predicted.probabilities;
     Ok(tape.push(loss, [logits], move |d_loss| {
         let d_loss = d_loss.to_scalar::<f32>()?;
-        let (_, width) = values.dims2()?;
-        let xs = elements(&values)?;
-        let mut d_logits = vec![0.0; xs.len()];
         vectorised(
             #[inline(always)]
-            || rows_back(width, &xs, &targets, &slopes, d_loss, &mut d_logits),
+            || rows_back(width, &targets, &slopes, d_loss, &mut d_logits),
         );
-        Ok([tensor(d_logits, values.shape())?])
+        Ok([tensor(d_logits, (targets.len(), width))?])
     }))
 }
 
+/// `rows` hold p.
 #[inline(always)]
-fn rows_back(
-    width: usize,
-    logits: &[f32],
-    targets: &[u32],
-    slopes: &[f32],
-    d_loss: f32,
-    d_logits: &mut [f32],
-) {
-    let rows = logits.chunks_exact(width).zip(d_logits.chunks_exact_mut(width));
-    for ((row, d_row), (target, slope)) in rows.zip(targets.iter().zip(slopes)) {
-        softmax(row, d_row);
-        d_row[*target as usize] -= 1.0;
+fn rows_back(width: usize, targets: &[u32], slopes: &[f32], d_loss: f32, rows: &mut [f32]) {
+    for (row, (target, slope)) in rows.chunks_exact_mut(width).zip(targets.iter().zip(slopes)) {
+        row[*target as usize] -= 1.0;
         let factor = -slope * d_loss;
-        d_row.iter_mut().for_each(|d| *d *= factor);
+        for d in row {
+            *d *= factor;
+        }
     }
 }
 

@@ -59,7 +59,11 @@ impl Routing {
         let rows = elements(logits)?;
         vectorised(
             #[inline(always)]
-            || rows.chunks_exact(experts).for_each(|row| routing.route(row)),
+            || {
+                for row in rows.chunks_exact(experts) {
+                    routing.route(row);
+                }
+            },
         );
         routing.sort();
         Ok(routing)
@@ -69,10 +73,15 @@ impl Routing {
     fn route(&mut self, logits: &[f32]) {
         let top = largest(logits);
         let first = self.probabilities.len();
-        self.probabilities.extend(logits.iter().map(|z| exp(z - top)));
+        self.probabilities.resize(first + logits.len(), 0.0);
         let probabilities = &mut self.probabilities[first..];
+        for (p, z) in probabilities.iter_mut().zip(logits) {
+            *p = exp(z - top);
+        }
         let total = sum(probabilities);
-        probabilities.iter_mut().for_each(|p| *p /= total);
+        for p in probabilities {
+            *p /= total;
+        }
         self.log_sums.push(top + total.ln());
         let visits = self.chosen.len()..self.chosen.len() + self.per_token;
         for _ in visits.clone() {

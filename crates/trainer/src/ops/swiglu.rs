@@ -12,7 +12,8 @@ use crate::tape::{Node, Tape};
 pub(crate) fn swiglu(tape: &mut Tape, x: &Node) -> Result<Node> {
     let xs = x.value.clone();
     let y = forward(&xs)?;
-    Ok(tape.push(y, [x], move |dy| Ok([backward(&xs, dy)?])))
+    let again = xs.clone();
+    Ok(tape.push(y, [x], move |dy| Ok([backward(&xs, dy)?])).computed(move || forward(&again)))
 }
 
 fn forward(x: &Tensor) -> Result<Tensor> {
