@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: flow_memory::Allocator = flow_memory::Allocator;
 
 fn main() -> ExitCode {
     flow::main_with(flow_operators::CATALOG)

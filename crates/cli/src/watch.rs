@@ -129,6 +129,10 @@ impl<'a> Watcher<'a> {
         if feeds {
             self.settle(Change { changed, rebuilt, started })?;
         }
+        if rebuilt {
+            // A load frees about as much as it keeps, and the next edit may be hours away.
+            flow_memory::give_back();
+        }
         Ok(feeds)
     }
 

@@ -15,7 +15,7 @@ use flow_trainer::{Example, MoeUpcycle, TrainConfig, train, upcycle};
 
 /// The program's own.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: flow_memory::Allocator = flow_memory::Allocator;
 
 const DOCUMENTS: usize = 64;
 const TOKENS: usize = 64;

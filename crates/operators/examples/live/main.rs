@@ -22,7 +22,7 @@ use serde_json::{Map, json};
 
 /// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: flow_memory::Allocator = flow_memory::Allocator;
 
 const EDITS: usize = 1000;
 const PUBLISHED_EDITS: usize = 200;
@@ -48,6 +48,8 @@ fn measure(draws: &Draws, folder: &Path) -> Result<serde_json::Value, Failed> {
     let started = Instant::now();
     let mut live = Live::load(draws, folder, false)?;
     let load_s = started.elapsed().as_secs_f64();
+    // As `flow watch` does.
+    flow_memory::give_back();
     let loaded = resident_bytes();
     let heap = live.driver.session().heap().memory();
     let collections = live.edits(draws, EDITS, |_| Ok(()))?;
