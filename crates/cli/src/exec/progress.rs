@@ -59,9 +59,10 @@ impl Progress {
             Progress::Bars { names, screen, bars } => {
                 for step in now {
                     let bar = bars.entry(step.node).or_insert_with(|| screen.add(bar(&names[step.node])));
-                    bar.set_length(step.asked);
-                    bar.set_position(step.answered);
-                    bar.set_message(within(step).unwrap_or_default());
+                    let (done, parts) = step.within.unwrap_or((0, 1));
+                    bar.set_length(step.asked * parts);
+                    bar.set_position(step.answered * parts + done);
+                    bar.set_message(if step.within.is_some() { " steps" } else { "" });
                 }
             }
             Progress::Lines { names, started, last, said } => {
@@ -115,6 +116,14 @@ fn within(step: &EffectProgress) -> Option<String> {
     step.within.map(|(done, parts)| format!(", step {done} of {parts}"))
 }
 
+/// What is done, out of what, and in what unit: parts where a request has some, requests elsewhere.
+fn parts(step: &EffectProgress) -> (u64, u64, &'static str) {
+    match step.within {
+        Some((done, parts)) => (step.answered * parts + done, step.asked * parts, " steps"),
+        None => (step.answered, step.asked, ""),
+    }
+}
+
 /// One line: the steps whose state has changed since `said`, `pause` ago.
 fn line(
     names: &[String],
@@ -124,12 +133,15 @@ fn line(
     said: &[EffectProgress],
 ) -> String {
     let steps = now.iter().filter(|step| !said.contains(step)).map(|step| {
-        let before = said.iter().find(|before| before.node == step.node).map_or(0, |before| before.answered);
-        let rate = (step.answered - before) as f64 / pause.as_secs_f64();
-        let left = (step.asked - step.answered) as f64 / rate;
+        let before = said.iter().find(|before| before.node == step.node);
+        let (done, asked, unit) = parts(step);
+        let before = before.filter(|before| before.within.is_some() == step.within.is_some());
+        let rate =
+            done.saturating_sub(before.map_or(0, |before| parts(before).0)) as f64 / pause.as_secs_f64();
+        let left = (asked - done) as f64 / rate;
         let left = if rate > 0.0 && left > 0.0 { format!(", {left:.0} s left") } else { String::new() };
         let within = within(step).unwrap_or_default();
-        format!("{} {}/{}{within} ({rate:.1}/s{left})", names[step.node], step.answered, step.asked)
+        format!("{} {}/{}{within} ({rate:.1}{unit}/s{left})", names[step.node], step.answered, step.asked)
     });
     format!("{:>6.0} s  {}\n", elapsed.as_secs_f64(), steps.collect::<Vec<_>>().join("  "))
 }
@@ -147,5 +159,8 @@ mod tests {
         let text = line(&names, Duration::from_secs(10), PAUSE, &now, &said);
         assert_eq!(text, "    10 s  attempts 30/40 (4.0/s, 2 s left)\n");
         bar("attempts").finish();
+        let training = |done| EffectProgress { within: Some((done, 60)), ..state(0, 1, 0) };
+        let text = line(&names, Duration::from_secs(20), PAUSE, &[training(30)], &[training(10)]);
+        assert_eq!(text, "    20 s  attempts 0/1, step 30 of 60 (4.0 steps/s, 8 s left)\n");
     }
 }
