@@ -39,7 +39,7 @@ macro_rules! kinds {
 
 kinds! {
     "branch", "checkpoint", "comparison", "critique", "draw", "effort", "expert_load", "gate", "guidance", "likelihood", "metric", "part",
-    "perplexity", "preference", "prompt", "provenance", "reject", "rejected", "run", "score", "step", "trial", "validation", "verdict", "vote",
+    "perplexity", "preference", "prompt", "provenance", "reject", "rejected", "run", "score", "step", "trained_on", "trial", "validation", "verdict", "vote",
 }
 
 static PARSED: LazyLock<BTreeMap<&str, Kind>> =

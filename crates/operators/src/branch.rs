@@ -2,7 +2,8 @@
 //!
 //! Reads the Parquet parts of a `write` step and trains, for each of `domains`, on the rows whose column `by` names it
 //! (Branch-Train-Mix, arXiv 2403.07816). Every domain gets the same settings and seed; the keys are those of `train`. With
-//! `with_start: true` the start itself is one more expert, of the domain `start`.
+//! `with_start: true` the start itself is one more expert, of the domain `start`. Which rows trained which step stands in each checkpoint's
+//! folder, as with `train`.
 //!
 //! Ports: `out`, one row per domain (record `checkpoint` with `domain`); `checkpoints`, those that were trained here, without;
 //! `validation`, their losses on held-out examples, as those of `train`.
@@ -18,13 +19,13 @@
 use std::sync::Arc;
 
 use flow_data::{Id, IdHasher, Item, Type, Value, kind};
-use flow_dataflow::{Body, EffectOp, Failure, Out, Perform, Request, Stage};
+use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
 use flow_plan::{Input, Problem, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::train::learner::{Gather, Learner, digest, need_columns, needs_parts};
+use crate::train::learner::{self, Gather, Learner, digest, need_columns, needs_parts};
 use crate::train::loads::CHECKPOINT;
 use crate::train::course::with_course;
 use crate::train::validation;
@@ -134,18 +135,12 @@ impl EffectOp for Brancher {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        for (at, request) in requests.iter().enumerate() {
-            match self.train(request, perform) {
-                Ok(Some(cells)) => perform.answer(at, Ok(cells)),
-                Ok(None) => return,
-                Err(detail) => perform.answer(at, Err(Failure { reason: "training", detail, fatal: true })),
-            }
-        }
+        learner::answer("training", requests, perform, |request| self.train(request, perform));
     }
 
     /// A checkpoint that is no longer in the store is trained again, to the same bits.
     fn usable(&self, answer: &[Value]) -> bool {
-        digest(answer).is_some_and(|digest| self.learner.models.has(&digest))
+        self.learner.has(answer)
     }
 
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
@@ -173,11 +168,11 @@ impl Brancher {
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
         let Config { by, domains, validation_ratio, .. } = &self.config;
         let only = Some((by.as_str(), domains[request.index as usize].as_str()));
-        let examples = self.learner.examples(request, self.config.text().into(), only)?;
-        let (examples, held_out) = validation::split(examples, *validation_ratio)?;
+        let rows = self.learner.rows(request, self.config.text().into(), only)?;
+        let (rows, held_out) = validation::split(rows, *validation_ratio)?;
         let start = self.learner.checkpoint(request.model)?;
         let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
-        self.learner.learn(&start, &examples, settings, self.config.save_steps, request, perform)
+        self.learner.learn(&start, rows, settings, self.config.save_steps, request, perform)
     }
 }
 

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow_data::{Id, IdHasher, Item, Value, kind};
-use flow_dataflow::{Body, EffectOp, Failure, Out, Perform, Request, SourceError, Stage};
+use flow_dataflow::{Body, EffectOp, Out, Perform, Request, SourceError, Stage};
 use flow_model::Checkpoint;
 use flow_plan::{Input, Problem, Shape};
 use schemars::JsonSchema;
@@ -133,18 +133,12 @@ impl EffectOp for Trainer {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        for (at, request) in requests.iter().enumerate() {
-            match self.train(request, perform) {
-                Ok(Some(cells)) => perform.answer(at, Ok(cells)),
-                Ok(None) => return,
-                Err(detail) => perform.answer(at, Err(Failure { reason: "command", detail, fatal: true })),
-            }
-        }
+        learner::answer("command", requests, perform, |request| self.train(request, perform));
     }
 
     /// A checkpoint that is no longer in the store is made again.
     fn usable(&self, answer: &[Value]) -> bool {
-        digest(answer).is_some_and(|digest| self.learner.models.has(&digest))
+        self.learner.has(answer)
     }
 
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {

@@ -12,7 +12,7 @@
 //! tokens spread over the experts (record `expert_load`), none for a dense model; `validation`, the losses on examples held out by
 //! `validation_ratio` (record `validation`), of which the least decides which model is kept; `preferences`, with `dpo` the reward margin and
 //! accuracy by stretch of steps (record `preference`). Steps and `rounds.feed` name this step
-//! as a model.
+//! as a model. Which rows trained which step stands beside the checkpoint, in `trained_on.parquet` (record `trained_on`).
 //!
 //! Rejects: none; a training that fails ends the run.
 //!
@@ -26,6 +26,7 @@
 mod adapters;
 pub(crate) mod course;
 pub(crate) mod examples;
+mod learned;
 pub(crate) mod learner;
 pub(crate) mod loads;
 pub(crate) mod mixture;
@@ -40,7 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Id, IdHasher, Item, Value, kind};
-use flow_dataflow::{Body, EffectOp, Failure, Out, Perform, Request, Stage};
+use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
 use flow_model::Checkpoint;
 use flow_plan::{Input, Problem, Shape};
 use flow_spec::OnChange;
@@ -136,18 +137,12 @@ impl EffectOp for Trainer {
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {
-        for (at, request) in requests.iter().enumerate() {
-            match self.train(request, perform) {
-                Ok(Some(cells)) => perform.answer(at, Ok(cells)),
-                Ok(None) => return,
-                Err(detail) => perform.answer(at, Err(Failure { reason: "training", detail, fatal: true })),
-            }
-        }
+        learner::answer("training", requests, perform, |request| self.train(request, perform));
     }
 
     /// A checkpoint that is no longer in the store is trained again, to the same bits.
     fn usable(&self, answer: &[Value]) -> bool {
-        digest(answer).is_some_and(|digest| self.learner.models.has(&digest))
+        self.learner.has(answer)
     }
 
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
@@ -176,18 +171,18 @@ impl EffectOp for Trainer {
 impl Trainer {
     /// The cells of the record `checkpoint`; none when the run was stopped.
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
-        let examples = self.learner.examples(request, self.config.columns(), None)?;
-        let (examples, held_out) = validation::split(examples, self.config.validation_ratio)?;
-        let start = self.start(request.model, &examples)?;
+        let rows = self.learner.rows(request, self.config.columns(), None)?;
+        let (rows, held_out) = validation::split(rows, self.config.validation_ratio)?;
+        let start = self.start(request.model, &rows)?;
         let mut settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         settings.loss = self.config.loss.loss();
         settings.lora = self.config.lora.as_ref().map(adapters::Lora::lora);
-        self.learner.learn(&start, &examples, settings, self.config.save_steps, request, perform)
+        self.learner.learn(&start, rows, settings, self.config.save_steps, request, perform)
     }
 
-    fn start(&self, model: Option<Id>, examples: &[flow_trainer::Example]) -> Result<Checkpoint, String> {
+    fn start(&self, model: Option<Id>, rows: &[examples::Row]) -> Result<Checkpoint, String> {
         let start = match &self.config.start {
-            Start::Init(init) => start::initial(init, examples, self.seed)?,
+            Start::Init(init) => start::initial(init, rows, self.seed)?,
             Start::Model(_) => self.learner.checkpoint(model)?,
         };
         match &self.config.moe {

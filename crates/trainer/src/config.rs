@@ -1,9 +1,13 @@
 //! The settings of a training run, with Hugging Face's names.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{Error, Example, Lora, Loss, Saved};
 
 /// How the learning rate falls after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// Half a cosine down to zero.
     #[default]
@@ -15,7 +19,8 @@ pub enum Schedule {
 }
 
 /// The parts of a model that can be kept from learning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The embedding, which is the output head too where the two are tied.
     Embeddings,

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use flow_model::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Settings of low-rank adapters.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +29,11 @@ impl Lora {
     }
 }
 
-/// Matrices that can have an adapter, in every layer that has them: of attention, and of dense blocks, shared and routed experts alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Matrices that can have an adapter, by PEFT's names, in every layer that has them: of attention, and of dense blocks, shared and routed
+/// experts alike. In Mixtral `w1` is `gate_proj`, `w3` is `up_proj` and `w2` is `down_proj`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the names are PEFT's")]
 pub enum Target {
     /// Queries.
     QProj,
@@ -38,15 +43,19 @@ pub enum Target {
     VProj,
     /// What attention gives.
     OProj,
-    /// The gate of a feed-forward block, `w1` in Mixtral.
+    /// The gate of a feed-forward block.
     GateProj,
-    /// What is gated, `w3` in Mixtral.
+    /// What is gated.
     UpProj,
-    /// The way back, `w2` in Mixtral.
+    /// The way back.
     DownProj,
 }
 
 impl Target {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::QProj, Self::KProj, Self::VProj, Self::OProj, Self::GateProj, Self::UpProj, Self::DownProj];
+
     /// Whether the tensor of this name is such a matrix.
     pub(crate) fn is(self, tensor: &str) -> bool {
         let modules = match self {

@@ -30,6 +30,9 @@ pub struct TrainReport {
     pub truncated: usize,
     /// Tokens computed, prompts included, over all steps.
     pub tokens: u64,
+    /// The examples that the checkpoint learned from in each step, as indices of those given. With [`crate::Validation`] up to the step
+    /// with the least validation loss.
+    pub learned: Vec<Vec<usize>>,
     /// Whether the observer stopped the run early.
     pub stopped: bool,
 }

@@ -45,6 +45,7 @@ pub fn train(
     config.validate(start.config.max_position_embeddings)?;
     let mut lessons = lessons(start, examples, config)?;
     let truncated = lessons.iter().filter(|lesson| lesson.is_truncated()).count();
+    let teaching: Vec<usize> = (0..lessons.len()).filter(|i| lessons[*i].teaches()).collect();
     lessons.retain(Lesson::teaches);
     if lessons.is_empty() {
         return Err(Error::NothingToLearn { examples: examples.len() });
@@ -84,9 +85,12 @@ pub fn train(
             break;
         }
     }
+    let mut learned = report.steps.len();
     if !report.stopped {
         learner.take_best()?;
+        learned = best(&report.steps).map_or(learned, |best| best + 1);
     }
+    report.learned = plan[..learned].iter().map(|step| step.iter().map(|i| teaching[*i]).collect()).collect();
     report.tokens = report.steps.iter().map(|step| step.tokens as u64).sum();
     Ok(Trained { checkpoint: learner.model.checkpoint(start)?, adapter: learner.adapter()?, report })
 }

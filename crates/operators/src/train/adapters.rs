@@ -1,6 +1,7 @@
 //! Low-rank adapters that learn in place of the model: the key `lora`.
 
 use flow_plan::Problem;
+use flow_trainer::Target;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,30 +22,8 @@ pub(crate) struct Lora {
     targets: Vec<Target>,
 }
 
-/// Matrices by PEFT's names; in Mixtral `w1` is `gate_proj`, `w3` is `up_proj` and `w2` is `down_proj`.
-#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "the names are PEFT's")]
-pub(crate) enum Target {
-    /// Queries.
-    QProj,
-    /// Keys.
-    KProj,
-    /// Values.
-    VProj,
-    /// What attention gives.
-    OProj,
-    /// The gate of a feed-forward block.
-    GateProj,
-    /// What is gated.
-    UpProj,
-    /// The way back.
-    DownProj,
-}
-
 fn all() -> Vec<Target> {
-    use Target::{DownProj, GateProj, KProj, OProj, QProj, UpProj, VProj};
-    vec![QProj, KProj, VProj, OProj, GateProj, UpProj, DownProj]
+    Target::ALL.to_vec()
 }
 
 impl Lora {
@@ -60,19 +39,10 @@ impl Lora {
     }
 
     pub(super) fn lora(&self) -> flow_trainer::Lora {
-        let target = |target: &Target| match target {
-            Target::QProj => flow_trainer::Target::QProj,
-            Target::KProj => flow_trainer::Target::KProj,
-            Target::VProj => flow_trainer::Target::VProj,
-            Target::OProj => flow_trainer::Target::OProj,
-            Target::GateProj => flow_trainer::Target::GateProj,
-            Target::UpProj => flow_trainer::Target::UpProj,
-            Target::DownProj => flow_trainer::Target::DownProj,
-        };
         flow_trainer::Lora {
             rank: self.rank as usize,
             alpha: self.alpha.unwrap_or_else(|| f64::from(self.rank)),
-            targets: self.targets.iter().map(target).collect(),
+            targets: self.targets.clone(),
         }
     }
 }

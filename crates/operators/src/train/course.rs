@@ -1,9 +1,5 @@
 //! How long and how fast a training goes: the keys that `train` and `branch` share.
 
-use flow_trainer::Schedule;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 /// A config that has the keys of a course of training after its own.
 macro_rules! with_course {
     ($(#[$meta:meta])* pub(crate) struct $name:ident { $($own:tt)* }) => {
@@ -54,7 +50,7 @@ macro_rules! with_course {
             warmup_ratio: f64,
             /// Course of the learning rate after the warm-up.
             #[serde(default)]
-            lr_scheduler_type: $crate::train::course::Scheduler,
+            lr_scheduler_type: flow_trainer::Schedule,
             /// Decoupled weight decay of matrices.
             #[serde(default = "crate::train::course::weight_decay")]
             #[schemars(range(min = 0.0))]
@@ -65,7 +61,7 @@ macro_rules! with_course {
             max_grad_norm: f64,
             /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            freeze: Option<Vec<$crate::train::course::Part>>,
+            freeze: Option<Vec<flow_trainer::Part>>,
             /// Share of the examples that is not learned from but measured on, 0 up to, not including, 1. The model with the least
             /// loss there is kept.
             #[serde(default, skip_serializing_if = "crate::train::course::is_zero")]
@@ -114,7 +110,7 @@ macro_rules! with_course {
                 seed: u64,
                 threads: usize,
                 start: &flow_model::Checkpoint,
-                held_out: Vec<flow_trainer::Example>,
+                held_out: Vec<$crate::train::examples::Row>,
             ) -> flow_trainer::TrainConfig {
                 let positions = start.config.max_position_embeddings;
                 flow_trainer::TrainConfig {
@@ -126,13 +122,13 @@ macro_rules! with_course {
                     pack: self.packing,
                     learning_rate: self.learning_rate,
                     warmup_ratio: self.warmup_ratio,
-                    schedule: self.lr_scheduler_type.schedule(),
+                    schedule: self.lr_scheduler_type,
                     weight_decay: self.weight_decay,
                     max_grad_norm: self.max_grad_norm,
-                    frozen: self.freeze.as_ref().map(|parts| parts.iter().map(|part| part.part()).collect()),
+                    frozen: self.freeze.clone(),
                     seed,
                     validation: (!held_out.is_empty()).then(|| flow_trainer::Validation {
-                        examples: held_out,
+                        examples: held_out.into_iter().map(|row| row.example).collect(),
                         every: self.eval_steps.map(|steps| steps as usize),
                         patience: self.patience.map(|patience| patience as usize),
                     }),
@@ -145,66 +141,6 @@ macro_rules! with_course {
 }
 
 pub(crate) use with_course;
-
-/// Parts of a model.
-#[derive(Clone, Copy, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Part {
-    /// The embedding, and the output head where it is the same.
-    Embeddings,
-    /// All projections of attention.
-    Attention,
-    /// All norms.
-    Norms,
-    /// Dense feed-forward blocks.
-    FeedForward,
-    /// Shared experts and their gates.
-    SharedExpert,
-    /// Routed experts.
-    Experts,
-    /// Routers.
-    Router,
-    /// An output head of its own.
-    Head,
-}
-
-impl Part {
-    pub(crate) fn part(self) -> flow_trainer::Part {
-        match self {
-            Self::Embeddings => flow_trainer::Part::Embeddings,
-            Self::Attention => flow_trainer::Part::Attention,
-            Self::Norms => flow_trainer::Part::Norms,
-            Self::FeedForward => flow_trainer::Part::FeedForward,
-            Self::SharedExpert => flow_trainer::Part::SharedExpert,
-            Self::Experts => flow_trainer::Part::Experts,
-            Self::Router => flow_trainer::Part::Router,
-            Self::Head => flow_trainer::Part::Head,
-        }
-    }
-}
-
-/// Course of the learning rate after the warm-up.
-#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Scheduler {
-    /// Half a cosine down to zero.
-    #[default]
-    Cosine,
-    /// A straight line down to zero.
-    Linear,
-    /// Not at all.
-    Constant,
-}
-
-impl Scheduler {
-    pub(crate) fn schedule(self) -> Schedule {
-        match self {
-            Self::Cosine => Schedule::Cosine,
-            Self::Linear => Schedule::Linear,
-            Self::Constant => Schedule::Constant,
-        }
-    }
-}
 
 /// Whether a count says nothing that its default does not.
 pub(crate) fn is_one(number: &u32) -> bool {

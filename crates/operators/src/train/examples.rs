@@ -9,6 +9,9 @@ use flow_trainer::Example;
 
 use crate::conversation::Conversation;
 
+/// Column of the parts with the identity of a row.
+const ROW_ID: &str = "row_id";
+
 /// The columns of the parts with what is learned.
 #[derive(Clone, Copy)]
 pub(crate) enum Text<'a> {
@@ -29,6 +32,14 @@ pub(crate) struct Columns<'a> {
     pub(crate) rejected: Option<&'a str>,
 }
 
+/// An example and the row that it is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// Identity of the row.
+    pub(crate) id: Arc<str>,
+    pub(crate) example: Example,
+}
+
 /// The examples of `parts`, in the order of the parts and of their rows: of all rows, or of those whose column has a value. With a
 /// conversation each is the answer at the end of one.
 pub(super) fn read(
@@ -36,15 +47,17 @@ pub(super) fn read(
     columns: Columns<'_>,
     only: Option<(&str, &str)>,
     conversation: Option<&Conversation>,
-) -> Result<Vec<Example>, String> {
-    let mut examples = Vec::new();
-    let names: Vec<&str> = columns.names().into_iter().chain(only.map(|(column, _)| column)).collect();
+) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    let names = columns.names().into_iter().chain(only.map(|(column, _)| column)).chain([ROW_ID]);
+    let names: Vec<&str> = names.collect();
     for path in parts {
         let reader = TableReader::open(path, Some(&names)).map_err(|e| crate::text::chain(&e))?;
         // A column that is named twice is read once.
         let place = |name: &str| reader.columns().index(name).ok_or_else(|| format!("`{}` has no column `{name}`", path.display()));
         let places = columns.names().into_iter().map(place).collect::<Result<Vec<_>, _>>()?;
         let only = only.map(|(column, value)| Ok::<_, String>((place(column)?, value))).transpose()?;
+        let id = place(ROW_ID)?;
         for batch in reader {
             for row in batch.map_err(|error| crate::text::chain(&error))? {
                 if only.is_some_and(|(at, value)| !is(&row[at], value)) {
@@ -52,11 +65,15 @@ pub(super) fn read(
                 }
                 let cells: Vec<Value> = places.iter().map(|at| row[*at].clone()).collect();
                 let example = columns.example(&cells, conversation);
-                examples.push(example.map_err(|lack| format!("a row of `{}` has {lack}", path.display()))?);
+                let example = example.map_err(|lack| format!("a row of `{}` has {lack}", path.display()))?;
+                let Value::Text(id) = &row[id] else {
+                    return Err(format!("a row of `{}` has no `{ROW_ID}`", path.display()));
+                };
+                rows.push(Row { id: id.clone(), example });
             }
         }
     }
-    Ok(examples)
+    Ok(rows)
 }
 
 impl<'a> Columns<'a> {
@@ -217,6 +234,16 @@ mod tests {
         let expected =
             asked(&[("system", "Be brief."), ("user", "1+1="), ("assistant", "2"), ("user", "2+2=")]);
         assert_eq!(example(Text::Chat("messages"), &chat, Some(&kind)), Some([expected, "4".into()]));
+    }
+
+    #[test]
+    fn both_completions_of_a_preference_answer_the_same_conversation() {
+        let columns = Columns { text: Text::Pair("prompt", "good"), weight: None, rejected: Some("bad") };
+        let kind = conversation(None);
+        let row = ["2+2=", "4", "5"].map(Value::from);
+        let example = columns.example(&row, Some(&kind)).unwrap();
+        assert_eq!(example.prompt, "<|im_start|>user\n2+2=<|im_end|>\n<|im_start|>assistant\n");
+        assert_eq!((&*example.completion, example.rejected.as_deref()), ("4", Some("5")));
     }
 
     #[test]

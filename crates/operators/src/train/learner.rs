@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flow_data::{Id, Item, Type, Value};
-use flow_dataflow::{KeyedOp, Out, Perform, Request};
+use flow_dataflow::{Failure, KeyedOp, Out, Perform, Request};
 use flow_model::Checkpoint;
 use flow_plan::{Edge, Input, Problem};
 use flow_store::Parts;
 use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
-use super::examples::{self, Columns};
-use super::{loads, preferences, validation};
+use super::examples::{self, Columns, Row};
+use super::{learned, loads, preferences, validation};
 use crate::conversation::Manner;
 use crate::write::publication;
 use crate::{Env, Models, Remarks, StepContext};
@@ -89,6 +89,22 @@ pub(crate) fn digest(answer: &[Value]) -> Option<Id> {
     }
 }
 
+/// Answers each of `requests` by what `train` makes of it, until the run is stopped. A training that fails ends the run, for `reason`.
+pub(crate) fn answer(
+    reason: &'static str,
+    requests: &[Request],
+    perform: &Perform,
+    train: impl Fn(&Request) -> Result<Option<Vec<Value>>, String>,
+) {
+    for (at, request) in requests.iter().enumerate() {
+        match train(request) {
+            Ok(Some(cells)) => perform.answer(at, Ok(cells)),
+            Ok(None) => return,
+            Err(detail) => perform.answer(at, Err(Failure { reason, detail, fatal: true })),
+        }
+    }
+}
+
 /// Where parts and checkpoints lie.
 pub(crate) struct Learner {
     folders: Vec<PathBuf>,
@@ -116,20 +132,25 @@ impl Learner {
         }
     }
 
-    /// The examples of a data set for the model that it is asked for: all, or those whose column has a value.
-    pub(crate) fn examples(
+    /// Whether the checkpoint that an answer tells of is still in the store.
+    pub(crate) fn has(&self, answer: &[Value]) -> bool {
+        digest(answer).is_some_and(|digest| self.models.has(&digest))
+    }
+
+    /// The examples of a data set for the model that it is asked for: of all rows, or of those whose column has a value.
+    pub(crate) fn rows(
         &self,
         request: &Request,
         columns: Columns<'_>,
         only: Option<(&str, &str)>,
-    ) -> Result<Vec<Example>, String> {
+    ) -> Result<Vec<Row>, String> {
         let parts = self.parts(request)?;
         let start = self.manner.is_chat().then(|| self.checkpoint(request.model)).transpose()?;
         let template = start.as_ref().and_then(|start| start.tokenizer.chat_template());
         let conversation = self.manner.conversation(template)?;
-        let examples = examples::read(&parts, columns, only, conversation.as_ref())?;
-        match (examples.is_empty(), only) {
-            (false, _) => Ok(examples),
+        let rows = examples::read(&parts, columns, only, conversation.as_ref())?;
+        match (rows.is_empty(), only) {
+            (false, _) => Ok(rows),
             (true, None) => Err("the data set has no rows".into()),
             (true, Some((column, value))) => Err(format!("the data set has no rows whose `{column}` is `{value}`")),
         }
@@ -145,7 +166,7 @@ impl Learner {
     pub(crate) fn learn(
         &self,
         start: &Checkpoint,
-        examples: &[Example],
+        rows: Vec<Row>,
         settings: TrainConfig,
         save_steps: u32,
         request: &Request,
@@ -154,7 +175,8 @@ impl Learner {
         let saved = Saved { path: self.models.training(&request.key), identity: request.key.0, every: save_steps as usize };
         let settings = TrainConfig { saved: Some(saved.clone()), rendered: self.manner.is_chat(), ..settings };
         let n_validated = settings.validation.as_ref().map_or(0, |validation| validation.examples.len());
-        self.show(examples, n_validated);
+        let (ids, examples): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.id, row.example)).unzip();
+        self.show(&examples, n_validated);
         let mut observe = |report: &StepReport| {
             perform.within(report.step as u64, report.steps as u64);
             match perform.cancelled() {
@@ -162,11 +184,11 @@ impl Learner {
                 false => ControlFlow::Continue(()),
             }
         };
-        let trained = flow_trainer::train(start, examples, &settings, &mut observe).map_err(|e| crate::text::chain(&e))?;
+        let trained = flow_trainer::train(start, &examples, &settings, &mut observe).map_err(|e| crate::text::chain(&e))?;
         if trained.report.stopped {
             return Ok(None);
         }
-        let cells = self.keep(trained, n_validated, request)?;
+        let cells = self.keep(trained, &ids, n_validated, request)?;
         saved.discard().map_err(|error| format!("cannot remove {}: {error}", saved.path.display()))?;
         Ok(Some(cells))
     }
@@ -198,14 +220,19 @@ impl Learner {
             .collect()
     }
 
-    fn keep(&self, trained: Trained, n_validated: usize, request: &Request) -> Result<Vec<Value>, String> {
+    fn keep(&self, trained: Trained, ids: &[Arc<str>], n_validated: usize, request: &Request) -> Result<Vec<Value>, String> {
         let Trained { checkpoint, adapter, report } = trained;
         let n_experts = checkpoint.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
         let losses: Vec<f32> = report.steps.iter().map(|step| step.loss as f32).collect();
         let course = loads::cells(&report.steps).into_iter().chain(validation::cells(&report.steps, n_validated));
         let course = course.chain(preferences::cells(&report.steps));
-        let beside = |folder: &Path| adapter.map_or(Ok(()), |adapter| adapter.save(&folder.join("adapter")));
-        let model = self.models.keep_with(checkpoint.packed(), beside).map_err(|error| crate::text::chain(&error))?;
+        let packed = checkpoint.packed();
+        let digest = Id(packed.digest());
+        let beside = |folder: &Path| {
+            learned::write(folder, &digest, &report.learned, ids)?;
+            adapter.map_or(Ok(()), |adapter| adapter.save(&folder.join("adapter")))
+        };
+        let model = self.models.keep_with(packed, beside).map_err(|error| crate::text::chain(&error))?;
         let cells: [Value; loads::CHECKPOINT] = [
             model.to_string().into(),
             request.model.map(|model| model.to_string()).into(),

@@ -2,9 +2,10 @@
 
 use flow_model::{Checkpoint, Tokenizer};
 use flow_plan::Problem;
-use flow_trainer::Example;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::examples::Row;
 
 /// The token that ends every text of a model begun from random weights.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -57,9 +58,9 @@ impl Init {
 }
 
 /// A dense model of random weights, with a tokenizer trained on the examples.
-pub(super) fn initial(init: &Init, examples: &[Example], seed: u64) -> Result<Checkpoint, String> {
+pub(super) fn initial(init: &Init, rows: &[Row], seed: u64) -> Result<Checkpoint, String> {
     let texts: Vec<&str> =
-        examples.iter().flat_map(|example| [example.prompt.as_str(), example.completion.as_str()]).collect();
+        rows.iter().flat_map(|Row { example, .. }| [example.prompt.as_str(), example.completion.as_str()]).collect();
     let tokenizer = Tokenizer::train_byte_bpe(&texts, init.vocab_size as usize, &[END_OF_TEXT])
         .map_err(|error| crate::text::chain(&error))?;
     let hidden_size = init.hidden_size as usize;

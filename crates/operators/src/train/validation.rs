@@ -2,22 +2,23 @@
 
 use flow_data::{Id, Value};
 use flow_plan::Problem;
-use flow_trainer::{Example, StepReport};
+use flow_trainer::StepReport;
 
+use super::examples::Row;
 use super::loads;
 
 /// Splits off the share `ratio` of the examples: those to learn from, and those to measure on. An example's side is decided by
 /// the hash of its text, so that growing data keep their sides.
-pub(crate) fn split(examples: Vec<Example>, ratio: f64) -> Result<(Vec<Example>, Vec<Example>), String> {
+pub(crate) fn split(rows: Vec<Row>, ratio: f64) -> Result<(Vec<Row>, Vec<Row>), String> {
     if ratio == 0.0 {
-        return Ok((examples, Vec::new()));
+        return Ok((rows, Vec::new()));
     }
-    let n = examples.len();
-    let is_held_out = |example: &Example| {
+    let n = rows.len();
+    let is_held_out = |Row { example, .. }: &Row| {
         let id = Id::of("validation", [example.prompt.as_bytes(), example.completion.as_bytes()]);
         (id.leading() as f64) < ratio * 2f64.powi(64)
     };
-    let (held_out, learned): (Vec<_>, Vec<_>) = examples.into_iter().partition(is_held_out);
+    let (held_out, learned): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_held_out);
     match held_out.is_empty() || learned.is_empty() {
         true => Err(format!("`validation_ratio` {ratio} holds out {} of {n} examples; more of them are needed", held_out.len())),
         false => Ok((learned, held_out)),
@@ -61,8 +62,9 @@ pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
 mod tests {
     use super::*;
 
-    fn example(at: usize) -> Example {
-        Example::new(format!("{at}+1="), (at + 1).to_string())
+    fn example(at: usize) -> Row {
+        let example = flow_trainer::Example::new(format!("{at}+1="), (at + 1).to_string());
+        Row { id: at.to_string().into(), example }
     }
 
     #[test]

@@ -142,7 +142,8 @@ impl<'a> Pass<'a> {
         let measured = loss.measure(&self.batch.examples, &predicted.log_probabilities);
         let scale = 1.0 / total;
         let slopes = measured.slopes.iter().map(|slope| (slope * scale) as f32).collect();
-        let node = ops::loss::loss(&mut self.tape, &logits, predicted, targets, measured.loss * scale, slopes)?;
+        let node =
+            ops::loss::loss(&mut self.tape, &logits, predicted, targets, measured.loss * scale, slopes)?;
         Ok((node, measured))
     }
 

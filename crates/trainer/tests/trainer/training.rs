@@ -184,6 +184,9 @@ fn long_examples_are_cut_and_empty_ones_counted() {
     let report = run(&start, &examples, &config()).report;
     assert_eq!((report.examples, report.skipped, report.truncated), (3, 1, 2));
     assert_eq!(report.tokens, 4 + 31);
+    let mut learned = report.learned.concat();
+    learned.sort_unstable();
+    assert_eq!(learned, [0, 2], "the one that was cut before its completion taught nothing");
     let error = train(&start, &examples[1..2], &config(), &mut |_| ControlFlow::Continue(()));
     assert!(matches!(error, Err(Error::NothingToLearn { examples: 1 })));
 }
@@ -288,6 +291,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
             assert_eq!(end.checkpoint.digest(), whole.checkpoint.digest());
             assert_eq!(end.report.steps, whole.report.steps);
             assert_eq!(end.report.tokens, whole.report.tokens);
+            assert_eq!(end.report.learned, whole.report.learned);
             settings.saved.expect("a place").discard().expect("removes");
         }
         let stop = |step: &StepReport| {
@@ -302,6 +306,26 @@ fn a_killed_run_goes_on_to_the_same_bits() {
         });
         assert_eq!((first, end.expect("trains").checkpoint.digest()), (Some(5), whole.checkpoint.digest()));
     }
+}
+
+#[test]
+fn a_large_step_of_a_mixture_goes_in_halves_and_is_one_step() {
+    let mut kind = common::mixture(true, None);
+    let moe = kind.moe.as_mut().expect("experts");
+    // Router losses are those of slices, which are others when batches are accumulated.
+    (moe.router_aux_loss_coef, moe.router_z_loss_coef) = (0.0, 0.0);
+    let start = common::checkpoint(kind, 17);
+    let step = |gradient_accumulation_steps, threads| {
+        let batch_size = 600 / gradient_accumulation_steps;
+        let config =
+            TrainConfig { batch_size, gradient_accumulation_steps, threads: Some(threads), ..config() };
+        run(&start, &common::sums(600), &config)
+    };
+    let (large, small, other) = (step(1, 2), step(6, 2), step(1, 3));
+    let (a, b) = (&large.report.steps[0], &small.report.steps[0]);
+    assert!(a.tokens >= 2048 && large.report.steps.len() == 1);
+    assert!((a.loss - b.loss).abs() < 1e-4 && (a.grad_norm / b.grad_norm - 1.0).abs() < 1e-3, "{a:?} {b:?}");
+    assert_eq!(large.checkpoint.digest(), other.checkpoint.digest());
 }
 
 #[test]

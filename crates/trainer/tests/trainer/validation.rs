@@ -73,6 +73,7 @@ fn the_model_with_the_least_validation_loss_is_kept() {
         };
         let there = train(&start, &learned, &plain, &mut { until_best }).expect("trains");
         assert_eq!(with.checkpoint.digest(), there.checkpoint.digest());
+        assert_eq!(with.report.learned, there.report.learned);
     }
 }
 
