@@ -20,37 +20,41 @@ from transformers import AutoModelForCausalLM
 PROMPTS, TOKENS, DRAWN = 3, 12, 8
 
 
-def reference(folder):
-    """The values of `transformers`, for prompts of pseudo-random tokens."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def values(model):
+    """The values of a model of `transformers`, for prompts of pseudo-random tokens."""
     vocab = model.config.vocab_size
-    values = {"input_ids": [], "last_logits": [], "greedy_ids": [], "logprobs_of_input_and_greedy": []}
+    told = {"input_ids": [], "last_logits": [], "greedy_ids": [], "logprobs_of_input_and_greedy": []}
     for prompt in range(PROMPTS):
         ids = [(prompt * 7919 + i * 104729 + 5) % vocab for i in range(TOKENS)]
-        values["input_ids"].append(list(ids))
+        told["input_ids"].append(list(ids))
         with torch.no_grad():
             for drawn in range(DRAWN):
                 logits = model(torch.tensor([ids])).logits[0]
                 if drawn == 0:
-                    values["last_logits"].append(logits[-1].tolist())
+                    told["last_logits"].append(logits[-1].tolist())
                 ids.append(int(logits[-1].argmax()))
             scores = torch.log_softmax(model(torch.tensor([ids])).logits[0], -1)
-        values["greedy_ids"].append(ids[TOKENS:])
-        values["logprobs_of_input_and_greedy"].append([float(scores[i, ids[i + 1]]) for i in range(len(ids) - 1)])
-    return type(model).__name__, values
+        told["greedy_ids"].append(ids[TOKENS:])
+        told["logprobs_of_input_and_greedy"].append([float(scores[i, ids[i + 1]]) for i in range(len(ids) - 1)])
+    return told
+
+
+def check(flow, folder, told):
+    """Ends the program unless Flow finds the values for the checkpoint in `folder`."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "reference.json"
+        path.write_text(json.dumps(told))
+        command = [flow, "doctor", "--model", folder, "--reference", str(path), "--format", "json"]
+        ran = subprocess.run(command, capture_output=True, text=True)
+    if ran.returncode != 0:
+        sys.exit(f"{folder}: {ran.stdout}{ran.stderr}")
 
 
 def main(flow, folders):
     for folder in folders:
-        name, values = reference(folder)
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place) / "reference.json"
-            path.write_text(json.dumps(values))
-            command = [flow, "doctor", "--model", folder, "--reference", str(path), "--format", "json"]
-            ran = subprocess.run(command, capture_output=True, text=True)
-        if ran.returncode != 0:
-            sys.exit(f"{folder}: {ran.stdout}{ran.stderr}")
-        print(f"{folder}: opened as {name}; Flow computes the same")
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        check(flow, folder, values(model))
+        print(f"{folder}: opened as {type(model).__name__}; Flow computes the same")
 
 
 if __name__ == "__main__":
