@@ -33,7 +33,6 @@ impl Lora {
 /// experts alike. In Mixtral `w1` is `gate_proj`, `w3` is `up_proj` and `w2` is `down_proj`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "the names are PEFT's")]
 pub enum Target {
     /// Queries.
     QProj,
