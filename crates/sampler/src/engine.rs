@@ -29,7 +29,7 @@ const JOB: usize = 32;
 /// Takes the answer to the request of an index; called by worker threads in the order draws end.
 pub type Sink<'a> = dyn Fn(usize, Result<Completion, Error>) + Sync + 'a;
 
-/// A model ready to draw from, on the CPU; its arithmetic is f32. Shared by reference between threads.
+/// A model ready to draw from, on the CPU or, by [`Engine::on`], on a GPU; its arithmetic is f32. Shared by reference between threads.
 pub struct Engine {
     pub(crate) weights: Weights,
     pub(crate) decoder: Decoder,

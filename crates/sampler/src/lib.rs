@@ -1,4 +1,4 @@
-//! How text is drawn: continuous batching over a CPU engine whose draws do not depend on the batch.
+//! How text is drawn: continuous batching over an engine whose draws do not depend on the batch, nor on CPU or GPU.
 //!
 //! [`Engine`] packs a checkpoint (Llama, or a mixture of experts) and answers [`Request`]s with [`Completion`]s. A
 //! completion depends on the model and on its own request alone, to the bit: random numbers are a function of

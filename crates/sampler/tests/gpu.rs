@@ -6,14 +6,14 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use flow_kernels::gpu::{DeviceError, Emulator, Gpu};
+use flow_kernels::gpu::{Address, Device, DeviceError, Emulator, Gpu, Launch};
 use flow_model::{Checkpoint, Config, RopeScaling};
 use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing, open_gpu};
 
 use common::{dense, generate, moe, random, switched};
 
-/// The emulator, unless the test says that it skips it, and the GPU of this machine where the feature `cuda` is on.
-fn devices(descending: bool) -> Vec<Gpu> {
+/// The emulator, unless the test says that it skips it.
+fn emulator(descending: bool) -> Option<Emulator> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let compile = || match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler")) {
         Ok(program) => Some(program),
@@ -23,9 +23,12 @@ fn devices(descending: bool) -> Vec<Gpu> {
         }
         Err(error) => panic!("{error}"),
     };
-    let emulator = PROGRAM.get_or_init(compile).as_ref();
-    let emulator = emulator.map(|program| Gpu::new(Emulator::start(program, descending).unwrap()));
-    emulator.into_iter().chain(open_gpu()).collect()
+    PROGRAM.get_or_init(compile).as_ref().map(|program| Emulator::start(program, descending).unwrap())
+}
+
+/// The emulator, and the GPU of this machine where the feature `cuda` is on.
+fn devices(descending: bool) -> Vec<Gpu> {
+    emulator(descending).map(Gpu::new).into_iter().chain(open_gpu()).collect()
 }
 
 /// Draws of a few prompts, short and beyond a block, by all kinds of rules.
@@ -130,5 +133,62 @@ fn damaged_weights_are_an_error_of_the_draw_there_too() {
         let engine = Engine::new(&model).unwrap().on(device).unwrap();
         let answers = generate(&engine, &requests(false), 1);
         assert!(answers.iter().all(|answer| matches!(answer, Err(Error::NotFinite { .. }))));
+    }
+}
+
+/// A device that fails after a number of launches.
+struct Failing {
+    inner: Emulator,
+    launches: usize,
+}
+
+impl Device for Failing {
+    fn name(&self) -> String {
+        "a device that fails".into()
+    }
+
+    fn free_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    fn allocate(&mut self, bytes: usize) -> Result<Address, DeviceError> {
+        self.inner.allocate(bytes)
+    }
+
+    fn free(&mut self, at: Address) {
+        self.inner.free(at);
+    }
+
+    fn write(&mut self, to: Address, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.inner.write(to, bytes)
+    }
+
+    fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.inner.read(from, bytes)
+    }
+
+    fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError> {
+        if self.launches == 0 {
+            return Err(DeviceError::Failed { attempt: "launch".into(), reason: "it is tired".into() });
+        }
+        self.launches -= 1;
+        self.inner.launch(launch)
+    }
+}
+
+#[test]
+fn a_device_that_fails_answers_every_request_once() {
+    let model = random(dense(), 2);
+    let expected = generate(&Engine::new(&model).unwrap(), &requests(false), 1);
+    for launches in [0, 30, 150, 1_000_000] {
+        let Some(inner) = emulator(false) else { return };
+        let engine = Engine::new(&model).unwrap().on(Gpu::new(Failing { inner, launches })).unwrap();
+        let answers = generate(&engine, &requests(false), 1);
+        let failed = answers.iter().filter(|answer| matches!(answer, Err(Error::Device(_)))).count();
+        assert_eq!(failed > 0, launches < 1_000_000, "{failed} after {launches} launches");
+        assert!(launches > 0 || failed == answers.len());
+        for (answer, expected) in answers.iter().zip(&expected).filter(|(answer, _)| answer.is_ok()) {
+            assert_eq!(bits(answer), bits(expected));
+        }
     }
 }

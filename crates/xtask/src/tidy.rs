@@ -28,12 +28,13 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
 ];
 
 /// Outside crates that belong to one crate of ours.
-const OWNED: [(&str, &str); 8] = [
+const OWNED: [(&str, &str); 9] = [
     ("timely", "dataflow"),
     ("differential-dataflow", "dataflow"),
     ("arrow-array", "store"),
     ("parquet", "store"),
     ("candle-core", "trainer"),
+    ("cudarc", "kernels"),
     ("saphyr-parser", "spec"),
     ("tokenizers", "model"),
     ("ureq", "server"),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig,
@@ -46,11 +46,22 @@ impl Cuda {
         Ok(Self { context, stream, module, functions: BTreeMap::new(), allocated: BTreeMap::new() })
     }
 
-    /// The kernels compiled for GPUs of a compute capability, such as (9, 0); this needs no GPU.
+    /// The kernels compiled for GPUs of a compute capability, such as (9, 0), once in each process; this needs no GPU.
     ///
     /// # Errors
     /// There is no NVRTC, or it does not compile the kernels for this capability.
-    pub fn compile((major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
+    pub fn compile(capability: (i32, i32)) -> Result<Ptx, DeviceError> {
+        static COMPILED: Mutex<BTreeMap<(i32, i32), Ptx>> = Mutex::new(BTreeMap::new());
+        let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ptx) = compiled.get(&capability) {
+            return Ok(ptx.clone());
+        }
+        let ptx = Self::compile_now(capability)?;
+        compiled.insert(capability, ptx.clone());
+        Ok(ptx)
+    }
+
+    fn compile_now((major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
         // SAFETY: as above.
         if !unsafe { nvrtc::sys::is_culib_present() } {
             return Err(missing("NVIDIA's run-time compiler is not installed (libnvrtc is not found)"));

@@ -21,6 +21,8 @@ pub(crate) struct OnGpu<'a> {
     pages: Pages,
     /// Blocks of each layer's cache.
     blocks: usize,
+    /// Blocks that begin with what others hold, copied all at once before they are read.
+    copies: Vec<Copied>,
 }
 
 impl<'a> OnGpu<'a> {
@@ -32,7 +34,19 @@ impl<'a> OnGpu<'a> {
         let len = blocks * weights.shape.heads.block_len();
         let State { gpu, caches, .. } = &mut *state;
         caches.iter_mut().try_for_each(|cache| gpu.resize(cache, len))?;
-        Ok(Self { weights, state, pages: Pages::default(), blocks })
+        Ok(Self { weights, state, pages: Pages::default(), blocks, copies: Vec::new() })
+    }
+
+    /// Copies the blocks that wait for it.
+    fn copy(&mut self) -> Result<(), DeviceError> {
+        assert!(self.pages.most() <= self.blocks, "what is begun fits the blocks that are planned");
+        let State { gpu, caches, told, .. } = &mut *self.state;
+        let [from, to] = &mut told.copied;
+        gpu.put(from, &self.copies.iter().map(|copy| copy.from).collect::<Vec<_>>())?;
+        gpu.put(to, &self.copies.iter().map(|copy| copy.to).collect::<Vec<_>>())?;
+        let (shape, extents) = (self.weights.shape, (self.copies.len(), self.blocks));
+        self.copies.clear();
+        caches.iter_mut().try_for_each(|cache| gpu.copy_blocks(shape, extents, from, to, cache))
     }
 
     /// Tells the device what the rows are.
@@ -166,19 +180,19 @@ impl Pass for OnGpu<'_> {
 
     fn fork(&mut self, parent: Sequence, positions: usize) -> Result<Sequence, DeviceError> {
         let (child, copied) = self.pages.fork(parent, positions);
-        if let Some(Copied { from, to }) = copied {
-            assert!(self.pages.most() <= self.blocks, "what is begun fits the blocks that are planned");
-            let State { gpu, caches, told, .. } = &mut *self.state;
-            let [from_on, to_on] = &mut told.copied;
-            gpu.put(from_on, &[from])?;
-            gpu.put(to_on, &[to])?;
-            let (shape, extents) = (self.weights.shape, (1, self.blocks));
-            caches.iter_mut().try_for_each(|cache| gpu.copy_blocks(shape, extents, from_on, to_on, cache))?;
+        if let Some(next) = copied {
+            // A block that went may be another's by now: what is read is copied before it is written.
+            let touched = |copy: &Copied| copy.from == next.to || copy.to == next.from || copy.to == next.to;
+            if self.copies.iter().any(touched) {
+                self.copy()?;
+            }
+            self.copies.push(next);
         }
         Ok(child)
     }
 
     fn step(&mut self, rows: &[Row], picks: &[Pick<'_>]) -> Result<Step, DeviceError> {
+        self.copy()?;
         let told = self.tell(rows)?;
         self.embed(told)?;
         for at in 0..self.weights.layers.len() {
