@@ -31,8 +31,8 @@ fn suites(place: &Place) -> Result<String, String> {
     let readings = place.root.join("crates/verify/tests/readings.tsv");
     let tables =
         output(Command::new(python).arg(script).arg(suites).arg(&place.program).arg(&out).arg(readings))?;
-    let speed = example(place, "flow-verify", "speed")?;
-    Ok(tables + &output(Command::new(speed).arg(out.join("rows.jsonl")))?)
+    let comparisons = example(place, "flow-verify", "comparisons")?;
+    Ok(tables + &output(Command::new(comparisons).arg(out.join("rows.jsonl")))?)
 }
 
 /// The Python of a virtual environment at `folder` that has the package `peer`.

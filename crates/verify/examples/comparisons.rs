@@ -1,4 +1,4 @@
-//! What one comparison takes, by what is compared: `speed FILE`, JSON lines with the texts `gold` and `pred`.
+//! What one comparison takes, by what is compared: `comparisons FILE`, JSON lines with the texts `gold` and `pred`.
 #![allow(clippy::print_stdout, reason = "an example reports to people")]
 
 use std::error::Error;
@@ -23,7 +23,7 @@ const KINDS: [Kind; 2] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args().nth(1).ok_or("expected `speed FILE`")?;
+    let path = std::env::args().nth(1).ok_or("expected `comparisons FILE`")?;
     let pairs = read(&std::fs::read_to_string(path)?)?;
     println!(
         "| what is compared | pairs | median, microseconds | 99th percentile |\n| --- | --- | --- | --- |"
