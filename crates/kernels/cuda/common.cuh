@@ -1,7 +1,7 @@
 // What all kernels share: lanes, sums in a fixed order, the exponential function.
 //
 // The kernels compute what the loops of this crate compute, operation by operation: the same chains of fused multiply-adds, the
-// same sixteen lanes, the same tree that folds them, the same polynomial for e^x. So a row's numbers have the bits that the CPU
+// same sixteen lanes, the same tree that folds them, the same polynomials for e^x and the logarithm. So a row's numbers have the bits that the CPU
 // gives them, and the tolerance of every kernel is zero. It rests on IEEE division and square root, on no contraction of a
 // product and a sum that are written apart, and on denormal numbers being kept: never compile with fast mathematics.
 //
@@ -22,6 +22,12 @@ constexpr u32 PANEL = 32;
 
 // The least f32: what stands for a score that does not count.
 constexpr float LEAST = -3.40282346638528859812e+38f;
+
+// Where a number stands in IEEE's total order, as Rust's `total_cmp` has it: what is no number has a place too.
+__device__ inline u32 place_of(float x) {
+    u32 bits = __float_as_uint(x);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
 
 __device__ inline float larger(float a, float b) { return a < b ? b : a; }
 
@@ -50,6 +56,33 @@ __device__ inline float exp_lane(float x) {
     p = fmaf(p, r, 0.5f);
     p = fmaf(p, r * r, r) + 1.0f;
     return p * __uint_as_float(__float_as_uint(shifted) << 23);
+}
+
+// e^x and the natural logarithm in f64, within 2 units in the last place, from IEEE operations alone: `wide.rs` has the same ones. An
+// exponential is held at e^700 and e^-700; a logarithm is taken of normal numbers above 0.
+__device__ inline double exp_wide(double x) {
+    if (x != x) return x;
+    x = fmin(fmax(x, -700.0), 700.0);
+    double shifted = fma(x, 1.4426950408889634, 6755399441055744.0); // 1.5 * 2^52: leaves the rounded integer in the low bits
+    double n = shifted - 6755399441055744.0;
+    double r = fma(n, -1.9082149292705877e-10, fma(n, -0.6931471803691238, x));
+    double p = 1.0;
+    for (u32 i = 14; i > 0; i--) p = fma(p, r / (double)i, 1.0);
+    return p * __longlong_as_double((long long)((u64)((long long)n + 1023) << 52));
+}
+
+__device__ inline double log_wide(double x) {
+    u64 bits = (u64)__double_as_longlong(x);
+    double n = (double)((long long)(bits >> 52) - 1023);
+    double m = __longlong_as_double((long long)((bits & 0xfffffffffffffull) | 0x3ff0000000000000ull));
+    if (m > 1.4142135623730951) {
+        m = m * 0.5;
+        n = n + 1.0;
+    }
+    double s = (m - 1.0) / (m + 1.0), q = s * s, sum = 0.0;
+    for (u32 i = 21; i > 1; i -= 2) sum = fma(sum, q, 1.0 / (double)i);
+    double tail = fma(2.0 * s, sum * q, n * 1.9082149292705877e-10);
+    return fma(n, 0.6931471803691238, tail + 2.0 * s);
 }
 
 // cap * tanh(x / cap).

@@ -2,8 +2,9 @@
 //
 // The sources are compiled as C++ with blocks, threads, shared memory and barriers in the place of CUDA's. The program answers commands
 // on its standard input: A allocate, F free, W write, R read, L launch; all numbers are little-endian. It is strict: threads must reach the same
-// barrier; fresh memory holds no numbers (all bits set); what is around an allocation is looked at after every launch. Between
-// barriers threads run in ascending or descending order, as the launch says: kernels that miss a barrier give other results.
+// barrier; fresh memory, and the shared memory of every block, holds no numbers (all bits set); what is around an allocation is looked at
+// after every launch. Blocks, and between barriers their threads, run in ascending or descending order, as the launch says: most kernels
+// that miss a barrier give other results in one of the two.
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <link.h>
 #include <map>
 #include <setjmp.h>
 #include <string>
@@ -69,8 +71,23 @@ static void resume(Fiber *fiber, unsigned thread) {
     setcontext(&fiber->start);
 }
 
-// Runs one block; returns what is wrong with its barriers.
+// Shared memory is all that this program keeps in its thread-local storage: where that is, and how long.
+static std::pair<void *, size_t> shared_memory() {
+    std::pair<void *, size_t> found{nullptr, 0};
+    auto look = [](dl_phdr_info *info, size_t, void *found) { // the program itself comes first
+        for (unsigned i = 0; i < info->dlpi_phnum; i++)
+            if (info->dlpi_phdr[i].p_type == PT_TLS)
+                *(std::pair<void *, size_t> *)found = {info->dlpi_tls_data, info->dlpi_phdr[i].p_memsz};
+        return 1;
+    };
+    dl_iterate_phdr(look, &found);
+    return found;
+}
+
+// Runs one block; returns what is wrong with its barriers. What blocks before it left in shared memory is not seen.
 static std::string run_block(unsigned threads, bool descending) {
+    static const auto [shared, bytes] = shared_memory();
+    memset(shared, 0xff, bytes);
     while (fibers.size() < threads) fibers.push_back(new Fiber);
     for (unsigned t = 0; t < threads; t++) fibers[t]->done = false;
     for (;;) {
@@ -126,7 +143,7 @@ struct Kernel {
 
 #define __global__
 #define __device__
-#define __shared__ static
+#define __shared__ static thread_local
 #define __syncthreads() emulator::barrier(__LINE__)
 
 static inline float __uint_as_float(unsigned x) {
@@ -138,6 +155,18 @@ static inline float __uint_as_float(unsigned x) {
 static inline unsigned __float_as_uint(float x) {
     unsigned y;
     memcpy(&y, &x, 4);
+    return y;
+}
+
+static inline double __longlong_as_double(long long x) {
+    double y;
+    memcpy(&y, &x, 8);
+    return y;
+}
+
+static inline long long __double_as_longlong(double x) {
+    long long y;
+    memcpy(&y, &x, 8);
     return y;
 }
 
@@ -208,13 +237,13 @@ static std::string launch() {
     *kernel.arguments = arguments.data();
     body = kernel.run;
     blockDim = {threads, 1, 1};
-    for (unsigned z = 0; z < grid.z; z++)
-        for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++) {
-                blockIdx = {x, y, z};
-                std::string fault = run_block(threads, descending);
-                if (!fault.empty()) return fault;
-            }
+    uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
+    for (uint64_t i = 0; i < blocks; i++) {
+        uint64_t block = descending ? blocks - 1 - i : i;
+        blockIdx = {unsigned(block % grid.x), unsigned(block / grid.x % grid.y), unsigned(block / grid.x / grid.y)};
+        std::string fault = run_block(threads, descending);
+        if (!fault.empty()) return fault;
+    }
     return overrun();
 }
 

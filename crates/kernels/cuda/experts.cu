@@ -9,8 +9,8 @@ struct Routing {
     u32 kind, count;
 };
 
-// Chooses by the softmax of a row of router `logits`, (rows, width) with `experts` of them real; the lower index first of equals. One
-// block of 128 threads a row.
+// Chooses by the softmax of a row of router `logits`, (rows, width) with `experts` of them real; the lower index first of equals. What is
+// no number is ranked too, so that the experts chosen are always experts. One block of 128 threads a row.
 extern "C" __global__ void route(float *logits, u32 count, u32 width, const Routing *routings, u32 renormalise, u32 most, u32 *experts,
                                  float *weights, u32 *visits) {
     __shared__ float lanes[LANES];
@@ -23,7 +23,10 @@ extern "C" __global__ void route(float *logits, u32 count, u32 width, const Rout
     softmax_row(p, width, lanes);
     for (u32 e = threadIdx.x; e < count; e += blockDim.x) {
         u32 rank = 0;
-        for (u32 other = 0; other < count; other++) rank += p[other] > p[e] || (p[other] == p[e] && other < e);
+        for (u32 other = 0; other < count; other++) {
+            u32 there = place_of(p[other]), here = place_of(p[e]);
+            rank += there > here || (there == here && other < e);
+        }
         order[rank] = e;
     }
     __syncthreads();
@@ -34,7 +37,7 @@ extern "C" __global__ void route(float *logits, u32 count, u32 width, const Rout
         end = number;
         if (routing.kind == 2) {
             double sum = 0.0;
-            for (end = 0; end < count && sum < routing.least; end++) sum += (double)p[order[end]];
+            for (end = 0; end < count && !(sum >= routing.least); end++) sum += (double)p[order[end]];
         }
         float sum = 0.0f;
         for (u32 i = first; i < end; i++) sum = sum + p[order[i]];
@@ -81,7 +84,7 @@ extern "C" __global__ void combine(const float *answers, const float *weights, c
                                    const float *shared, const float *gates, u32 gate_stride, float *out) {
     u32 r = blockIdx.x;
     float opened = 1.0f;
-    if (gates) opened = (float)(1.0 / (1.0 + exp(-(double)gates[(u64)r * gate_stride])));
+    if (gates) opened = (float)(1.0 / (1.0 + exp_wide(-(double)gates[(u64)r * gate_stride])));
     for (u32 i = threadIdx.x; i < stride; i += blockDim.x) {
         float sum = 0.0f;
         for (u32 v = 0; v < visits[r]; v++)

@@ -229,7 +229,7 @@ extern "C" __global__ void select_tokens(const float *scores, u32 stride, u32 vo
         return;
     }
     weigh(scores, top, 1.0f, vocab, padded, work);
-    double log_total = log(sum_of(s, work, padded, sums));
+    double log_total = log_wide(sum_of(s, work, padded, sums));
     if (threadIdx.x == 0) s.token = pick.forced;
     __syncthreads();
     if (pick.forced == NONE) {

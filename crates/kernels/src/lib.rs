@@ -20,6 +20,7 @@ mod select;
 mod sets;
 mod shape;
 mod simd;
+mod wide;
 
 pub use attend::{Paged, Place, attend};
 pub use layers::{Activation, Norm, add, add_scaled, gate, rms_norm, rms_norm_parts, soft_cap, softmax};
@@ -31,3 +32,4 @@ pub use route::{Routing, Visit, choose, group};
 pub use select::{Choice, Pick, Rules, Selector};
 pub use shape::Shape;
 pub use simd::LANES;
+pub use wide::sigmoid;

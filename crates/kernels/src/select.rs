@@ -7,6 +7,7 @@ use pulp::Simd;
 
 use crate::random::{Stream, uniform};
 use crate::simd::{Kernel, LANES, Unit, run};
+use crate::wide::ln;
 
 /// Tokens whose weights are summed in f32 before f64 takes over.
 const BLOCK: usize = 4 * LANES;
@@ -88,7 +89,7 @@ impl Selector {
         self.weights.resize(scores.len().next_multiple_of(BLOCK), 0.0);
         let top = run(Largest(scores))?;
         self.weigh(scores, top, 1.0);
-        let log_total = self.total().ln();
+        let log_total = ln(self.total());
         let choice = |token: usize| Choice {
             token: token as u32,
             logprob: (f64::from(scores[token]) - f64::from(top) - log_total) as f32,

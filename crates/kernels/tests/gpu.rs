@@ -10,17 +10,19 @@ use flow_kernels::gpu::{
 };
 use flow_kernels::{
     Activation, BLOCK, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector, Shape,
-    Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, soft_cap, softmax, uniform,
-    write,
+    Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, sigmoid, soft_cap, softmax,
+    uniform, write,
 };
 
-/// The emulator, its threads ascending and descending, unless the test says that it skips it; and a GPU where there is one.
+/// The emulator, its threads ascending and descending, unless the test says that it skips it; and with the feature `cuda` the GPU
+/// of this machine, which must be there where `FLOW_GPU` is `required`.
 fn devices() -> Vec<Gpu> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let program = PROGRAM.get_or_init(|| {
         match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels")) {
             Ok(program) => Some(program),
             Err(DeviceError::Missing { reason, .. }) => {
+                assert!(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set: {reason}");
                 println!("skipped: {reason}");
                 None
             }
@@ -28,8 +30,10 @@ fn devices() -> Vec<Gpu> {
         }
     });
     let start = |descending| Gpu::new(Emulator::start(program.as_ref()?, descending).unwrap()).into();
-    // With the feature `cuda`, the GPU of this machine too.
-    [false, true].into_iter().filter_map(start).chain(gpu::open()).collect()
+    let gpu = gpu::open();
+    let required = std::env::var("FLOW_GPU").is_ok_and(|wish| wish == "required");
+    assert!(gpu.is_ok() || !required, "FLOW_GPU=required: {:?}", gpu.err());
+    [false, true].into_iter().filter_map(start).chain(gpu).collect()
 }
 
 /// Numbers in -2 to 2, others for each `seed`.
@@ -332,12 +336,40 @@ fn visits_of_experts_and_the_sum_of_their_answers() {
                 for visit in &all[begin..end] {
                     add_scaled(&mut sum, visit.weight, &answers[visit.place * stride..][..stride]);
                 }
-                let opened = (1.0 / (1.0 + (-f64::from(gates[r * 32])).exp())) as f32;
+                let opened = sigmoid(gates[r * 32]);
                 add_scaled(&mut sum, opened, &shared[r * stride..][..stride]);
                 add_scaled(&mut expected[r * stride..][..stride], 1.0, &sum);
                 begin = end;
             }
             same(&gpu.read(&out, 0, expected.len()).unwrap(), &expected, "combine");
+        }
+    }
+}
+
+#[test]
+fn logits_that_are_no_numbers_choose_experts_too() {
+    let fill = |value| vec![value; 32];
+    let with = |value| [&numbers(5, 1)[..], &[value], &numbers(26, 2)[..]].concat();
+    let (nan, infinity) = (f32::NAN, f32::INFINITY);
+    let logits = [fill(nan), fill(infinity), fill(-infinity), with(nan), with(infinity), with(-infinity)];
+    let kinds = [Routing::TopK(3), Routing::Rank(2), Routing::TopP(0.5)];
+    for mut gpu in devices() {
+        for (count, kind) in [(32, 0), (32, 1), (32, 2), (13, 0), (13, 2)] {
+            let (bytes, most) = routings(logits.iter().map(|_| kinds[kind]), count);
+            let (rows, bytes) = (logits.len(), gpu.upload(&bytes).unwrap());
+            let mut visits = gpu.visits().unwrap();
+            let mut on = gpu.upload(&logits.concat()).unwrap();
+            gpu.route(rows, (&mut on, 32, count), (&bytes, most), true, &mut visits).unwrap();
+            let (mut all, mut starts) = (Vec::new(), Vec::new());
+            for row in &logits {
+                let mut row = row.clone();
+                row[count..].fill(f32::MIN);
+                softmax(&mut row);
+                choose(&row[..count], kinds[kind], true, &mut Vec::new(), &mut all);
+            }
+            flow_kernels::group(count, &mut all, &mut starts);
+            let starts: Vec<u32> = starts.into_iter().map(|start| start as u32).collect();
+            assert_eq!(gpu.read(&visits.starts, 0, count + 1).unwrap(), starts, "{count}, {kind}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Mixture of experts: each row visits its most probable experts; rows are grouped so that each expert runs once.
 
-use flow_kernels::{Routing, Visit, add_scaled, choose, group, softmax};
+use flow_kernels::{Routing, Visit, add_scaled, choose, group, sigmoid, softmax};
 
 use crate::feed_forward::{Inner, grown};
 use crate::forward::Row;
@@ -88,7 +88,6 @@ impl Mixture {
                 add_scaled(sum, visit.weight, &self.answers[visit.place * stride..][..stride]);
             }
             if let Some((_, gate)) = &moe.shared {
-                let sigmoid = |x: f32| (1.0 / (1.0 + (-f64::from(x)).exp())) as f32;
                 let opened = gate.as_ref().map_or(1.0, |gate| sigmoid(self.gate[r * gate.outputs()]));
                 add_scaled(sum, opened, &self.shared[r * stride..][..stride]);
             }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use flow_kernels::gpu::{Address, Device, DeviceError, Emulator, Gpu, Launch};
-use flow_model::{Checkpoint, Config, RopeScaling};
+use flow_model::names::{FINAL_NORM, is_router};
+use flow_model::{Checkpoint, Config, RopeScaling, Tensor};
 use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing, open_gpu};
 
 use common::{dense, generate, moe, random, switched};
@@ -18,6 +19,7 @@ fn emulator(descending: bool) -> Option<Emulator> {
     let compile = || match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler")) {
         Ok(program) => Some(program),
         Err(DeviceError::Missing { reason, .. }) => {
+            assert!(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set: {reason}");
             println!("skipped: {reason}");
             None
         }
@@ -26,9 +28,12 @@ fn emulator(descending: bool) -> Option<Emulator> {
     PROGRAM.get_or_init(compile).as_ref().map(|program| Emulator::start(program, descending).unwrap())
 }
 
-/// The emulator, and the GPU of this machine where the feature `cuda` is on.
+/// The emulator, and with the feature `cuda` the GPU of this machine, which must be there where `FLOW_GPU` is `required`.
 fn devices(descending: bool) -> Vec<Gpu> {
-    emulator(descending).map(Gpu::new).into_iter().chain(open_gpu()).collect()
+    let gpu = open_gpu();
+    let required = std::env::var("FLOW_GPU").is_ok_and(|wish| wish == "required");
+    assert!(gpu.is_ok() || !required, "FLOW_GPU=required: {:?}", gpu.err());
+    emulator(descending).map(Gpu::new).into_iter().chain(gpu).collect()
 }
 
 /// Draws of a few prompts, short and beyond a block, by all kinds of rules.
@@ -125,14 +130,35 @@ fn more_draws_than_fit_take_turns_and_a_second_call_starts_anew() {
 #[test]
 fn damaged_weights_are_an_error_of_the_draw_there_too() {
     let mut model = random(dense(), 2);
-    let name = flow_model::names::FINAL_NORM;
-    let tensor = &model.tensors[name];
-    let damaged = flow_model::Tensor::new(tensor.shape.clone(), vec![f32::NAN; tensor.data.len()]);
-    model.tensors.insert(name.into(), damaged);
+    let tensor = &model.tensors[FINAL_NORM];
+    let damaged = Tensor::new(tensor.shape.clone(), vec![f32::NAN; tensor.data.len()]);
+    model.tensors.insert(FINAL_NORM.into(), damaged);
     for device in devices(false) {
         let engine = Engine::new(&model).unwrap().on(device).unwrap();
         let answers = generate(&engine, &requests(false), 1);
         assert!(answers.iter().all(|answer| matches!(answer, Err(Error::NotFinite { .. }))));
+    }
+}
+
+#[test]
+fn a_damaged_router_is_an_error_of_the_draw_there_too() {
+    let mut config = moe(None);
+    // A panel is full: nothing stands behind the last expert.
+    config.moe.iter_mut().for_each(|moe| moe.num_experts = 32);
+    for damage in [f32::NAN, f32::INFINITY] {
+        let mut model = random(config.clone(), 2);
+        let names: Vec<String> = model.tensors.keys().filter(|name| is_router(name)).cloned().collect();
+        assert!(!names.is_empty());
+        for name in names {
+            let shape = model.tensors[&name].shape.clone();
+            let damaged = Tensor::new(shape.clone(), vec![damage; shape.iter().product()]);
+            model.tensors.insert(name, damaged);
+        }
+        for device in devices(false) {
+            let engine = Engine::new(&model).unwrap().on(device).unwrap();
+            let answers = generate(&engine, &requests(true), 1);
+            assert!(answers.iter().all(|answer| matches!(answer, Err(Error::NotFinite { .. }))));
+        }
     }
 }
 
