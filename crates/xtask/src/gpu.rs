@@ -18,9 +18,9 @@ pub(crate) fn gpu(root: &Path) -> Result<String, String> {
     Ok(format!("kernels and models have the bits of the CPU on {}\n{}", name.trim(), table.trim()))
 }
 
-/// What cargo's program prints; where it fails, all that was said.
+/// What cargo's program prints; where it fails, all that was said. Tests may not go without the GPU.
 fn cargo(root: &Path, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("cargo").args(arguments).current_dir(root).output();
+    let output = Command::new("cargo").args(arguments).env("FLOW_GPU", "required").current_dir(root).output();
     let output = output.map_err(|error| format!("cargo cannot be started: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match output.status.success() {
