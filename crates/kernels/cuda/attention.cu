@@ -80,13 +80,13 @@ extern "C" __global__ void place(Extents e, float *fused, const float *query_nor
 }
 
 // What each row attends to: out[r][head] = sum of softmax(cap(scale query · key)) value over the positions that it sees, its own and
-// those before, `window` at most. `scores` is scratch, [row][query head][longest], longest a multiple of 16 positions. One block of 128
-// threads a row (x) and query head (y). A score is four chains over the dims; a value eight chains over the positions.
-extern "C" __global__ void attend(Extents e, const float *fused, const u32 *positions, u32 window, const u32 *table_of, const u32 *tables,
+// those before, `window` at most. `scores` is scratch, [row from `first` on][query head][longest], longest a multiple of 16 positions. One
+// block of 128 threads a row from `first` on (x) and query head (y). A score is four chains over the dims; a value eight chains over the positions.
+extern "C" __global__ void attend(Extents e, u32 first, const float *fused, const u32 *positions, u32 window, const u32 *table_of, const u32 *tables,
                                   const float *blocks, float *scores, u32 longest, float *out) {
     __shared__ float query[512];
     __shared__ float shared[128];
-    u32 r = blockIdx.x, head = blockIdx.y, t = threadIdx.x;
+    u32 r = first + blockIdx.x, head = blockIdx.y, t = threadIdx.x;
     // Head `head` of one of the attentions that read the same keys.
     u32 own = e.query_heads / e.readers, key_head = head % own / (own / e.key_heads);
     const float *from = fused + (u64)r * (e.query_len + 2 * e.key_len) + head * e.dim;
@@ -95,7 +95,7 @@ extern "C" __global__ void attend(Extents e, const float *fused, const u32 *posi
     u32 hidden = positions[r] + 1 > window ? positions[r] + 1 - window : 0, before = hidden / BLOCK;
     const u32 *table = tables + table_of[r] + before;
     u32 seen_from = hidden % BLOCK, seen_to = positions[r] + 1 - before * BLOCK, count = (seen_to + BLOCK - 1) / BLOCK * BLOCK;
-    float *weights = scores + ((u64)r * e.query_heads + head) * longest;
+    float *weights = scores + ((u64)blockIdx.x * e.query_heads + head) * longest;
     float top = LEAST;
     for (u32 p = t; p < count; p += blockDim.x) {
         const float *key = blocks + (u64)table[p / BLOCK] * e.block_len + key_head * e.dim * BLOCK + p % BLOCK;

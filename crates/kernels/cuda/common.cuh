@@ -9,7 +9,6 @@
 // include nothing and use of CUDA only blocks, threads, static shared memory and `__syncthreads`, which every thread of a block
 // must reach. Rows are padded with zeros to whole panels of 32 numbers; strides count them.
 
-typedef unsigned char u8;
 typedef signed char i8;
 typedef unsigned short u16;
 typedef unsigned int u32;

@@ -52,7 +52,7 @@ extern "C" __global__ void route(float *logits, u32 count, u32 width, const Rout
     }
 }
 
-// Gives each visit its place, and each place its row. One block of 1 to 1,024 threads for all rows.
+// Gives each visit its place, and each place its row, 0 where there is no visit. One block of 1 to 1,024 threads for all rows.
 extern "C" __global__ void group_visits(const u32 *experts, const u32 *visits, u32 rows, u32 most, u32 count, u32 *starts, u32 *places,
                                         u32 *row_of) {
     for (u32 e = threadIdx.x; e < count; e += blockDim.x) {
@@ -76,6 +76,7 @@ extern "C" __global__ void group_visits(const u32 *experts, const u32 *visits, u
                     row_of[place++] = r;
                 }
     }
+    for (u32 i = starts[count] + threadIdx.x; i < rows * most; i += blockDim.x) row_of[i] = 0;
 }
 
 // out[r] += sum of weight * answer over the visits of row r, then of the shared expert's answer times the sigmoid of its gate, or times

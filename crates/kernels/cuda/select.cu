@@ -2,8 +2,7 @@
 //
 // The draw is by inverse cumulative distribution in the order of token ids. Weights are e^((score - top) / temperature); sums are f32
 // within 64 tokens and f64, one after the other, over these. The uniform number is Philox4x32-10 of (stream, place), so that a
-// draw is named by the same key on every device. All is as the CPU has it, to the bit; only the logarithm of a sum is the
-// device's own f64 one, rounded to f32.
+// draw is named by the same key on every device. All is as the CPU has it, to the bit.
 
 constexpr u32 SPAN = 64;           // tokens whose weights are summed in f32
 constexpr u32 CHUNK = 1024;        // tokens of top-p sorted at a time

@@ -1,29 +1,32 @@
 //! The same loops on a GPU: memory of a device, and safe functions that launch the kernels of `cuda/` on it.
 //!
 //! A [`Gpu`] is a device behind [`Device`]: an NVIDIA GPU (`cuda`, with the feature of this name), or an [`Emulator`] that compiles the
-//! same sources for the CPU. Each launcher checks that its buffers belong to the device and hold what the kernel reads and writes,
-//! so nothing outside this crate can make a kernel reach beyond them; what indices a buffer holds is the caller's promise, at the price
-//! of wrong numbers. The kernels compute the bits that the loops of the CPU compute.
+//! same sources for the CPU. Each launcher checks that its buffers belong to the device and hold what the kernel reads and writes.
+//! Numbers that a kernel takes for places ([`Indices`], [`Placed`], [`Routings`]) are looked at before they are uploaded, and no one else
+//! writes them: so nothing outside this crate can make a kernel reach beyond a buffer. The kernels compute the bits that the loops of the CPU compute.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod allocations;
 mod attention;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod emulator;
 mod experts;
+mod indices;
 mod matrix;
 mod rows;
 mod select;
 
 use attention::RawExtents;
 
-pub use attention::{Extents, PlacedAt, Seen};
+pub use attention::{Extents, Seen};
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
 pub use emulator::Emulator;
-pub use experts::{Answers, Visits, routings};
+pub use experts::{Answers, Visits};
+pub use indices::{Indices, Placed, Routings};
 pub use matrix::{Bounds, Embedding, Matrix, Source};
 pub use select::Picks;
 
@@ -93,14 +96,15 @@ pub struct Launch<'a> {
 /// What a kernel is given.
 #[derive(Clone, Copy, Debug)]
 enum Argument {
-    Address(u64),
+    /// Where a buffer is, and how many bytes of it a kernel may reach; of none, 0 and 0.
+    Address(u64, usize),
     Long(u64),
     Word(u32),
     Float(f32),
     Extents(RawExtents),
 }
 
-/// What kernels run on. Work is done in the order in which it is asked for; `read` waits for all before it.
+/// What kernels run on; each refuses to reach what it did not allocate. Work is done in the order in which it is asked for; `read` waits for all before it.
 pub trait Device: Send {
     /// What a person calls it.
     fn name(&self) -> String;
@@ -310,12 +314,17 @@ impl Gpu {
 
     /// The same as an argument.
     fn given<T>(&self, buffer: &Buffer<T>, len: usize) -> Argument {
-        Argument::Address(self.own(buffer, len).0)
+        Argument::Address(self.own(buffer, len).0, len * size_of::<T>())
+    }
+
+    /// The whole of it as an argument.
+    fn whole<T>(&self, buffer: &Buffer<T>) -> Argument {
+        self.given(buffer, buffer.len)
     }
 
     /// The same of what may not be there.
     fn maybe<T>(&self, buffer: Option<&Buffer<T>>, len: usize) -> Argument {
-        buffer.map_or(Argument::Address(0), |buffer| self.given(buffer, len))
+        buffer.map_or(Argument::Address(0, 0), |buffer| self.given(buffer, len))
     }
 
     fn launch(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use flow_kernels::gpu::{
-    self, Answers, Bounds, DeviceError, Emulator, Extents, Gpu, PlacedAt, Seen, Source, routings,
+    self, Answers, Bounds, Buffer, DeviceError, Emulator, Extents, Gpu, Indices, Seen, Source,
 };
 use flow_kernels::{
     Activation, BLOCK, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector, Shape,
@@ -45,6 +45,12 @@ fn numbers(count: usize, seed: u8) -> Vec<f32> {
 fn rows(values: &[f32], width: usize) -> Vec<f32> {
     let zeros = || std::iter::repeat_n(0.0, padded(width) - width);
     values.chunks(width).flat_map(|row| row.iter().copied().chain(zeros())).collect()
+}
+
+fn indices(gpu: &mut Gpu, numbers: &[u32]) -> Indices {
+    let mut on = gpu.indices().unwrap();
+    gpu.index(&mut on, numbers).unwrap();
+    on
 }
 
 fn same(found: &[f32], expected: &[f32], what: &str) {
@@ -98,8 +104,8 @@ fn products_of_experts_read_the_rows_of_their_visits() {
                 .map(|e| Packed::new(precision, inputs, &[&numbers(outputs * inputs, 10 + e)]))
                 .collect();
             let matrix = gpu.matrix(&packed.iter().collect::<Vec<_>>()).unwrap();
-            let (on, starts_on) = (gpu.upload(&x).unwrap(), gpu.upload(&starts).unwrap());
-            let (row_on, mut out) = (gpu.upload(&row_of).unwrap(), gpu.allocate(41 * outputs).unwrap());
+            let (on, starts_on) = (gpu.upload(&x).unwrap(), indices(&mut gpu, &starts));
+            let (row_on, mut out) = (indices(&mut gpu, &row_of), gpu.allocate(41 * outputs).unwrap());
             let source = Source { x: &on, rows: 40, row_of: Some(&row_on), held };
             let bounds = Bounds { starts: &starts_on, rows: 41 };
             gpu.multiply(&matrix, source, Some(bounds), false, &mut out).unwrap();
@@ -121,7 +127,7 @@ fn rows_of_a_table() {
     for mut gpu in devices() {
         for precision in PRECISIONS {
             let table = Table::new(precision, 40, &data);
-            let (on, tokens) = (gpu.embedding(&table, 40).unwrap(), gpu.upload(&[3u32, 0, 6]).unwrap());
+            let (on, tokens) = (gpu.embedding(&table, 40).unwrap(), indices(&mut gpu, &[3, 0, 6]));
             let mut out = gpu.allocate(3 * 64).unwrap();
             gpu.embed(&on, &tokens, 3, Some(1.5), &mut out).unwrap();
             let mut expected = vec![0.0; 3 * 64];
@@ -160,7 +166,7 @@ fn norms_gates_and_caps() {
         gpu.add(x.len(), &on, &mut capped).unwrap();
         expected.iter_mut().zip(&x).for_each(|(to, x)| *to += x);
         same(&gpu.read(&capped, 0, x.len()).unwrap(), &expected, "add");
-        let index = gpu.upload(&[2u32, 2, 0]).unwrap();
+        let index = indices(&mut gpu, &[2, 2, 0]);
         gpu.gather(3, (&on, 4), &index, 64, &mut capped).unwrap();
         let expected = [&x[128..192], &x[128..192], &x[..64]].concat();
         same(&gpu.read(&capped, 0, 192).unwrap(), &expected, "gather");
@@ -209,15 +215,9 @@ fn attention_over_paged_keys_and_values() {
             let (cos_on, sin_on) = (gpu.upload(&cos).unwrap(), gpu.upload(&sin).unwrap());
             let positions: Vec<u32> = places.iter().map(|place| place.position as u32).collect();
             let table_of: Vec<u32> = places.iter().map(|place| place.sequence as u32 * 4).collect();
-            let (positions, table_of) = (gpu.upload(&positions).unwrap(), gpu.upload(&table_of).unwrap());
-            let tables_on = gpu.upload(&tables.concat()).unwrap();
-            let at = PlacedAt {
-                rows: places.len(),
-                positions: &positions,
-                table_of: &table_of,
-                tables: &tables_on,
-                blocks: 16,
-            };
+            let mut at = gpu.placed().unwrap();
+            gpu.put_placed(&mut at, &positions, &table_of, &tables.concat()).unwrap();
+            let positions = indices(&mut gpu, &positions);
             let scale_on = gpu.upload(&scale).unwrap();
             let norms = (normed > 0).then_some((&scale_on, &scale_on, 1e-5));
             let extents = Extents::new(shape).unwrap();
@@ -247,17 +247,21 @@ fn attention_over_paged_keys_and_values() {
             same(&gpu.read(&fused_on, 0, fused.len()).unwrap(), &fused, "place");
             same(&gpu.read(&cache, 0, blocks.len()).unwrap(), &blocks, "cache");
 
-            let mut out = gpu.upload(&vec![0.0f32; places.len() * shape.output_len()]).unwrap();
-            let mut scores = gpu.allocate(0).unwrap();
-            let seen = Seen { window, positions: 50, scores: &mut scores };
-            gpu.attend(extents, &at, seen, &fused_on, &cache, &mut out).unwrap();
             let mut expected = vec![0.0; places.len() * shape.output_len()];
             let paged = Paged { blocks: &blocks, tables: &tables };
             attend(shape, window, &places, &fused, paged, &mut Vec::new(), &mut expected);
-            same(&gpu.read(&out, 0, expected.len()).unwrap(), &expected, "attend");
+            // All rows at once, in turns of 31 rows, one by one.
+            for most in [1 << 20, 31 * query_heads * 64, 1] {
+                let mut out = gpu.upload(&vec![0.0f32; expected.len()]).unwrap();
+                let mut scores = gpu.allocate(0).unwrap();
+                let seen = Seen { window, most, scores: &mut scores };
+                gpu.attend(extents, &at, seen, &fused_on, &cache, &mut out).unwrap();
+                same(&gpu.read(&out, 0, expected.len()).unwrap(), &expected, "attend");
+                assert!(scores.len() <= most.max(query_heads * 64).next_power_of_two());
+            }
 
-            let (from, to) = (gpu.upload(&[2u32, 5]).unwrap(), gpu.upload(&[9u32, 0]).unwrap());
-            gpu.copy_blocks(shape, (2, 16), &from, &to, &mut cache).unwrap();
+            let (from, to) = (indices(&mut gpu, &[2, 5]), indices(&mut gpu, &[9, 0]));
+            gpu.copy_blocks(shape, &from, &to, &mut cache).unwrap();
             let len = heads.block_len();
             blocks.copy_within(2 * len..3 * len, 9 * len);
             blocks.copy_within(5 * len..6 * len, 0);
@@ -299,11 +303,13 @@ fn visits_of_experts_and_the_sum_of_their_answers() {
             let mut logits = numbers(17 * 32, 1);
             // Equal ones are taken lowest index first.
             logits.copy_within(32 * 3..32 * 3 + 1, 32 * 3 + 7);
-            let (bytes, most) = routings(routing.iter().copied(), count);
+            let mut chosen = gpu.routings().unwrap();
+            gpu.put_routings(&mut chosen, routing.iter().copied(), count).unwrap();
+            let most = chosen.most();
             assert_eq!(most, count);
             let mut visits = gpu.visits().unwrap();
-            let (mut logits_on, bytes) = (gpu.upload(&logits).unwrap(), gpu.upload(&bytes).unwrap());
-            gpu.route(17, (&mut logits_on, 32, count), (&bytes, most), renormalise, &mut visits).unwrap();
+            let mut logits_on = gpu.upload(&logits).unwrap();
+            gpu.route((&mut logits_on, 32), &chosen, renormalise, &mut visits).unwrap();
 
             let (mut all, mut ends, mut starts) = (Vec::new(), Vec::new(), Vec::new());
             for (routing, logits) in routing.iter().zip(logits.chunks_mut(32)) {
@@ -314,8 +320,8 @@ fn visits_of_experts_and_the_sum_of_their_answers() {
             }
             flow_kernels::group(count, &mut all, &mut starts);
             let starts: Vec<u32> = starts.into_iter().map(|start| start as u32).collect();
-            assert_eq!(gpu.read(&visits.starts, 0, count + 1).unwrap(), starts);
-            let row_of = gpu.read(&visits.row_of, 0, all.len()).unwrap();
+            assert_eq!(gpu.read_indices(&visits.starts).unwrap(), starts);
+            let row_of = gpu.read_indices(&visits.row_of).unwrap();
             let mut begin = 0;
             for (r, &end) in ends.iter().enumerate() {
                 assert!(all[begin..end].iter().all(|visit| row_of[visit.place] == r as u32));
@@ -329,7 +335,7 @@ fn visits_of_experts_and_the_sum_of_their_answers() {
             let (answers_on, shared_on) = (gpu.upload(&answers).unwrap(), gpu.upload(&shared).unwrap());
             let gates_on = gpu.upload(&gates).unwrap();
             let on = Answers { experts: &answers_on, shared: Some(&shared_on), gates: Some((&gates_on, 32)) };
-            gpu.combine(17, stride, &visits, &on, &mut out).unwrap();
+            gpu.combine(stride, &visits, &on, &mut out).unwrap();
             let mut begin = 0;
             for (r, &end) in ends.iter().enumerate() {
                 let mut sum = vec![0.0; stride];
@@ -355,11 +361,11 @@ fn logits_that_are_no_numbers_choose_experts_too() {
     let kinds = [Routing::TopK(3), Routing::Rank(2), Routing::TopP(0.5)];
     for mut gpu in devices() {
         for (count, kind) in [(32, 0), (32, 1), (32, 2), (13, 0), (13, 2)] {
-            let (bytes, most) = routings(logits.iter().map(|_| kinds[kind]), count);
-            let (rows, bytes) = (logits.len(), gpu.upload(&bytes).unwrap());
+            let mut chosen = gpu.routings().unwrap();
+            gpu.put_routings(&mut chosen, logits.iter().map(|_| kinds[kind]), count).unwrap();
             let mut visits = gpu.visits().unwrap();
             let mut on = gpu.upload(&logits.concat()).unwrap();
-            gpu.route(rows, (&mut on, 32, count), (&bytes, most), true, &mut visits).unwrap();
+            gpu.route((&mut on, 32), &chosen, true, &mut visits).unwrap();
             let (mut all, mut starts) = (Vec::new(), Vec::new());
             for row in &logits {
                 let mut row = row.clone();
@@ -369,7 +375,7 @@ fn logits_that_are_no_numbers_choose_experts_too() {
             }
             flow_kernels::group(count, &mut all, &mut starts);
             let starts: Vec<u32> = starts.into_iter().map(|start| start as u32).collect();
-            assert_eq!(gpu.read(&visits.starts, 0, count + 1).unwrap(), starts, "{count}, {kind}");
+            assert_eq!(gpu.read_indices(&visits.starts).unwrap(), starts, "{count}, {kind}");
         }
     }
 }
@@ -431,10 +437,21 @@ fn choices_are_those_of_the_cpu() {
 fn what_a_kernel_must_not_do_is_told() {
     for mut gpu in devices() {
         let (on, mut small) = (gpu.upload(&[1.0f32; 64]).unwrap(), gpu.allocate::<f32>(10).unwrap());
-        let index = gpu.upload(&[0u32]).unwrap();
-        let beyond = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            gpu.gather(1, (&on, 1), &index, 64, &mut small)
-        }));
-        assert!(beyond.is_err(), "a launcher checks the extents of its buffers");
+        let large = gpu.allocate::<f32>(64).unwrap();
+        let mut beyond = |index: &[u32], x: &Buffer<f32>, held, out: &mut Buffer<f32>| {
+            let index = indices(&mut gpu, index);
+            let gather = || gpu.gather(1, (x, held), &index, 64, out);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(gather)).is_err()
+        };
+        let mut out = large;
+        assert!(!beyond(&[0], &on, 1, &mut out));
+        assert!(beyond(&[0], &on, 1, &mut small), "a launcher checks the extents of its buffers");
+        assert!(beyond(&[0], &on, 2, &mut out), "and of those that indices lead into");
+        assert!(beyond(&[1], &on, 1, &mut out), "an index is below the rows that are held");
+        assert!(beyond(&[], &on, 1, &mut out), "each row has one");
+        let mut placed = gpu.placed().unwrap();
+        let put = || gpu.put_placed(&mut placed, &[16], &[1], &[4, 5]);
+        let unheld = std::panic::catch_unwind(std::panic::AssertUnwindSafe(put));
+        assert!(unheld.is_err(), "a position is in a block of the tables");
     }
 }

@@ -35,7 +35,8 @@ pub struct Engine {
     pub(crate) decoder: Decoder,
     /// Tokens that end a completion.
     pub(crate) ends: Vec<u32>,
-    cache_bytes: usize,
+    /// What keys and values may take, where it was said.
+    cache_bytes: Option<usize>,
     /// Where it draws, if that is not the CPU.
     gpu: Option<gpu::Model>,
 }
@@ -71,17 +72,18 @@ impl Engine {
     ) -> Result<Self, Error> {
         let weights = Weights::new(config, tensors, precision)?;
         let decoder = Decoder::new(tokenizer, weights.vocab);
-        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: CACHE_BYTES, gpu: None })
+        Ok(Self { weights, decoder, ends: config.eos_token_ids.clone(), cache_bytes: None, gpu: None })
     }
 
-    /// The same with another bound on the bytes of keys and values, 4 GiB by default ([`crate::Plan`]), shared by the threads of a call. A draw
+    /// The same with another bound on the bytes of keys and values, on the CPU 4 GiB by default ([`crate::Plan`]), shared by the threads of a call. A draw
     /// begins when all it may still need is free; where not even one draw fits, one is under way at a time.
     pub fn with_cache_bytes(self, cache_bytes: usize) -> Self {
-        Self { cache_bytes, ..self }
+        Self { cache_bytes: Some(cache_bytes), ..self }
     }
 
     /// The same, drawing on a device, to which the weights are copied: the same draws. Scores of given texts and [`Engine::logits`] stay
-    /// with the CPU. Keys and values may take most of the memory that is free on the device.
+    /// with the CPU. Keys and values may take most of the memory that is free on the device, or what [`Engine::with_cache_bytes`] says
+    /// where that is less.
     ///
     /// # Errors
     /// The weights do not fit, or the device fails.
@@ -138,8 +140,10 @@ impl Engine {
         let threads = threads.max(1);
         let share = requests.len().div_ceil(threads).max(1);
         let jobs = &self.valid_jobs(requests, share.min(JOB), sink);
-        let (slots, blocks) =
-            (turns(share, slots(self.weight_bytes())), self.blocks(self.cache_bytes) / threads);
+        let (slots, blocks) = (
+            turns(share, slots(self.weight_bytes())),
+            self.blocks(self.cache_bytes.unwrap_or(CACHE_BYTES)) / threads,
+        );
         let (next_job, prompt_rows) = (&AtomicUsize::new(0), PROMPT_ROWS);
         let run = Run { engine: self, requests, jobs, next_job, cancel, sink, slots, prompt_rows, blocks };
         let work = || Worker::new(&run, Forward::new(&self.weights)).work();
@@ -164,7 +168,8 @@ impl Engine {
         let share = requests.len().max(1);
         let jobs = &self.valid_jobs(requests, share.min(JOB), sink);
         let slots = turns(share, gpu::SLOTS);
-        let blocks = self.blocks(gpu.cache_bytes(self.cache_bytes));
+        let bytes = self.cache_bytes.into_iter().chain(gpu.cache_bytes()).min();
+        let blocks = self.blocks(bytes.unwrap_or(CACHE_BYTES));
         let (next_job, prompt_rows) = (&AtomicUsize::new(0), gpu::PROMPT_ROWS);
         let run = Run { engine: self, requests, jobs, next_job, cancel, sink, slots, prompt_rows, blocks };
         let most = gpu::most_blocks(slots, self.context(), blocks);

@@ -24,6 +24,9 @@ pub(crate) const SLOTS: usize = 256;
 /// Most prompt tokens read in one step.
 pub(crate) const PROMPT_ROWS: usize = 512;
 
+/// Scores of attention that are kept at a time.
+const SCORES: usize = 64 << 20;
+
 /// A model on a device, for one call at a time.
 pub(crate) struct Model(Mutex<State>);
 
@@ -73,7 +76,6 @@ enum FeedForward {
 /// Routed experts, and optionally one that every row visits.
 struct Moe {
     router: Matrix,
-    count: usize,
     renormalise: bool,
     experts: Gated,
     shared: Option<(Gated, Option<Matrix>)>,
@@ -133,9 +135,11 @@ impl Model {
         self.state().gpu.name()
     }
 
-    /// Bytes of the device that keys and values may take: four fifths of what is free, or `otherwise` where nothing is known of a bound.
-    pub(crate) fn cache_bytes(&self, otherwise: usize) -> usize {
-        self.state().gpu.free_bytes().map_or(otherwise, |free| free / 5 * 4)
+    /// Bytes of the device that keys and values may take, `None` where nothing is known of a bound: four fifths of what is free beside the
+    /// scores of attention. The rest is for other scratch, a few hundred rows of the widest layer.
+    pub(crate) fn cache_bytes(&self) -> Option<usize> {
+        let scores = SCORES * size_of::<f32>();
+        self.state().gpu.free_bytes().map(|free| free.saturating_sub(scores) / 5 * 4)
     }
 
     /// A pass whose sequences may hold `blocks` blocks in all.
@@ -193,7 +197,6 @@ fn feed_forward(gpu: &mut Gpu, from: &weights::FeedForward) -> Result<FeedForwar
     let experts = gated(gpu, &moe.experts.iter().collect::<Vec<_>>())?;
     Ok(FeedForward::Moe(Box::new(Moe {
         router: gpu.matrix(&[&moe.router])?,
-        count: moe.experts.len(),
         renormalise: moe.renormalise,
         experts,
         shared,

@@ -1,6 +1,6 @@
 //! Launchers of attention over paged keys and values.
 
-use super::{Argument, Buffer, DeviceError, Gpu, word};
+use super::{Argument, Buffer, DeviceError, Gpu, Indices, Placed, word};
 use crate::matmul::padded;
 use crate::paged::BLOCK;
 use crate::shape::Shape;
@@ -22,7 +22,15 @@ impl Extents {
     ///
     /// # Errors
     /// Its heads are wider than 512.
+    ///
+    /// # Panics
+    /// The query heads of an attention cannot be shared out among the key heads.
     pub fn new(shape: Shape) -> Result<Self, DeviceError> {
+        let own = shape.query_heads / shape.readers;
+        assert!(
+            own > 0 && own.is_multiple_of(shape.heads.key_value_heads),
+            "each key head has as many queries"
+        );
         match shape.heads.head_dim {
             dim if dim <= MOST_DIM => Ok(Self { shape }),
             dim => Err(DeviceError::Missing {
@@ -61,28 +69,13 @@ impl RawExtents {
     }
 }
 
-/// Where the rows of a step stand: for each its position, and where the blocks of its sequence begin in `tables`, which names blocks below
-/// `blocks`.
-pub struct PlacedAt<'a> {
-    /// Rows.
-    pub rows: usize,
-    /// Position of each row.
-    pub positions: &'a Buffer<u32>,
-    /// Where the blocks of each row's sequence begin in `tables`.
-    pub table_of: &'a Buffer<u32>,
-    /// Blocks of the sequences, each in order.
-    pub tables: &'a Buffer<u32>,
-    /// Blocks of a layer.
-    pub blocks: usize,
-}
-
 /// What a layer lets a row see, and scratch for it.
 pub struct Seen<'a> {
     /// Positions that a row sees, its own included.
     pub window: usize,
-    /// One more than the last position of any row.
-    pub positions: usize,
-    /// Grows to rows x query heads x positions, these up to whole blocks.
+    /// Most scores at a time: where those of the rows are more, query heads x positions each, rows are taken in turns, at least one.
+    pub most: usize,
+    /// Grows to so many scores, or as many as there are.
     pub scores: &'a mut Buffer<f32>,
 }
 
@@ -95,9 +88,9 @@ impl Gpu {
     pub fn place(
         &mut self,
         extents: Extents,
-        at: &PlacedAt<'_>,
+        at: &Placed,
         norms: Option<(&Buffer<f32>, &Buffer<f32>, f32)>,
-        (rotary, turns): ([&Buffer<f32>; 2], &Buffer<u32>),
+        (rotary, turns): ([&Buffer<f32>; 2], &Indices),
         fused: &mut Buffer<f32>,
         cache: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
@@ -107,24 +100,25 @@ impl Gpu {
             None => (None, None, 0.0),
         };
         let width = |norm: Option<&Buffer<f32>>| word(norm.map_or(1, Buffer::len));
-        let [cos, sin] = rotary;
+        let ([cos, sin], rows) = (rotary, at.positions.len);
+        let turned = cos.len().min(sin.len()) / (shape.heads.head_dim / 2).max(1);
         let arguments = [
             Argument::Extents(extents.raw()),
-            self.given(fused, at.rows * shape.fused_len()),
+            self.given(fused, rows * shape.fused_len()),
             self.maybe(query, 1),
             width(query),
             self.maybe(key, 1),
             width(key),
             Argument::Float(eps),
-            self.given(cos, 0),
-            self.given(sin, cos.len()),
-            self.given(turns, at.rows),
-            self.given(at.positions, at.rows),
-            self.given(at.table_of, at.rows),
-            self.given(at.tables, 0),
-            self.given(cache, at.blocks * shape.heads.block_len()),
+            self.whole(cos),
+            self.whole(sin),
+            self.below(turns, rows, turned),
+            self.whole(&at.positions.numbers),
+            self.whole(&at.table_of.numbers),
+            self.whole(&at.tables.numbers),
+            self.given(cache, at.tables.below * shape.heads.block_len()),
         ];
-        self.launch("place", [at.rows, 1, 1], THREADS, &arguments)
+        self.launch("place", [rows, 1, 1], THREADS, &arguments)
     }
 
     /// What each fused row attends to in the `cache` of a layer; rows of `out` have [`Shape::output_len`] numbers.
@@ -134,45 +128,52 @@ impl Gpu {
     pub fn attend(
         &mut self,
         extents: Extents,
-        at: &PlacedAt<'_>,
+        at: &Placed,
         seen: Seen<'_>,
         fused: &Buffer<f32>,
         cache: &Buffer<f32>,
         out: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
         let shape = extents.shape;
-        let longest = seen.positions.next_multiple_of(BLOCK);
-        self.grow(seen.scores, at.rows * shape.query_heads * longest)?;
-        let arguments = [
-            Argument::Extents(extents.raw()),
-            self.given(fused, at.rows * shape.fused_len()),
-            self.given(at.positions, at.rows),
-            word(seen.window.min(u32::MAX as usize)),
-            self.given(at.table_of, at.rows),
-            self.given(at.tables, 0),
-            self.given(cache, at.blocks * shape.heads.block_len()),
-            self.given(seen.scores, at.rows * shape.query_heads * longest),
-            word(longest),
-            self.given(out, at.rows * shape.output_len()),
-        ];
-        self.launch("attend", [at.rows, shape.query_heads, 1], THREADS, &arguments)
+        let (rows, longest) = (at.positions.len, at.positions.below.next_multiple_of(BLOCK));
+        let each = shape.query_heads * longest;
+        let most = (seen.most / each.max(1)).max(1);
+        self.grow(seen.scores, rows.min(most) * each)?;
+        for first in (0..rows).step_by(most) {
+            let count = most.min(rows - first);
+            let arguments = [
+                Argument::Extents(extents.raw()),
+                word(first),
+                self.given(fused, rows * shape.fused_len()),
+                self.whole(&at.positions.numbers),
+                word(seen.window.min(u32::MAX as usize)),
+                self.whole(&at.table_of.numbers),
+                self.whole(&at.tables.numbers),
+                self.given(cache, at.tables.below * shape.heads.block_len()),
+                self.given(seen.scores, count * each),
+                word(longest),
+                self.given(out, rows * shape.output_len()),
+            ];
+            self.launch("attend", [count, shape.query_heads, 1], THREADS, &arguments)?;
+        }
+        Ok(())
     }
 
-    /// Copies blocks of the `cache` of a layer: each of `count`, below `blocks`, from one to the other.
+    /// Copies blocks of the `cache` of a layer, each from one to the other.
     ///
     /// # Errors
     /// The device fails.
     pub fn copy_blocks(
         &mut self,
         shape: Shape,
-        (count, blocks): (usize, usize),
-        from: &Buffer<u32>,
-        to: &Buffer<u32>,
+        from: &Indices,
+        to: &Indices,
         cache: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
         let len = shape.heads.block_len();
-        let (from, to) = (self.given(from, count), self.given(to, count));
-        let arguments = [self.given(cache, blocks * len), from, to, word(len)];
+        let (count, blocks) = (from.len, cache.len() / len);
+        let (from, to) = (self.below(from, count, blocks), self.below(to, count, blocks));
+        let arguments = [self.whole(cache), from, to, word(len)];
         self.launch("copy_blocks", [count, 1, 1], THREADS, &arguments)
     }
 

@@ -6,15 +6,15 @@
 #![allow(unsafe_code, reason = "the compiler can check neither memory of a device nor what a kernel does")]
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, LaunchConfig,
-    PushKernelArg, result, sys,
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DeviceRepr, DriverError,
+    LaunchConfig, PushKernelArg, result, sys,
 };
-use cudarc::nvrtc::{self, CompileOptions, Ptx, compile_ptx_with_opts};
+use cudarc::nvrtc::{self, CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
+use super::allocations::Allocations;
 use super::{Address, Argument, Device, DeviceError, Launch, RawExtents, SOURCE};
 
 // SAFETY: the structure has the C layout of the kernels' structure `Extents`, and every value of its fields is one.
@@ -27,6 +27,7 @@ pub struct Cuda {
     module: Arc<CudaModule>,
     functions: BTreeMap<&'static str, CudaFunction>,
     allocated: BTreeMap<Address, CudaSlice<u8>>,
+    taken: Allocations,
 }
 
 impl Cuda {
@@ -39,11 +40,20 @@ impl Cuda {
         if !unsafe { sys::is_culib_present() } {
             return Err(missing("NVIDIA's driver is not installed (libcuda is not found)"));
         }
-        let context = CudaContext::new(ordinal).map_err(|error| missing(error.to_string()))?;
-        let capability = context.compute_capability().map_err(|error| missing(error.to_string()))?;
-        let module = context.load_module(Self::compile(capability)?).map_err(failed("load the kernels"))?;
+        let context = CudaContext::new(ordinal).map_err(|error| missing(said(error)))?;
+        let capability = context.compute_capability().map_err(|error| missing(said(error)))?;
+        let module = context.load_module(Self::compile(capability)?).map_err(|error| {
+            missing(format!("the driver does not load what NVRTC compiled: {}", said(error)))
+        })?;
         let stream = context.new_stream().map_err(failed("make a stream"))?;
-        Ok(Self { context, stream, module, functions: BTreeMap::new(), allocated: BTreeMap::new() })
+        Ok(Self {
+            context,
+            stream,
+            module,
+            functions: BTreeMap::new(),
+            allocated: BTreeMap::new(),
+            taken: Allocations::default(),
+        })
     }
 
     /// The kernels compiled for GPUs of a compute capability, such as (9, 0), once in each process; this needs no GPU.
@@ -62,7 +72,7 @@ impl Cuda {
     }
 
     fn compile_now((major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
-        // SAFETY: as above.
+        // SAFETY: this only looks for the library; NVIDIA's compiler has no constructor that could do harm.
         if !unsafe { nvrtc::sys::is_culib_present() } {
             return Err(missing("NVIDIA's run-time compiler is not installed (libnvrtc is not found)"));
         }
@@ -74,7 +84,13 @@ impl Cuda {
             options: vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".into()],
             ..CompileOptions::default()
         };
-        compile_ptx_with_opts(SOURCE, options).map_err(failed("compile the kernels"))
+        compile_ptx_with_opts(SOURCE, options).map_err(|error| {
+            let reason = match error {
+                CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
+                other => format!("{other:?}"),
+            };
+            missing(format!("NVRTC does not compile the kernels for sm_{major}{minor}: {}", reason.trim()))
+        })
     }
 
     /// The kernel of this name; it is looked for once.
@@ -96,8 +112,13 @@ fn missing(reason: impl Into<String>) -> DeviceError {
     DeviceError::Missing { device: "the GPU", reason: reason.into() }
 }
 
-fn failed<E: Debug>(attempt: &str) -> impl FnOnce(E) -> DeviceError {
-    move |error| DeviceError::Failed { attempt: attempt.into(), reason: format!("{error:?}") }
+fn failed(attempt: &str) -> impl FnOnce(DriverError) -> DeviceError {
+    move |error| DeviceError::Failed { attempt: attempt.into(), reason: said(error) }
+}
+
+/// The driver's own words.
+fn said(error: DriverError) -> String {
+    error.error_string().map_or_else(|_| error.to_string(), |words| words.to_string_lossy().into_owned())
 }
 
 impl Device for Cuda {
@@ -106,6 +127,8 @@ impl Device for Cuda {
     }
 
     fn free_bytes(&self) -> Option<usize> {
+        // What was freed is free when the stream has come so far.
+        self.bind().and_then(|()| self.stream.synchronize().map_err(failed("wait"))).ok()?;
         self.context.mem_get_info().ok().map(|(free, _)| free)
     }
 
@@ -116,35 +139,39 @@ impl Device for Cuda {
         let memory = memory.map_err(failed(&format!("allocate {bytes} bytes")))?;
         let address = Address(memory.device_ptr(&self.stream).0);
         self.allocated.insert(address, memory);
+        self.taken.add(address, bytes);
         Ok(address)
     }
 
     fn free(&mut self, at: Address) {
+        self.taken.remove(at);
         self.allocated.remove(&at);
     }
 
     fn write(&mut self, to: Address, bytes: &[u8]) -> Result<(), DeviceError> {
         self.bind()?;
-        // SAFETY: only this crate makes addresses, and `Gpu` checked that `bytes` end within the allocation. `bytes` are ordinary
-        // memory, which the driver has copied when it returns.
+        self.taken.check(to, bytes.len())?;
+        // SAFETY: it was checked that `bytes` fit the allocation, which lives until it is freed on this stream. They are ordinary memory, which the driver has copied when it returns.
         let written = unsafe { result::memcpy_htod_async(to.0, bytes, self.stream.cu_stream()) };
         written.map_err(failed("write"))
     }
 
     fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError> {
         self.bind()?;
-        // SAFETY: as for `write`; the stream is waited for before `bytes` are used again.
+        self.taken.check(from, bytes.len())?;
+        // SAFETY: it was checked that `bytes` are of the allocation; the stream is waited for before they are used again.
         let read = unsafe { result::memcpy_dtoh_async(bytes, from.0, self.stream.cu_stream()) };
         read.and_then(|()| self.stream.synchronize()).map_err(failed("read"))
     }
 
     fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError> {
         self.bind()?;
+        self.taken.check_launch(launch)?;
         let function = self.function(launch.kernel)?;
         let mut builder = self.stream.launch_builder(&function);
         for argument in launch.arguments {
             match argument {
-                Argument::Address(number) | Argument::Long(number) => builder.arg(number),
+                Argument::Address(number, _) | Argument::Long(number) => builder.arg(number),
                 Argument::Word(number) => builder.arg(number),
                 Argument::Float(number) => builder.arg(number),
                 Argument::Extents(extents) => builder.arg(extents),
@@ -154,7 +181,7 @@ impl Device for Cuda {
         let config =
             LaunchConfig { grid_dim: (x, y, z), block_dim: (launch.threads, 1, 1), shared_mem_bytes: 0 };
         // SAFETY: only this crate's launchers make launches. They give a kernel the arguments of its signature (the emulator checks
-        // the same ones in tests) and buffers of this device that hold what it reads and writes.
+        // the same ones in tests); that its buffers are allocations of this device was checked, and the launchers gave their extents.
         let launched = unsafe { builder.launch(config) };
         launched.map(drop).map_err(failed(launch.kernel))
     }

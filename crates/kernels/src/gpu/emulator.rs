@@ -7,6 +7,7 @@ use std::io::{BufReader, BufWriter, Read, Result as Io, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use super::allocations::Allocations;
 use super::{Address, Argument, Device, DeviceError, Launch};
 
 /// The files of the program, in a folder of their own.
@@ -30,6 +31,7 @@ pub struct Emulator {
     input: BufWriter<ChildStdin>,
     output: BufReader<ChildStdout>,
     descending: bool,
+    taken: Allocations,
 }
 
 impl Emulator {
@@ -65,7 +67,13 @@ impl Emulator {
         let mut child = child.map_err(|error| failed("start the emulator", error))?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (input, output) = pipes.ok_or_else(|| failed("start the emulator", "it has no pipes"))?;
-        Ok(Self { child, input: BufWriter::new(input), output: BufReader::new(output), descending })
+        Ok(Self {
+            child,
+            input: BufWriter::new(input),
+            output: BufReader::new(output),
+            descending,
+            taken: Allocations::default(),
+        })
     }
 
     fn command(&mut self, command: u8, numbers: &[u64], bytes: &[u8]) -> Io<()> {
@@ -112,25 +120,33 @@ impl Device for Emulator {
 
     fn allocate(&mut self, bytes: usize) -> Result<Address, DeviceError> {
         let address = self.command(b'A', &[bytes as u64], &[]).and_then(|()| self.answer());
-        address.map(|bytes| Address(u64::from_le_bytes(bytes))).map_err(|error| failed("allocate", error))
+        let address = address.map(|bytes| Address(u64::from_le_bytes(bytes)));
+        let address = address.map_err(|error| failed("allocate", error))?;
+        self.taken.add(address, bytes);
+        Ok(address)
     }
 
     fn free(&mut self, at: Address) {
-        // A process that has ended holds nothing any more.
-        let _ = self.command(b'F', &[at.0], &[]);
+        if self.taken.remove(at) {
+            // A process that has ended holds nothing any more.
+            let _ = self.command(b'F', &[at.0], &[]);
+        }
     }
 
     fn write(&mut self, to: Address, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.taken.check(to, bytes.len())?;
         self.command(b'W', &[to.0, bytes.len() as u64], bytes).map_err(|error| failed("write", error))
     }
 
     fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.taken.check(from, bytes.len())?;
         let asked = self.command(b'R', &[from.0, bytes.len() as u64], &[]);
         asked.and_then(|()| self.output.read_exact(bytes)).map_err(|error| failed("read", error))
     }
 
     fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError> {
         let attempt = || format!("run {} on {:?} blocks of {}", launch.kernel, launch.grid, launch.threads);
+        self.taken.check_launch(launch)?;
         match self.run(launch) {
             Ok(fault) if fault.is_empty() => Ok(()),
             Ok(fault) => Err(failed(attempt(), fault)),
@@ -151,7 +167,7 @@ impl Argument {
     /// Its bytes, up to a multiple of eight.
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = match self {
-            Self::Address(number) | Self::Long(number) => number.to_le_bytes().to_vec(),
+            Self::Address(number, _) | Self::Long(number) => number.to_le_bytes().to_vec(),
             Self::Word(number) => number.to_le_bytes().to_vec(),
             Self::Float(number) => number.to_le_bytes().to_vec(),
             Self::Extents(extents) => extents.bytes(),

@@ -1,7 +1,6 @@
 //! Launchers of a mixture of experts.
 
-use super::{Buffer, DeviceError, Gpu, word};
-use crate::route::Routing;
+use super::{Buffer, DeviceError, Gpu, Indices, Routings, word};
 
 /// Threads of a block.
 const THREADS: u32 = 128;
@@ -17,9 +16,10 @@ pub struct Visits {
     places: Buffer<u32>,
     counts: Buffer<u32>,
     /// Where the visits of each expert begin, and those of the last end.
-    pub starts: Buffer<u32>,
+    pub starts: Indices,
     /// The row of each place.
-    pub row_of: Buffer<u32>,
+    pub row_of: Indices,
+    rows: usize,
     most: usize,
 }
 
@@ -33,26 +33,6 @@ pub struct Answers<'a> {
     pub gates: Option<(&'a Buffer<f32>, usize)>,
 }
 
-/// How rows choose their experts, as the kernel takes it, and the most experts that one of them visits, of `count`.
-pub fn routings(rows: impl IntoIterator<Item = Routing>, count: usize) -> (Vec<u8>, usize) {
-    let (mut bytes, mut most) = (Vec::new(), 1);
-    for routing in rows {
-        let (least, kind, number) = match routing {
-            Routing::TopK(number) => (0.0, 0u32, number.min(count)),
-            Routing::Rank(rank) => (0.0, 1, rank.min(count)),
-            Routing::TopP(least) => (least, 2, count),
-        };
-        most = most.max(if kind == 1 { 1 } else { number });
-        bytes.extend(f64::to_le_bytes(least));
-        bytes.extend(kind.to_le_bytes());
-        bytes.extend((number as u32).to_le_bytes());
-    }
-    (bytes, most)
-}
-
-/// Bytes of one routing.
-const ROUTING: usize = 16;
-
 impl Gpu {
     /// Scratch for visits.
     ///
@@ -64,14 +44,15 @@ impl Gpu {
             weights: self.allocate(0)?,
             places: self.allocate(0)?,
             counts: self.allocate(0)?,
-            starts: self.allocate(0)?,
-            row_of: self.allocate(0)?,
+            starts: self.indices()?,
+            row_of: self.indices()?,
+            rows: 0,
             most: 0,
         })
     }
 
-    /// Chooses the experts of `rows` rows by the softmax of their `logits`, `width` a row of which `count` are experts', as `routings` says,
-    /// and groups their visits, at most `most` a row.
+    /// Chooses the experts of the rows of `routings` by the softmax of their `logits`, `width` a row of which the first are experts', and
+    /// groups their visits.
     ///
     /// # Errors
     /// The device fails.
@@ -80,27 +61,27 @@ impl Gpu {
     /// There are more than 1,024 experts.
     pub fn route(
         &mut self,
-        rows: usize,
-        (logits, width, count): (&mut Buffer<f32>, usize, usize),
-        (routings, most): (&Buffer<u8>, usize),
+        (logits, width): (&mut Buffer<f32>, usize),
+        routings: &Routings,
         renormalise: bool,
         visits: &mut Visits,
     ) -> Result<(), DeviceError> {
+        let Routings { rows, count, most, .. } = *routings;
         assert!(count <= width && count <= MOST_EXPERTS, "{count} experts, at most {MOST_EXPERTS}");
-        visits.most = most;
+        (visits.rows, visits.starts.len, visits.row_of.len) = (0, 0, 0);
         self.grow(&mut visits.experts, rows * most)?;
         self.grow(&mut visits.weights, rows * most)?;
         self.grow(&mut visits.places, rows * most)?;
-        self.grow(&mut visits.row_of, rows * most)?;
+        self.grow(&mut visits.row_of.numbers, rows * most)?;
         self.grow(&mut visits.counts, rows)?;
-        self.grow(&mut visits.starts, count + 1)?;
+        self.grow(&mut visits.starts.numbers, count + 1)?;
         let experts = self.given(&visits.experts, rows * most);
         let counts = self.given(&visits.counts, rows);
         let arguments = [
             self.given(logits, rows * width),
             word(count),
             word(width),
-            self.given(routings, rows * ROUTING),
+            self.whole(&routings.choices),
             word(renormalise.into()),
             word(most),
             experts,
@@ -109,25 +90,28 @@ impl Gpu {
         ];
         self.launch("route", [rows, 1, 1], THREADS, &arguments)?;
         let (starts, places) =
-            (self.given(&visits.starts, count + 1), self.given(&visits.places, rows * most));
-        let row_of = self.given(&visits.row_of, rows * most);
+            (self.given(&visits.starts.numbers, count + 1), self.given(&visits.places, rows * most));
+        let row_of = self.given(&visits.row_of.numbers, rows * most);
         let arguments = [experts, counts, word(rows), word(most), word(count), starts, places, row_of];
-        self.launch("group_visits", [1, 1, 1], count.next_multiple_of(32) as u32, &arguments)
+        self.launch("group_visits", [1, 1, 1], count.next_multiple_of(32) as u32, &arguments)?;
+        (visits.rows, visits.most) = (rows, most);
+        (visits.starts.len, visits.starts.below) = (count + 1, rows * most + 1);
+        (visits.row_of.len, visits.row_of.below) = (rows * most, rows);
+        Ok(())
     }
 
-    /// Adds to each of `rows` rows of `out` the weighted answers of its visits, then the shared expert's by its gate.
+    /// Adds to each row of `out` the weighted answers of its visits, then the shared expert's by its gate.
     ///
     /// # Errors
     /// The device fails.
     pub fn combine(
         &mut self,
-        rows: usize,
         stride: usize,
         visits: &Visits,
         answers: &Answers<'_>,
         out: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
-        let most = visits.most;
+        let Visits { rows, most, .. } = *visits;
         let gate_stride = answers.gates.map_or(0, |(_, stride)| stride);
         let arguments = [
             self.given(answers.experts, rows * most * stride),

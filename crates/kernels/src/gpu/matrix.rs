@@ -1,6 +1,6 @@
 //! Weights on a device, and rows times them.
 
-use super::{Argument, Buffer, DeviceError, Gpu, word};
+use super::{Argument, Buffer, DeviceError, Gpu, Indices, word};
 use crate::matmul::{PANEL, Packed, Panels, padded};
 use crate::numbers::{Bf16, Table};
 
@@ -15,9 +15,9 @@ impl Kept {
     /// The numbers and their scales as arguments.
     fn arguments(&self, gpu: &Gpu) -> [Argument; 2] {
         match self {
-            Self::F32(data) => [gpu.given(data, 0), Argument::Address(0)],
-            Self::Bf16(data) => [gpu.given(data, 0), Argument::Address(0)],
-            Self::Int8(data, scales) => [gpu.given(data, 0), gpu.given(scales, 0)],
+            Self::F32(data) => [gpu.whole(data), Argument::Address(0, 0)],
+            Self::Bf16(data) => [gpu.whole(data), Argument::Address(0, 0)],
+            Self::Int8(data, scales) => [gpu.whole(data), gpu.whole(scales)],
         }
     }
 }
@@ -25,6 +25,7 @@ impl Kept {
 /// A table of rows on a device.
 pub struct Embedding {
     kept: Kept,
+    rows: usize,
     width: usize,
 }
 
@@ -56,7 +57,7 @@ pub struct Source<'a> {
     /// Rows of the product; where they are those of experts, at most so many for one.
     pub rows: usize,
     /// Which rows of `x`; `None`: the first ones. Each is below `held`.
-    pub row_of: Option<&'a Buffer<u32>>,
+    pub row_of: Option<&'a Indices>,
     /// Rows that `x` holds.
     pub held: usize,
 }
@@ -65,7 +66,7 @@ pub struct Source<'a> {
 #[derive(Clone, Copy)]
 pub struct Bounds<'a> {
     /// One more than experts.
-    pub starts: &'a Buffer<u32>,
+    pub starts: &'a Indices,
     /// Rows of all experts, at most.
     pub rows: usize,
 }
@@ -80,12 +81,17 @@ impl Gpu {
     /// # Errors
     /// There is not so much memory, or the device fails.
     pub fn embedding(&mut self, table: &Table, width: usize) -> Result<Embedding, DeviceError> {
+        let len = match table {
+            Table::F32(data) => data.len(),
+            Table::Bf16(data) => data.len(),
+            Table::Int8(data, _) => data.len(),
+        };
         let kept = match table {
             Table::F32(data) => Kept::F32(self.upload(data)?),
             Table::Bf16(data) => Kept::Bf16(self.upload(&bits(data))?),
             Table::Int8(data, scales) => Kept::Int8(self.upload(data)?, self.upload(scales)?),
         };
-        Ok(Embedding { kept, width })
+        Ok(Embedding { kept, rows: len / width, width })
     }
 
     /// Copies a matrix, or those of experts, which have equal extents, precision, and no bias.
@@ -131,7 +137,7 @@ impl Gpu {
     pub fn embed(
         &mut self,
         table: &Embedding,
-        tokens: &Buffer<u32>,
+        tokens: &Indices,
         rows: usize,
         scale: Option<f32>,
         out: &mut Buffer<f32>,
@@ -143,7 +149,7 @@ impl Gpu {
             Kept::Int8(..) => "embed_int8",
         };
         let [data, scales] = table.kept.arguments(self);
-        let tokens = self.given(tokens, rows);
+        let tokens = self.below(tokens, rows, table.rows);
         let out = self.given(out, rows * stride);
         let scale = Argument::Float(scale.unwrap_or(1.0));
         let arguments = [data, scales, tokens, word(table.width), word(stride), scale, out];
@@ -176,7 +182,11 @@ impl Gpu {
         assert!(bounds.is_some() || matrix.experts == 1, "experts have bounds");
         let [data, scales] = matrix.kept.arguments(self);
         let stride = padded(matrix.inputs);
-        let all = bounds.map_or(rows, |bounds| bounds.rows);
+        let (all, none) = (bounds.map_or(rows, |bounds| bounds.rows), Argument::Address(0, 0));
+        assert!(row_of.is_some() || all <= held, "each row reads one of x");
+        let row_of = row_of.map_or(none, |row_of| self.below(row_of, all, held));
+        let ends = |bounds: Bounds<'_>| self.below(bounds.starts, matrix.experts + 1, all + 1);
+        let starts = bounds.map_or(none, ends);
         let arguments = [
             data,
             scales,
@@ -184,8 +194,8 @@ impl Gpu {
             word(matrix.inputs),
             word(matrix.outputs),
             word(rows),
-            self.maybe(bounds.map(|bounds| bounds.starts), matrix.experts + 1),
-            self.maybe(row_of, all),
+            starts,
+            row_of,
             self.given(x, held * stride),
             word(stride),
             word(add.into()),

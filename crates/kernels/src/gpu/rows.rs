@@ -1,6 +1,6 @@
 //! Launchers of the small loops between products.
 
-use super::{Argument, Buffer, DeviceError, Gpu, word};
+use super::{Argument, Buffer, DeviceError, Gpu, Indices, word};
 use crate::layers::Activation;
 
 /// Threads of a block that goes over a row.
@@ -44,7 +44,7 @@ impl Gpu {
     /// # Errors
     /// The device fails.
     pub fn clear(&mut self, count: usize, to: &mut Buffer<f32>) -> Result<(), DeviceError> {
-        let arguments = [Argument::Address(0), self.given(to, count), Argument::Long(count as u64)];
+        let arguments = [Argument::Address(0, 0), self.given(to, count), Argument::Long(count as u64)];
         self.launch("add_rows", [count.div_ceil(EACH as usize), 1, 1], EACH, &arguments)
     }
 
@@ -56,11 +56,11 @@ impl Gpu {
         &mut self,
         rows: usize,
         (x, held): (&Buffer<f32>, usize),
-        index: &Buffer<u32>,
+        index: &Indices,
         stride: usize,
         out: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
-        let (x, index) = (self.given(x, held * stride), self.given(index, rows));
+        let (x, index) = (self.given(x, held * stride), self.below(index, rows, held));
         let arguments = [x, index, word(stride), self.given(out, rows * stride)];
         self.launch("gather_rows", [rows, 1, 1], ROW, &arguments)
     }

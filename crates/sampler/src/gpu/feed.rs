@@ -1,6 +1,6 @@
 //! The block after attention on a device: a gated block, or a mixture of experts.
 
-use flow_kernels::gpu::{Answers, Bounds, Buffer, DeviceError, Gpu, Source};
+use flow_kernels::gpu::{Answers, Bounds, Buffer, DeviceError, Gpu, Routings, Source};
 use flow_kernels::padded;
 
 use super::scratch::Inner;
@@ -12,10 +12,6 @@ pub(super) struct Rows {
     pub(super) count: usize,
     /// Length of a row of the stream.
     pub(super) stride: usize,
-    /// One more than the last position.
-    pub(super) positions: usize,
-    /// Most experts that a row visits.
-    pub(super) visits: usize,
 }
 
 /// The first rows of `x`, as many as it holds of a step.
@@ -28,7 +24,7 @@ pub(super) fn feed_add(
     gpu: &mut Gpu,
     block: &FeedForward,
     rows: Rows,
-    (x, routings): (&Buffer<f32>, &Buffer<u8>),
+    (x, routings): (&Buffer<f32>, &Routings),
     inner: &mut Inner,
     to: &mut Buffer<f32>,
 ) -> Result<(), DeviceError> {
@@ -78,17 +74,16 @@ fn mixture(
     gpu: &mut Gpu,
     moe: &Moe,
     rows: Rows,
-    (x, routings): (&Buffer<f32>, &Buffer<u8>),
+    (x, routings): (&Buffer<f32>, &Routings),
     inner: &mut Inner,
     to: &mut Buffer<f32>,
 ) -> Result<(), DeviceError> {
-    let (n, visits) = (rows.count, rows.count * rows.visits);
+    let (n, visits) = (rows.count, rows.count * routings.most());
     let Inner { rounded, gate_up, active, active_rounded, router, visits: chosen, answers, shared, gates } =
         inner;
     gpu.grow(router, n * moe.router.outputs())?;
     gpu.multiply(&moe.router, all(x, n), None, false, router)?;
-    let logits = (&mut *router, moe.router.outputs(), moe.count);
-    gpu.route(n, logits, (routings, rows.visits), moe.renormalise, chosen)?;
+    gpu.route((&mut *router, moe.router.outputs()), routings, moe.renormalise, chosen)?;
 
     let experts = &moe.experts;
     let bounds = Some(Bounds { starts: &chosen.starts, rows: visits });
@@ -119,5 +114,5 @@ fn mixture(
         shared: moe.shared.is_some().then_some(&*shared),
         gates: gate_stride.map(|stride| (&*gates, stride)),
     };
-    gpu.combine(n, rows.stride, chosen, &answers, to)
+    gpu.combine(rows.stride, chosen, &answers, to)
 }

@@ -2,12 +2,12 @@
 
 use std::sync::MutexGuard;
 
-use flow_kernels::gpu::{Buffer, DeviceError, Gpu, PlacedAt, Seen, routings};
+use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Seen};
 use flow_kernels::{Pick, Routing, padded};
 
 use super::feed::{Rows, all, feed_add};
 use super::scratch::{Attention, Stream};
-use super::{Scale, State};
+use super::{SCORES, Scale, State};
 use crate::forward::Row;
 use crate::pages::{Copied, Pages, Sequence};
 use crate::pass::{Pass, Step};
@@ -42,11 +42,11 @@ impl<'a> OnGpu<'a> {
         assert!(self.pages.most() <= self.blocks, "what is begun fits the blocks that are planned");
         let State { gpu, caches, told, .. } = &mut *self.state;
         let [from, to] = &mut told.copied;
-        gpu.put(from, &self.copies.iter().map(|copy| copy.from).collect::<Vec<_>>())?;
-        gpu.put(to, &self.copies.iter().map(|copy| copy.to).collect::<Vec<_>>())?;
-        let (shape, extents) = (self.weights.shape, (self.copies.len(), self.blocks));
+        gpu.index(from, &self.copies.iter().map(|copy| copy.from).collect::<Vec<_>>())?;
+        gpu.index(to, &self.copies.iter().map(|copy| copy.to).collect::<Vec<_>>())?;
+        let shape = self.weights.shape;
         self.copies.clear();
-        caches.iter_mut().try_for_each(|cache| gpu.copy_blocks(shape, extents, from, to, cache))
+        caches.iter_mut().try_for_each(|cache| gpu.copy_blocks(shape, from, to, cache))
     }
 
     /// Tells the device what the rows are.
@@ -55,27 +55,22 @@ impl<'a> OnGpu<'a> {
         assert!(self.pages.most() <= self.blocks, "what is begun fits the blocks that are planned");
         let State { gpu, told, rotaries, .. } = &mut *self.state;
         let (tables, table_of) = tables(&self.pages, rows);
-        gpu.put(&mut told.tokens, &rows.iter().map(|row| row.token).collect::<Vec<_>>())?;
-        gpu.put(&mut told.positions, &rows.iter().map(|row| row.position as u32).collect::<Vec<_>>())?;
-        gpu.put(&mut told.table_of, &table_of)?;
-        gpu.put(&mut told.tables, &tables)?;
+        gpu.index(&mut told.tokens, &rows.iter().map(|row| row.token).collect::<Vec<_>>())?;
+        let positions: Vec<u32> = rows.iter().map(|row| row.position as u32).collect();
+        gpu.put_placed(&mut told.placed, &positions, &table_of, &tables)?;
         for ((rotary, on), turns) in self.weights.rotaries.iter().zip(rotaries).zip(&mut told.turns) {
             let at = turned(gpu, on, rotary, rows)?;
-            gpu.put(turns, &at)?;
+            gpu.index(turns, &at)?;
         }
         let experts = self.weights.layers.iter().find_map(|layer| match &layer.feed_forward {
             FeedForward::Moe(moe) => Some(moe),
             FeedForward::Dense(_) => None,
         });
-        let mut visits = 0;
         if let Some(moe) = experts {
             let routing = |row: &Row| row.routing.unwrap_or(Routing::TopK(moe.experts_per_token));
-            let (bytes, most) = routings(rows.iter().map(routing), moe.experts.len());
-            gpu.put(&mut told.routings, &bytes)?;
-            visits = most;
+            gpu.put_routings(&mut told.routings, rows.iter().map(routing), moe.experts.len())?;
         }
-        let positions = rows.iter().map(|row| row.position + 1).max().unwrap_or(0);
-        Ok(Rows { count: rows.len(), stride: padded(self.weights.hidden), positions, visits })
+        Ok(Rows { count: rows.len(), stride: padded(self.weights.hidden) })
     }
 
     fn embed(&mut self, rows: Rows) -> Result<(), DeviceError> {
@@ -95,20 +90,13 @@ impl<'a> OnGpu<'a> {
         norm(gpu, &layer.attention_norm, n, residual, normed)?;
         gpu.grow(fused, n * shape.fused_len())?;
         gpu.multiply(&layer.fused, all(normed, n), None, false, fused)?;
-        let placed = PlacedAt {
-            rows: n,
-            positions: &told.positions,
-            table_of: &told.table_of,
-            tables: &told.tables,
-            blocks: self.blocks,
-        };
         let norms = layer.qk_norms.as_ref().map(|(query, key, eps)| (query, key, *eps));
         let [cos, sin] = &rotaries[of.sight.rotary];
         let turns = ([cos, sin], &told.turns[of.sight.rotary]);
-        gpu.place(*extents, &placed, norms, turns, fused, &mut caches[at])?;
+        gpu.place(*extents, &told.placed, norms, turns, fused, &mut caches[at])?;
         gpu.grow(attended, n * shape.output_len())?;
-        let seen = Seen { window: of.sight.window, positions: rows.positions, scores };
-        gpu.attend(*extents, &placed, seen, fused, &caches[at], attended)?;
+        let seen = Seen { window: of.sight.window, most: SCORES, scores };
+        gpu.attend(*extents, &told.placed, seen, fused, &caches[at], attended)?;
         if let (Some(router), Some((_, experts))) = (&layer.attention_router, &of.attention_router) {
             gpu.grow(logits, n * router.outputs())?;
             gpu.multiply(router, all(normed, n), None, false, logits)?;
@@ -149,7 +137,7 @@ impl<'a> OnGpu<'a> {
         let wanted = rows.iter().enumerate().filter(|(_, row)| row.wanted).map(|(at, _)| at as u32);
         let wanted: Vec<u32> = wanted.collect();
         let (n, stride) = (wanted.len(), padded(self.weights.hidden));
-        gpu.put(&mut told.wanted, &wanted)?;
+        gpu.index(&mut told.wanted, &wanted)?;
         gpu.gather(n, (residual, rows.len()), &told.wanted, stride, post)?;
         norm(gpu, final_norm, n, post, normed)?;
         gpu.grow(scores, n * head.outputs())?;

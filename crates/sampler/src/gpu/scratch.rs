@@ -1,18 +1,16 @@
 //! The buffers of a pass on a device; they grow to the most rows of a step and are reused.
 
-use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Picks, Visits};
+use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Indices, Picks, Placed, Routings, Visits};
 
 /// What the host says of the rows of a step.
 pub(super) struct Told {
-    pub(super) tokens: Buffer<u32>,
-    pub(super) positions: Buffer<u32>,
-    pub(super) table_of: Buffer<u32>,
-    pub(super) tables: Buffer<u32>,
+    pub(super) tokens: Indices,
+    pub(super) placed: Placed,
     /// Where each row's cosines and sines stand, for each of the rotaries.
-    pub(super) turns: Vec<Buffer<u32>>,
-    pub(super) routings: Buffer<u8>,
-    pub(super) wanted: Buffer<u32>,
-    pub(super) copied: [Buffer<u32>; 2],
+    pub(super) turns: Vec<Indices>,
+    pub(super) routings: Routings,
+    pub(super) wanted: Indices,
+    pub(super) copied: [Indices; 2],
 }
 
 /// The stream of rows that layers add to.
@@ -49,14 +47,12 @@ impl Told {
     /// Empty ones, for a model with so many rotaries.
     pub(super) fn new(gpu: &mut Gpu, rotaries: usize) -> Result<Self, DeviceError> {
         Ok(Self {
-            tokens: gpu.allocate(0)?,
-            positions: gpu.allocate(0)?,
-            table_of: gpu.allocate(0)?,
-            tables: gpu.allocate(0)?,
-            turns: (0..rotaries).map(|_| gpu.allocate(0)).collect::<Result<_, _>>()?,
-            routings: gpu.allocate(0)?,
-            wanted: gpu.allocate(0)?,
-            copied: [gpu.allocate(0)?, gpu.allocate(0)?],
+            tokens: gpu.indices()?,
+            placed: gpu.placed()?,
+            turns: (0..rotaries).map(|_| gpu.indices()).collect::<Result<_, _>>()?,
+            routings: gpu.routings()?,
+            wanted: gpu.indices()?,
+            copied: [gpu.indices()?, gpu.indices()?],
         })
     }
 }
