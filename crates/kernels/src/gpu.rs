@@ -65,19 +65,29 @@ pub enum DeviceError {
 ///
 /// # Errors
 /// The program was built without the feature, or there is no GPU that can be used.
-#[cfg(feature = "cuda")]
 pub fn open() -> Result<Gpu, DeviceError> {
-    Cuda::new(0).map(Gpu::new)
+    #[cfg(feature = "cuda")]
+    return Cuda::new(0).map(Gpu::new);
+    #[cfg(not(feature = "cuda"))]
+    return Err(not_built());
 }
 
-/// The first GPU of this machine, with the feature `cuda`.
+/// The name of the first GPU of this machine, with the feature `cuda`; looks for it and the libraries that it needs, and takes nothing
+/// into use.
 ///
 /// # Errors
 /// The program was built without the feature, or there is no GPU that can be used.
+pub fn find() -> Result<String, DeviceError> {
+    #[cfg(feature = "cuda")]
+    return Cuda::find(0);
+    #[cfg(not(feature = "cuda"))]
+    return Err(not_built());
+}
+
 #[cfg(not(feature = "cuda"))]
-pub fn open() -> Result<Gpu, DeviceError> {
+fn not_built() -> DeviceError {
     let reason = "this program was built without the feature `cuda`".into();
-    Err(DeviceError::Missing { device: "the GPU", reason })
+    DeviceError::Missing { device: "the GPU", reason }
 }
 
 /// A place in the memory of a device; only this crate makes one.
@@ -164,6 +174,9 @@ macro_rules! number {
 
 number!(f32, f64, u32, u16, i8, u8);
 
+/// Numbers of a buffer that grows in steps of so many instead of twofold.
+const LARGE: usize = 1 << 20;
+
 /// Numbers in the memory of a [`Gpu`], which takes them back when it is dropped.
 #[derive(Debug)]
 pub struct Buffer<T> {
@@ -229,12 +242,14 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Makes `buffer` hold at least `len` numbers; when it must grow, to the next power of two, their values are open.
+    /// Makes `buffer` hold at least `len` numbers; when it must grow, to the next power of two, or the next million where it is larger, their
+    /// values are open.
     ///
     /// # Errors
     /// There is not so much memory.
     pub fn grow<T: Number>(&mut self, buffer: &mut Buffer<T>, len: usize) -> Result<(), DeviceError> {
-        if buffer.len < len { self.resize(buffer, len.next_power_of_two()) } else { Ok(()) }
+        let rounded = if len <= LARGE { len.next_power_of_two() } else { len.next_multiple_of(LARGE) };
+        if buffer.len < len { self.resize(buffer, rounded) } else { Ok(()) }
     }
 
     /// Makes `buffer` hold at least `len` numbers; when it must grow, to just these, and their values are open.

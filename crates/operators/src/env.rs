@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flow_data::Id;
 use flow_dataflow::SourceError;
 use flow_model::Checkpoint;
-use flow_sampler::{Engine, Precision, open_gpu};
+use flow_sampler::{Engine, Error, Precision, open_gpu};
 use flow_spec::Served;
 
 use crate::Server;
@@ -119,8 +119,14 @@ struct State {
     served: BTreeMap<Id, (Arc<Server>, [Id; 3])>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
     engines: Vec<((Id, Precision), Arc<Engine>)>,
-    /// Whether they draw on a GPU.
-    on_gpu: bool,
+    on_gpu: Option<OnGpu>,
+}
+
+/// Engines draw on a GPU.
+#[derive(Clone)]
+struct OnGpu {
+    /// Told where a model cannot, and draws on the CPU instead; without them it fails.
+    otherwise: Option<Remarks>,
 }
 
 impl Models {
@@ -129,9 +135,10 @@ impl Models {
         Self { folder: folder.to_owned(), notes: Notes::beside(folder), state: Mutex::default() }
     }
 
-    /// From now on engines draw on the first GPU of this machine: the same draws.
-    pub fn draw_on_gpu(&self) {
-        self.state().on_gpu = true;
+    /// From now on engines draw on the first GPU of this machine: the same draws. A model that does not fit it draws on the CPU, and
+    /// `otherwise` is told so; where there is no `otherwise`, it fails.
+    pub fn draw_on_gpu(&self, otherwise: Option<Remarks>) {
+        self.state().on_gpu = Some(OnGpu { otherwise });
     }
 
     /// The digest of the checkpoint at `path`. It is loaded for that, unless it was drawn from before and its files did not
@@ -254,9 +261,20 @@ impl Models {
             return Ok(engine);
         }
         let checkpoint = self.checkpoint(id).map_err(|error| crate::text::chain(&error))?;
-        let on_gpu = self.state().on_gpu;
-        let engine = Engine::with_precision(&checkpoint, precision)
-            .and_then(|engine| if on_gpu { engine.on(open_gpu()?) } else { Ok(engine) });
+        let on_gpu = self.state().on_gpu.clone();
+        let on_cpu = || Engine::with_precision(&checkpoint, precision);
+        let engine = match on_gpu {
+            None => on_cpu(),
+            Some(OnGpu { otherwise }) => {
+                match (on_cpu().and_then(|engine| engine.on(open_gpu()?)), otherwise) {
+                    (Err(Error::Device(error)), Some(remarks)) => {
+                        remarks.add(format!("a model draws on the CPU: {error}"));
+                        on_cpu()
+                    }
+                    (engine, _) => engine,
+                }
+            }
+        };
         let engine = Arc::new(engine.map_err(|error| crate::text::chain(&error))?);
         let mut state = self.state();
         remember(&mut state.engines, (*id, precision), engine.clone());
@@ -359,6 +377,22 @@ mod tests {
         let text = fs::read_to_string(&config).expect("reads").replace("10000.0", "20000.0");
         fs::write(&config, text).expect("writes");
         assert_ne!(models().declare(&policy).expect("loads"), id);
+    }
+
+    #[test]
+    fn without_a_gpu_a_model_draws_on_the_cpu_and_says_so_unless_it_was_asked_for() {
+        if open_gpu().is_ok() {
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let models = Models::new(dir.path());
+        let id = models.keep(checkpoint()).expect("keeps");
+        models.draw_on_gpu(None);
+        assert!(models.engine(&id, Precision::F32).is_err());
+        let remarks = Remarks::default();
+        models.draw_on_gpu(Some(remarks.clone()));
+        assert_eq!(models.engine(&id, Precision::F32).expect("is ready").device(), "the CPU");
+        assert!(remarks.take().iter().any(|line| line.starts_with("a model draws on the CPU: ")));
     }
 
     #[test]

@@ -136,10 +136,11 @@ impl Model {
     }
 
     /// Bytes of the device that keys and values may take, `None` where nothing is known of a bound: four fifths of what is free beside the
-    /// scores of attention. The rest is for other scratch, a few hundred rows of the widest layer.
+    /// scores of attention and, twice, of the vocabulary. The rest is for the rows of a step.
     pub(crate) fn cache_bytes(&self) -> Option<usize> {
-        let scores = SCORES * size_of::<f32>();
-        self.state().gpu.free_bytes().map(|free| free.saturating_sub(scores) / 5 * 4)
+        let state = self.state();
+        let scores = (SCORES + 2 * SLOTS * state.head.outputs()) * size_of::<f32>();
+        state.gpu.free_bytes().map(|free| free.saturating_sub(scores) / 5 * 4)
     }
 
     /// A pass whose sequences may hold `blocks` blocks in all.
@@ -189,6 +190,7 @@ fn feed_forward(gpu: &mut Gpu, from: &weights::FeedForward) -> Result<FeedForwar
         weights::FeedForward::Dense(block) => return Ok(FeedForward::Dense(Box::new(gated(gpu, &[block])?))),
         weights::FeedForward::Moe(moe) => moe,
     };
+    gpu.check_experts(moe.experts.len())?;
     let shared = moe.shared.as_ref().map(|(block, gate): &(weights::Gated, Option<Packed>)| {
         let gate = gate.as_ref().map(|gate| gpu.matrix(&[gate])).transpose()?;
         Ok((gated(gpu, &[block])?, gate))

@@ -43,7 +43,7 @@ mod text;
 mod weights;
 mod worker;
 
-pub use flow_kernels::gpu::{DeviceError, Gpu, open as open_gpu};
+pub use flow_kernels::gpu::{DeviceError, Gpu, find as find_gpu, open as open_gpu};
 pub use flow_kernels::{Precision, Routing, Stream, uniform};
 
 pub use engine::{Engine, Sink};

@@ -128,8 +128,9 @@ impl<'a, P: Pass> Worker<'a, P> {
         Ok(())
     }
 
-    /// Answers all requests that are not answered.
+    /// Answers all requests that are not answered: those whose draws have ended with what they have drawn.
     fn fail(&mut self, error: &DeviceError) {
+        self.answer();
         let answer = |i| (self.run.sink)(i, Err(Error::Device(error.clone())));
         self.live.drain(..).for_each(|draw| answer(draw.index));
         let taken = self.prompts.drain(..).map(|prompt| prompt.job).chain(self.next.take());

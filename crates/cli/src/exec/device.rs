@@ -19,16 +19,23 @@ pub(crate) enum Device {
 }
 
 impl Device {
-    /// Makes the models of `setup` draw there. Errs where a GPU is asked for and cannot be used.
+    /// What the member of a run draws on, of so many processes on its machine: where they share one, the GPU is the host's, unless it
+    /// was asked for.
+    pub(super) fn of_member(self, share_machine: usize) -> Self {
+        if self == Self::Auto && share_machine > 1 { Self::Cpu } else { self }
+    }
+
+    /// Makes the models of `setup` draw there. Errs where a GPU is asked for and cannot be used. Models that do not fit it draw on the
+    /// CPU, unless it was asked for.
     pub(super) fn choose(self, setup: &Setup) -> Result<(), Halt> {
         let built = cfg!(feature = "cuda");
         if self == Self::Cpu || (self == Self::Auto && !built) {
             return Ok(());
         }
-        match flow_sampler::open_gpu() {
-            Ok(gpu) => {
-                setup.models.draw_on_gpu();
-                setup.remarks.add(format!("drawing on {}", gpu.name()));
+        match flow_sampler::find_gpu() {
+            Ok(name) => {
+                setup.models.draw_on_gpu((self == Self::Auto).then(|| setup.remarks.clone()));
+                setup.remarks.add(format!("drawing on {name}"));
             }
             Err(error) if self == Self::Cuda => {
                 let help = match built {
@@ -41,5 +48,17 @@ impl Device {
             Err(error) => setup.remarks.add(format!("drawing on the CPU: {error}")),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_one_machine_do_not_take_the_gpu_from_their_host() {
+        assert_eq!(Device::Auto.of_member(2), Device::Cpu);
+        assert_eq!(Device::Auto.of_member(1), Device::Auto);
+        assert_eq!(Device::Cuda.of_member(2), Device::Cuda);
     }
 }

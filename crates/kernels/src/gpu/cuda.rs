@@ -1,8 +1,8 @@
 //! An NVIDIA GPU: the kernels compiled for it when it is taken into use, memory and launches through the driver.
 //!
-//! NVRTC compiles at run time, so that building needs no toolkit, one program serves every GPU, and no library is loaded before a
+//! NVRTC compiles at run time, so that building needs no toolkit, and no library is loaded before a
 //! device is asked for. It is told to compile what the CPU computes: no contraction of products and sums, IEEE division and square
-//! root, denormal numbers kept. All work is put on one stream, in order.
+//! root, denormal numbers kept. It must know the GPU, and be no newer than the driver. All work is put on one stream, in order.
 #![allow(unsafe_code, reason = "the compiler can check neither memory of a device nor what a kernel does")]
 
 use std::collections::BTreeMap;
@@ -36,10 +36,7 @@ impl Cuda {
     /// # Errors
     /// There is no driver, no such GPU, no NVRTC, or the kernels do not compile for the GPU.
     pub fn new(ordinal: usize) -> Result<Self, DeviceError> {
-        // SAFETY: this only looks for the library; NVIDIA's has no constructor that could do harm.
-        if !unsafe { sys::is_culib_present() } {
-            return Err(missing("NVIDIA's driver is not installed (libcuda is not found)"));
-        }
+        Self::find(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(|error| missing(said(error)))?;
         let capability = context.compute_capability().map_err(|error| missing(said(error)))?;
         let module = context.load_module(Self::compile(capability)?).map_err(|error| {
@@ -54,6 +51,22 @@ impl Cuda {
             allocated: BTreeMap::new(),
             taken: Allocations::default(),
         })
+    }
+
+    /// The name of the GPU of this number; nothing is taken into use.
+    ///
+    /// # Errors
+    /// There is no driver, no such GPU, or no NVRTC.
+    pub fn find(ordinal: usize) -> Result<String, DeviceError> {
+        // SAFETY: this only looks for the library; NVIDIA's has no constructor that could do harm.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(missing("NVIDIA's driver is not installed (libcuda is not found)"));
+        }
+        compiler()?;
+        let number = i32::try_from(ordinal).map_err(|_| missing(format!("there is no GPU {ordinal}")))?;
+        let name =
+            result::init().and_then(|()| result::device::get(number)).and_then(result::device::get_name);
+        name.map_err(|error| missing(said(error)))
     }
 
     /// The kernels compiled for GPUs of a compute capability, such as (9, 0), once in each process; this needs no GPU.
@@ -72,10 +85,7 @@ impl Cuda {
     }
 
     fn compile_now((major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
-        // SAFETY: this only looks for the library; NVIDIA's compiler has no constructor that could do harm.
-        if !unsafe { nvrtc::sys::is_culib_present() } {
-            return Err(missing("NVIDIA's run-time compiler is not installed (libnvrtc is not found)"));
-        }
+        compiler()?;
         let options = CompileOptions {
             ftz: Some(false),
             prec_sqrt: Some(true),
@@ -105,6 +115,15 @@ impl Cuda {
 
     fn bind(&self) -> Result<(), DeviceError> {
         self.context.bind_to_thread().map_err(failed("serve this thread"))
+    }
+}
+
+/// Errs where NVRTC is not installed.
+fn compiler() -> Result<(), DeviceError> {
+    // SAFETY: this only looks for the library; NVIDIA's compiler has no constructor that could do harm.
+    match unsafe { nvrtc::sys::is_culib_present() } {
+        true => Ok(()),
+        false => Err(missing("NVIDIA's run-time compiler is not installed (libnvrtc is not found)")),
     }
 }
 
@@ -151,7 +170,8 @@ impl Device for Cuda {
     fn write(&mut self, to: Address, bytes: &[u8]) -> Result<(), DeviceError> {
         self.bind()?;
         self.taken.check(to, bytes.len())?;
-        // SAFETY: it was checked that `bytes` fit the allocation, which lives until it is freed on this stream. They are ordinary memory, which the driver has copied when it returns.
+        // SAFETY: it was checked that `bytes` fit the allocation, which lives until it is freed on this stream. They are
+        // ordinary memory, which the driver has copied when it returns.
         let written = unsafe { result::memcpy_htod_async(to.0, bytes, self.stream.cu_stream()) };
         written.map_err(failed("write"))
     }

@@ -34,6 +34,20 @@ pub struct Answers<'a> {
 }
 
 impl Gpu {
+    /// Errs where a mixture has more experts than the kernels hold.
+    ///
+    /// # Errors
+    /// There are more than 1,024.
+    pub fn check_experts(&self, count: usize) -> Result<(), DeviceError> {
+        match count {
+            ..=MOST_EXPERTS => Ok(()),
+            _ => Err(DeviceError::Missing {
+                device: "a mixture on a GPU",
+                reason: format!("it has {count} experts, at most {MOST_EXPERTS} fit"),
+            }),
+        }
+    }
+
     /// Scratch for visits.
     ///
     /// # Errors
@@ -121,7 +135,7 @@ impl Gpu {
             word(most),
             word(stride),
             self.maybe(answers.shared, rows * stride),
-            self.maybe(answers.gates.map(|(gates, _)| gates), rows * gate_stride),
+            self.maybe(answers.gates.map(|(gates, _)| gates), rows * gate_stride.max(1)),
             word(gate_stride),
             self.given(out, rows * stride),
         ];

@@ -83,7 +83,7 @@ impl Gpu {
         let (bytes, seen) = encoded(picks);
         let known = picks.iter().flat_map(|pick| pick.forced.iter().chain(pick.seen));
         assert!(
-            vocab <= stride && known.into_iter().all(|token| (*token as usize) < vocab),
+            (1..=stride).contains(&vocab) && known.into_iter().all(|token| (*token as usize) < vocab),
             "tokens are known"
         );
         self.put(&mut scratch.picks, &bytes)?;

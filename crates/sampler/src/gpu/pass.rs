@@ -33,7 +33,10 @@ impl<'a> OnGpu<'a> {
     ) -> Result<Self, DeviceError> {
         let len = blocks * weights.shape.heads.block_len();
         let State { gpu, caches, .. } = &mut *state;
-        caches.iter_mut().try_for_each(|cache| gpu.resize(cache, len))?;
+        if let Err(error) = caches.iter_mut().try_for_each(|cache| gpu.resize(cache, len)) {
+            caches.iter_mut().for_each(|cache| gpu.release(cache));
+            return Err(error);
+        }
         Ok(Self { weights, state, pages: Pages::default(), blocks, copies: Vec::new() })
     }
 
