@@ -72,7 +72,7 @@ pub(crate) struct Args {
     threads: Option<u16>,
     /// What models are drawn from on: a GPU needs a program built with `--features cuda`; no influence on results.
     #[arg(long, value_enum, value_name = "DEVICE", default_value_t)]
-    device: Device,
+    pub(crate) device: Device,
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     pub(crate) store: PathBuf,

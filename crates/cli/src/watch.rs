@@ -27,7 +27,8 @@ use report::{Change, Reporter};
 
 /// Keeps the pipeline up until Ctrl-C; `command` is how it was asked to.
 pub(crate) fn watch(catalog: Catalog<'_>, args: &Args, command: &str) -> Result<Exit, Halt> {
-    // A file that is not there is told at once; one with mistakes may be mended.
+    // No edit of a file brings a GPU. A file that is not there is told at once, too; one with mistakes may be mended.
+    args.device.check()?;
     pipeline::check(catalog, &args.file, &args.overlay)?;
     let host = Host::open(catalog, args, command)?;
     let mut watcher = Watcher::new(&host);

@@ -12,7 +12,8 @@
 //! tokens spread over the experts (record `expert_load`), none for a dense model; `validation`, the losses on examples held out by
 //! `validation_ratio` (record `validation`), of which the least decides which model is kept; `preferences`, with `dpo` the reward margin and
 //! accuracy by stretch of steps (record `preference`). Steps and `rounds.feed` name this step
-//! as a model. Which rows trained which step stands beside the checkpoint, in `trained_on.parquet` (record `trained_on`).
+//! as a model. Which rows trained which step stands beside the checkpoint, in `trained_on.parquet` (record `trained_on`): once an epoch, up to
+//! the step that is kept. Two trainings that end in the same weights share the checkpoint, and the table of the first.
 //!
 //! Rejects: none; a training that fails ends the run.
 //!

@@ -25,11 +25,18 @@ impl Device {
         if self == Self::Auto && share_machine > 1 { Self::Cpu } else { self }
     }
 
+    /// Errs where a GPU is asked for and there is none.
+    pub(crate) fn check(self) -> Result<(), Halt> {
+        match self {
+            Self::Cuda => flow_sampler::find_gpu().map(drop).map_err(|error| missing(&error)),
+            Self::Auto | Self::Cpu => Ok(()),
+        }
+    }
+
     /// Makes the models of `setup` draw there. Errs where a GPU is asked for and cannot be used. Models that do not fit it draw on the
     /// CPU, unless it was asked for.
     pub(super) fn choose(self, setup: &Setup) -> Result<(), Halt> {
-        let built = cfg!(feature = "cuda");
-        if self == Self::Cpu || (self == Self::Auto && !built) {
+        if self == Self::Cpu || (self == Self::Auto && !cfg!(feature = "cuda")) {
             return Ok(());
         }
         match flow_sampler::find_gpu() {
@@ -37,18 +44,20 @@ impl Device {
                 setup.models.draw_on_gpu((self == Self::Auto).then(|| setup.remarks.clone()));
                 setup.remarks.add(format!("drawing on {name}"));
             }
-            Err(error) if self == Self::Cuda => {
-                let help = match built {
-                    true => "use `--device cpu`, or see that the machine has an NVIDIA driver and NVRTC",
-                    false => "build it with `cargo build --release --features cuda`, or leave `--device` out",
-                };
-                let message = error.to_string();
-                return Err(Halt::with(Exit::Invalid, codes::DEVICE.id, &message, Some(help)));
-            }
+            Err(error) if self == Self::Cuda => return Err(missing(&error)),
             Err(error) => setup.remarks.add(format!("drawing on the CPU: {error}")),
         }
         Ok(())
     }
+}
+
+/// What ends a run that asks for a GPU where there is none.
+fn missing(error: &flow_sampler::DeviceError) -> Halt {
+    let help = match cfg!(feature = "cuda") {
+        true => "use `--device cpu`, or see that the machine has an NVIDIA driver and NVRTC",
+        false => "build it with `cargo build --release --features cuda`, or leave `--device` out",
+    };
+    Halt::with(Exit::Invalid, codes::DEVICE.id, &error.to_string(), Some(help))
 }
 
 #[cfg(test)]
