@@ -30,7 +30,7 @@ pub fn gate(activation: Activation, gate: f32, up: f32) -> f64 {
 }
 
 /// The normal distribution function, by its Taylor series; held at -6 and 6.
-fn normal(x: f64) -> f64 {
+pub fn normal(x: f64) -> f64 {
     let (held, mut sum) = (x.clamp(-6.0, 6.0), 0.0);
     let mut term = held;
     for n in 1..200 {

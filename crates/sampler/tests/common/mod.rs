@@ -293,7 +293,7 @@ fn gated(model: &Checkpoint, names: &Swiglu, biased: bool, x: &[f64]) -> Vec<f64
     let active = |x: f64| match model.config.block.activation {
         Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::GeluTanh => tanh(x, 0.044_715),
-        Activation::Gelu => x * normal(x),
+        Activation::Gelu => x * flow_kernels::plain::normal(x),
     };
     let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| active(*g) * u).collect();
     linear(model, &names.down, biased, &inner)
@@ -313,17 +313,6 @@ fn ternary_gated(model: &Checkpoint, names: &Swiglu, x: &[f64]) -> Vec<f64> {
     let (gate, up) = (linear(&names.gate, x), linear(&names.up, x));
     let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
     linear(&names.down, &inner)
-}
-
-/// The normal distribution function, by its Taylor series.
-fn normal(x: f64) -> f64 {
-    let (held, mut sum) = (x.clamp(-6.0, 6.0), 0.0);
-    let mut term = held;
-    for n in 1..200 {
-        sum += term / f64::from(2 * n - 1);
-        term *= -held * held / f64::from(2 * n);
-    }
-    0.5 + sum / std::f64::consts::TAU.sqrt()
 }
 
 fn linear(model: &Checkpoint, name: &str, biased: bool, x: &[f64]) -> Vec<f64> {
