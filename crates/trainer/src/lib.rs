@@ -12,6 +12,7 @@ mod gradient;
 mod lessons;
 mod lora;
 mod loss;
+mod matmul;
 mod merge;
 mod model;
 mod ops;

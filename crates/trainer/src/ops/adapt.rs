@@ -7,6 +7,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 
 use super::{elements, tensor};
+use crate::matmul::{matmul, matmul_at, matmul_bt};
 use crate::tape::{Node, Tape};
 
 /// `y` (N, out) plus `scale` · `x` (N, in) · `a`ᵀ · `b`ᵀ, with `a` (r, in) and `b` (columns, r), from the column `first` on.
@@ -20,12 +21,12 @@ pub(crate) fn adapt(
 ) -> Result<Node> {
     let op = Adapt { columns: first..first + b.value.dim(0)?, scale };
     let (xs, a_s, bs) = (x.kept(), a.value.clone(), b.value.clone());
-    let u = x.value.matmul(&a_s.t()?)?;
-    let value = op.forward(&y.value, &u.matmul(&bs.t()?)?)?;
+    let u = matmul_bt(&x.value, &a_s)?;
+    let value = op.forward(&y.value, &matmul_bt(&u, &bs)?)?;
     Ok(tape.push(value, [y, x, a, b], move |dy| {
         let dv = op.columns(dy)?;
-        let du = dv.matmul(&bs)?;
-        Ok([dy.clone(), du.matmul(&a_s)?, du.t()?.matmul(&xs.value()?)?, dv.t()?.matmul(&u)?])
+        let du = matmul(&dv, &bs)?;
+        Ok([dy.clone(), matmul(&du, &a_s)?, matmul_at(&du, &xs.value()?)?, matmul_at(&dv, &u)?])
     }))
 }
 

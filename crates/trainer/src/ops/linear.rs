@@ -4,14 +4,15 @@
 
 use candle_core::Result;
 
+use crate::matmul::{matmul, matmul_at, matmul_bt};
 use crate::tape::{Node, Tape};
 
 /// `x` (N, in) times the transposed weight (out, in), to (N, out).
 pub(crate) fn linear(tape: &mut Tape, x: &Node, weight: &Node) -> Result<Node> {
     let (xs, ws) = (x.kept(), weight.value.clone());
-    let y = x.value.matmul(&ws.t()?)?;
+    let y = matmul_bt(&x.value, &ws)?;
     if !weight.learns {
-        return Ok(tape.push(y, [x], move |dy| Ok([dy.matmul(&ws)?])));
+        return Ok(tape.push(y, [x], move |dy| Ok([matmul(dy, &ws)?])));
     }
-    Ok(tape.push(y, [x, weight], move |dy| Ok([dy.matmul(&ws)?, dy.t()?.matmul(&xs.value()?)?])))
+    Ok(tape.push(y, [x, weight], move |dy| Ok([matmul(dy, &ws)?, matmul_at(dy, &xs.value()?)?])))
 }

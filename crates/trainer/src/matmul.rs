@@ -1,0 +1,132 @@
+//! Large matrix products, each on the thread that asks for it.
+//!
+//! candle's own product reads `/proc/cpuinfo` at every call to find how many threads it may take, fills the result with zeros
+//! that are never read, and shares out its work in a pool of one. The products here do none of that, to the same bits.
+
+use candle_core::{Result, Tensor, bail};
+
+use crate::ops::{elements, tensor};
+
+/// A row-major matrix as a product reads it.
+#[derive(Clone, Copy)]
+enum Read {
+    Plain,
+    Transposed,
+}
+
+/// `a` (M, K) · `b` (K, N), to (M, N).
+///
+/// # Errors
+/// When the shapes do not fit, or a tensor is not contiguous f32 on the CPU; so too of the other products.
+pub(crate) fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    product((a, Read::Plain), (b, Read::Plain))
+}
+
+/// `a` (M, K) · `b`ᵀ, with `b` (N, K), to (M, N).
+pub(crate) fn matmul_bt(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    product((a, Read::Plain), (b, Read::Transposed))
+}
+
+/// `a`ᵀ · `b`, with `a` (K, M) and `b` (K, N), to (M, N).
+pub(crate) fn matmul_at(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    product((a, Read::Transposed), (b, Read::Plain))
+}
+
+fn product(a: (&Tensor, Read), b: (&Tensor, Read)) -> Result<Tensor> {
+    let ((m, k), a_strides) = layout(a)?;
+    let ((of_b, n), b_strides) = layout(b)?;
+    if k != of_b {
+        bail!("a product of ({m}, {k}) and ({of_b}, {n})")
+    }
+    let (a, b) = (elements(a.0)?, elements(b.0)?);
+    tensor(gemm([m, k, n], (&a, a_strides), (&b, b_strides)), (m, n))
+}
+
+/// Rows and columns as read, and how far apart neighbours in a row and in a column are.
+fn layout((x, read): (&Tensor, Read)) -> Result<((usize, usize), [isize; 2])> {
+    let (rows, columns) = x.dims2()?;
+    let width = columns as isize;
+    Ok(match read {
+        Read::Plain => ((rows, columns), [1, width]),
+        Read::Transposed => ((columns, rows), [width, 1]),
+    })
+}
+
+/// The product of an (m, k) and a (k, n) matrix, each with its strides along a row and along a column.
+#[expect(unsafe_code, reason = "the library's only interface; it also spares filling the result before it is written")]
+fn gemm([m, k, n]: [usize; 3], a: (&[f32], [isize; 2]), b: (&[f32], [isize; 2])) -> Vec<f32> {
+    assert!(a.0.len() == m * k && b.0.len() == k * n, "operands are whole matrices");
+    let mut c: Vec<f32> = Vec::with_capacity(m * n);
+    let ([a_column, a_row], [b_column, b_row]) = (a.1, b.1);
+    // SAFETY: `a` and `b` hold m·k and k·n numbers, all of which and no others their strides reach; `c` has room for m·n, nobody
+    // else has seen it, and the product writes every one (zeros where k is 0) without reading any before.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.0.as_ptr(),
+            a_column,
+            a_row,
+            b.0.as_ptr(),
+            b_column,
+            b_row,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+        c.set_len(m * n);
+    }
+    c
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn random(rows: usize, columns: usize, seed: usize) -> Tensor {
+        let numbers = (0..rows * columns).map(|i| ((i * 7919 + seed * 31) % 101) as f32 / 50.0 - 1.0);
+        Tensor::from_vec(numbers.collect::<Vec<f32>>(), (rows, columns), &Device::Cpu).expect("a tensor")
+    }
+
+    fn bits(x: &Tensor) -> Vec<u32> {
+        x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("numbers").iter().map(|x| x.to_bits()).collect()
+    }
+
+    #[test]
+    fn products_have_the_bits_of_candle() {
+        for [m, k, n] in [[1, 1, 1], [1, 37, 5], [19, 64, 1], [33, 17, 70], [130, 352, 96], [0, 4, 3], [600, 128, 381]] {
+            let (a, b) = (random(m, k, 1), random(k, n, 2));
+            let transposed = |x: &Tensor| x.t().and_then(|x| x.contiguous()).expect("a transposed tensor");
+            let (a_t, b_t) = (transposed(&a), transposed(&b));
+            let expected = |a: &Tensor, b: &Tensor| bits(&a.matmul(b).expect("a product"));
+            assert_eq!(bits(&matmul(&a, &b).expect("a·b")), expected(&a, &b), "a·b, {m} {k} {n}");
+            assert_eq!(
+                bits(&matmul_bt(&a, &b_t).expect("a·bᵀ")),
+                expected(&a, &b_t.t().expect("bᵀ")),
+                "a·bᵀ, {m} {k} {n}"
+            );
+            assert_eq!(
+                bits(&matmul_at(&a_t, &b).expect("aᵀ·b")),
+                expected(&a_t.t().expect("aᵀ"), &b),
+                "aᵀ·b, {m} {k} {n}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_inner_dimension_gives_zeros_and_shapes_that_do_not_fit_an_error() {
+        assert_eq!(bits(&matmul(&random(2, 0, 1), &random(0, 3, 1)).expect("zeros")), [0; 6]);
+        let error = matmul(&random(2, 3, 1), &random(2, 3, 1)).expect_err("3 columns, 2 rows").to_string();
+        assert!(error.contains("(2, 3) and (2, 3)"), "{error}");
+    }
+}
