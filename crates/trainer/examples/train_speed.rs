@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flow_model::{Block, Checkpoint, Config, Rng, Tokenizer};
 use flow_trainer::{Example, MoeUpcycle, TrainConfig, train, upcycle};
@@ -23,6 +23,7 @@ const TOKENS: usize = 64;
 const WARMING: usize = 2;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    flow_memory::keep_freed(Duration::from_secs(10)); // as the program does
     let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|word| word.parse()).collect();
     let numbers = numbers?;
     let [width, layers, vocab, experts, steps, ref rest @ ..] = numbers[..] else {

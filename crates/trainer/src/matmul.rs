@@ -53,7 +53,10 @@ fn layout((x, read): (&Tensor, Read)) -> Result<((usize, usize), [isize; 2])> {
 }
 
 /// The product of an (m, k) and a (k, n) matrix, each with its strides along a row and along a column.
-#[expect(unsafe_code, reason = "the library's only interface; it also spares filling the result before it is written")]
+#[expect(
+    unsafe_code,
+    reason = "the library's only interface; it also spares filling the result before it is written"
+)]
 fn gemm([m, k, n]: [usize; 3], a: (&[f32], [isize; 2]), b: (&[f32], [isize; 2])) -> Vec<f32> {
     assert!(a.0.len() == m * k && b.0.len() == k * n, "operands are whole matrices");
     let mut c: Vec<f32> = Vec::with_capacity(m * n);
@@ -99,12 +102,19 @@ mod tests {
     }
 
     fn bits(x: &Tensor) -> Vec<u32> {
-        x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("numbers").iter().map(|x| x.to_bits()).collect()
+        x.flatten_all()
+            .and_then(|x| x.to_vec1::<f32>())
+            .expect("numbers")
+            .iter()
+            .map(|x| x.to_bits())
+            .collect()
     }
 
     #[test]
     fn products_have_the_bits_of_candle() {
-        for [m, k, n] in [[1, 1, 1], [1, 37, 5], [19, 64, 1], [33, 17, 70], [130, 352, 96], [0, 4, 3], [600, 128, 381]] {
+        for [m, k, n] in
+            [[1, 1, 1], [1, 37, 5], [19, 64, 1], [33, 17, 70], [130, 352, 96], [0, 4, 3], [600, 128, 381]]
+        {
             let (a, b) = (random(m, k, 1), random(k, n, 2));
             let transposed = |x: &Tensor| x.t().and_then(|x| x.contiguous()).expect("a transposed tensor");
             let (a_t, b_t) = (transposed(&a), transposed(&b));
