@@ -113,9 +113,25 @@ fn the_last_checkpoint_is_copied_where_the_step_says() {
     assert_eq!(last["model"], json!(flow_data::Id(checkpoint.digest()).to_string()));
     bench.exec(&copied, 0);
 
+    let weights = fs::read_dir(bench.path(".flow/models").join(last["model"].as_str().unwrap())).unwrap();
+    let weights = weights
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|end| end == "safetensors"));
+    fs::write(weights.unwrap(), "cut short").unwrap();
+    bench.exec(&copied, 1).says(&["error[E0607]", "is damaged; remove the folder to train it again"]);
+    flow_model::Checkpoint::load(&bench.path("models/next")).unwrap();
+}
+
+#[test]
+fn a_folder_that_no_checkpoint_can_be_copied_to_is_told_before_anything_runs() {
+    let bench = looped();
     bench.put("mine/note.txt", "mine");
     bench.exec(&["--set", "steps.learner.path=mine"], 1).says(&["error[E0607]", "no checkpoint is there"]);
+    bench
+        .exec(&["--set", "steps.learner.path=mine/note.txt/next"], 1)
+        .says(&["error[E0607]", "mine/note.txt/next"]);
     assert_eq!(fs::read(bench.path("mine/note.txt")).unwrap(), b"mine");
+    assert!(!bench.path(".flow/models").exists(), "nothing was trained");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The last checkpoint of a step that names a folder for it is copied there, with a card.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use flow_dataflow::Session;
@@ -8,9 +8,19 @@ use flow_operators::{Models, StepContext, destination};
 
 use super::captures::Captures;
 use super::card;
-use crate::halt::Halt;
+use crate::halt::{Halt, chain};
 use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
+
+/// Refuses folders that checkpoints could not be copied to, before anything is computed for them.
+pub(crate) fn expect_places(pipeline: &Pipeline) -> Result<(), Halt> {
+    let plan = &pipeline.plan;
+    for step in &plan.steps {
+        let Some(folder) = destination(&StepContext { plan, step }) else { continue };
+        expect_place(&folder).map_err(|error| refusal(pipeline, &step.name, &folder, &error.to_string()))?;
+    }
+    Ok(())
+}
 
 /// Copies the checkpoints of the last round; an older checkpoint in the folder is replaced whole, texts of people (`*.md`) stay.
 pub(crate) fn copy(
@@ -24,26 +34,37 @@ pub(crate) fn copy(
     for (at, step) in plan.steps.iter().enumerate() {
         let Some(folder) = destination(&StepContext { plan, step }) else { continue };
         let Some((_, last)) = rows.iter().rfind(|(of, _)| *of == at) else { continue };
+        let refused = |cause: String| refusal(pipeline, &step.name, &folder, &cause);
+        models.checkpoint(&last.row.id).map_err(|error| refused(chain(&error)))?; // whole, or not copied
         let card = card::card(pipeline, step, last, (captures, session), models);
-        replace(&models.path(&last.row.id), &folder, &card).map_err(|error| {
-            let message = format!("cannot copy the checkpoint to `{}`: {error}", folder.display());
-            pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, &step.name, message)
-        })?;
+        replace(&models.path(&last.row.id), &folder, &card).map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
 }
 
-/// Puts a copy of the folder `from` with its `card` at `to`, which is missing, empty or holds a checkpoint.
-fn replace(from: &Path, to: &Path, card: &str) -> io::Result<()> {
+fn refusal(pipeline: &Pipeline, step: &str, folder: &Path, cause: &str) -> Halt {
+    let message = format!("cannot copy the checkpoint to `{}`: {cause}", folder.display());
+    pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, step, message)
+}
+
+/// Whether a checkpoint can be put at `to`: nothing else is there, and a folder can be made beside it.
+fn expect_place(to: &Path) -> io::Result<()> {
     let occupied = to.exists() && fs::read_dir(to)?.next().is_some();
     if occupied && !to.join("config.json").exists() {
         return Err(io::Error::other("something that is no checkpoint is there"));
     }
-    let beside = |mark: &str| to.with_file_name(format!(".tmp-{mark}-{}", std::process::id()));
-    let (fresh, old) = (beside("new"), beside("old"));
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }
+    let probe = beside(to, "probe");
+    fs::create_dir(&probe)?;
+    fs::remove_dir(&probe)
+}
+
+/// Puts a copy of the folder `from` with its `card` at `to`, which is missing, empty or holds a checkpoint.
+fn replace(from: &Path, to: &Path, card: &str) -> io::Result<()> {
+    expect_place(to)?;
+    let (fresh, old) = (beside(to, "new"), beside(to, "old"));
     fs::create_dir(&fresh)?;
     let copied = keep_texts(to, &fresh)
         .and_then(|()| fill(from, &fresh))
@@ -54,6 +75,11 @@ fn replace(from: &Path, to: &Path, card: &str) -> io::Result<()> {
         let _ = fs::remove_dir_all(&fresh);
     }
     copied
+}
+
+/// A name of this process next to `to`.
+fn beside(to: &Path, mark: &str) -> PathBuf {
+    to.with_file_name(format!(".tmp-{mark}-{}", std::process::id()))
 }
 
 /// Writes the card, unless people have written one.

@@ -75,6 +75,7 @@ impl<'a> Live<'a> {
             &setup.env(args.threads(others.as_ref().map_or(1, |others| others.share_machine()))),
             ledger.last.as_ref(),
         )?;
+        checkpoints::expect_places(pipeline)?;
         let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, host.command)?;
         let captures = Captures::of(&pipeline.plan, &network);
         let calls = extent::calls(&pipeline.plan, &args.extent)?;
