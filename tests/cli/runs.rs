@@ -173,14 +173,14 @@ fn nothing_does_not_take_the_place_of_published_rows() {
         "remove `out/shards` and run again",
     ]);
     bench.put("questions.jsonl", "");
-    bench.exec(&[], 1).says(&["error[E0624]", "in the place of 3 rows: step `questions` has none"]);
+    bench.exec(&[], 1).says(&["error[E0624]", "in the place of 3 rows: step `questions` has no rows"]);
     bench.put("questions.jsonl", "{\"prompt\": null}\nnonsense\n{\"prompt\": null}\n");
     bench.exec(&[], 1).says(&["error[E0406]", "questions.jsonl:1: field `prompt` is empty"]);
     assert_eq!(fs::read_link(bench.path("out/shards/current")).unwrap(), published);
 
     fs::remove_dir_all(bench.path("out/shards")).unwrap();
     bench.put("questions.jsonl", "");
-    bench.exec(&["-q"], 0);
+    bench.exec(&[], 0).says(&["hint: step `questions` has no rows\n"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
 
 /// What to tell where `output` has no rows to show in the place of `published` ones: where they end, and what to do.
-/// `dead_ends` are the steps that rejected every row.
+/// `dead_ends` are the steps that rejected every row, and the sources that have none.
 pub(super) fn halt(
     pipeline: &Pipeline,
     output: &Output,
@@ -27,7 +27,6 @@ pub(super) fn halt(
     let culprit = &plan.steps[at];
     let cause = dead_ends.iter().find(|end| end.step() == culprit.name).map_or_else(
         || match outlet {
-            _ if culprit.inputs.is_empty() => format!("step `{}` has none", culprit.name),
             Outlet::Port(port) => {
                 let from = counted(counts[at].input, "row");
                 format!(

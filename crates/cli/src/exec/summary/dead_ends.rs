@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Captures;
 use crate::columns::{counted, grouped};
 
-/// A step that rejected every row that came in, or a source that rejected most.
+/// A step that rejected every row that came in, or a source that rejected most or has none.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeadEnd {
     step: String,
@@ -32,14 +32,23 @@ impl DeadEnd {
             let most = plan.steps[*at].inputs.is_empty() && counts[*at].rejected > leaving;
             counts[*at].rejected > 0 && (leaving == 0 || most)
         };
+        let empty = |at: &usize| {
+            plan.steps[*at].inputs.is_empty() && counts[*at].rejected == 0 && leaving(&counts[*at]) == 0
+        };
+        let without_rows = (0..plan.steps.len()).filter(empty).map(|at| Self::empty(&plan.steps[at]));
         let steps: Vec<usize> = (0..plan.steps.len()).filter(ended).collect();
         if steps.is_empty() {
-            return Vec::new();
+            return without_rows.collect();
         }
         let rejected = captures.rejected(session);
         let of = |at: usize| rejected.iter().filter(move |(step, _)| *step == at).map(|(_, item)| item);
         let new = |at: usize| Self::new(&plan.steps[at], leaving(&counts[at]), of(at));
-        steps.into_iter().filter_map(new).collect()
+        without_rows.chain(steps.into_iter().filter_map(new)).collect()
+    }
+
+    fn empty(step: &Step) -> Self {
+        let (reason, detail) = ("empty".to_owned(), String::new());
+        Self { step: step.name.clone(), of: 0, rows: 0, reason, n: 0, detail }
     }
 
     fn new<'a>(step: &Step, leaving: i64, rejected: impl Iterator<Item = &'a Item>) -> Option<Self> {
@@ -65,6 +74,9 @@ impl DeadEnd {
     /// In words.
     pub(crate) fn text(&self) -> String {
         let Self { step, of, rows, reason, n, detail } = self;
+        if *of == 0 {
+            return format!("step `{step}` has no rows");
+        }
         let all = if rows == of { "all".to_owned() } else { grouped(*rows) };
         let most = if n == rows { String::new() } else { format!("{n} of them ") };
         format!("step `{step}` rejected {all} of its {}, {most}as `{reason}`: {detail}", counted(*of, "row"))
