@@ -8,7 +8,7 @@ mod servers;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use flow_model::{ChatTemplate, Checkpoint, Config, Tokenizer};
+use flow_model::{ChatTemplate, Config, TensorFiles, Tokenizer};
 use flow_sampler::{Engine, Plan, Precision};
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -126,20 +126,18 @@ impl Findings {
         };
         let config = Config::of_folder(dir).map_err(|error| failed(&error))?;
         let reference = args.reference.as_deref().map(reference::read).transpose()?;
-        let tensors = flow_model::load_weights(dir, &config).map_err(|error| failed(&error))?;
+        let tensors = TensorFiles::open(dir, &config).map_err(|error| failed(&error))?;
         let template = ChatTemplate::load(dir).map_err(|error| failed(&error))?;
         let tokenizer = tokenizer(dir).map_err(|error| failed(&error))?;
         let tokenizer = tokenizer.map(|tokenizer| tokenizer.with_chat_template(template.clone()));
         if let Some(tokenizer) = &tokenizer {
             // The parts may be right each by itself and not fit together.
-            Checkpoint::new(config.clone(), tensors.clone(), tokenizer.clone())
-                .map_err(|error| failed(&error))?;
+            config.fits(tokenizer).map_err(|error| failed(&error))?;
         }
         // What is compared does not end with the text.
         let endless = Config { eos_token_ids: Vec::new(), ..config.clone() };
         let engine = Engine::of_weights(&endless, &tensors, tokenizer.clone(), args.weights)
             .map_err(|error| failed(&error))?;
-        drop(tensors);
         let agreement = reference.map(|reference| reference.compare(&engine, &config, args.tolerance));
         Ok(Self {
             model: dir.display().to_string(),

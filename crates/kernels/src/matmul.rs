@@ -43,17 +43,43 @@ impl Packed {
     /// Packs matrices with the same `inputs` side by side. Each is row-major (outputs, inputs), as in a checkpoint;
     /// its outputs start on a panel border and are followed by zeros up to the next.
     pub fn new(precision: Precision, inputs: usize, matrices: &[&[f32]]) -> Self {
-        let outputs = matrices.iter().map(|m| padded(m.len() / inputs)).sum();
+        let counts: Vec<usize> = matrices.iter().map(|matrix| matrix.len() / inputs).collect();
+        let mut packed = Self::zeros(precision, inputs, counts.iter().copied());
+        let mut column = 0;
+        for (matrix, outputs) in matrices.iter().zip(counts) {
+            packed.set(column, matrix);
+            column += padded(outputs);
+        }
+        packed
+    }
+
+    /// The same of zeros, with so many `outputs` for each matrix: [`Packed::set`] fills it, a few outputs at a time.
+    pub fn zeros(precision: Precision, inputs: usize, outputs: impl IntoIterator<Item = usize>) -> Self {
+        let outputs = outputs.into_iter().map(padded).sum();
+        let weights = inputs * outputs;
         let panels = match precision {
-            Precision::F32 => Panels::F32(panels(inputs, outputs, matrices, |_, w| w)),
-            Precision::Bf16 => Panels::Bf16(panels(inputs, outputs, matrices, |_, w| Bf16::round(w))),
-            Precision::Int8 => {
-                let mut scales = vec![0.0; outputs].into_boxed_slice();
-                columns(inputs, matrices, |column, weights| scales[column] = scale(weights));
-                Panels::Int8(panels(inputs, outputs, matrices, |column, w| round(w, scales[column])), scales)
-            }
+            Precision::F32 => Panels::F32(zeros(weights)),
+            Precision::Bf16 => Panels::Bf16(zeros(weights)),
+            Precision::Int8 => Panels::Int8(zeros(weights), zeros(outputs)),
         };
         Self { inputs, outputs, panels, bias: None }
+    }
+
+    /// Sets the weights of outputs from the column `first` on, row-major (outputs, inputs). The columns of a matrix begin behind the
+    /// padded ones of the matrix before it.
+    pub fn set(&mut self, first: usize, weights: &[f32]) {
+        let inputs = self.inputs;
+        for (column, row) in (first..).zip(weights.chunks_exact(inputs)) {
+            match &mut self.panels {
+                Panels::F32(panels) => put(panels, column, row, |w| w),
+                Panels::Bf16(panels) => put(panels, column, row, Bf16::round),
+                Panels::Int8(panels, scales) => {
+                    let scale = scale(row);
+                    scales[column] = scale;
+                    put(panels, column, row, |w| round(w, scale));
+                }
+            }
+        }
     }
 
     /// The same with a bias for each of the matrices, in their order.
@@ -111,30 +137,16 @@ impl Packed {
     }
 }
 
-/// Each output of `matrices`, as its column among all and its weights.
-fn columns(inputs: usize, matrices: &[&[f32]], mut column: impl FnMut(usize, &[f32])) {
-    let mut start = 0;
-    for matrix in matrices {
-        matrix.chunks_exact(inputs).enumerate().for_each(|(o, weights)| column(start + o, weights));
-        start += padded(matrix.len() / inputs);
-    }
+fn zeros<W: Weight>(len: usize) -> Box<[W]> {
+    vec![W::default(); len].into()
 }
 
-/// The panels of `matrices`, whose weights `of` turns into those that are kept, given their column.
-fn panels<W: Weight>(
-    inputs: usize,
-    outputs: usize,
-    matrices: &[&[f32]],
-    of: impl Fn(usize, f32) -> W,
-) -> Box<[W]> {
-    let mut panels = vec![W::default(); inputs * outputs].into_boxed_slice();
-    columns(inputs, matrices, |column, weights| {
-        let panel = &mut panels[column / PANEL * PANEL * inputs..][..PANEL * inputs];
-        for (i, &w) in weights.iter().enumerate() {
-            panel[i * PANEL + column % PANEL] = of(column, w);
-        }
-    });
-    panels
+/// Puts the weights of an output into its panel, as `of` keeps them.
+fn put<W: Weight>(panels: &mut [W], column: usize, weights: &[f32], of: impl Fn(f32) -> W) {
+    let panel = &mut panels[column / PANEL * PANEL * weights.len()..][..PANEL * weights.len()];
+    for (to, &weight) in panel.iter_mut().skip(column % PANEL).step_by(PANEL).zip(weights) {
+        *to = of(weight);
+    }
 }
 
 struct Product<'a, W, const ADD: bool> {

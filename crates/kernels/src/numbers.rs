@@ -82,26 +82,41 @@ pub(crate) fn round(x: f32, scale: f32) -> i8 {
 /// Rows of numbers to be looked up: the embedding, (V, C).
 pub enum Table {
     /// As they are.
-    F32(std::sync::Arc<[f32]>),
+    F32(Vec<f32>),
     /// Each rounded to the nearest bf16.
-    Bf16(Box<[Bf16]>),
+    Bf16(Vec<Bf16>),
     /// With a scale for each row.
-    Int8(Box<[i8]>, Box<[f32]>),
+    Int8(Vec<i8>, Vec<f32>),
 }
 
 impl Table {
-    /// A table of rows of `width` numbers, kept in `precision`.
-    pub fn new(precision: Precision, width: usize, data: &std::sync::Arc<[f32]>) -> Self {
+    /// A table of the rows of `width` numbers in `data`, kept in `precision`.
+    pub fn new(precision: Precision, width: usize, data: &[f32]) -> Self {
+        let mut table = Self::with_capacity(precision, width, data.len() / width);
+        table.extend(width, data);
+        table
+    }
+
+    /// An empty one, with room for so many rows.
+    pub fn with_capacity(precision: Precision, width: usize, rows: usize) -> Self {
         match precision {
-            Precision::F32 => Self::F32(data.clone()),
-            Precision::Bf16 => Self::Bf16(data.iter().copied().map(Bf16::round).collect()),
-            Precision::Int8 => {
-                let scales: Box<[f32]> = data.chunks_exact(width).map(scale).collect();
-                let rows = data.chunks_exact(width).zip(&scales);
-                Self::Int8(
-                    rows.flat_map(|(row, scale)| row.iter().map(|x| round(*x, *scale))).collect(),
-                    scales,
-                )
+            Precision::F32 => Self::F32(Vec::with_capacity(rows * width)),
+            Precision::Bf16 => Self::Bf16(Vec::with_capacity(rows * width)),
+            Precision::Int8 => Self::Int8(Vec::with_capacity(rows * width), Vec::with_capacity(rows)),
+        }
+    }
+
+    /// Adds the rows of `width` numbers in `data`.
+    pub fn extend(&mut self, width: usize, data: &[f32]) {
+        match self {
+            Self::F32(kept) => kept.extend_from_slice(data),
+            Self::Bf16(kept) => kept.extend(data.iter().copied().map(Bf16::round)),
+            Self::Int8(kept, scales) => {
+                for row in data.chunks_exact(width) {
+                    let scale = scale(row);
+                    kept.extend(row.iter().map(|x| round(*x, scale)));
+                    scales.push(scale);
+                }
             }
         }
     }
@@ -164,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_table_gives_its_rows_back() {
-        let data: std::sync::Arc<[f32]> = (0..12).map(|i| (i as f32 - 5.0) * 0.5).collect();
+        let data: Vec<f32> = (0..12).map(|i| (i as f32 - 5.0) * 0.5).collect();
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let table = Table::new(precision, 4, &data);
             let mut row = [0.0; 4];

@@ -123,7 +123,7 @@ fn products_of_experts_read_the_rows_of_their_visits() {
 
 #[test]
 fn rows_of_a_table() {
-    let data: std::sync::Arc<[f32]> = numbers(7 * 40, 1).into();
+    let data = numbers(7 * 40, 1);
     for mut gpu in devices() {
         for precision in PRECISIONS {
             let table = Table::new(precision, 40, &data);

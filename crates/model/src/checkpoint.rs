@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::keys::Keys;
-use crate::weights::{check, load_weights, save_weights};
-use crate::{ChatTemplate, Config, Error, Tensor, Ternary, Tokenizer, names, ternary};
+use crate::tensors::missing;
+use crate::weights::{check, check_packed, save_weights};
+use crate::{Config, Error, Folder, Tensor, Ternary, Tokenizer, digest, names, ternary};
 
 /// A model at rest. Weights are shared when cloned.
 #[derive(Clone, Debug)]
@@ -31,33 +32,18 @@ impl Checkpoint {
         tensors: BTreeMap<String, Tensor>,
         tokenizer: Tokenizer,
     ) -> Result<Self, Error> {
-        config.validate()?;
-        let family = config.family().model_type();
-        if Config::from_json(&config.to_json())? != config {
-            let expected = "switches that one family has together".into();
-            return Err(Error::ConfigValue { key: "model_type".into(), found: family.into(), expected });
-        }
+        config.fits(&tokenizer)?;
         check(&config, &tensors)?;
-        // What the tokenizer puts around a text need not be in its own vocabulary.
-        let around = tokenizer.encode("")?.into_iter().map(|id| (format!("#{id}"), id));
-        match tokenizer.last().into_iter().chain(around).find(|(_, id)| *id as usize >= config.vocab_size) {
-            Some((token, id)) => Err(Error::TokenizerTooLarge { token, id, vocab_size: config.vocab_size }),
-            None => Ok(Self { config, tensors, tokenizer }),
-        }
+        check_packed(&config, &tensors)?;
+        Ok(Self { config, tensors, tokenizer })
     }
 
-    /// Reads a Hugging Face folder. Of a model that chats, the token that ends its turns becomes the first of those that end a
-    /// text: it is what texts to learn and to score end with, and it ends what is drawn.
+    /// Reads a Hugging Face folder, as [`Folder::open`] does, with all weights.
     ///
     /// # Errors
     /// A file is missing or damaged, the architecture is not supported, or the parts do not fit together.
     pub fn load(dir: &Path) -> Result<Self, Error> {
-        let config = Config::of_folder(dir)?;
-        let tokenizer =
-            Tokenizer::load(&dir.join("tokenizer.json"))?.with_chat_template(ChatTemplate::load(dir)?);
-        let config = config.ending_turns(&tokenizer);
-        let tensors = load_weights(dir, &config)?;
-        Self::new(config, tensors, tokenizer)
+        Folder::open(dir)?.load()
     }
 
     /// Writes a Hugging Face folder, creating it; equal checkpoints give equal bytes.
@@ -68,7 +54,7 @@ impl Checkpoint {
         let written = |path: &Path, source| Error::Write { path: path.into(), source };
         fs::create_dir_all(dir).map_err(|source| written(dir, source))?;
         for (file, text) in
-            [("config.json", self.config_text()), ("tokenizer.json", self.tokenizer.json().to_owned())]
+            [("config.json", self.config.text()), ("tokenizer.json", self.tokenizer.json().to_owned())]
         {
             let path = dir.join(file);
             fs::write(&path, text).map_err(|source| written(&path, source))?;
@@ -82,46 +68,12 @@ impl Checkpoint {
     /// Blake3, shortened to 128 bits, of config, weights, tokenizer and chat template: equal models have equal digests, wherever and in
     /// whatever files they rest.
     pub fn digest(&self) -> [u8; 16] {
-        let mut hasher = blake3::Hasher::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(self.config_text().as_bytes());
-        part(self.tokenizer.json().as_bytes());
-        if let Some(template) = self.tokenizer.chat_template() {
-            part(template.config_text().as_bytes());
-        }
-        for (name, tensor) in &self.tensors {
-            part(name.as_bytes());
-            part(&tensor.to_le_bytes());
-        }
-        let mut digest = [0; 16];
-        hasher.finalize_xof().fill(&mut digest);
-        digest
+        digest::whole(&self.config, &self.tokenizer, &self.tensors).expect("what is in memory can be read")
     }
 
     /// Digests of config, weights, and tokenizer with chat template, each by itself: they tell which of them differs between two models.
     pub fn part_digests(&self) -> [[u8; 16]; 3] {
-        let digest = |parts: &mut dyn Iterator<Item = Vec<u8>>| {
-            let mut hasher = blake3::Hasher::new();
-            parts.for_each(|part| {
-                hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(&part);
-            });
-            let mut digest = [0; 16];
-            hasher.finalize_xof().fill(&mut digest);
-            digest
-        };
-        let (tensors, tokenizer) = (self.tensors.iter(), &self.tokenizer);
-        let template = tokenizer.chat_template().map(ChatTemplate::config_text);
-        let mut weights =
-            tensors.flat_map(|(name, tensor)| [name.clone().into_bytes(), tensor.to_le_bytes()]);
-        [
-            digest(&mut [self.config_text().into_bytes()].into_iter()),
-            digest(&mut weights),
-            digest(&mut [tokenizer.json().to_owned()].into_iter().chain(template).map(String::into_bytes)),
-        ]
+        digest::parts(&self.config, &self.tokenizer, &self.tensors).expect("what is in memory can be read")
     }
 
     /// The same model with ternary experts that rest as two bits a weight; any other model as it is.
@@ -152,11 +104,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::TensorMissing`] when there is none.
     pub fn tensor(&self, name: &str) -> Result<&Tensor, Error> {
-        self.tensors.get(name).ok_or_else(|| Error::TensorMissing { name: name.into(), help: String::new() })
-    }
-
-    fn config_text(&self) -> String {
-        format!("{:#}\n", self.config.to_json())
+        self.tensors.get(name).ok_or_else(|| missing(name))
     }
 }
 
@@ -190,6 +138,30 @@ impl Config {
             self.eos_token_ids.insert(0, end);
         }
         self
+    }
+
+    /// Errs where it cannot be a model's with this tokenizer.
+    ///
+    /// # Errors
+    /// It contradicts itself or has switches that no family has together, or the tokenizer has an id beyond the vocabulary.
+    pub fn fits(&self, tokenizer: &Tokenizer) -> Result<(), Error> {
+        self.validate()?;
+        if Self::from_json(&self.to_json())? != *self {
+            let (found, expected) = (self.family().model_type(), "switches that one family has together");
+            let key = "model_type".into();
+            return Err(Error::ConfigValue { key, found: found.into(), expected: expected.into() });
+        }
+        // What the tokenizer puts around a text need not be in its own vocabulary.
+        let around = tokenizer.encode("")?.into_iter().map(|id| (format!("#{id}"), id));
+        match tokenizer.last().into_iter().chain(around).find(|(_, id)| *id as usize >= self.vocab_size) {
+            Some((token, id)) => Err(Error::TokenizerTooLarge { token, id, vocab_size: self.vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// The text of its `config.json`.
+    pub(crate) fn text(&self) -> String {
+        format!("{:#}\n", self.to_json())
     }
 
     /// Reads a `config.json`.

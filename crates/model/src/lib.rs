@@ -1,6 +1,6 @@
 //! What a checkpoint is: config, tokenizer, weights, Hugging Face folders.
 //!
-//! Plain data, no device and no autograd: the sampler and the trainer both start from a [`Checkpoint`] and agree on
+//! Plain data, no device and no autograd: the trainer starts from a [`Checkpoint`], the sampler from one or from its [`Folder`], and they agree on
 //! the [`names`] of its tensors. One architecture is known: the Llama decoder (RMSNorm before each block, rotary
 //! positions in the rotate-half convention, grouped-query attention, gated feed-forward blocks), dense or with experts,
 //! and what the families of `transformers` do beyond it as the switches of a [`Block`].
@@ -10,8 +10,11 @@ mod chat;
 mod checkpoint;
 mod config;
 mod config_json;
+mod digest;
 mod error;
 mod family;
+mod files;
+mod folder;
 mod init;
 mod keys;
 pub mod names;
@@ -19,6 +22,7 @@ mod rng;
 mod rope;
 mod rope_json;
 mod tensor;
+mod tensors;
 pub mod ternary;
 mod tokenizer;
 mod weights;
@@ -29,8 +33,11 @@ pub use checkpoint::Checkpoint;
 pub use config::{Config, Moe};
 pub use error::Error;
 pub use family::Family;
+pub use files::TensorFiles;
+pub use folder::Folder;
 pub use rng::Rng;
 pub use rope::{Rope, RopeScaling};
 pub use tensor::Tensor;
+pub use tensors::Tensors;
 pub use tokenizer::Tokenizer;
 pub use weights::{file_digest, load_weights, save_tensors, save_weights, weight_files};

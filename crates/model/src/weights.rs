@@ -1,28 +1,22 @@
-//! Tensors in safetensors files: read whole, checked against the config, written with the same bytes every time.
+//! A folder's weights: read whole, checked against the config, written with the same bytes every time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
-use crate::{Config, Error, Tensor, names, ternary};
+use crate::{Config, Error, Tensor, TensorFiles, Tensors, names, ternary};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Reads the tensors `config` calls for from a folder: one `model.safetensors`, or the files an index names.
-/// f32, bf16 and f16 become f32, and so do packed matrices.
+/// Reads the tensors `config` calls for from a folder, as [`TensorFiles::open`] finds them. All become f32.
 ///
 /// # Errors
-/// A file missing or damaged; a tensor missing, of another shape or format, or that the architecture does not have.
+/// As [`TensorFiles::open`].
 pub fn load_weights(dir: &Path, config: &Config) -> Result<BTreeMap<String, Tensor>, Error> {
-    let mut found = BTreeMap::new();
-    for path in weight_files(dir)? {
-        read_file(&path, config, &mut found)?;
-    }
-    check(config, &found)?;
-    Ok(found)
+    TensorFiles::open(dir, config)?.load()
 }
 
 /// Writes `tensors` as `model.safetensors`; equal tensors give equal bytes. They are stored in f32, those that
@@ -76,40 +70,52 @@ fn write(path: &Path, stored: &[Stored]) -> Result<(), Error> {
 }
 
 /// The name of the scale of a packed matrix.
-fn scale_name(name: &str) -> String {
+pub(crate) fn scale_name(name: &str) -> String {
     format!("{name}_scale")
 }
 
-/// Every expected tensor is there with its shape, and no other; packed ones hold three values.
-pub(crate) fn check(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+/// Every expected tensor is there with its shape, and no other.
+pub(crate) fn check(config: &Config, tensors: &dyn Tensors) -> Result<(), Error> {
     let expected: BTreeMap<_, _> = names::expected(config).into_iter().collect();
     for (name, shape) in &expected {
-        let Some(tensor) = tensors.get(name) else {
+        let Some(found) = tensors.shape(name) else {
             return Err(Error::TensorMissing { name: name.clone(), help: help_for_missing(name, tensors) });
         };
-        if tensor.shape != *shape {
-            let (found, expected) = (tensor.shape.clone(), shape.clone());
+        if found != shape {
+            let (found, expected) = (found.to_vec(), shape.clone());
             return Err(Error::TensorShape { name: name.clone(), found, expected });
         }
     }
-    for name in names::packed(config) {
-        let data = &tensors[&name].data;
-        let scale = data.iter().fold(0.0f32, |scale, value| value.abs().max(scale));
-        if let Some(value) = data.iter().find(|value| **value != 0.0 && value.abs() != scale) {
-            let (found, expected) = (value.to_string(), format!("-{scale}, 0 or {scale} in `{name}`"));
-            return Err(Error::ConfigValue { key: "ternary_experts".into(), found, expected });
-        }
+    match tensors.names().into_iter().find(|name| !expected.contains_key(*name)) {
+        Some(name) => Err(Error::TensorUnexpected { name: name.into(), help: help_for_unexpected(name) }),
+        None => Ok(()),
     }
-    match tensors.keys().find(|name| !expected.contains_key(*name)) {
-        Some(name) => Err(Error::TensorUnexpected { name: name.clone(), help: help_for_unexpected(name) }),
+}
+
+/// What is to rest as two bits a weight has three values.
+pub(crate) fn check_packed(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
+    names::packed(config).iter().try_for_each(|name| {
+        let data = &tensors[name].data;
+        three_valued(name, data, data.iter().fold(0.0f32, |scale, value| value.abs().max(scale)))
+    })
+}
+
+/// All values of the matrix `name` are -`scale`, 0 or `scale`.
+pub(crate) fn three_valued(name: &str, values: &[f32], scale: f32) -> Result<(), Error> {
+    match values.iter().find(|value| **value != 0.0 && value.abs() != scale) {
+        Some(value) => {
+            let (found, expected) = (value.to_string(), format!("-{scale}, 0 or {scale} in `{name}`"));
+            Err(Error::ConfigValue { key: "ternary_experts".into(), found, expected })
+        }
         None => Ok(()),
     }
 }
 
 /// What to look at when a tensor is missing.
-fn help_for_missing(name: &str, tensors: &BTreeMap<String, Tensor>) -> String {
+fn help_for_missing(name: &str, tensors: &dyn Tensors) -> String {
+    let found = tensors.names();
     let other =
-        |bare: &str| tensors.keys().find(|found| *found == bare || found.ends_with(&format!(".{name}")));
+        |bare: &str| found.iter().find(|found| **found == bare || found.ends_with(&format!(".{name}")));
     let bare = name.strip_prefix("model.").unwrap_or(name);
     if name == names::HEAD {
         return ", is `tie_word_embeddings` of config.json true?".into();
@@ -177,104 +183,4 @@ pub fn file_digest(path: &Path) -> Result<(u64, [u8; 16]), Error> {
     let mut digest = [0; 16];
     hasher.finalize_xof().fill(&mut digest);
     Ok((bytes, digest))
-}
-
-fn read_file(path: &Path, config: &Config, found: &mut BTreeMap<String, Tensor>) -> Result<(), Error> {
-    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|source| Error::Safetensors { path: path.into(), source })?;
-    let packed = names::packed(config);
-    let is_scale = |name: &str| packed.contains(name.strip_suffix("_scale").unwrap_or_default());
-    for (name, view) in file.iter() {
-        if packed.contains(name) {
-            let width = expected_width(config, name);
-            found.insert(name.to_owned(), unpack(name, width, &view, &file, path)?);
-        } else if !redundant(config, name) && !is_scale(name) {
-            found.insert(name.to_owned(), decode(name, &view)?);
-        }
-    }
-    Ok(())
-}
-
-/// Inputs of a routed expert's matrix.
-fn expected_width(config: &Config, name: &str) -> usize {
-    if name.contains(".down_proj.") { config.intermediate_size } else { config.hidden_size }
-}
-
-/// The matrix of two bits a weight that `view` holds; its scale lies in the same file.
-fn unpack(
-    name: &str,
-    width: usize,
-    view: &TensorView,
-    file: &SafeTensors,
-    path: &Path,
-) -> Result<Tensor, Error> {
-    let damaged = |source| Error::Safetensors { path: path.into(), source };
-    let scale = decode(name, &file.tensor(&scale_name(name)).map_err(damaged)?)?.data.first().copied();
-    let rows = view.shape().first().copied().unwrap_or(0);
-    let expected = vec![rows, ternary::packed_width(width)];
-    match scale {
-        _ if view.dtype() != Dtype::U8 => {
-            Err(Error::TensorDtype { name: name.into(), dtype: format!("{:?}", view.dtype()) })
-        }
-        Some(scale) if view.shape() == expected => {
-            Ok(Tensor::new([rows, width], ternary::unpack(view.data(), width, scale)))
-        }
-        _ => Err(Error::TensorShape { name: name.into(), found: view.shape().into(), expected }),
-    }
-}
-
-/// Tensors some files carry although they follow from others.
-fn redundant(config: &Config, name: &str) -> bool {
-    name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == names::HEAD)
-}
-
-fn decode(name: &str, view: &TensorView) -> Result<Tensor, Error> {
-    let bytes = view.data();
-    let data: Vec<f32> = match view.dtype() {
-        Dtype::F32 => bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
-        Dtype::BF16 => bytes.as_chunks().0.iter().map(|&b| from_bf16(u16::from_le_bytes(b))).collect(),
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|&b| from_f16(u16::from_le_bytes(b))).collect(),
-        other => return Err(Error::TensorDtype { name: name.into(), dtype: format!("{other:?}") }),
-    };
-    Ok(Tensor::new(view.shape(), data))
-}
-
-fn from_bf16(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-/// IEEE half precision: 1 sign, 5 exponent (bias 15), 10 fraction bits.
-fn from_f16(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let fraction = f32::from(bits & 0x3ff);
-    match (bits >> 10) & 0x1f {
-        0 => sign * fraction * 2f32.powi(-24),
-        31 if fraction == 0.0 => sign * f32::INFINITY,
-        31 => f32::NAN,
-        exponent => sign * (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{from_bf16, from_f16};
-
-    #[test]
-    fn half_precision_values_are_exact() {
-        let cases = [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 2f32.powi(-24)),
-            (0x3555, 0.33325195),
-        ];
-        for (bits, value) in cases {
-            assert_eq!(from_f16(bits), value, "{bits:#x}");
-        }
-        assert_eq!(from_f16(0xfc00), f32::NEG_INFINITY);
-        assert!(from_f16(0x7e00).is_nan());
-        assert_eq!(from_bf16(0x3f80), 1.0);
-        assert_eq!(from_bf16(0xc049), -3.140625);
-    }
 }

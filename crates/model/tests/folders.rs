@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flow_model::{
-    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Error, Family, Moe, QkNorm, Rope,
-    RopeScaling, Sliding, Tensor, Ternary, Tokenizer, load_weights, names,
+    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Error, Family, Folder, Moe, QkNorm, Rope,
+    RopeScaling, Sliding, Tensor, Tensors, Ternary, Tokenizer, load_weights, names,
 };
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -263,6 +263,47 @@ fn a_saved_checkpoint_comes_back_equal_in_every_family() {
         assert_eq!(loaded.tensors, saved.tensors);
         assert_eq!(loaded.tokenizer.json(), saved.tokenizer.json());
         assert_eq!(loaded.digest(), saved.digest());
+        let folder = Folder::open(dir.path()).expect("opens");
+        assert_eq!(folder.digest().expect("is read"), saved.digest());
+        assert_eq!(folder.part_digests().expect("is read"), saved.part_digests());
+    }
+}
+
+#[test]
+fn a_tensor_of_many_megabytes_comes_in_whole_rows_and_in_order() {
+    let (hidden_size, rows) = (1_000, 3_001);
+    let config = Config { vocab_size: rows, hidden_size, ..dense() };
+    let saved = checkpoint(config);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    saved.save(dir.path()).expect("saves");
+    let folder = Folder::open(dir.path()).expect("opens");
+    let (mut read, mut pieces) = (Vec::new(), 0);
+    let take = &mut |numbers: &[f32]| {
+        assert!(numbers.len().is_multiple_of(hidden_size) && numbers.len() <= 1 << 18);
+        read.extend_from_slice(numbers);
+        pieces += 1;
+    };
+    folder.tensors.read(names::EMBEDDING, take).expect("is read");
+    assert!(pieces > 10);
+    assert!(read[..] == saved.tensors[names::EMBEDDING].data[..]);
+}
+
+#[test]
+fn two_bits_that_mean_no_weight_are_refused() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    checkpoint(ternary(8, 12)).packed().save(dir.path()).expect("saves");
+    let path = dir.path().join("model.safetensors");
+    let mut bytes = fs::read(&path).expect("reads");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let (_, expert) = file.iter().find(|(_, view)| view.dtype() == Dtype::U8).expect("an expert");
+    let at = expert.data().as_ptr() as usize - bytes.as_ptr() as usize;
+    bytes[at] |= 3;
+    fs::write(&path, bytes).expect("writes");
+    for error in
+        [Checkpoint::load(dir.path()).map(drop), Folder::open(dir.path()).and_then(|f| f.digest().map(drop))]
+    {
+        let error = error.expect_err("is refused").to_string();
+        assert!(error.contains("`ternary_experts`"), "{error}");
     }
 }
 

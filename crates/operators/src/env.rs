@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
 use flow_dataflow::SourceError;
-use flow_model::Checkpoint;
+use flow_model::{Checkpoint, Folder};
 use flow_sampler::{Engine, Error, Precision, open_gpu};
 use flow_spec::Served;
 
@@ -117,6 +117,8 @@ struct State {
     declared: BTreeMap<Id, (PathBuf, Option<Id>)>,
     /// Those behind servers, with the digests of their parts.
     served: BTreeMap<Id, (Arc<Server>, [Id; 3])>,
+    /// Digests of the parts of others, once they were asked for.
+    parts: BTreeMap<Id, [Id; 3]>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
     engines: Vec<((Id, Precision), Arc<Engine>)>,
     on_gpu: Option<OnGpu>,
@@ -141,7 +143,7 @@ impl Models {
         self.state().on_gpu = Some(OnGpu { otherwise });
     }
 
-    /// The digest of the checkpoint at `path`. It is loaded for that, unless it was drawn from before and its files did not
+    /// The digest of the checkpoint at `path`. It is read for that, unless it was drawn from before and its files did not
     /// change since.
     pub fn declare(&self, path: &Path) -> Result<Id, flow_model::Error> {
         let stamp = declared::stamp(path);
@@ -149,11 +151,8 @@ impl Models {
             self.state().declared.insert(id, (path.to_owned(), None));
             return Ok(id);
         }
-        let checkpoint = Checkpoint::load(path)?;
-        let id = Id(checkpoint.digest());
-        let mut state = self.state();
-        state.declared.insert(id, (path.to_owned(), stamp));
-        remember(&mut state.checkpoints, id, Arc::new(checkpoint));
+        let id = Id(Folder::open(path)?.digest()?);
+        self.state().declared.insert(id, (path.to_owned(), stamp));
         Ok(id)
     }
 
@@ -174,8 +173,19 @@ impl Models {
 
     /// Digests of shape and settings, weights and tokenizer of a model; `None` where it cannot be loaded.
     pub fn part_digests(&self, id: &Id) -> Option<[Id; 3]> {
-        let served = self.state().served.get(id).map(|(_, parts)| *parts);
-        served.or_else(|| Some(self.checkpoint(id).ok()?.part_digests().map(Id)))
+        let known = |state: &State| {
+            state.served.get(id).map(|(_, parts)| *parts).or_else(|| state.parts.get(id).copied())
+        };
+        if let Some(parts) = known(&self.state()) {
+            return Some(parts);
+        }
+        let parts = match self.in_memory(id) {
+            Some(checkpoint) => checkpoint.part_digests(),
+            None => Folder::open(&self.folder_of(id)).ok()?.part_digests().ok()?,
+        };
+        let parts = parts.map(Id);
+        self.state().parts.insert(*id, parts);
+        Some(parts)
     }
 
     /// Keeps a trained checkpoint and returns its digest. It is seen whole or not at all, after a crash too.
@@ -230,52 +240,33 @@ impl Models {
     /// # Errors
     /// It cannot be loaded, or its files have been changed since they were named by their digest.
     pub fn checkpoint(&self, id: &Id) -> Result<Arc<Checkpoint>, CheckpointError> {
-        let mut state = self.state();
-        if let Some(checkpoint) = recall(&mut state.checkpoints, id) {
+        if let Some(checkpoint) = self.in_memory(id) {
             return Ok(checkpoint);
         }
-        let checkpoint = match state.declared.get(id) {
-            Some((path, _)) => {
-                let checkpoint = Checkpoint::load(path)?;
-                let moved = || CheckpointError::Moved { path: path.clone() };
-                if checkpoint.digest() == id.0 { Ok(checkpoint) } else { Err(moved()) }
-            }
-            None => self.trained(id),
-        }?;
+        let folder = self.opened(id)?;
+        let checkpoint = folder.load().map_err(|error| self.unusable(id, error))?;
+        if checkpoint.digest() != id.0 {
+            return Err(self.changed(id));
+        }
         let checkpoint = Arc::new(checkpoint);
-        remember(&mut state.checkpoints, *id, checkpoint.clone());
+        remember(&mut self.state().checkpoints, *id, checkpoint.clone());
         Ok(checkpoint)
     }
 
-    fn trained(&self, id: &Id) -> Result<Checkpoint, CheckpointError> {
-        let path = self.path(id);
-        let loaded = Checkpoint::load(&path);
-        let checkpoint = loaded.map_err(|source| CheckpointError::Damaged { path: path.clone(), source })?;
-        if checkpoint.digest() == id.0 { Ok(checkpoint) } else { Err(CheckpointError::Changed { path }) }
-    }
-
-    /// The checkpoint with this digest, ready to draw from, with weights of this precision. Where they take less than those of the
-    /// checkpoint, these are not kept beside them.
+    /// The checkpoint with this digest, ready to draw from, with weights of this precision. Its files are packed as they are read,
+    /// unless it was trained here just now; of that, the weights are not kept beside those that take less.
     pub fn engine(&self, id: &Id, precision: Precision) -> Result<Arc<Engine>, String> {
         if let Some(engine) = recall(&mut self.state().engines, &(*id, precision)) {
             return Ok(engine);
         }
-        let checkpoint = self.checkpoint(id).map_err(|error| crate::text::chain(&error))?;
-        let on_gpu = self.state().on_gpu.clone();
-        let on_cpu = || Engine::with_precision(&checkpoint, precision);
-        let engine = match on_gpu {
-            None => on_cpu(),
-            Some(OnGpu { otherwise }) => {
-                match (on_cpu().and_then(|engine| engine.on(open_gpu()?)), otherwise) {
-                    (Err(Error::Device(error)), Some(remarks)) => {
-                        remarks.add(format!("a model draws on the CPU: {error}"));
-                        on_cpu()
-                    }
-                    (engine, _) => engine,
-                }
+        let engine = match self.in_memory(id) {
+            Some(checkpoint) => {
+                let made = self.placed(|| Engine::with_precision(&checkpoint, precision));
+                made.map_err(|error| crate::text::chain(&error))?
             }
+            None => self.engine_of_files(id, precision)?,
         };
-        let engine = Arc::new(engine.map_err(|error| crate::text::chain(&error))?);
+        let engine = Arc::new(engine);
         let mut state = self.state();
         remember(&mut state.engines, (*id, precision), engine.clone());
         if precision != Precision::F32 {
@@ -285,6 +276,63 @@ impl Models {
             self.notes.keep(path, stamp, id);
         }
         Ok(engine)
+    }
+
+    /// The engine of a checkpoint that rests in files. These are compared with its digest after they were packed, so that whoever
+    /// changes them meanwhile is found out, unless nothing about them is another than when the digest was taken.
+    fn engine_of_files(&self, id: &Id, precision: Precision) -> Result<Engine, String> {
+        let refused = |error: CheckpointError| crate::text::chain(&error);
+        let folder = self.opened(id).map_err(refused)?;
+        let engine = self.placed(|| Engine::of_folder(&folder, precision));
+        let engine = engine.map_err(|error| crate::text::chain(&error))?;
+        let declared = self.state().declared.get(id).cloned();
+        let same = declared.is_some_and(|(path, stamp)| stamp.is_some() && declared::stamp(&path) == stamp);
+        match same || folder.digest().map_err(|error| refused(self.unusable(id, error)))? == id.0 {
+            true => Ok(engine),
+            false => Err(refused(self.changed(id))),
+        }
+    }
+
+    /// The engine that `on_cpu` makes, on a GPU if engines draw on one.
+    fn placed(&self, on_cpu: impl Fn() -> Result<Engine, Error>) -> Result<Engine, Error> {
+        let on_gpu = self.state().on_gpu.clone();
+        let Some(OnGpu { otherwise }) = on_gpu else { return on_cpu() };
+        match (on_cpu().and_then(|engine| engine.on(open_gpu()?)), otherwise) {
+            (Err(Error::Device(error)), Some(remarks)) => {
+                remarks.add(format!("a model draws on the CPU: {error}"));
+                on_cpu()
+            }
+            (engine, _) => engine,
+        }
+    }
+
+    fn in_memory(&self, id: &Id) -> Option<Arc<Checkpoint>> {
+        recall(&mut self.state().checkpoints, id)
+    }
+
+    /// Where the checkpoint lies: a declared one in a folder of the user's, a trained one in the store.
+    fn folder_of(&self, id: &Id) -> PathBuf {
+        self.declared_folder(id).unwrap_or_else(|| self.path(id))
+    }
+
+    fn opened(&self, id: &Id) -> Result<Folder, CheckpointError> {
+        Folder::open(&self.folder_of(id)).map_err(|error| self.unusable(id, error))
+    }
+
+    /// What is wrong where the files of the checkpoint cannot be used.
+    fn unusable(&self, id: &Id, source: flow_model::Error) -> CheckpointError {
+        match self.declared_folder(id) {
+            Some(_) => CheckpointError::Model(source),
+            None => CheckpointError::Damaged { path: self.path(id), source },
+        }
+    }
+
+    /// What is wrong where they have another digest.
+    fn changed(&self, id: &Id) -> CheckpointError {
+        match self.declared_folder(id) {
+            Some(path) => CheckpointError::Moved { path },
+            None => CheckpointError::Changed { path: self.path(id) },
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

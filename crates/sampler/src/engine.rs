@@ -1,6 +1,5 @@
 //! The engine: a checkpoint made ready to draw from.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -8,7 +7,7 @@ use std::thread::ScopedJoinHandle;
 
 use flow_kernels::gpu::Gpu;
 use flow_kernels::{BLOCK, Precision};
-use flow_model::{Checkpoint, Config, Tensor, Tokenizer};
+use flow_model::{Checkpoint, Config, Folder, Tensors, Tokenizer};
 
 use crate::Error;
 use crate::forward::{Forward, Row};
@@ -42,7 +41,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Packs the weights of `checkpoint`; this copies all but the embedding.
+    /// Packs the weights of `checkpoint`: they are copied.
     ///
     /// # Errors
     /// A tensor is missing or has another shape than the config says.
@@ -59,6 +58,15 @@ impl Engine {
         Self::of_weights(config, tensors, Some(tokenizer.clone()), precision)
     }
 
+    /// The same from a folder, whose weights are packed as they are read: beside those, some megabytes are needed.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn of_folder(folder: &Folder, precision: Precision) -> Result<Self, Error> {
+        let Folder { config, tensors, tokenizer } = folder;
+        Self::of_weights(config, tensors, Some(tokenizer.clone()), precision)
+    }
+
     /// The same from the parts of a checkpoint that may have no tokenizer: then prompts are token ids, and completions have
     /// no text.
     ///
@@ -66,7 +74,7 @@ impl Engine {
     /// A tensor is missing or has another shape than the config says.
     pub fn of_weights(
         config: &Config,
-        tensors: &BTreeMap<String, Tensor>,
+        tensors: &dyn Tensors,
         tokenizer: Option<Tokenizer>,
         precision: Precision,
     ) -> Result<Self, Error> {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{dense, generate, moe, random, switched};
-use flow_model::{Checkpoint, Tensor};
+use flow_model::{Checkpoint, Folder, Tensor};
 use flow_sampler::{Engine, Params, Precision, Prompt, Request};
 
 /// The checkpoint as it would be, stored as bf16.
@@ -33,6 +33,24 @@ fn a_checkpoint_that_is_stored_as_bf16_keeps_its_bits_in_half_the_memory() {
             |engine| generate(engine, &requests, 1).into_iter().map(Result::unwrap).collect::<Vec<_>>();
         assert_eq!(drawn(&exact), drawn(&half));
         assert!(half.weight_bytes() < exact.weight_bytes() * 2 / 3);
+    }
+}
+
+#[test]
+fn a_folder_is_packed_to_the_bits_of_what_it_holds() {
+    for (i, config) in [dense(), moe(None), moe(Some(36))].into_iter().chain(switched()).enumerate() {
+        let checkpoint = random(config, i as u64);
+        let dir = tempfile::tempdir().unwrap();
+        checkpoint.save(dir.path()).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let expected = Engine::with_precision(&checkpoint, precision).unwrap();
+            let found = Engine::of_folder(&folder, precision).unwrap();
+            assert_eq!(found.weight_bytes(), expected.weight_bytes());
+            let [found, expected] = [found, expected].map(|engine| engine.logits(&[1, 2, 3, 5]).unwrap());
+            let bits = |scores: &[f32]| scores.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&found), bits(&expected), "model {i}, {precision:?}");
+        }
     }
 }
 
