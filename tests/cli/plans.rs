@@ -57,7 +57,8 @@ fn a_first_plan_counts_what_it_can_and_makes_no_store() {
     assert_eq!(foretold["first_run"], true);
     assert_eq!(step(&foretold, "attempts")["calls"], 36);
     assert_eq!(step(&foretold, "learner")["calls"], 3);
-    let memory = &foretold["memory"][0];
+    let memory = &plan(&bench, &["--device", "cpu"])["memory"][0];
+    assert_eq!(memory["device"], "the CPU");
     assert!(
         memory["draws"].as_u64() >= Some(24) && memory["cache_bytes"].as_u64() >= Some(1 << 20),
         "{memory}"

@@ -64,7 +64,11 @@ fn a_gpu_that_cannot_be_used_ends_the_run_before_it_begins() {
     let bench = looped();
     let ran = bench.exec(&["--device", "cuda"], 78);
     ran.says(&["error[E0635]: the GPU cannot be used", "--features cuda", "--device"]);
-    assert_eq!(bench.flow(&["watch", "p.yaml", "--device", "cuda"]).code, 78);
+    for verb in ["watch", "plan"] {
+        let ran = bench.flow(&[verb, "p.yaml", "--device", "cuda"]);
+        assert_eq!(ran.code, 78, "{verb}");
+        ran.says(&["error[E0635]: the GPU cannot be used"]);
+    }
     bench.exec(&["--device", "cpu"], 0);
 }
 

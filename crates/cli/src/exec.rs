@@ -38,7 +38,7 @@ use crate::{Catalog, Exit, codes, term, typed};
 pub(crate) use captures::Captures;
 use consent::OnRecompute;
 pub(crate) use consent::expect;
-use device::Device;
+pub(crate) use device::Device;
 pub(crate) use extent::{Extent, named, narrowed};
 pub(crate) use host::Host;
 pub(crate) use live::{Live, Read};

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::changes::changes;
 use crate::columns;
-use crate::exec::{Captures, session_halt, source_halt};
+use crate::exec::{Captures, Device, session_halt, source_halt};
 use crate::halt::Halt;
 use crate::record::{ModelRecord, Record};
 use crate::setup::Setup;
@@ -44,7 +44,7 @@ pub(crate) struct Forecast {
     folders: Vec<Folder>,
     /// Files of other pipelines that publish in the same `out`.
     shares_out_with: Vec<String>,
-    /// What drawing from the declared models may take.
+    /// What drawing from the declared models may take, where it was asked for.
     memory: Vec<memory::Memory>,
     /// What learns where adapters are trained.
     trainable: Vec<trainable::Trainable>,
@@ -116,6 +116,11 @@ impl Forecast {
         let driver = counted(catalog, setup, last)?;
         Ok(Reading { setup, last, session: driver.session(), pending: driver.pending() }
             .forecast(driver.last_round()))
+    }
+
+    /// The same with what drawing takes of the memory of `device`. Errs where it cannot be drawn on.
+    pub(crate) fn drawing_on(self, device: Device, setup: &Setup) -> Result<Self, Halt> {
+        Ok(Self { memory: memory::of(&setup.pipeline.plan, device)?, ..self })
     }
 
     /// Requests that no kept answer serves.
@@ -256,7 +261,7 @@ impl Reading<'_> {
             total: steps.iter().map(|step| step.work).fold(Work::default(), Work::and),
             folders: self.folders(&steps),
             shares_out_with: Vec::new(),
-            memory: memory::of(self.plan()),
+            memory: Vec::new(),
             trainable: trainable::of(self.plan()),
             steps,
         }

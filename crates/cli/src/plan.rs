@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::args::{Format, Overlay};
-use crate::exec::{Extent, narrowed};
+use crate::exec::{Device, Extent, narrowed};
 use crate::forecast::Forecast;
 use crate::halt::Halt;
 use crate::record::Record;
@@ -19,6 +19,9 @@ pub(crate) struct Args {
     overlay: Overlay,
     #[command(flatten)]
     extent: Extent,
+    /// What models would be drawn from on; no influence on what is asked.
+    #[arg(long, value_enum, value_name = "DEVICE", default_value_t)]
+    device: Device,
     /// Folder that keeps the answers of models and the trained models between runs.
     #[arg(long, value_name = "DIR", default_value = ".flow")]
     store: PathBuf,
@@ -35,7 +38,8 @@ pub(crate) fn plan(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
     let setup = Setup::of(pipeline, &args.store)?;
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
-    let forecast = Forecast::new(catalog, &setup, last.as_ref())?.beside(&setup, &args.file)?;
+    let forecast = Forecast::new(catalog, &setup, last.as_ref())?;
+    let forecast = forecast.drawing_on(args.device, &setup)?.beside(&setup, &args.file)?;
     args.extent.expect_known(&setup.pipeline.plan, &forecast)?;
     match args.format {
         Format::Json => term::json(&forecast)?,

@@ -72,12 +72,20 @@ pub fn open() -> Result<Gpu, DeviceError> {
     return Err(not_built());
 }
 
-/// The name of the first GPU of this machine, with the feature `cuda`; looks for it and the libraries that it needs, and takes nothing
-/// into use.
+/// A GPU of this machine that is not in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What a person calls it.
+    pub name: String,
+    /// Bytes of its memory, free or not.
+    pub memory_bytes: usize,
+}
+
+/// The first GPU of this machine, with the feature `cuda`; looks for it and the libraries that it needs, and takes nothing into use.
 ///
 /// # Errors
 /// The program was built without the feature, or there is no GPU that can be used.
-pub fn find() -> Result<String, DeviceError> {
+pub fn find() -> Result<Found, DeviceError> {
     #[cfg(feature = "cuda")]
     return Cuda::find(0);
     #[cfg(not(feature = "cuda"))]

@@ -135,12 +135,10 @@ impl Model {
         self.state().gpu.name()
     }
 
-    /// Bytes of the device that keys and values may take, `None` where nothing is known of a bound: four fifths of what is free beside the
-    /// scores of attention and, twice, of the vocabulary. The rest is for the rows of a step.
+    /// Bytes of the device that keys and values may take, `None` where nothing is known of a bound.
     pub(crate) fn cache_bytes(&self) -> Option<usize> {
         let state = self.state();
-        let scores = (SCORES + 2 * SLOTS * state.head.outputs()) * size_of::<f32>();
-        state.gpu.free_bytes().map(|free| free.saturating_sub(scores) / 5 * 4)
+        state.gpu.free_bytes().map(|free| room(free, state.head.outputs()))
     }
 
     /// A pass whose sequences may hold `blocks` blocks in all.
@@ -154,6 +152,12 @@ impl Model {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Of so many free bytes, those that keys and values may take: four fifths of what is left beside the scores of attention and, twice, of a
+/// vocabulary of this width. The rest is for the rows of a step.
+pub(crate) fn room(free: usize, vocab: usize) -> usize {
+    free.saturating_sub((SCORES + 2 * SLOTS * vocab) * size_of::<f32>()) / 5 * 4
 }
 
 /// Blocks that a run can come to hold: of each draw under way, of the prompts that these come from or that wait to be read, and of

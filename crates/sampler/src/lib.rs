@@ -7,10 +7,10 @@
 //!
 //! ```no_run
 //! use std::sync::atomic::AtomicBool;
-//! use flow_sampler::{Engine, Params, Prompt, Request};
+//! use flow_sampler::{Engine, Params, Precision, Prompt, Request};
 //!
-//! let model = flow_model::Checkpoint::load("models/arith-tiny".as_ref())?;
-//! let engine = Engine::new(&model)?;
+//! let model = flow_model::Folder::open("models/arith-tiny".as_ref())?;
+//! let engine = Engine::of_folder(&model, Precision::F32)?;
 //! let prompt = Prompt::Text("Ann has 12 pens. Gets 7.".into());
 //! let draw = |n: u128| Request { prompt: prompt.clone(), params: Params::default(), stream: n.to_le_bytes() };
 //! let requests: Vec<Request> = (0..10).map(draw).collect();
@@ -43,7 +43,7 @@ mod text;
 mod weights;
 mod worker;
 
-pub use flow_kernels::gpu::{DeviceError, Gpu, find as find_gpu, open as open_gpu};
+pub use flow_kernels::gpu::{DeviceError, Found as FoundGpu, Gpu, find as find_gpu, open as open_gpu};
 pub use flow_kernels::{Precision, Routing, Stream, uniform};
 
 pub use engine::{Engine, Sink};

@@ -3,6 +3,8 @@
 use flow_kernels::{BLOCK, Heads, Precision, padded};
 use flow_model::{Config, names};
 
+use crate::gpu;
+
 /// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
 /// fewer keep their keys and values in cache, which matters where the weights are small.
 const SLOTS: std::ops::RangeInclusive<usize> = 24..=96;
@@ -30,8 +32,7 @@ impl Plan {
     /// For an engine of `config`, with weights of this precision, that draws on `threads` threads.
     pub fn new(config: &Config, precision: Precision, threads: usize) -> Self {
         let (threads, weight_bytes) = (threads.max(1), weight_bytes(config, precision));
-        let heads = Heads { key_value_heads: config.num_key_value_heads, head_dim: config.head_dim };
-        let bytes_per_block = heads.block_len() * config.num_hidden_layers * size_of::<f32>();
+        let bytes_per_block = bytes_per_block(config);
         let draws = slots(weight_bytes) * threads;
         // Beside each draw there may be a prompt that it comes from or that waits to be read.
         let sequences = 2 * draws + draws / 8 + threads;
@@ -39,6 +40,32 @@ impl Plan {
         let cache_bytes = most.min(CACHE_BYTES);
         Self { weight_bytes, cache_bytes, bytes_per_position: bytes_per_block / BLOCK, draws }
     }
+}
+
+impl Plan {
+    /// The same for an engine that draws on a GPU with so many bytes of memory, of which nothing is taken; `None` where it cannot hold
+    /// the weights and one draw.
+    pub fn on_gpu(config: &Config, precision: Precision, memory_bytes: usize) -> Option<Self> {
+        let (weight_bytes, bytes_per_block) = (weight_bytes(config, precision), bytes_per_block(config));
+        let free = memory_bytes.checked_sub(weight_bytes)?;
+        let room = gpu::room(free, padded(config.vocab_size)) / bytes_per_block;
+        let blocks = gpu::most_blocks(gpu::SLOTS, config.context(), room);
+        Some(Self {
+            weight_bytes,
+            cache_bytes: blocks * bytes_per_block,
+            bytes_per_position: bytes_per_block / BLOCK,
+            draws: gpu::SLOTS,
+        })
+        .filter(|_| blocks <= room)
+    }
+}
+
+/// Bytes of the keys and values of a block, in all layers.
+fn bytes_per_block(config: &Config) -> usize {
+    let key_value_heads = config.key_values() * config.num_key_value_heads;
+    Heads { key_value_heads, head_dim: config.head_dim }.block_len()
+        * config.num_hidden_layers
+        * size_of::<f32>()
 }
 
 /// Most draws that a worker keeps going.
@@ -107,5 +134,19 @@ mod tests {
             assert_eq!(plan.draws, 48);
             assert_eq!(plan.cache_bytes, (2 * 48 + 6 + 2) * 160 * plan.bytes_per_position);
         }
+    }
+
+    #[test]
+    fn a_gpu_has_its_own_draws_and_its_own_bound() {
+        let config = crate::engine::tests::tiny_config();
+        let plan = |memory_bytes| Plan::on_gpu(&config, Precision::F32, memory_bytes);
+        let large = plan(80 << 30).expect("it fits");
+        assert_eq!(large.draws, 256);
+        assert_eq!(large.cache_bytes, (2 * 256 + 32 + 1) * 160 * large.bytes_per_position);
+        let small = plan(300 << 20).expect("it fits");
+        assert!(
+            small.cache_bytes < large.cache_bytes && small.cache_bytes > 2 * 160 * large.bytes_per_position
+        );
+        assert_eq!((plan(200 << 20), plan(1 << 10)), (None, None));
     }
 }

@@ -1,6 +1,7 @@
 //! What a run draws on: the CPU, or a GPU where the program was built for one.
 
 use clap::ValueEnum;
+use flow_sampler::FoundGpu;
 
 use crate::halt::Halt;
 use crate::setup::Setup;
@@ -27,9 +28,15 @@ impl Device {
 
     /// Errs where a GPU is asked for and there is none.
     pub(crate) fn check(self) -> Result<(), Halt> {
+        if self == Self::Cuda { self.found().map(drop) } else { Ok(()) }
+    }
+
+    /// The GPU that would be drawn on; `None`: the CPU is. Errs where a GPU is asked for and there is none.
+    pub(crate) fn found(self) -> Result<Option<FoundGpu>, Halt> {
         match self {
-            Self::Cuda => flow_sampler::find_gpu().map(drop).map_err(|error| missing(&error)),
-            Self::Auto | Self::Cpu => Ok(()),
+            Self::Cuda => flow_sampler::find_gpu().map(Some).map_err(|error| missing(&error)),
+            Self::Auto if cfg!(feature = "cuda") => Ok(flow_sampler::find_gpu().ok()),
+            Self::Auto | Self::Cpu => Ok(None),
         }
     }
 
@@ -40,9 +47,9 @@ impl Device {
             return Ok(());
         }
         match flow_sampler::find_gpu() {
-            Ok(name) => {
+            Ok(gpu) => {
                 setup.models.draw_on_gpu((self == Self::Auto).then(|| setup.remarks.clone()));
-                setup.remarks.add(format!("drawing on {name}"));
+                setup.remarks.add(format!("drawing on {}", gpu.name));
             }
             Err(error) if self == Self::Cuda => return Err(missing(&error)),
             Err(error) => setup.remarks.add(format!("drawing on the CPU: {error}")),

@@ -25,11 +25,11 @@ impl Forecast {
 
     fn memory(&self) -> String {
         let line = |memory: &Memory| {
-            let Memory { model, weights: format, weight_bytes, cache_bytes, draws } = memory;
+            let Memory { model, device, weights: format, weight_bytes, cache_bytes, draws } = memory;
             let mib = |bytes: usize| format!("{} MiB", count((bytes >> 20) as u64));
             let (weights, cache) = (mib(*weight_bytes), mib(*cache_bytes));
             format!(
-                "{model}: {weights} of {format} weights, at most {cache} of keys and values for {draws} draws at a time\n"
+                "{model}: {weights} of {format} weights, at most {cache} of keys and values for {draws} draws at a time on {device}\n"
             )
         };
         self.memory.iter().map(line).collect()

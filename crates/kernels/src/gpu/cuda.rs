@@ -15,7 +15,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::{self, CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 use super::allocations::Allocations;
-use super::{Address, Argument, Device, DeviceError, Launch, RawExtents, SOURCE};
+use super::{Address, Argument, Device, DeviceError, Found, Launch, RawExtents, SOURCE};
 
 // SAFETY: the structure has the C layout of the kernels' structure `Extents`, and every value of its fields is one.
 unsafe impl DeviceRepr for RawExtents {}
@@ -53,20 +53,25 @@ impl Cuda {
         })
     }
 
-    /// The name of the GPU of this number; nothing is taken into use.
+    /// The GPU of this number; nothing is taken into use.
     ///
     /// # Errors
     /// There is no driver, no such GPU, or no NVRTC.
-    pub fn find(ordinal: usize) -> Result<String, DeviceError> {
+    pub fn find(ordinal: usize) -> Result<Found, DeviceError> {
         // SAFETY: this only looks for the library; NVIDIA's has no constructor that could do harm.
         if !unsafe { sys::is_culib_present() } {
             return Err(missing("NVIDIA's driver is not installed (libcuda is not found)"));
         }
         compiler()?;
         let number = i32::try_from(ordinal).map_err(|_| missing(format!("there is no GPU {ordinal}")))?;
-        let name =
-            result::init().and_then(|()| result::device::get(number)).and_then(result::device::get_name);
-        name.map_err(|error| missing(said(error)))
+        let found = || {
+            result::init()?;
+            let device = result::device::get(number)?;
+            // SAFETY: the driver has just named the device.
+            let memory_bytes = unsafe { result::device::total_mem(device)? };
+            Ok(Found { name: result::device::get_name(device)?, memory_bytes })
+        };
+        found().map_err(|error| missing(said(error)))
     }
 
     /// The kernels compiled for GPUs of a compute capability, such as (9, 0), once in each process; this needs no GPU.
