@@ -176,6 +176,12 @@ static inline unsigned atomicAdd(unsigned *to, unsigned x) {
     return before;
 }
 
+static inline unsigned atomicMin(unsigned *to, unsigned x) {
+    unsigned before = *to;
+    if (x < before) *to = x;
+    return before;
+}
+
 #include "common.cuh"
 #include "rows.cu"
 #include "product.cu"

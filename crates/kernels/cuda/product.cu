@@ -1,50 +1,76 @@
 // Rows times packed weights: out[r] (+)= x[r] · W + bias, each output one chain of fused multiply-adds over the inputs in order.
 //
 // Weights stand in panels of 32 outputs, [output / 32][input][output % 32], as `Packed` has them; `scales` (int8) multiplies a sum
-// when it is complete. One block is a panel (x) and a tile of rows (y) of an expert (z); 128 threads are 32 outputs by four groups
-// of rows. Inputs come through shared memory 32 at a time. With `starts`, expert z has the rows starts[z] to starts[z + 1] and its
-// own weights and scales, one after another's; with `row_of`, row r reads x[row_of[r]]. A row's bits know nothing of the tile.
+// when it is complete. One block is a panel (x) and a tile of rows (y) of an expert (z); 64 threads are eight groups of four outputs by
+// eight groups of rows, and each thread keeps the sums of its outputs and rows in registers. Inputs come through shared memory 32 at a
+// time, all four by four; rows that the tile lacks are zeros there and are not written. With `starts`, expert z has the rows starts[z] to
+// starts[z + 1] and its own weights and scales, one after another's; with `row_of`, row r reads x[row_of[r]]. A row's bits know nothing of
+// the tile.
+
+template <typename W> struct alignas(4 * sizeof(W)) Four {
+    W of[4];
+};
+
+template <typename W> __device__ inline Four<float> widen(Four<W> w) {
+    return {{widen(w.of[0]), widen(w.of[1]), widen(w.of[2]), widen(w.of[3])}};
+}
+
+__device__ inline void add_products(Four<float> &sums, float x, const Four<float> &w) {
+    for (u32 c = 0; c < 4; c++) sums.of[c] = fmaf(x, w.of[c], sums.of[c]);
+}
 
 template <typename W, u32 ROWS>
 __device__ void product_tile(const W *panels, const float *scales, const float *bias, u32 k, u32 n, u32 rows, const u32 *starts,
                              const u32 *row_of, const float *x, u32 x_stride, u32 add, float *out) {
-    __shared__ float weights[32][PANEL];
-    __shared__ float inputs[4 * ROWS][32];
-    u32 lane = threadIdx.x % PANEL, group = threadIdx.x / PANEL;
+    __shared__ Four<float> weights[32][8];
+    __shared__ Four<float> inputs[8 * ROWS][9]; // the ninth keeps neighbouring rows in different banks
+    u32 lane = threadIdx.x % 8, group = threadIdx.x / 8; // rows of a group: group, group + 8, ..
     u32 start = starts ? starts[blockIdx.z] : 0, end = starts ? starts[blockIdx.z + 1] : rows;
-    u32 first = start + blockIdx.y * 4 * ROWS;
+    u32 first = start + blockIdx.y * 8 * ROWS;
     if (first >= end) return;
-    u32 column = blockIdx.x * PANEL + lane;
-    const W *panel = panels + (u64)blockIdx.z * k * n + (u64)blockIdx.x * k * PANEL;
-    float sums[ROWS];
-    for (u32 r = 0; r < ROWS; r++) sums[r] = 0.0f;
+    u32 column = blockIdx.x * PANEL + 4 * lane;
+    const Four<W> *panel = (const Four<W> *)(panels + (u64)blockIdx.z * k * n + (u64)blockIdx.x * k * PANEL);
+    Four<float> sums[ROWS] = {};
     for (u32 from = 0; from < k; from += 32) {
         u32 count = k - from < 32 ? k - from : 32;
-        for (u32 i = group; i < count; i += 4) weights[i][lane] = widen(panel[(u64)(from + i) * PANEL + lane]);
-        for (u32 r = group; r < 4 * ROWS; r += 4)
-            if (first + r < end && lane < count) {
-                u32 row = row_of ? row_of[first + r] : first + r;
-                inputs[r][lane] = x[(u64)row * x_stride + from + lane];
-            }
-        __syncthreads();
-        for (u32 i = 0; i < count; i++) {
-            float w = weights[i][lane];
-            for (u32 r = 0; r < ROWS; r++)
-                if (first + group * ROWS + r < end) sums[r] = fmaf(inputs[group * ROWS + r][i], w, sums[r]);
+        for (u32 i = group; i < count; i += 8) weights[i][lane] = widen(panel[(from + i) * 8 + lane]);
+        for (u32 r = 0; r < ROWS; r++) {
+            u32 place = first + r * 8 + group;
+            Four<float> four = {};
+            if (place < end) four = *(const Four<float> *)(x + (u64)(row_of ? row_of[place] : place) * x_stride + from + 4 * lane);
+            inputs[r * 8 + group][lane] = four;
         }
         __syncthreads();
+        u32 whole = count / 4;
+        for (u32 i = 0; i < whole; i++)
+            for (u32 r = 0; r < ROWS; r++) {
+                Four<float> four = inputs[r * 8 + group][i];
+                for (u32 j = 0; j < 4; j++) add_products(sums[r], four.of[j], weights[4 * i + j][lane]);
+            }
+        // Products of padding would turn a sum of -0 into 0.
+        for (u32 j = 0; j < count % 4; j++)
+            for (u32 r = 0; r < ROWS; r++) add_products(sums[r], inputs[r * 8 + group][whole].of[j], weights[4 * whole + j][lane]);
+        __syncthreads();
     }
+    Four<float> scale = {}, more = {};
+    if (scales) scale = *(const Four<float> *)(scales + (u64)blockIdx.z * n + column);
+    if (bias) more = *(const Four<float> *)(bias + column);
     for (u32 r = 0; r < ROWS; r++) {
-        u32 row = first + group * ROWS + r;
+        u32 row = first + r * 8 + group;
         if (row >= end) continue;
-        float sum = scales ? sums[r] * scales[(u64)blockIdx.z * n + column] : sums[r];
-        float *to = out + (u64)row * n + column;
-        if (add) sum = *to + sum;
-        *to = bias ? sum + bias[column] : sum;
+        Four<float> *to = (Four<float> *)(out + (u64)row * n + column);
+        Four<float> before = {}, sum = sums[r];
+        if (add) before = *to;
+        for (u32 c = 0; c < 4; c++) {
+            if (scales) sum.of[c] = sum.of[c] * scale.of[c];
+            if (add) sum.of[c] = before.of[c] + sum.of[c];
+            if (bias) sum.of[c] = sum.of[c] + more.of[c];
+        }
+        *to = sum;
     }
 }
 
-// NAME_many has tiles of 32 rows, NAME_few of 8.
+// NAME_many has tiles of 64 rows, NAME_few of 8.
 #define PRODUCT(NAME, W, ROWS)                                                                                                   \
     extern "C" __global__ void NAME(const W *panels, const float *scales, const float *bias, u32 k, u32 n, u32 rows,             \
                                     const u32 *starts, const u32 *row_of, const float *x, u32 x_stride, u32 add, float *out) {   \
@@ -52,8 +78,8 @@ __device__ void product_tile(const W *panels, const float *scales, const float *
     }
 
 PRODUCT(product_f32_many, float, 8)
-PRODUCT(product_f32_few, float, 2)
+PRODUCT(product_f32_few, float, 1)
 PRODUCT(product_bf16_many, u16, 8)
-PRODUCT(product_bf16_few, u16, 2)
+PRODUCT(product_bf16_few, u16, 1)
 PRODUCT(product_int8_many, i8, 8)
-PRODUCT(product_int8_few, i8, 2)
+PRODUCT(product_int8_few, i8, 1)

@@ -43,6 +43,8 @@ struct Shared {
     u32 digits[256];
     u64 prefix, cutoff;
     double sum;
+    double parts[256];
+    float span[SPAN];
     u64 keys[CHUNK];
 };
 
@@ -69,7 +71,15 @@ __device__ inline void weigh(const float *from, float top, float factor, u32 cou
     __syncthreads();
 }
 
-// The sum of all weights; that of each span stays in `sums`.
+// Brings the sums of spans from `from` on into shared memory, 256 at most; returns how many.
+__device__ inline u32 load_parts(Shared &s, const double *sums, u32 padded, u32 from) {
+    u32 count = padded / SPAN - from < 256 ? padded / SPAN - from : 256;
+    for (u32 b = threadIdx.x; b < count; b += blockDim.x) s.parts[b] = sums[from + b];
+    __syncthreads();
+    return count;
+}
+
+// The sum of all weights, which each thread adds up in the same order; that of each span stays in `sums`.
 __device__ inline double sum_of(Shared &s, const float *weights, u32 padded, double *sums) {
     for (u32 b = threadIdx.x; b < padded / SPAN; b += blockDim.x) {
         float lanes[LANES];
@@ -80,13 +90,12 @@ __device__ inline double sum_of(Shared &s, const float *weights, u32 padded, dou
         sums[b] = (double)total(lanes);
     }
     __syncthreads();
-    if (threadIdx.x == 0) {
-        s.sum = 0.0;
-        for (u32 b = 0; b < padded / SPAN; b++) s.sum += sums[b];
+    double sum = 0.0;
+    for (u32 from = 0; from < padded / SPAN; from += 256) {
+        u32 count = load_parts(s, sums, padded, from);
+        for (u32 b = 0; b < count; b++) sum += s.parts[b];
+        __syncthreads();
     }
-    __syncthreads();
-    double sum = s.sum;
-    __syncthreads();
     return sum;
 }
 
@@ -188,38 +197,46 @@ __device__ inline void keep_from(float *weights, u32 padded, float least) {
     __syncthreads();
 }
 
-// The token whose interval of the cumulative weights holds `target`. One thread calls it.
-__device__ inline u32 token_at(const float *weights, u32 padded, const double *sums, double target) {
-    double sum = 0.0;
-    u32 last = 0;
-    for (u32 b = 0; b < padded / SPAN; b++) {
-        double next = sum + sums[b];
-        if (next > target) {
-            for (u32 i = b * SPAN; i < (b + 1) * SPAN; i++) {
-                if (!(weights[i] > 0.0f)) continue;
-                sum += (double)weights[i];
-                last = i;
-                if (sum > target) break;
+// The token whose interval of the cumulative weights holds `target`; where rounding leaves none, the last of any weight.
+__device__ inline u32 token_at(Shared &s, const float *weights, u32 padded, const double *sums, double target) {
+    double sum = 0.0, before = 0.0;
+    u32 at = 0; // the last span of any weight, until the one that is looked for; `before` is the sum before it
+    bool found = false;
+    for (u32 from = 0; from < padded / SPAN && !found; from += 256) {
+        u32 count = load_parts(s, sums, padded, from);
+        for (u32 b = 0; b < count && !found; b++) {
+            double next = sum + s.parts[b];
+            found = next > target;
+            if (found || next > sum) {
+                at = from + b;
+                before = sum;
             }
-            return last;
+            sum = next;
         }
-        if (next > sum)
-            for (u32 i = b * SPAN; i < (b + 1) * SPAN; i++)
-                if (weights[i] > 0.0f) last = i;
-        sum = next;
+        __syncthreads();
     }
+    for (u32 i = threadIdx.x; i < SPAN; i += blockDim.x) s.span[i] = weights[at * SPAN + i];
+    __syncthreads();
+    u32 last = 0;
+    for (u32 i = 0; i < SPAN; i++) {
+        if (!(s.span[i] > 0.0f)) continue;
+        before += (double)s.span[i];
+        last = at * SPAN + i;
+        if (found && before > target) break;
+    }
+    __syncthreads();
     return last;
 }
 
-// Picks token r by `picks[r]` from row r of `scores`, (rows, stride) with `vocab` tokens: its id in tokens[r], NONE where scores are not
+// Picks token r by `picks[r]` from row row_of[r] of `scores`, (rows, stride) with `vocab` tokens: its id in tokens[r], NONE where scores are not
 // finite, and the natural logarithm of its probability at temperature 1, unfiltered, in logprobs[r]. Scratch: `work`, (rows, padded)
 // and `sums`, (rows, padded / 64), with padded the vocabulary in whole spans. One block of 256 threads a row.
-extern "C" __global__ void select_tokens(const float *scores, u32 stride, u32 vocab, const Pick *picks, const u32 *seen, float *work,
-                                         double *sums, u32 *tokens, float *logprobs) {
+extern "C" __global__ void select_tokens(const float *scores, const u32 *row_of, u32 stride, u32 vocab, const Pick *picks, const u32 *seen,
+                                         float *work, double *sums, u32 *tokens, float *logprobs) {
     __shared__ Shared s;
     u32 r = blockIdx.x, padded = (vocab + SPAN - 1) / SPAN * SPAN;
     Pick pick = picks[r];
-    scores += (u64)r * stride;
+    scores += (u64)row_of[r] * stride;
     work += (u64)r * padded;
     sums += (u64)r * (padded / SPAN);
     float top = largest(s, scores, vocab);
@@ -245,10 +262,10 @@ extern "C" __global__ void select_tokens(const float *scores, u32 stride, u32 vo
             return;
         }
         if (pick.factor < 0.0f) {
-            if (threadIdx.x == 0) {
-                s.token = 0;
-                while (work[s.token] != best) s.token++;
-            }
+            // The lowest id of equals.
+            u32 token = threadIdx.x;
+            while (token < vocab && work[token] != best) token += blockDim.x;
+            atomicMin(&s.token, token);
         } else {
             weigh(work, best, pick.factor, vocab, padded, work);
             if (pick.top_k > 0 && pick.top_k < padded) {
@@ -258,7 +275,8 @@ extern "C" __global__ void select_tokens(const float *scores, u32 stride, u32 vo
             if (pick.top_p < 1.0) keep_top_p(s, work, padded, pick.top_p, sums);
             if (pick.min_p > 0.0f) keep_from(work, padded, pick.min_p);
             double target = uniform(pick.stream, pick.place) * sum_of(s, work, padded, sums);
-            if (threadIdx.x == 0) s.token = token_at(work, padded, sums, target);
+            u32 token = token_at(s, work, padded, sums, target);
+            if (threadIdx.x == 0) s.token = token;
         }
         __syncthreads();
     }

@@ -8,6 +8,8 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::numbers::Bf16;
+
 mod allocations;
 mod attention;
 #[cfg(feature = "cuda")]
@@ -28,7 +30,7 @@ pub use emulator::Emulator;
 pub use experts::{Answers, Visits};
 pub use indices::{Indices, Placed, Routings};
 pub use matrix::{Bounds, Embedding, Matrix, Source};
-pub use select::Picks;
+pub use select::{Picks, Scores};
 
 /// The kernels as one program, for a compiler of CUDA C++.
 pub const SOURCE: &str = concat!(
@@ -180,9 +182,19 @@ macro_rules! number {
     )*};
 }
 
-number!(f32, f64, u32, u16, i8, u8);
+number!(f32, f64, u32, i8, u8);
 
-/// Numbers of a buffer that grows in steps of so many instead of twofold.
+impl Number for Bf16 {
+    fn bytes(numbers: &[Self]) -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.bits().to_le_bytes()).collect()
+    }
+
+    fn numbers(bytes: &[u8]) -> Vec<Self> {
+        bytes.as_chunks().0.iter().map(|bytes| Self::of_bits(u16::from_le_bytes(*bytes))).collect()
+    }
+}
+
+/// Numbers of a buffer that grows in steps of so many instead of twofold, and that are written at a time.
 const LARGE: usize = 1 << 20;
 
 /// Numbers in the memory of a [`Gpu`], which takes them back when it is dropped.
@@ -289,11 +301,11 @@ impl Gpu {
         at: usize,
         numbers: &[T],
     ) -> Result<(), DeviceError> {
-        let to = self.own(buffer, at + numbers.len());
-        if numbers.is_empty() {
-            return Ok(());
+        let to = self.own(buffer, at + numbers.len()).0;
+        for (at, numbers) in (at..).step_by(LARGE).zip(numbers.chunks(LARGE)) {
+            self.device.write(Address(to + (at * size_of::<T>()) as u64), &T::bytes(numbers))?;
         }
-        self.device.write(Address(to.0 + (at * size_of::<T>()) as u64), &T::bytes(numbers))
+        Ok(())
     }
 
     /// Makes `buffer` begin with `numbers`; it grows when it must.

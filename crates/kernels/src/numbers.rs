@@ -49,6 +49,11 @@ impl Bf16 {
         Self(if x.is_nan() { (bits >> 16) as u16 | 0x40 } else { (bits.wrapping_add(half) >> 16) as u16 })
     }
 
+    /// The number of these sixteen bits.
+    pub fn of_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     /// Its sixteen bits.
     pub fn bits(self) -> u16 {
         self.0

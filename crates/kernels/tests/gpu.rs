@@ -1,39 +1,18 @@
 //! The kernels of `cuda/` in the emulator, and on a GPU where there is one, beside the loops of the CPU: the same bits, whichever way the
 //! threads of a block run.
-#![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+mod emulated;
 
-use flow_kernels::gpu::{
-    self, Answers, Bounds, Buffer, DeviceError, Emulator, Extents, Gpu, Indices, Seen, Source,
-};
+use flow_kernels::gpu::{Answers, Bounds, Buffer, Extents, Gpu, Indices, Scores, Seen, Source};
 use flow_kernels::{
     Activation, BLOCK, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector, Shape,
     Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, sigmoid, soft_cap, softmax,
     uniform, write,
 };
 
-/// The emulator, its threads ascending and descending, unless the test says that it skips it; and with the feature `cuda` the GPU
-/// of this machine, which must be there where `FLOW_GPU` is `required`.
+/// All devices, the emulator with its threads ascending and descending.
 fn devices() -> Vec<Gpu> {
-    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let program = PROGRAM.get_or_init(|| {
-        match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels")) {
-            Ok(program) => Some(program),
-            Err(DeviceError::Missing { reason, .. }) => {
-                assert!(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set: {reason}");
-                println!("skipped: {reason}");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    });
-    let start = |descending| Gpu::new(Emulator::start(program.as_ref()?, descending).unwrap()).into();
-    let gpu = gpu::open();
-    let required = std::env::var("FLOW_GPU").is_ok_and(|wish| wish == "required");
-    assert!(gpu.is_ok() || !required, "FLOW_GPU=required: {:?}", gpu.err());
-    [false, true].into_iter().filter_map(start).chain(gpu).collect()
+    emulated::devices(&[false, true])
 }
 
 /// Numbers in -2 to 2, others for each `seed`.
@@ -65,7 +44,7 @@ const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::
 #[test]
 fn products() {
     for mut gpu in devices() {
-        for (count, inputs, outputs) in [(1, 1, 1), (5, 40, 33), (9, 64, 64), (45, 100, 70)] {
+        for (count, inputs, outputs) in [(1, 1, 1), (5, 40, 33), (9, 64, 64), (45, 100, 70), (131, 35, 40)] {
             let (x, w, bias) =
                 (numbers(count * inputs, 1), numbers(outputs * inputs, 2), numbers(outputs, 3));
             let x = rows(&x, inputs);
@@ -95,8 +74,8 @@ fn products() {
 #[test]
 fn products_of_experts_read_the_rows_of_their_visits() {
     let (inputs, outputs, held) = (40, 64, 6);
-    let starts = [0u32, 3, 3, 40, 41];
-    let row_of: Vec<u32> = (0..41).map(|place| place * 5 % held as u32).collect();
+    let starts = [0u32, 3, 3, 100, 101];
+    let row_of: Vec<u32> = (0..101).map(|place| place * 5 % held as u32).collect();
     let x = rows(&numbers(held * inputs, 1), inputs);
     for mut gpu in devices() {
         for precision in PRECISIONS {
@@ -105,18 +84,18 @@ fn products_of_experts_read_the_rows_of_their_visits() {
                 .collect();
             let matrix = gpu.matrix(&packed.iter().collect::<Vec<_>>()).unwrap();
             let (on, starts_on) = (gpu.upload(&x).unwrap(), indices(&mut gpu, &starts));
-            let (row_on, mut out) = (indices(&mut gpu, &row_of), gpu.allocate(41 * outputs).unwrap());
-            let source = Source { x: &on, rows: 40, row_of: Some(&row_on), held };
-            let bounds = Bounds { starts: &starts_on, rows: 41 };
+            let (row_on, mut out) = (indices(&mut gpu, &row_of), gpu.allocate(101 * outputs).unwrap());
+            let source = Source { x: &on, rows: 100, row_of: Some(&row_on), held };
+            let bounds = Bounds { starts: &starts_on, rows: 101 };
             gpu.multiply(&matrix, source, Some(bounds), false, &mut out).unwrap();
-            let mut expected = vec![0.0; 41 * outputs];
+            let mut expected = vec![0.0; 101 * outputs];
             for (e, packed) in packed.iter().enumerate() {
                 for place in starts[e] as usize..starts[e + 1] as usize {
                     let row = &x[row_of[place] as usize * padded(inputs)..][..padded(inputs)];
                     packed.multiply(1, row, &mut expected[place * outputs..][..outputs]);
                 }
             }
-            same(&gpu.read(&out, 0, 41 * outputs).unwrap(), &expected, "experts");
+            same(&gpu.read(&out, 0, 101 * outputs).unwrap(), &expected, "experts");
         }
     }
 }
@@ -399,7 +378,8 @@ fn choices_are_those_of_the_cpu() {
     let seen = [3, 40, 41, 97];
     for mut gpu in devices() {
         let mut scratch = gpu.picks().unwrap();
-        for vocab in [100usize, 128, 2700] {
+        // Spans are summed 256 at a time: the last vocabulary has more.
+        for (vocab, turns) in [(100usize, 6), (128, 6), (2700, 6), (17_000, 2)] {
             let stride = padded(vocab);
             let count = cases.len() + 3;
             let mut scores = numbers(count * stride, 1);
@@ -410,7 +390,7 @@ fn choices_are_those_of_the_cpu() {
             scores[(count - 2) * stride + 50] = f32::NAN;
             scores[(count - 1) * stride + 99] = f32::INFINITY;
             let on = gpu.upload(&scores).unwrap();
-            for turn in 0..6u32 {
+            for turn in 0..turns {
                 let pick = |r: usize| Pick {
                     rules: *cases.get(r).unwrap_or(&all),
                     seen: &seen,
@@ -418,9 +398,12 @@ fn choices_are_those_of_the_cpu() {
                     stream: [r as u8 * 7 + 1; 16],
                     place: turn,
                 };
-                let picks: Vec<Pick<'_>> = (0..count).map(pick).collect();
-                let found = gpu.choose((&on, stride, vocab), &picks, &mut scratch).unwrap();
-                for (r, (pick, found)) in picks.iter().zip(found).enumerate() {
+                // Rows in another order, and one that several picks are about.
+                let row = |r: usize| if r > 4 && r < cases.len() { 5 } else { r };
+                let picks: Vec<_> = (0..count).rev().map(|r| (row(r), pick(r))).collect();
+                let rows = Scores { x: &on, rows: count, stride, vocab };
+                let found = gpu.choose(&rows, &picks, &mut scratch).unwrap();
+                for ((r, pick), found) in picks.into_iter().zip(found) {
                     let number = uniform(&pick.stream, pick.place);
                     let scores = &scores[r * stride..][..vocab];
                     let expected =

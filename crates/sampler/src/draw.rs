@@ -12,7 +12,7 @@ use crate::text::Watch;
 pub(crate) struct Draw<'a> {
     /// Index of the request among those of the run.
     pub(crate) index: usize,
-    /// The prompt and all tokens but the last are in the cache here.
+    /// The prompt and all tokens but the last are in the cache here; until it is started, the prompt's.
     pub(crate) sequence: Sequence,
     pub(crate) answer: Option<Result<Completion, Error>>,
     pub(crate) request: &'a Request,

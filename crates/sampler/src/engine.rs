@@ -177,10 +177,12 @@ impl Engine {
         let jobs = &self.valid_jobs(requests, share.min(JOB), sink);
         let slots = turns(share, gpu::SLOTS);
         let bytes = self.cache_bytes.into_iter().chain(gpu.cache_bytes()).min();
-        let blocks = self.blocks(bytes.unwrap_or(CACHE_BYTES));
+        let bound = self.blocks(bytes.unwrap_or(CACHE_BYTES));
+        let longest = jobs.iter().flat_map(Clone::clone).map(|i| self.most_positions(&requests[i])).max();
+        let most = gpu::most_blocks(slots, longest.unwrap_or(0), bound, self.context());
+        let blocks = bound.min(most);
         let (next_job, prompt_rows) = (&AtomicUsize::new(0), gpu::PROMPT_ROWS);
         let run = Run { engine: self, requests, jobs, next_job, cancel, sink, slots, prompt_rows, blocks };
-        let most = gpu::most_blocks(slots, self.context(), blocks);
         match gpu.pass(&self.weights, most) {
             Ok(pass) => Worker::new(&run, pass).work(),
             Err(error) => {
@@ -253,6 +255,15 @@ impl Engine {
                 false
             }
         })
+    }
+
+    /// Positions that prompt and completion of a request take at most, a token of a text counted for each byte.
+    fn most_positions(&self, request: &Request) -> usize {
+        let prompt = match &request.prompt {
+            Prompt::Text(text) | Prompt::Rendered(text) => text.len() + 1,
+            Prompt::Tokens(tokens) => tokens.len(),
+        };
+        prompt.saturating_add(request.params.max_tokens).min(self.context())
     }
 
     /// Blocks of positions that take so many bytes.

@@ -5,7 +5,7 @@
 
 use flow_kernels::gpu::DeviceError;
 use flow_kernels::{
-    Packed, Pick, Place, Routing, Selector, Shape, add, attend, padded, rms_norm, soft_cap, softmax,
+    Choice, Packed, Pick, Place, Routing, Selector, Shape, add, attend, padded, rms_norm, soft_cap, softmax,
 };
 use flow_model::AttentionExperts;
 
@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::feed_forward::{Inner, grown};
 use crate::moe::Mixture;
 use crate::pages::{Pages, Sequence};
-use crate::pass::{Pass, Step};
+use crate::pass::Pass;
 use crate::weights::{FeedForward, Layer, Weights};
 
 /// One token to read.
@@ -173,15 +173,18 @@ impl Pass for Forward<'_> {
         Ok(self.cache.fork(parent, positions))
     }
 
-    fn step(&mut self, rows: &[Row], picks: &[Pick<'_>]) -> Result<Step, DeviceError> {
+    fn step(
+        &mut self,
+        rows: &[Row],
+        picks: &[(usize, Pick<'_>)],
+    ) -> Result<Vec<Option<Choice>>, DeviceError> {
         let (width, vocab) = (self.weights.head.outputs(), self.weights.vocab);
         let mut selector = std::mem::take(&mut self.selector);
-        let mut scores = self.scores(rows).chunks_exact(width).map(|row| &row[..vocab]);
-        let choices = picks.iter().zip(&mut scores).map(|(pick, scores)| selector.pick(scores, pick));
-        let choices = choices.collect();
-        let scores = scores.map(<[f32]>::to_vec).collect();
+        let scores = self.scores(rows);
+        let choose = |(row, pick): &(usize, Pick<'_>)| selector.pick(&scores[row * width..][..vocab], pick);
+        let choices = picks.iter().map(choose).collect();
         self.selector = selector;
-        Ok(Step { choices, scores })
+        Ok(choices)
     }
 }
 

@@ -154,17 +154,18 @@ impl Model {
     }
 }
 
-/// Of so many free bytes, those that keys and values may take: four fifths of what is left beside the scores of attention and, twice, of a
-/// vocabulary of this width. The rest is for the rows of a step.
+/// Of so many free bytes, those that keys and values may take: four fifths of what is left beside the scores of attention, and of a
+/// vocabulary of this width for the rows of a step and for the tokens that are chosen from them. The rest is for what layers compute.
 pub(crate) fn room(free: usize, vocab: usize) -> usize {
-    free.saturating_sub((SCORES + 2 * SLOTS * vocab) * size_of::<f32>()) / 5 * 4
+    free.saturating_sub((SCORES + 3 * SLOTS * vocab) * size_of::<f32>()) / 5 * 4
 }
 
-/// Blocks that a run can come to hold: of each draw under way, of the prompts that these come from or that wait to be read, and of
-/// one that needs more than all may.
-pub(crate) fn most_blocks(slots: usize, context: usize, bound: usize) -> usize {
-    let each = context.div_ceil(BLOCK);
-    ((2 * slots + slots / 8 + 1) * each).min(bound).max(2 * each)
+/// Blocks that a run has: for each of `slots` draws under way and for the prompts that these come from or that wait to be read, of
+/// requests of so many positions, but no more than `bound`. One request of the whole `context` has room in any case; a scheduler keeps
+/// what is under way within them.
+pub(crate) fn most_blocks(slots: usize, positions: usize, bound: usize, context: usize) -> usize {
+    let most = (2 * slots + slots / 8 + 1) * positions.div_ceil(BLOCK);
+    most.min(bound).max(2 * context.div_ceil(BLOCK))
 }
 
 fn scale(gpu: &mut Gpu, norm: &Norm) -> Result<Scale, DeviceError> {

@@ -6,15 +6,6 @@ use flow_kernels::{Choice, Pick};
 use crate::forward::Row;
 use crate::pages::{Pages, Sequence};
 
-/// What came of reading rows.
-#[derive(Debug, Default)]
-pub(crate) struct Step {
-    /// One for each pick; `None` where scores were not all finite.
-    pub(crate) choices: Vec<Option<Choice>>,
-    /// The scores of the tokens after each other wanted row, one for each of the vocabulary.
-    pub(crate) scores: Vec<Vec<f32>>,
-}
-
 /// A model with the keys and values of the sequences under way. Whatever it runs on, it computes the same bits.
 pub(crate) trait Pass {
     /// Where the sequences are.
@@ -29,9 +20,11 @@ pub(crate) trait Pass {
     /// The device fails.
     fn fork(&mut self, parent: Sequence, positions: usize) -> Result<Sequence, DeviceError>;
 
-    /// Reads `rows`, of which the first wanted ones are those of `picks`, in order, and chooses the tokens that follow them.
+    /// Reads `rows` and chooses a token for each of `picks`, which names the wanted row that it follows by its number among these; `None`
+    /// where the scores of that row are not all finite.
     ///
     /// # Errors
     /// The device fails.
-    fn step(&mut self, rows: &[Row], picks: &[Pick<'_>]) -> Result<Step, DeviceError>;
+    fn step(&mut self, rows: &[Row], picks: &[(usize, Pick<'_>)])
+    -> Result<Vec<Option<Choice>>, DeviceError>;
 }

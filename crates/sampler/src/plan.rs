@@ -49,7 +49,7 @@ impl Plan {
         let (weight_bytes, bytes_per_block) = (weight_bytes(config, precision), bytes_per_block(config));
         let free = memory_bytes.checked_sub(weight_bytes)?;
         let room = gpu::room(free, padded(config.vocab_size)) / bytes_per_block;
-        let blocks = gpu::most_blocks(gpu::SLOTS, config.context(), room);
+        let blocks = gpu::most_blocks(gpu::SLOTS, config.context(), room, config.context());
         Some(Self {
             weight_bytes,
             cache_bytes: blocks * bytes_per_block,

@@ -6,11 +6,12 @@
 //! Memory is planned, not hoped for: a job is opened, and a draw started, when the blocks it can still come to need are
 //! free beside those that others can still come to need. Which draws are under way together changes none of them.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use flow_kernels::BLOCK;
 use flow_kernels::gpu::DeviceError;
-use flow_kernels::{BLOCK, Pick, Selector};
 
 use crate::Error;
 use crate::draw::Draw;
@@ -71,24 +72,34 @@ impl Job {
 }
 
 /// A prompt on its way into the cache, and the requests waiting for it.
-struct Prompt {
+struct Prompt<'a> {
     job: Job,
     sequence: Sequence,
     /// Tokens in the cache.
     read: usize,
-    /// Scores of the first token to draw, once all is read.
-    scores: Option<Vec<f32>>,
+    /// The draws of its requests, with their first tokens, once all is read.
+    draws: VecDeque<Draw<'a>>,
+}
+
+impl Prompt<'_> {
+    fn is_read(&self) -> bool {
+        self.read == self.job.tokens.len()
+    }
+
+    /// Requests that have not begun.
+    fn waiting(&self) -> usize {
+        self.job.waiting.len() + self.draws.len()
+    }
 }
 
 /// One thread's draws.
 pub(crate) struct Worker<'a, P> {
     run: &'a Run<'a>,
     pass: P,
-    selector: Selector,
     /// A job that waits for memory.
     next: Option<Job>,
     /// In the order of their jobs; the first are read first.
-    prompts: Vec<Prompt>,
+    prompts: Vec<Prompt<'a>>,
     live: Vec<Draw<'a>>,
     rows: Vec<Row>,
     usage: Usage,
@@ -96,9 +107,8 @@ pub(crate) struct Worker<'a, P> {
 
 impl<'a, P: Pass> Worker<'a, P> {
     pub(crate) fn new(run: &'a Run<'a>, pass: P) -> Self {
-        let selector = Selector::default();
         let (prompts, live, rows) = (Vec::new(), Vec::new(), Vec::new());
-        Self { run, pass, selector, next: None, prompts, live, rows, usage: Usage::default() }
+        Self { run, pass, next: None, prompts, live, rows, usage: Usage::default() }
     }
 
     /// Works until no job is left or the run is cancelled; cancelled draws are not answered. Where the device fails, all that is left
@@ -133,8 +143,16 @@ impl<'a, P: Pass> Worker<'a, P> {
         self.answer();
         let answer = |i| (self.run.sink)(i, Err(Error::Device(error.clone())));
         self.live.drain(..).for_each(|draw| answer(draw.index));
-        let taken = self.prompts.drain(..).map(|prompt| prompt.job).chain(self.next.take());
-        taken.for_each(|job| job.waiting.for_each(answer));
+        for Prompt { job, draws, .. } in self.prompts.drain(..) {
+            for draw in draws {
+                match draw.answer {
+                    Some(ended) => (self.run.sink)(draw.index, ended),
+                    None => answer(draw.index),
+                }
+            }
+            job.waiting.for_each(answer);
+        }
+        self.next.take().into_iter().for_each(|job| job.waiting.for_each(answer));
         while let Some(job) = self.run.jobs.get(self.run.next_job.fetch_add(1, Ordering::Relaxed)) {
             job.clone().for_each(answer);
         }
@@ -143,7 +161,7 @@ impl<'a, P: Pass> Worker<'a, P> {
     /// Takes jobs until enough requests wait for the free slots, and a few more whose prompts are read ahead, as long as
     /// memory for them is free.
     fn take_jobs(&mut self) {
-        let waiting = |prompts: &[Prompt]| prompts.iter().map(|p| p.job.waiting.len()).sum::<usize>();
+        let waiting = |prompts: &[Prompt<'_>]| prompts.iter().map(Prompt::waiting).sum::<usize>();
         let enough = self.run.slots + self.run.slots / 8;
         while self.live.len() + waiting(&self.prompts) < enough {
             let Some(job) = self.next.take().or_else(|| self.take_job()) else { return };
@@ -152,7 +170,7 @@ impl<'a, P: Pass> Worker<'a, P> {
                 return;
             }
             let sequence = self.pass.pages_mut().open();
-            self.prompts.push(Prompt { job, sequence, read: 0, scores: None });
+            self.prompts.push(Prompt { job, sequence, read: 0, draws: VecDeque::new() });
         }
     }
 
@@ -195,8 +213,7 @@ impl<'a, P: Pass> Worker<'a, P> {
     /// Starts draws from prompts that are read, as long as there are free slots and memory.
     fn start_draws(&mut self) -> Result<(), DeviceError> {
         for at in 0..self.prompts.len() {
-            while self.prompts[at].scores.is_some()
-                && !self.prompts[at].job.waiting.is_empty()
+            while !self.prompts[at].draws.is_empty()
                 && self.live.len() < self.run.slots
                 && (self.live.is_empty()
                     || self.promised() + self.prompts[at].job.blocks_of_draw() <= self.run.blocks)
@@ -206,40 +223,31 @@ impl<'a, P: Pass> Worker<'a, P> {
         }
         let Self { pass, prompts, .. } = self;
         prompts.retain(|prompt| {
-            if prompt.job.waiting.is_empty() {
+            if prompt.waiting() == 0 {
                 pass.pages_mut().close(prompt.sequence);
             }
-            !prompt.job.waiting.is_empty()
+            prompt.waiting() > 0
         });
-        self.answer();
         Ok(())
     }
 
-    /// Starts the next draw of a prompt that is read, with its first token.
+    /// Starts the next draw of a prompt that is read, unless it has ended with its first token.
     fn start_draw(&mut self, at: usize) -> Result<(), DeviceError> {
-        let Self { run, pass, selector, prompts, live, .. } = self;
+        let Self { run, pass, prompts, live, .. } = self;
         let prompt = &mut prompts[at];
-        let (Some(index), Some(scores)) = (prompt.job.waiting.next(), &prompt.scores) else {
+        let Some(mut draw) = prompt.draws.pop_front() else { return Ok(()) };
+        if let Some(answer) = draw.answer.take() {
+            (run.sink)(draw.index, answer);
             return Ok(());
-        };
-        let request = &run.requests[index];
-        match run.engine.forced(request) {
-            Err(error) => (run.sink)(index, Err(error)),
-            Ok(forced) => {
-                let sequence = match pass.fork(prompt.sequence, prompt.read) {
-                    Ok(sequence) => sequence,
-                    Err(error) => {
-                        (run.sink)(index, Err(Error::Device(error.clone())));
-                        return Err(error);
-                    }
-                };
-                let mut draw = Draw::new(index, request, &prompt.job.tokens, forced, sequence);
-                draw.positions = prompt.job.positions;
-                let choice = selector.pick(scores, &draw.pick());
-                draw.advance(run.engine, choice);
-                live.push(draw);
+        }
+        match pass.fork(prompt.sequence, prompt.read) {
+            Ok(sequence) => draw.sequence = sequence,
+            Err(error) => {
+                (run.sink)(draw.index, Err(Error::Device(error.clone())));
+                return Err(error);
             }
         }
+        live.push(draw);
         Ok(())
     }
 
@@ -270,7 +278,7 @@ impl<'a, P: Pass> Worker<'a, P> {
         }
     }
 
-    /// Reads the rows, draws a token for each live draw and keeps the scores of prompts read to their end.
+    /// Reads the rows, draws a token for each live draw and the first ones of all draws of prompts that are read to their end.
     fn step(&mut self) -> Result<(), DeviceError> {
         let Self { run, pass, prompts, live, rows, usage, .. } = self;
         if !live.is_empty() {
@@ -278,15 +286,17 @@ impl<'a, P: Pass> Worker<'a, P> {
             usage.advanced += live.len() as u64;
             usage.places += run.slots as u64;
         }
-        let picks: Vec<Pick<'_>> = live.iter().map(Draw::pick).collect();
-        let step = pass.step(rows, &picks)?;
-        for (draw, choice) in live.iter_mut().zip(step.choices) {
-            draw.advance(run.engine, choice);
-        }
-        let complete = prompts.iter_mut().filter(|p| p.scores.is_none() && p.read == p.job.tokens.len());
-        for (prompt, scores) in complete.zip(step.scores) {
-            prompt.scores = Some(scores);
-        }
+        let mut complete: Vec<&mut Prompt<'a>> =
+            prompts.iter_mut().filter(|prompt| prompt.is_read() && prompt.draws.is_empty()).collect();
+        complete.iter_mut().for_each(|prompt| prompt.draws = draws(run, &mut prompt.job, prompt.sequence));
+        // Wanted are the rows of live draws, then the last ones of these prompts.
+        let first = (live.len()..)
+            .zip(&complete)
+            .flat_map(|(row, prompt)| prompt.draws.iter().map(move |draw| (row, draw.pick())));
+        let picks: Vec<_> = live.iter().map(Draw::pick).enumerate().chain(first).collect();
+        let choices = pass.step(rows, &picks)?;
+        let drawn = live.iter_mut().chain(complete.into_iter().flat_map(|prompt| &mut prompt.draws));
+        drawn.zip(choices).for_each(|(draw, choice)| draw.advance(run.engine, choice));
         Ok(())
     }
 
@@ -300,6 +310,23 @@ impl<'a, P: Pass> Worker<'a, P> {
             false
         });
     }
+}
+
+/// The draws of the requests that wait for the prompt of `job`; those whose prefix cannot be read are answered.
+fn draws<'a>(run: &Run<'a>, job: &mut Job, prompt: Sequence) -> VecDeque<Draw<'a>> {
+    let draw = |index: usize| match run.engine.forced(&run.requests[index]) {
+        Err(error) => {
+            (run.sink)(index, Err(error));
+            None
+        }
+        Ok(forced) => {
+            let mut draw = Draw::new(index, &run.requests[index], &job.tokens, forced, prompt);
+            draw.positions = job.positions;
+            Some(draw)
+        }
+    };
+    let waiting = std::mem::take(&mut job.waiting);
+    waiting.filter_map(draw).collect()
 }
 
 #[cfg(test)]

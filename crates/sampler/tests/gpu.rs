@@ -1,39 +1,22 @@
 //! Whole models drawn from in the emulator, and on a GPU where there is one: the completions of the CPU, to the bit.
-#![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 mod common;
+#[path = "../../kernels/tests/emulated/mod.rs"]
+mod emulated;
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use flow_kernels::gpu::{Address, Device, DeviceError, Emulator, Gpu, Launch};
 use flow_model::names::{FINAL_NORM, is_router};
 use flow_model::{Checkpoint, Config, RopeScaling, Tensor};
-use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing, open_gpu};
+use flow_sampler::{Completion, Engine, Error, Params, Precision, Prompt, Request, Routing};
 
 use common::{dense, generate, moe, random, switched};
 
-/// The emulator, unless the test says that it skips it.
-fn emulator(descending: bool) -> Option<Emulator> {
-    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let compile = || match Emulator::compile(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("sampler")) {
-        Ok(program) => Some(program),
-        Err(DeviceError::Missing { reason, .. }) => {
-            assert!(std::env::var_os("CI").is_none(), "nothing is skipped where CI is set: {reason}");
-            println!("skipped: {reason}");
-            None
-        }
-        Err(error) => panic!("{error}"),
-    };
-    PROGRAM.get_or_init(compile).as_ref().map(|program| Emulator::start(program, descending).unwrap())
-}
-
-/// The emulator, and with the feature `cuda` the GPU of this machine, which must be there where `FLOW_GPU` is `required`.
+/// All devices, the emulator with its threads in one order.
 fn devices(descending: bool) -> Vec<Gpu> {
-    let gpu = open_gpu();
-    let required = std::env::var("FLOW_GPU").is_ok_and(|wish| wish == "required");
-    assert!(gpu.is_ok() || !required, "FLOW_GPU=required: {:?}", gpu.err());
-    emulator(descending).map(Gpu::new).into_iter().chain(gpu).collect()
+    emulated::devices(&[descending])
 }
 
 /// Draws of a few prompts, short and beyond a block, by all kinds of rules.
@@ -162,10 +145,11 @@ fn a_damaged_router_is_an_error_of_the_draw_there_too() {
     }
 }
 
-/// A device that fails after a number of launches.
+/// A device that fails after a number of launches, and says how many bytes it was asked for at most.
 struct Failing {
     inner: Emulator,
     launches: usize,
+    read: Arc<AtomicUsize>,
 }
 
 impl Device for Failing {
@@ -190,6 +174,7 @@ impl Device for Failing {
     }
 
     fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError> {
+        self.read.fetch_max(bytes.len(), Ordering::Relaxed);
         self.inner.read(from, bytes)
     }
 
@@ -207,9 +192,16 @@ fn a_device_that_fails_answers_every_request_once() {
     let model = random(dense(), 2);
     let expected = generate(&Engine::new(&model).unwrap(), &requests(false), 1);
     for launches in [0, 30, 150, 1_000_000] {
-        let Some(inner) = emulator(false) else { return };
-        let engine = Engine::new(&model).unwrap().on(Gpu::new(Failing { inner, launches })).unwrap();
+        let Some(inner) = emulated::emulator(false) else { return };
+        let read = Arc::new(AtomicUsize::new(0));
+        let device = Gpu::new(Failing { inner, launches, read: read.clone() });
+        let engine = Engine::new(&model).unwrap().on(device).unwrap();
         let answers = generate(&engine, &requests(false), 1);
+        let most = read.load(Ordering::Relaxed);
+        assert!(
+            most <= 4 * answers.len(),
+            "an id or a log-probability for each draw comes back: {most} bytes"
+        );
         let failed = answers.iter().filter(|answer| matches!(answer, Err(Error::Device(_)))).count();
         assert_eq!(failed > 0, launches < 1_000_000, "{failed} after {launches} launches");
         assert!(launches > 0 || failed == answers.len());

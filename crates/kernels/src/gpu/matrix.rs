@@ -1,13 +1,13 @@
 //! Weights on a device, and rows times them.
 
-use super::{Argument, Buffer, DeviceError, Gpu, Indices, word};
+use super::{Argument, Buffer, DeviceError, Gpu, Indices, Number, word};
 use crate::matmul::{PANEL, Packed, Panels, padded};
 use crate::numbers::{Bf16, Table};
 
 /// Numbers in the precision that they are kept in.
 enum Kept {
     F32(Buffer<f32>),
-    Bf16(Buffer<u16>),
+    Bf16(Buffer<Bf16>),
     Int8(Buffer<i8>, Buffer<f32>),
 }
 
@@ -71,8 +71,10 @@ pub struct Bounds<'a> {
     pub rows: usize,
 }
 
-fn bits(weights: &[Bf16]) -> Vec<u16> {
-    weights.iter().map(|weight| weight.bits()).collect()
+/// What `of` finds in the panels of each expert.
+fn parts<'a, T>(experts: &[&'a Packed], of: impl Fn(&'a Panels) -> Option<&'a [T]>) -> Vec<&'a [T]> {
+    let all: Option<Vec<_>> = experts.iter().map(|expert| of(&expert.panels)).collect();
+    all.expect("all experts are kept in one precision")
 }
 
 impl Gpu {
@@ -88,7 +90,7 @@ impl Gpu {
         };
         let kept = match table {
             Table::F32(data) => Kept::F32(self.upload(data)?),
-            Table::Bf16(data) => Kept::Bf16(self.upload(&bits(data))?),
+            Table::Bf16(data) => Kept::Bf16(self.upload(data)?),
             Table::Int8(data, scales) => Kept::Int8(self.upload(data)?, self.upload(scales)?),
         };
         Ok(Embedding { kept, rows: len / width, width })
@@ -105,29 +107,43 @@ impl Gpu {
         let first = experts.first().expect("there is a matrix");
         let (inputs, outputs) = (first.inputs, first.outputs);
         assert!(experts.iter().all(|other| (other.inputs, other.outputs) == (inputs, outputs)));
-        let (mut f32s, mut bf16s, mut int8s, mut all_scales) = (vec![], vec![], vec![], vec![]);
-        for expert in experts {
-            match &expert.panels {
-                Panels::F32(panels) => f32s.extend_from_slice(panels),
-                Panels::Bf16(panels) => bf16s.extend(bits(panels)),
-                Panels::Int8(panels, scales) => {
-                    int8s.extend_from_slice(panels);
-                    all_scales.extend_from_slice(scales);
-                }
-            }
-        }
         let kept = match &first.panels {
-            Panels::F32(_) => Kept::F32(self.upload(&f32s)?),
-            Panels::Bf16(_) => Kept::Bf16(self.upload(&bf16s)?),
-            Panels::Int8(..) => Kept::Int8(self.upload(&int8s)?, self.upload(&all_scales)?),
+            Panels::F32(_) => Kept::F32(self.beside(&parts(experts, |panels| match panels {
+                Panels::F32(weights) => Some(weights),
+                _ => None,
+            }))?),
+            Panels::Bf16(_) => Kept::Bf16(self.beside(&parts(experts, |panels| match panels {
+                Panels::Bf16(weights) => Some(weights),
+                _ => None,
+            }))?),
+            Panels::Int8(..) => {
+                let weights = parts(experts, |panels| match panels {
+                    Panels::Int8(weights, _) => Some(weights),
+                    _ => None,
+                });
+                let scales = parts(experts, |panels| match panels {
+                    Panels::Int8(_, scales) => Some(scales),
+                    _ => None,
+                });
+                Kept::Int8(self.beside(&weights)?, self.beside(&scales)?)
+            }
         };
-        let weights = inputs * outputs * experts.len();
-        assert!(f32s.len().max(bf16s.len()).max(int8s.len()) == weights, "all are kept in one precision");
         let bias = match &first.bias {
             Some(bias) if experts.len() == 1 => Some(self.upload(bias)?),
             _ => None,
         };
         Ok(Matrix { kept, bias, inputs, outputs, experts: experts.len() })
+    }
+
+    /// Memory that holds `parts`, one behind the other.
+    fn beside<T: Number>(&mut self, parts: &[&[T]]) -> Result<Buffer<T>, DeviceError> {
+        let mut buffer = self.allocate(parts.iter().map(|part| part.len()).sum())?;
+        let mut at = 0;
+        for part in parts {
+            self.write(&mut buffer, at, part)?;
+            at += part.len();
+        }
+        Ok(buffer)
     }
 
     /// `out[r] = table[tokens[r]] * scale`, padded, for `rows` tokens, each of the table.
@@ -201,7 +217,7 @@ impl Gpu {
             word(add.into()),
             self.given(out, all * matrix.outputs),
         ];
-        let tiles = rows.div_ceil(if few { 8 } else { 32 });
-        self.launch(kernel, [matrix.outputs / PANEL, tiles, matrix.experts], 128, &arguments)
+        let tiles = rows.div_ceil(if few { 8 } else { 64 });
+        self.launch(kernel, [matrix.outputs / PANEL, tiles, matrix.experts], 64, &arguments)
     }
 }

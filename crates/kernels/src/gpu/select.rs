@@ -1,6 +1,6 @@
 //! The choice of tokens on a device.
 
-use super::{Buffer, DeviceError, Gpu, word};
+use super::{Buffer, DeviceError, Gpu, Indices, word};
 use crate::select::{Choice, Pick};
 
 /// Threads of a block.
@@ -14,6 +14,7 @@ const NONE: u32 = u32::MAX;
 
 /// Scratch for choices.
 pub struct Picks {
+    row_of: Indices,
     picks: Buffer<u8>,
     seen: Buffer<u32>,
     work: Buffer<f32>,
@@ -22,8 +23,20 @@ pub struct Picks {
     logprobs: Buffer<f32>,
 }
 
+/// Scores of tokens on a device.
+pub struct Scores<'a> {
+    /// Rows, each `stride` long.
+    pub x: &'a Buffer<f32>,
+    /// How many rows it holds.
+    pub rows: usize,
+    /// Length of a row.
+    pub stride: usize,
+    /// Numbers of a row that are tokens'.
+    pub vocab: usize,
+}
+
 /// Picks as the kernel takes them, and all tokens that were seen.
-fn encoded(picks: &[Pick<'_>]) -> (Vec<u8>, Vec<u32>) {
+fn encoded<'a>(picks: impl Iterator<Item = &'a Pick<'a>>) -> (Vec<u8>, Vec<u32>) {
     let (mut bytes, mut all) = (Vec::new(), Vec::new());
     for Pick { rules, seen, forced, stream, place } in picks {
         let from = all.len() as u32;
@@ -56,6 +69,7 @@ impl Gpu {
     /// There is no memory.
     pub fn picks(&mut self) -> Result<Picks, DeviceError> {
         Ok(Picks {
+            row_of: self.indices()?,
             picks: self.allocate(0)?,
             seen: self.allocate(0)?,
             work: self.allocate(0)?,
@@ -65,27 +79,29 @@ impl Gpu {
         })
     }
 
-    /// Chooses a token for each of `picks` from the rows of `scores`, `stride` long, of which `vocab` are tokens'; `None` where the scores
-    /// are not all finite. What [`crate::Selector`] chooses with the random number of the pick's place.
+    /// Chooses a token for each of `picks`, each from a row of `scores`, by its number; `None` where the scores are not all finite. What
+    /// [`crate::Selector`] chooses with the random number of the pick's place.
     ///
     /// # Errors
     /// The device fails, or failed in what came before.
     pub fn choose(
         &mut self,
-        (scores, stride, vocab): (&Buffer<f32>, usize, usize),
-        picks: &[Pick<'_>],
+        scores: &Scores<'_>,
+        picks: &[(usize, Pick<'_>)],
         scratch: &mut Picks,
     ) -> Result<Vec<Option<Choice>>, DeviceError> {
+        let &Scores { x, rows: held, stride, vocab } = scores;
         let (rows, padded) = (picks.len(), vocab.next_multiple_of(SPAN));
         if rows == 0 {
             return Ok(Vec::new());
         }
-        let (bytes, seen) = encoded(picks);
-        let known = picks.iter().flat_map(|pick| pick.forced.iter().chain(pick.seen));
+        let (bytes, seen) = encoded(picks.iter().map(|(_, pick)| pick));
+        let known = picks.iter().flat_map(|(_, pick)| pick.forced.iter().chain(pick.seen));
         assert!(
             (1..=stride).contains(&vocab) && known.into_iter().all(|token| (*token as usize) < vocab),
             "tokens are known"
         );
+        self.index(&mut scratch.row_of, &picks.iter().map(|(row, _)| *row as u32).collect::<Vec<_>>())?;
         self.put(&mut scratch.picks, &bytes)?;
         self.put(&mut scratch.seen, &seen)?;
         self.grow(&mut scratch.work, rows * padded)?;
@@ -93,7 +109,8 @@ impl Gpu {
         self.grow(&mut scratch.tokens, rows)?;
         self.grow(&mut scratch.logprobs, rows)?;
         let arguments = [
-            self.given(scores, rows * stride),
+            self.given(x, held * stride),
+            self.below(&scratch.row_of, rows, held),
             word(stride),
             word(vocab),
             self.given(&scratch.picks, bytes.len()),

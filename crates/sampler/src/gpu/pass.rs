@@ -2,15 +2,15 @@
 
 use std::sync::MutexGuard;
 
-use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Seen};
-use flow_kernels::{Pick, Routing, padded};
+use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Scores, Seen};
+use flow_kernels::{Choice, Pick, Routing, padded};
 
 use super::feed::{Rows, all, feed_add};
 use super::scratch::{Attention, Stream};
 use super::{SCORES, Scale, State};
 use crate::forward::Row;
 use crate::pages::{Copied, Pages, Sequence};
-use crate::pass::{Pass, Step};
+use crate::pass::Pass;
 use crate::rotary::Rotary;
 use crate::weights::{FeedForward, Weights};
 
@@ -182,7 +182,11 @@ impl Pass for OnGpu<'_> {
         Ok(child)
     }
 
-    fn step(&mut self, rows: &[Row], picks: &[Pick<'_>]) -> Result<Step, DeviceError> {
+    fn step(
+        &mut self,
+        rows: &[Row],
+        picks: &[(usize, Pick<'_>)],
+    ) -> Result<Vec<Option<Choice>>, DeviceError> {
         self.copy()?;
         let told = self.tell(rows)?;
         self.embed(told)?;
@@ -192,10 +196,8 @@ impl Pass for OnGpu<'_> {
         }
         let wanted = self.head(rows)?;
         let State { gpu, head, stream, .. } = &mut *self.state;
-        let (width, vocab) = (head.outputs(), self.weights.vocab);
-        let choices = gpu.choose((&stream.scores, width, vocab), picks, &mut stream.picks)?;
-        let scores = (picks.len()..wanted).map(|row| gpu.read(&stream.scores, row * width, vocab));
-        Ok(Step { choices, scores: scores.collect::<Result<_, _>>()? })
+        let (x, stride, vocab) = (&stream.scores, head.outputs(), self.weights.vocab);
+        gpu.choose(&Scores { x, rows: wanted, stride, vocab }, picks, &mut stream.picks)
     }
 }
 
