@@ -218,7 +218,8 @@ impl Model {
 
     /// The `loss` of `batch`, nats, summed over its examples by weight.
     pub(crate) fn loss(&self, batch: &Batch, loss: Loss) -> Result<f64> {
-        Ok(self.read(batch)?.loss(loss, 1.0)?.1.loss)
+        let log_probabilities = self.read(batch)?.log_probabilities()?;
+        Ok(loss.measure(&batch.examples, &log_probabilities).loss)
     }
 
     /// By how much the model prefers the completion of each example of `batch` to the rejected one, nats.

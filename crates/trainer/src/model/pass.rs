@@ -147,11 +147,11 @@ impl<'a> Pass<'a> {
         Ok((node, measured))
     }
 
-    /// The log-probabilities of the targets.
+    /// The log-probabilities of the targets, for a pass that no gradients are asked of.
     pub(super) fn log_probabilities(&mut self) -> Result<Vec<f32>> {
         let scored = gather(&mut self.tape, &self.hidden, &self.batch.scored)?;
         let logits = self.head(&scored)?;
-        Ok(predicted(&logits.value, &self.batch.targets)?.log_probabilities)
+        ops::loss::log_probabilities(&logits.value, &self.batch.targets)
     }
 
     /// Logits (N, V) of all rows.

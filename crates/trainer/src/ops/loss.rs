@@ -36,6 +36,20 @@ pub(crate) fn predicted(logits: &Tensor, targets: &[u32]) -> Result<Predicted> {
     Ok(Predicted { probabilities, log_probabilities })
 }
 
+/// The log-probabilities (M) of `targets` by logits (M, V), as in [`Predicted`] to the bit, in the memory of one row: for where nothing flows back.
+pub(crate) fn log_probabilities(logits: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
+    let (_, width) = logits.dims2()?;
+    let values = elements(logits)?;
+    let mut scratch = vec![0.0; width];
+    Ok(vectorised(
+        #[inline(always)]
+        || {
+            let rows = values.chunks_exact(width).zip(targets);
+            rows.map(|(row, target)| row[*target as usize] - softmax(row, &mut scratch)).collect()
+        },
+    ))
+}
+
 /// The scalar `loss`, whose slopes along the log-probabilities of the `targets` are `slopes` (M), from logits (M, V) with these predictions.
 pub(crate) fn loss(
     tape: &mut Tape,
@@ -83,4 +97,18 @@ fn softmax(logits: &[f32], probabilities: &mut [f32]) -> f32 {
         *p *= inverse;
     }
     top + total.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_read_has_the_bits_of_what_is_learned() {
+        let values: Vec<f32> = (0..7 * 33).map(|i| ((i * 37) % 101) as f32 / 9.0 - 5.0).collect();
+        let (logits, targets) = (tensor(values, (7, 33)).unwrap(), [0, 32, 5, 5, 17, 31, 1]);
+        let learned = predicted(&logits, &targets).unwrap().log_probabilities;
+        assert_eq!(log_probabilities(&logits, &targets).unwrap(), learned);
+        assert!(learned.iter().all(|x| *x < 0.0));
+    }
 }
