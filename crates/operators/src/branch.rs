@@ -94,7 +94,7 @@ impl Definition for Branch {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
             config,
-            learner: Learner::new(step, env),
+            learner: Learner::new(step, env, &[]),
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(Gather::new(step, false))), Stage::Effect(Arc::new(brancher))]))
     }

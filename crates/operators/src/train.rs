@@ -9,7 +9,7 @@
 //! A data set that did not change, with the same start and settings, is not trained on again.
 //!
 //! Ports: `out`, one row per checkpoint (record `checkpoint`); `experts`, rows that tell for each stretch of steps and each layer how
-//! tokens spread over the experts (record `expert_load`), none for a dense model; `validation`, the losses on examples held out by
+//! tokens spread over the experts (record `expert_load`), with `report_by` also by the values of columns, none for a dense model; `validation`, the losses on examples held out by
 //! `validation_ratio` (record `validation`), of which the least decides which model is kept; `preferences`, with `dpo` the reward margin and
 //! accuracy by stretch of steps (record `preference`). Steps and `rounds.feed` name this step
 //! as a model. Which rows trained which step stands beside the checkpoint, in `trained_on.parquet` (record `trained_on`): once an epoch, up to
@@ -27,6 +27,7 @@
 mod adapters;
 pub(crate) mod course;
 pub(crate) mod examples;
+mod groups;
 mod learned;
 pub(crate) mod learner;
 pub(crate) mod loads;
@@ -92,8 +93,8 @@ impl Definition for Train {
         let trainer = Trainer {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
+            learner: Learner::new(step, env, &config.report_by),
             config,
-            learner: Learner::new(step, env),
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))
     }

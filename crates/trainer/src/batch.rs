@@ -22,12 +22,21 @@ pub struct Example {
     pub weight: f64,
     /// A completion of the same prompt that is worse, for [`crate::Loss::Dpo`].
     pub rejected: Option<String>,
+    /// Groups that its tokens are counted in where the use of experts is told, counted from 0, each once; most have none. No influence on
+    /// what is learned.
+    pub groups: Arc<[u32]>,
 }
 
 impl Example {
     /// A completion to learn, which counts 1.
     pub fn new(prompt: impl Into<String>, completion: impl Into<String>) -> Self {
-        Self { prompt: prompt.into(), completion: completion.into(), weight: 1.0, rejected: None }
+        Self {
+            prompt: prompt.into(),
+            completion: completion.into(),
+            weight: 1.0,
+            rejected: None,
+            groups: Arc::default(),
+        }
     }
 }
 
@@ -39,6 +48,8 @@ pub(crate) struct Lesson {
     weight: f64,
     /// By how much the start prefers the completion, nats; 0 until it is known.
     pub(crate) reference: f64,
+    /// Those of the example.
+    groups: Arc<[u32]>,
 }
 
 impl Lesson {
@@ -47,7 +58,8 @@ impl Lesson {
         let document = |text: &String| Document::encode(start, config, &example.prompt, text);
         let completion = document(&example.completion)?;
         let rejected = example.rejected.as_ref().map(document).transpose()?;
-        Ok(Self { completion, rejected, weight: example.weight, reference: 0.0 })
+        let groups = example.groups.clone();
+        Ok(Self { completion, rejected, weight: example.weight, reference: 0.0, groups })
     }
 
     fn documents(&self) -> impl Iterator<Item = &Document> {
@@ -83,7 +95,7 @@ impl Lesson {
     #[cfg(test)]
     pub(crate) fn whole(tokens: &[u32]) -> Self {
         let completion = Document { tokens: tokens.to_vec(), scored_from: 1, truncated: false };
-        Self { completion, rejected: None, weight: 1.0, reference: 0.0 }
+        Self { completion, rejected: None, weight: 1.0, reference: 0.0, groups: Arc::default() }
     }
 }
 
@@ -133,6 +145,9 @@ impl Document {
     }
 }
 
+/// Rows, and the groups that all of them are in.
+pub(crate) type Grouped = Arc<[(Range<usize>, Arc<[u32]>)]>;
+
 /// Documents laid one after another.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
@@ -146,14 +161,17 @@ pub(crate) struct Batch {
     pub(crate) targets: Arc<[u32]>,
     /// Which of them belong to which example.
     pub(crate) examples: Vec<Scored>,
+    /// Rows of the examples that are in groups, and the groups.
+    pub(crate) groups: Grouped,
 }
 
 impl Batch {
     /// Lays the documents of `lessons` out in order.
     pub(crate) fn new<'a>(lessons: impl IntoIterator<Item = &'a Lesson>) -> Self {
         let mut layout = Layout::default();
-        let mut examples = Vec::new();
+        let (mut examples, mut groups) = (Vec::new(), Vec::new());
         for lesson in lessons {
+            let first = layout.inputs.len();
             let completion = layout.add(&lesson.completion);
             let rejected = lesson.rejected.as_ref().map_or(0..0, |document| layout.add(document));
             examples.push(Scored {
@@ -162,9 +180,13 @@ impl Batch {
                 weight: lesson.weight,
                 reference: lesson.reference,
             });
+            if !lesson.groups.is_empty() {
+                groups.push((first..layout.inputs.len(), lesson.groups.clone()));
+            }
         }
         let Layout { inputs, documents, scored, targets } = layout;
-        Self { inputs, documents: documents.into(), scored, targets: targets.into(), examples }
+        let (documents, targets) = (documents.into(), targets.into());
+        Self { inputs, documents, scored, targets, examples, groups: groups.into() }
     }
 }
 

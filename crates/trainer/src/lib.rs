@@ -36,7 +36,7 @@ pub use lora::{Adapter, Lora, Target};
 pub use loss::{Loss, Preference};
 pub use merge::{Merge, merge};
 pub use model::logits;
-pub use report::{LayerLoad, StepReport, TrainReport, Trained};
+pub use report::{GroupLoad, LayerLoad, StepReport, TrainReport, Trained};
 pub use simd::instruction_set;
 pub use state::Saved;
 pub use train::train;

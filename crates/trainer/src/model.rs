@@ -16,7 +16,7 @@ use self::experts::{Experts, Parts};
 pub(crate) use self::parameters::Parameter;
 use self::parameters::{FeedForward, Parameters};
 use self::pass::Pass;
-use crate::batch::Batch;
+use crate::batch::{Batch, Grouped};
 use crate::config::require;
 use crate::gradient::Gradient;
 use crate::lora::Lora;
@@ -56,6 +56,8 @@ pub(crate) struct Told {
     pub(crate) share: f64,
     /// The routes of each layer with experts.
     pub(crate) routings: Vec<Arc<Routing>>,
+    /// Its rows that are in groups, and the groups.
+    pub(crate) groups: Grouped,
 }
 
 /// Tokens of a batch from which on memory counts more than the time that threads wait for each other.
@@ -192,7 +194,8 @@ impl Model {
             passes.iter_mut().zip(d_rows).try_for_each(|(pass, d_rows)| pass.take_back(at, d_rows))?;
         }
         workers.try_map(passes.into_iter().zip(batches).zip(losses), |((pass, batch), (loss, preference))| {
-            let told = Told { loss, preference, share: share(batch), routings: pass.routings() };
+            let (routings, groups) = (pass.routings(), batch.groups.clone());
+            let told = Told { loss, preference, share: share(batch), routings, groups };
             Ok((told, pass.gradients()?))
         })
     }

@@ -3,6 +3,7 @@
 use flow_model::Checkpoint;
 
 use crate::Adapter;
+use crate::batch::Grouped;
 use crate::loss::Preference;
 use crate::ops::router::Routing;
 
@@ -80,6 +81,19 @@ pub struct LayerLoad {
     pub balance_loss: f64,
     /// Router z-loss, unweighted.
     pub z_loss: f64,
+    /// The use by the tokens of each group of [`crate::Example::groups`]; the last groups are missing where the step has none of their tokens.
+    pub groups: Vec<GroupLoad>,
+}
+
+/// The use of one layer's experts by the tokens of one group of examples in one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupLoad {
+    /// Tokens of the group.
+    pub tokens: u64,
+    /// Visits of each routed expert; empty where there are no tokens.
+    pub tokens_per_expert: Vec<u64>,
+    /// Entropy of the router's distribution, nats, summed over the tokens.
+    pub router_entropy: f64,
 }
 
 impl LayerLoad {
@@ -92,5 +106,25 @@ impl LayerLoad {
         self.router_entropy += share * routing.entropy();
         self.balance_loss += share * routing.balance();
         self.z_loss += share * routing.z_loss();
+    }
+
+    /// Adds what the rows of one slice saw that are in groups.
+    pub(crate) fn add_groups(&mut self, routing: &Routing, groups: &Grouped) {
+        for (rows, groups) in groups.iter() {
+            let (visits, entropy) = routing.of_rows(rows.clone());
+            for group in groups.iter().map(|group| *group as usize) {
+                self.groups.resize_with(self.groups.len().max(group + 1), GroupLoad::default);
+                self.groups[group].add(rows.len() as u64, &visits, entropy);
+            }
+        }
+    }
+}
+
+impl GroupLoad {
+    fn add(&mut self, tokens: u64, visits: &[u64], entropy: f64) {
+        self.tokens += tokens;
+        self.tokens_per_expert.resize(visits.len(), 0);
+        self.tokens_per_expert.iter_mut().zip(visits).for_each(|(sum, visits)| *sum += visits);
+        self.router_entropy += entropy;
     }
 }

@@ -9,10 +9,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::loss::Preference;
-use crate::report::{LayerLoad, StepReport};
+use crate::report::{GroupLoad, LayerLoad, StepReport};
 
 /// First bytes of a state of this form.
-const MAGIC: u64 = u64::from_le_bytes(*b"flowst03");
+const MAGIC: u64 = u64::from_le_bytes(*b"flowst04");
 
 /// Where a run rests.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,12 +119,22 @@ fn put_step(bytes: &mut Vec<u8>, step: &StepReport) {
     put_some(bytes, preference);
     put_some(bytes, step.validation.map(|loss| [loss]));
     for layer in &step.layers {
-        put(bytes, layer.tokens_per_expert.len() as u64);
-        layer.tokens_per_expert.iter().for_each(|visits| put(bytes, *visits));
+        put_all(bytes, &layer.tokens_per_expert);
         for real in [layer.router_entropy, layer.balance_loss, layer.z_loss] {
             put(bytes, real.to_bits());
         }
+        put(bytes, layer.groups.len() as u64);
+        for group in &layer.groups {
+            put(bytes, group.tokens);
+            put_all(bytes, &group.tokens_per_expert);
+            put(bytes, group.router_entropy.to_bits());
+        }
     }
+}
+
+fn put_all(bytes: &mut Vec<u8>, counts: &[u64]) {
+    put(bytes, counts.len() as u64);
+    counts.iter().for_each(|count| put(bytes, *count));
 }
 
 fn put_some<const N: usize>(bytes: &mut Vec<u8>, reals: Option<[f64; N]>) {
@@ -183,9 +193,19 @@ impl<'a> Read<'a> {
     }
 
     fn layer(&mut self) -> Option<LayerLoad> {
-        let tokens_per_expert = (0..self.whole()?).map(|_| self.whole()).collect::<Option<_>>()?;
+        let tokens_per_expert = self.counts()?;
         let (router_entropy, balance_loss, z_loss) = (self.real()?, self.real()?, self.real()?);
-        Some(LayerLoad { tokens_per_expert, router_entropy, balance_loss, z_loss })
+        let groups = (0..self.whole()?).map(|_| self.group()).collect::<Option<_>>()?;
+        Some(LayerLoad { tokens_per_expert, router_entropy, balance_loss, z_loss, groups })
+    }
+
+    fn group(&mut self) -> Option<GroupLoad> {
+        let (tokens, tokens_per_expert) = (self.whole()?, self.counts()?);
+        Some(GroupLoad { tokens, tokens_per_expert, router_entropy: self.real()? })
+    }
+
+    fn counts(&mut self) -> Option<Vec<u64>> {
+        (0..self.whole()?).map(|_| self.whole()).collect()
     }
 }
 
@@ -199,6 +219,10 @@ mod tests {
             router_entropy: 0.5,
             balance_loss: 1.5,
             z_loss: 2.5,
+            groups: vec![
+                GroupLoad::default(),
+                GroupLoad { tokens: 6, tokens_per_expert: vec![3, 0, 9], router_entropy: 3.25 },
+            ],
         };
         let step = StepReport {
             step: 1,

@@ -247,6 +247,7 @@ fn loads(slices: &[Told]) -> Vec<LayerLoad> {
     for slice in slices {
         for (layer, routing) in layers.iter_mut().zip(&slice.routings) {
             layer.add(routing, slice.share);
+            layer.add_groups(routing, &slice.groups);
         }
     }
     layers

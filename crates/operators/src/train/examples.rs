@@ -30,6 +30,8 @@ pub(crate) struct Columns<'a> {
     pub(crate) weight: Option<&'a str>,
     /// The text that a preference is not for.
     pub(crate) rejected: Option<&'a str>,
+    /// What the use of experts is told by.
+    pub(crate) report_by: &'a [String],
 }
 
 /// An example and the row that it is made of.
@@ -38,6 +40,8 @@ pub(crate) struct Row {
     /// Identity of the row.
     pub(crate) id: Arc<str>,
     pub(crate) example: Example,
+    /// Its values in the columns that the use of experts is told by, written out; none where it has none.
+    pub(crate) values: Vec<Option<Arc<str>>>,
 }
 
 /// The examples of `parts`, in the order of the parts and of their rows: of all rows, or of those whose column has a value. With a
@@ -69,7 +73,7 @@ pub(super) fn read(
                 let Value::Text(id) = &row[id] else {
                     return Err(format!("a row of `{}` has no `{ROW_ID}`", path.display()));
                 };
-                rows.push(Row { id: id.clone(), example });
+                rows.push(Row { id: id.clone(), example, values: columns.values(&cells) });
             }
         }
     }
@@ -82,7 +86,18 @@ impl<'a> Columns<'a> {
         let mut named = self.text.named();
         named.extend(self.weight.map(|weight| ("weight", weight, &[Type::Float, Type::Int][..])));
         named.extend(self.rejected.map(|rejected| ("loss.dpo.rejected", rejected, &[Type::Text][..])));
+        named.extend(self.report_by.iter().map(|column| ("report_by", column.as_str(), &[Type::Text, Type::Int][..])));
         named
+    }
+
+    /// What a row of these columns has in those of `report_by`, which come last.
+    fn values(self, row: &[Value]) -> Vec<Option<Arc<str>>> {
+        let value = |cell: &Value| match cell {
+            Value::Text(text) => Some(text.clone()),
+            Value::Int(number) => Some(number.to_string().into()),
+            _ => None,
+        };
+        row[row.len() - self.report_by.len()..].iter().map(value).collect()
     }
 
     fn names(self) -> Vec<&'a str> {
@@ -132,7 +147,7 @@ fn shown(cell: &Value) -> String {
 
 impl<'a> From<Text<'a>> for Columns<'a> {
     fn from(text: Text<'a>) -> Self {
-        Self { text, weight: None, rejected: None }
+        Self { text, weight: None, rejected: None, report_by: &[] }
     }
 }
 
@@ -238,7 +253,7 @@ mod tests {
 
     #[test]
     fn both_completions_of_a_preference_answer_the_same_conversation() {
-        let columns = Columns { text: Text::Pair("prompt", "good"), weight: None, rejected: Some("bad") };
+        let columns = Columns { rejected: Some("bad"), ..Text::Pair("prompt", "good").into() };
         let kind = conversation(None);
         let row = ["2+2=", "4", "5"].map(Value::from);
         let example = columns.example(&row, Some(&kind)).unwrap();
@@ -248,7 +263,7 @@ mod tests {
 
     #[test]
     fn rows_that_are_no_examples_say_why() {
-        let columns = Columns { text: Text::Pair("prompt", "good"), weight: Some("w"), rejected: Some("bad") };
+        let columns = Columns { weight: Some("w"), rejected: Some("bad"), ..Text::Pair("prompt", "good").into() };
         let example = |good: &str, weight: Value, bad: Value| columns.example(&["2+2=".into(), good.into(), weight, bad], None);
         let expected = Example { weight: 2.0, rejected: Some("5".into()), ..Example::new("2+2=", "4") };
         assert_eq!(example("4", 2i64.into(), "5".into()), Ok(expected));

@@ -13,6 +13,7 @@ use flow_store::Parts;
 use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
 use super::examples::{self, Columns, Row};
+use super::groups::Groups;
 use super::{learned, loads, preferences, validation};
 use crate::conversation::Manner;
 use crate::write::publication;
@@ -113,12 +114,14 @@ pub(crate) struct Learner {
     pub(crate) manner: Manner,
     /// The step that trains.
     step: String,
+    /// Columns that the use of experts is told by.
+    report_by: Vec<String>,
     remarks: Remarks,
 }
 
 impl Learner {
-    /// For the parts that the steps before `step` publish.
-    pub(crate) fn new(step: &StepContext<'_>, env: &Env) -> Self {
+    /// For the parts that the steps before `step` publish; the use of experts is told by the columns `report_by` as well.
+    pub(crate) fn new(step: &StepContext<'_>, env: &Env, report_by: &[String]) -> Self {
         let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
         let edges = step.step.inputs[0].edges.iter();
         let folders = edges.filter_map(|edge| Some(publication(&producer(edge))?.folder)).collect();
@@ -128,6 +131,7 @@ impl Learner {
             threads: env.threads,
             manner: Manner::of(step),
             step: step.step.name.clone(),
+            report_by: report_by.to_vec(),
             remarks: env.remarks.clone(),
         }
     }
@@ -166,7 +170,7 @@ impl Learner {
     pub(crate) fn learn(
         &self,
         start: &Checkpoint,
-        rows: Vec<Row>,
+        mut rows: Vec<Row>,
         settings: TrainConfig,
         save_steps: u32,
         request: &Request,
@@ -175,6 +179,7 @@ impl Learner {
         let saved = Saved { path: self.models.training(&request.key), identity: request.key.0, every: save_steps as usize };
         let settings = TrainConfig { saved: Some(saved.clone()), rendered: self.manner.is_chat(), ..settings };
         let n_validated = settings.validation.as_ref().map_or(0, |validation| validation.examples.len());
+        let groups = Groups::assign(&self.report_by, &mut rows)?;
         let (ids, examples): (Vec<_>, Vec<_>) = rows.into_iter().map(|row| (row.id, row.example)).unzip();
         self.show(&examples, n_validated);
         let mut observe = |report: &StepReport| {
@@ -188,7 +193,7 @@ impl Learner {
         if trained.report.stopped {
             return Ok(None);
         }
-        let cells = self.keep(trained, &ids, n_validated, request)?;
+        let cells = self.keep(trained, &ids, &groups, n_validated, request)?;
         saved.discard().map_err(|error| format!("cannot remove {}: {error}", saved.path.display()))?;
         Ok(Some(cells))
     }
@@ -220,12 +225,19 @@ impl Learner {
             .collect()
     }
 
-    fn keep(&self, trained: Trained, ids: &[Arc<str>], n_validated: usize, request: &Request) -> Result<Vec<Value>, String> {
+    fn keep(
+        &self,
+        trained: Trained,
+        ids: &[Arc<str>],
+        groups: &Groups,
+        n_validated: usize,
+        request: &Request,
+    ) -> Result<Vec<Value>, String> {
         let Trained { checkpoint, adapter, report } = trained;
         let n_experts = checkpoint.config.moe.as_ref().map_or(0, |moe| moe.num_experts);
         let losses: Vec<f32> = report.steps.iter().map(|step| step.loss as f32).collect();
         let course = loads::cells(&report.steps).into_iter().chain(validation::cells(&report.steps, n_validated));
-        let course = course.chain(preferences::cells(&report.steps));
+        let course = course.chain(groups.cells(&report.steps)).chain(preferences::cells(&report.steps));
         let packed = checkpoint.packed();
         let digest = Id(packed.digest());
         let beside = |folder: &Path| {

@@ -3,6 +3,8 @@
 use flow_data::Value;
 use flow_trainer::StepReport;
 
+use super::groups;
+
 /// Most stretches that a training is told in.
 const STRETCHES: usize = 20;
 
@@ -48,7 +50,7 @@ pub(super) fn shares(steps: &[StepReport], layer: usize) -> Vec<f32> {
     visits.iter().map(|visits| *visits as f32 / all).collect()
 }
 
-/// The rows of the record `expert_load` of an answer.
+/// The rows of the record `expert_load` of an answer: of all tokens, then of groups of them.
 pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
     let [Value::Floats(ends), Value::Floats(loads), Value::Floats(entropies), Value::Floats(balances)] =
         &answer[CHECKPOINT.min(answer.len())..ALL.min(answer.len())]
@@ -57,23 +59,31 @@ pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
     };
     let layers = entropies.len() / ends.len().max(1);
     let experts = loads.len() / entropies.len().max(1);
-    let row = |at: usize| {
-        let stretch = at / layers;
+    let row = |stretch: usize, layer: usize, load: &[f32], entropy: f32| {
         let first = stretch.checked_sub(1).map_or(1, |before| ends[before] as i64 + 1);
-        let load = &loads[at * experts..(at + 1) * experts];
         let n_dead = load.iter().filter(|share| **share == 0.0).count();
         vec![
             answer[0].clone(),
             first.into(),
             (ends[stretch] as i64).into(),
-            ((at % layers) as i64).into(),
+            (layer as i64).into(),
             Value::Floats(load.into()),
             (n_dead as i64).into(),
-            f64::from(entropies[at]).into(),
-            f64::from(balances[at]).into(),
+            f64::from(entropy).into(),
         ]
     };
-    (0..entropies.len()).map(row).collect()
+    let of_all = |at: usize| {
+        let mut row = row(at / layers, at % layers, &loads[at * experts..(at + 1) * experts], entropies[at]);
+        row.extend([f64::from(balances[at]).into(), Value::Null, Value::Null, Value::Null]);
+        row
+    };
+    let of_group = |told: groups::Told<'_>| {
+        let mut row = row(told.stretch, told.layer, told.load, told.entropy);
+        let tokens = told.tokens as i64;
+        row.extend([Value::Null, Value::Text(told.column.clone()), Value::Text(told.value.clone()), tokens.into()]);
+        row
+    };
+    (0..entropies.len()).map(of_all).chain(groups::told(answer, ends.len()).into_iter().map(of_group)).collect()
 }
 
 #[cfg(test)]
@@ -88,6 +98,7 @@ pub(super) mod tests {
             router_entropy: step as f64,
             balance_loss: 1.0,
             z_loss: 0.0,
+            groups: Vec::new(),
         };
         StepReport {
             step,

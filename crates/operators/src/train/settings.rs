@@ -28,6 +28,10 @@ with_course! {
         /// stand in its folder `adapter`, as PEFT reads them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub(super) lora: Option<Lora>,
+        /// Columns of the parts, texts or whole numbers with at most 256 different values together: the port `experts` tells by the values of each as
+        /// well which experts the tokens visit. No influence on the weights, but an answer that does not tell is trained for again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub(super) report_by: Vec<String>,
         /// Which rounds' data a round is trained on.
         #[serde(default, skip_serializing)]
         pub(super) retention: Retention,
@@ -100,7 +104,7 @@ impl Config {
             Loss::CrossEntropy => None,
             Loss::Dpo(dpo) => Some(dpo.rejected.as_str()),
         };
-        Columns { text: self.text(), weight: self.weight.as_deref(), rejected }
+        Columns { text: self.text(), weight: self.weight.as_deref(), rejected, report_by: &self.report_by }
     }
 
     /// What the schema cannot say: keys that do not go together.

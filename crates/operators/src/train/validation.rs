@@ -64,7 +64,7 @@ mod tests {
 
     fn example(at: usize) -> Row {
         let example = flow_trainer::Example::new(format!("{at}+1="), (at + 1).to_string());
-        Row { id: at.to_string().into(), example }
+        Row { id: at.to_string().into(), example, values: Vec::new() }
     }
 
     #[test]

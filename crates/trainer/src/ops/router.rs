@@ -8,6 +8,7 @@
 //!   1 when the load is even;
 //! - z-loss: mean of (log Σ e^z)².
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
@@ -125,8 +126,16 @@ impl Routing {
 
     /// Mean entropy of the router's distribution over experts, nats.
     pub(crate) fn entropy(&self) -> f64 {
-        let surprise = |p: &f32| if *p > 0.0 { -f64::from(*p) * f64::from(*p).ln() } else { 0.0 };
         self.probabilities.iter().map(surprise).sum::<f64>() / self.n_tokens() as f64
+    }
+
+    /// Visits of each expert by the tokens `rows`, and the entropy of the router's distribution summed over these, nats.
+    pub(crate) fn of_rows(&self, rows: Range<usize>) -> (Vec<u64>, f64) {
+        let mut visits = vec![0; self.experts];
+        let chosen = &self.chosen[rows.start * self.per_token..rows.end * self.per_token];
+        chosen.iter().for_each(|expert| visits[*expert as usize] += 1);
+        let probabilities = &self.probabilities[rows.start * self.experts..rows.end * self.experts];
+        (visits, probabilities.iter().map(surprise).sum())
     }
 
     /// E · Σ f·P.
@@ -147,6 +156,11 @@ impl Routing {
         let visits = self.chosen.len() as f64;
         self.load().into_iter().map(|load| load as f64 / visits).collect()
     }
+}
+
+/// What a probability adds to an entropy, nats.
+fn surprise(p: &f32) -> f64 {
+    if *p > 0.0 { -f64::from(*p) * f64::from(*p).ln() } else { 0.0 }
 }
 
 /// The expert with the largest logit, the first of equals, that is not among `taken`.

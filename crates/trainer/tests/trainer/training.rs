@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use flow_model::Checkpoint;
-use flow_trainer::{Error, Example, Schedule, StepReport, TrainConfig, Trained, train};
+use flow_trainer::{Error, Example, GroupLoad, Schedule, StepReport, TrainConfig, Trained, train};
 
 use crate::common;
 
@@ -205,6 +205,37 @@ fn experts_and_routers_are_reported() {
     }
     let dense = run(&common::checkpoint(common::dense(), 11), &common::sums(49), &config()).report;
     assert!(dense.steps.iter().all(|step| step.layers.is_empty()));
+}
+
+#[test]
+fn the_use_of_experts_is_told_by_groups_which_change_nothing_else() {
+    let start = common::checkpoint(common::mixture(true, Some(16)), 11);
+    let settings = TrainConfig { max_steps: Some(3), ..config() };
+    let plain = run(&start, &common::sums(49), &settings);
+    // Two groups that share the examples between them, one of all, and one of none.
+    let grouped: Vec<Example> =
+        (0..).zip(common::sums(49)).map(|(i, e)| Example { groups: [i % 2, 2, 4].into(), ..e }).collect();
+    let told = run(&start, &grouped, &settings);
+    assert_eq!(told.checkpoint.digest(), plain.checkpoint.digest());
+    for (step, plain) in told.report.steps.iter().zip(&plain.report.steps) {
+        for (layer, plain) in step.layers.iter().zip(&plain.layers) {
+            let [even, odd, all, none, again] = &layer.groups[..] else {
+                panic!("{} groups", layer.groups.len())
+            };
+            assert_eq!((none, again), (&GroupLoad::default(), all));
+            assert_eq!((all.tokens, even.tokens + odd.tokens), (step.tokens as u64, step.tokens as u64));
+            assert_eq!(all.tokens_per_expert, layer.tokens_per_expert);
+            let both: Vec<u64> =
+                even.tokens_per_expert.iter().zip(&odd.tokens_per_expert).map(|(a, b)| a + b).collect();
+            assert_eq!(both, layer.tokens_per_expert);
+            assert!((all.router_entropy / step.tokens as f64 - layer.router_entropy).abs() < 1e-9);
+            assert!((even.router_entropy + odd.router_entropy - all.router_entropy).abs() < 1e-9);
+            assert_eq!(
+                (layer.router_entropy, layer.balance_loss),
+                (plain.router_entropy, plain.balance_loss)
+            );
+        }
+    }
 }
 
 #[test]
