@@ -2,6 +2,9 @@
 
 use crate::{Error, Rope, RopeScaling};
 
+/// More experts that compute nothing than any model has; a bound on what a config can ask a loader for.
+const MOST_NULL_EXPERTS: usize = 1 << 16;
+
 /// The switches of a model; the default is Llama, with none on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
@@ -40,6 +43,12 @@ pub struct Block {
     pub plain_shared_expert: bool,
     /// Routed experts have weights of three values and read activations of 8 bits; `None`: neither.
     pub ternary_experts: Option<Ternary>,
+    /// A token visits the fewest most probable experts whose probabilities reach this sum, above 0 to 1 (arXiv 2403.07652); `None`: as many as
+    /// [`crate::Moe::experts_per_token`] says.
+    pub experts_top_p: Option<f64>,
+    /// Rows of the router behind those of the experts, for experts that compute nothing: a token that chooses one visits an expert less (arXiv
+    /// 2406.13233). Probabilities are divided by the sum of those that are left.
+    pub null_experts: usize,
 }
 
 /// A soft mixture of attention (BAM, arXiv 2408.08274): with g the softmax of a router's logits, what a layer attends to is
@@ -148,6 +157,12 @@ impl Block {
             if let Some(kept) = experts_per_token.filter(|kept| !(1..=count).contains(kept)) {
                 return Err(bad("attention_experts_per_token", kept, format!("1 to {count}, or null")));
             }
+        }
+        if let Some(p) = self.experts_top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
+            return Err(bad("experts_top_p", p, "above 0, at most 1, or null".into()));
+        }
+        if self.null_experts > MOST_NULL_EXPERTS {
+            return Err(bad("null_experts", self.null_experts, format!("at most {MOST_NULL_EXPERTS}")));
         }
         let positive = [
             ("clip_qkv", self.clip_qkv),

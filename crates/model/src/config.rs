@@ -45,7 +45,7 @@ pub struct Config {
 pub struct Moe {
     /// Routed experts per layer (E).
     pub num_experts: usize,
-    /// Routed experts each token visits (K), 1 to `num_experts`.
+    /// Routed experts each token visits (K), 1 to `num_experts`; with [`Block::experts_top_p`] those an undecided router would choose.
     pub experts_per_token: usize,
     /// Whether the K router probabilities are divided by their sum.
     pub norm_topk_prob: bool,
@@ -96,6 +96,11 @@ impl Config {
     /// The experts of layer `i`, if it has any.
     pub fn moe_of(&self, i: usize) -> Option<&Moe> {
         self.moe.as_ref().filter(|_| !self.block.dense.as_ref().is_some_and(|dense| dense.layers[i]))
+    }
+
+    /// Rows of a router: one for each routed expert, and one for each that computes nothing.
+    pub fn router_rows(&self) -> usize {
+        self.moe.as_ref().map_or(0, |moe| moe.num_experts) + self.block.null_experts
     }
 
     /// Width of the dense feed-forward block of layers without experts.

@@ -183,6 +183,8 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
         }),
         plain_shared_expert: !keys.flag("shared_expert_gate", true)?,
         ternary_experts: ternary.transpose()?,
+        experts_top_p: keys.number("experts_top_p")?,
+        null_experts: keys.size("null_experts")?.unwrap_or(0),
         ..Block::default()
     })
 }
@@ -341,9 +343,11 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
             "shared_key_value",
             block.attention_experts.is_some_and(|experts| experts.shared_key_value).into(),
         ));
-        // Written where it says something: models whose attentions all count keep their digests.
+        // Written where they say something: models without them keep their digests.
         let kept = block.attention_experts.and_then(|experts| experts.experts_per_token);
         keys.extend(kept.map(|kept| ("attention_experts_per_token", kept.into())));
+        keys.extend(block.experts_top_p.map(|p| ("experts_top_p", p.into())));
+        keys.extend((block.null_experts > 0).then(|| ("null_experts", block.null_experts.into())));
         keys.push(("shared_expert_gate", (!block.plain_shared_expert).into()));
         keys.push(("ternary_experts", ternary.map(|(name, _)| *name).into()));
     }

@@ -198,7 +198,6 @@ fn push_feed_forward(config: &Config, names: FeedForward, tensors: &mut Vec<(Str
     match names {
         FeedForward::Dense(names) => push(names, config.dense_size(), config.block.mlp_bias),
         FeedForward::Moe { router, experts, shared } => {
-            let num_experts = experts.len();
             let shared_width = config.moe.as_ref().and_then(|moe| moe.shared_expert_intermediate_size);
             experts.into_iter().for_each(|names| push(names, config.intermediate_size, false));
             let gate = shared.zip(shared_width).and_then(|((names, gate), width)| {
@@ -206,7 +205,7 @@ fn push_feed_forward(config: &Config, names: FeedForward, tensors: &mut Vec<(Str
                 gate
             });
             tensors.extend(gate.map(|gate| (gate, vec![1, hidden])));
-            tensors.push((router, vec![num_experts, hidden]));
+            tensors.push((router, vec![config.router_rows(), hidden]));
         }
     }
 }

@@ -121,14 +121,13 @@ fn switched() -> Vec<(Config, Family)> {
         (Block { qk_norm: head, sliding: Some(gemma3), ..gemma }, Family::Gemma3),
         (Block { parallel: true, ..plain() }, Family::FlowMoe),
     ];
-    let attention_experts = |shared_key_value, experts_per_token| {
-        Some(AttentionExperts { count: 3, shared_key_value, experts_per_token })
-    };
-    let bam = Block { parallel: true, attention_experts: attention_experts(true, Some(2)), ..plain() };
+    let mixed = |shared_key_value, k| AttentionExperts { count: 3, shared_key_value, experts_per_token: k };
+    let routed = Block { experts_top_p: Some(0.5), null_experts: 2, ..plain() };
+    let bam = Block { parallel: true, attention_experts: Some(mixed(true, Some(2))), ..routed };
     let mote = Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..plain() };
     let moe_cases = [
         (false, None, bam, Family::FlowMoe),
-        (true, None, Block { attention_experts: attention_experts(false, None), ..plain() }, Family::FlowMoe),
+        (true, None, Block { attention_experts: Some(mixed(false, None)), ..plain() }, Family::FlowMoe),
         (false, Some(12), mote, Family::FlowMoe),
         (true, None, Block { sliding: sliding([true, true]), ..plain() }, Family::Mixtral),
         (false, Some(6), Block { qkv_bias: true, dense: dense_first.clone(), ..plain() }, Family::Qwen2Moe),

@@ -198,10 +198,10 @@ impl Config {
             from,
             experts,
             experts_per_token: self.experts_per_token.unwrap_or(usual) as usize,
-            shared_expert: false,
             norm_topk_prob: self.norm_topk_prob,
             router_aux_loss_coef: self.router_aux_loss_coef,
             router_z_loss_coef: self.router_z_loss_coef,
+            ..MoeUpcycle::default()
         }
     }
 }

@@ -67,7 +67,18 @@ fn trainer_and_sampler_agree_on_every_method_of_upcycling() {
     let top_1 = |settings| MoeUpcycle { experts_per_token: 1, ..settings };
     let fine =
         MoeUpcycle { experts_per_token: 3, shared_expert: true, ..of(From::FineGrained { slices: 4 }, 6) };
-    let alone = [fine, top_1(of(From::Mote, 4))].map(|settings| upcycle(&[&dense], &settings, 5));
+    // Undecided routers, and bounds between what so many experts reach: no choice hangs on the last bit.
+    let routed = |top_p, null_experts, normed| MoeUpcycle {
+        top_p,
+        null_experts,
+        norm_topk_prob: Some(normed),
+        ..of(From::Copy, 4)
+    };
+    let routed = [routed(Some(0.6), 0, false), routed(None, 3, true), routed(Some(0.75), 2, false)];
+    let alone = [fine, top_1(of(From::Mote, 4))]
+        .into_iter()
+        .chain(routed)
+        .map(|settings| upcycle(&[&dense], &settings, 5));
     let bam = |shared_key_value, attention_experts_per_token| {
         top_1(of(From::Bam { shared_key_value, attention_experts_per_token }, 2))
     };

@@ -196,6 +196,10 @@ fn feed_forward(gpu: &mut Gpu, from: &weights::FeedForward) -> Result<FeedForwar
         weights::FeedForward::Moe(moe) => moe,
     };
     gpu.check_experts(moe.experts.len())?;
+    if moe.null_experts > 0 {
+        let reason = "its router has experts that compute nothing, which only the CPU leaves out".to_owned();
+        return Err(DeviceError::Missing { device: "a mixture with null experts on a GPU", reason });
+    }
     let shared = moe.shared.as_ref().map(|(block, gate): &(weights::Gated, Option<Packed>)| {
         let gate = gate.as_ref().map(|gate| gpu.matrix(&[gate])).transpose()?;
         Ok((gated(gpu, &[block])?, gate))

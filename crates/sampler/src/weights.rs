@@ -1,6 +1,6 @@
 //! A checkpoint's weights, packed once for inference: queries, keys and values fused, gates and ups fused.
 
-use flow_kernels::{Activation, Heads, Norm, Packed, Precision, Shape, Table};
+use flow_kernels::{Activation, Heads, Norm, Packed, Precision, Routing, Shape, Table};
 use flow_model::{AttentionExperts, Config, Tensors, names};
 
 use crate::Error;
@@ -76,7 +76,10 @@ impl Gated {
 pub(crate) struct Moe {
     pub(crate) router: Packed,
     pub(crate) experts: Vec<Gated>,
-    pub(crate) experts_per_token: usize,
+    /// Experts that compute nothing; their probabilities come last.
+    pub(crate) null_experts: usize,
+    /// Which experts a row visits where it does not say.
+    pub(crate) routing: Routing,
     /// Whether the chosen probabilities are divided by their sum.
     pub(crate) renormalise: bool,
     /// The shared expert and the one-output matrix of its sigmoid gate, where it has one.

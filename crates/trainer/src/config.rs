@@ -202,6 +202,8 @@ pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
         attention_experts: None,
         plain_shared_expert: false,
         ternary_experts: None,
+        experts_top_p: None,
+        null_experts: 0,
         ..model.block.clone()
     };
     match own == flow_model::Block::default() {

@@ -73,9 +73,11 @@ pub(crate) fn best(steps: &[StepReport]) -> Option<usize> {
 /// The use of one layer's experts in one step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerLoad {
-    /// Visits of each routed expert; they sum to tokens · experts per token.
+    /// Visits of each routed expert; with top-k and no null experts they sum to tokens · experts per token.
     pub tokens_per_expert: Vec<u64>,
-    /// Mean entropy of the router's distribution, nats; ln E when indifferent.
+    /// Choices of null experts, which compute nothing.
+    pub null_visits: u64,
+    /// Mean entropy of the router's distribution, nats; when indifferent the logarithm of the number of experts, null ones included.
     pub router_entropy: f64,
     /// Load-balance loss, unweighted: E · Σ f·P, 1 when the load is even.
     pub balance_loss: f64,
@@ -92,6 +94,8 @@ pub struct GroupLoad {
     pub tokens: u64,
     /// Visits of each routed expert; empty where there are no tokens.
     pub tokens_per_expert: Vec<u64>,
+    /// Choices of null experts.
+    pub null_visits: u64,
     /// Entropy of the router's distribution, nats, summed over the tokens.
     pub router_entropy: f64,
 }
@@ -99,10 +103,11 @@ pub struct GroupLoad {
 impl LayerLoad {
     /// Adds what one slice of the step saw; `share` is its part of the step's tokens.
     pub(crate) fn add(&mut self, routing: &Routing, share: f64) {
-        self.tokens_per_expert.resize(routing.experts, 0);
+        self.tokens_per_expert.resize(routing.experts(), 0);
         for (sum, visits) in self.tokens_per_expert.iter_mut().zip(routing.load()) {
             *sum += visits;
         }
+        self.null_visits += routing.null_visits();
         self.router_entropy += share * routing.entropy();
         self.balance_loss += share * routing.balance();
         self.z_loss += share * routing.z_loss();
@@ -111,20 +116,26 @@ impl LayerLoad {
     /// Adds what the rows of one slice saw that are in groups.
     pub(crate) fn add_groups(&mut self, routing: &Routing, groups: &Grouped) {
         for (rows, groups) in groups.iter() {
-            let (visits, entropy) = routing.of_rows(rows.clone());
+            let load = routing.of_rows(rows.clone());
             for group in groups.iter().map(|group| *group as usize) {
                 self.groups.resize_with(self.groups.len().max(group + 1), GroupLoad::default);
-                self.groups[group].add(rows.len() as u64, &visits, entropy);
+                self.groups[group].add(&load);
             }
         }
     }
 }
 
 impl GroupLoad {
-    fn add(&mut self, tokens: u64, visits: &[u64], entropy: f64) {
-        self.tokens += tokens;
-        self.tokens_per_expert.resize(visits.len(), 0);
-        self.tokens_per_expert.iter_mut().zip(visits).for_each(|(sum, visits)| *sum += visits);
-        self.router_entropy += entropy;
+    /// Adds the use by further tokens.
+    pub fn add(&mut self, other: &Self) {
+        self.tokens += other.tokens;
+        let experts = self.tokens_per_expert.len().max(other.tokens_per_expert.len());
+        self.tokens_per_expert.resize(experts, 0);
+        self.tokens_per_expert
+            .iter_mut()
+            .zip(&other.tokens_per_expert)
+            .for_each(|(sum, visits)| *sum += visits);
+        self.null_visits += other.null_visits;
+        self.router_entropy += other.router_entropy;
     }
 }

@@ -12,7 +12,7 @@ use crate::loss::Preference;
 use crate::report::{GroupLoad, LayerLoad, StepReport};
 
 /// First bytes of a state of this form.
-const MAGIC: u64 = u64::from_le_bytes(*b"flowst04");
+const MAGIC: u64 = u64::from_le_bytes(*b"flowst05");
 
 /// Where a run rests.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,7 @@ fn put_step(bytes: &mut Vec<u8>, step: &StepReport) {
     put_some(bytes, step.validation.map(|loss| [loss]));
     for layer in &step.layers {
         put_all(bytes, &layer.tokens_per_expert);
+        put(bytes, layer.null_visits);
         for real in [layer.router_entropy, layer.balance_loss, layer.z_loss] {
             put(bytes, real.to_bits());
         }
@@ -127,6 +128,7 @@ fn put_step(bytes: &mut Vec<u8>, step: &StepReport) {
         for group in &layer.groups {
             put(bytes, group.tokens);
             put_all(bytes, &group.tokens_per_expert);
+            put(bytes, group.null_visits);
             put(bytes, group.router_entropy.to_bits());
         }
     }
@@ -193,15 +195,15 @@ impl<'a> Read<'a> {
     }
 
     fn layer(&mut self) -> Option<LayerLoad> {
-        let tokens_per_expert = self.counts()?;
+        let (tokens_per_expert, null_visits) = (self.counts()?, self.whole()?);
         let (router_entropy, balance_loss, z_loss) = (self.real()?, self.real()?, self.real()?);
         let groups = (0..self.whole()?).map(|_| self.group()).collect::<Option<_>>()?;
-        Some(LayerLoad { tokens_per_expert, router_entropy, balance_loss, z_loss, groups })
+        Some(LayerLoad { tokens_per_expert, null_visits, router_entropy, balance_loss, z_loss, groups })
     }
 
     fn group(&mut self) -> Option<GroupLoad> {
-        let (tokens, tokens_per_expert) = (self.whole()?, self.counts()?);
-        Some(GroupLoad { tokens, tokens_per_expert, router_entropy: self.real()? })
+        let (tokens, tokens_per_expert, null_visits) = (self.whole()?, self.counts()?, self.whole()?);
+        Some(GroupLoad { tokens, tokens_per_expert, null_visits, router_entropy: self.real()? })
     }
 
     fn counts(&mut self) -> Option<Vec<u64>> {
@@ -216,12 +218,18 @@ mod tests {
     fn state() -> State {
         let layer = LayerLoad {
             tokens_per_expert: vec![3, 0, 9],
+            null_visits: 4,
             router_entropy: 0.5,
             balance_loss: 1.5,
             z_loss: 2.5,
             groups: vec![
                 GroupLoad::default(),
-                GroupLoad { tokens: 6, tokens_per_expert: vec![3, 0, 9], router_entropy: 3.25 },
+                GroupLoad {
+                    tokens: 6,
+                    tokens_per_expert: vec![3, 0, 9],
+                    null_visits: 1,
+                    router_entropy: 3.25,
+                },
             ],
         };
         let step = StepReport {

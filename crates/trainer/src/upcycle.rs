@@ -11,7 +11,7 @@
 //! Copy and fine-grained compute what the dense model computes, and so does BTX of equal models: the chosen probabilities are
 //! divided by their sum, so the router's word does not matter yet. Where they are left as they are (`norm_topk_prob: false`),
 //! copies are enlarged by E/K, which makes up for an undecided router. BAM and MoTE leave them as they are, as their papers do:
-//! their first step is not the dense model's.
+//! their first step is not the dense model's, nor is it where null experts leave tokens without experts.
 
 mod fine_grained;
 pub(crate) mod several;
@@ -59,8 +59,13 @@ pub struct MoeUpcycle {
     pub from: From,
     /// Routed experts per layer (E): for BTX and BAM the number of models. Default 4.
     pub experts: usize,
-    /// Routed experts each token visits (K), 1 to `experts`. Default 2.
+    /// Routed experts each token visits (K), 1 to `experts`; null experts count. Default 2.
     pub experts_per_token: usize,
+    /// In place of K: a token visits the fewest most probable experts whose probabilities reach this sum, above 0 to 1 (arXiv 2403.07652). Default
+    /// none.
+    pub top_p: Option<f64>,
+    /// Further experts of the router that compute nothing (AdaMoE, arXiv 2406.13233). Default 0.
+    pub null_experts: usize,
     /// Whether every token also visits a shared expert: as wide as the dense block, or one slice of it. MoTE always has one, BTX
     /// and BAM never. Default false.
     pub shared_expert: bool,
@@ -79,10 +84,22 @@ impl Default for MoeUpcycle {
             from: From::Copy,
             experts: 4,
             experts_per_token: 2,
+            top_p: None,
+            null_experts: 0,
             shared_expert: false,
             norm_topk_prob: None,
             router_aux_loss_coef: 0.01,
             router_z_loss_coef: 0.001,
+        }
+    }
+}
+
+impl MoeUpcycle {
+    /// Experts a token visits: with top-p those that an undecided router chooses.
+    fn per_token(&self) -> usize {
+        match self.top_p {
+            Some(p) => ((p * self.experts as f64).ceil() as usize).clamp(1, self.experts),
+            None => self.experts_per_token,
         }
     }
 }
@@ -128,6 +145,8 @@ fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     require(models.contains(&dense.len()), "models", dense.len(), format!("{} or more", models.start()))?;
     require(experts > 0, "experts", experts, "at least 1")?;
     require((1..=experts).contains(&per_token), "experts_per_token", per_token, format!("1 to {experts}"))?;
+    let reachable = settings.top_p.is_none_or(|p| p > 0.0 && p <= 1.0);
+    require(reachable, "top_p", settings.top_p.unwrap_or_default(), "above 0, at most 1")?;
     match settings.from {
         From::FineGrained { slices } => fine_grained::check(&dense[0].config, slices, settings),
         From::Bam { attention_experts_per_token: Some(kept), .. } => require(
@@ -141,8 +160,9 @@ fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
 }
 
 fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
-    let per_token = settings.experts_per_token;
+    let per_token = settings.per_token();
     let mut config = dense.clone();
+    (config.block.experts_top_p, config.block.null_experts) = (settings.top_p, settings.null_experts);
     let (mut shared, mut renormalise) = (settings.shared_expert.then_some(dense.intermediate_size), true);
     match settings.from {
         From::Copy => {}
@@ -199,12 +219,12 @@ impl Maker<'_> {
                 self.attentions(&from, &to)?;
             }
         }
-        self.random_router(router, experts.len());
+        self.random_router(router, self.config.router_rows());
         Ok(())
     }
 
-    fn random_router(&mut self, name: &str, experts: usize) {
-        let router = Tensor::normal(self.seed, name, vec![experts, self.config.hidden_size], ROUTER_STD);
+    fn random_router(&mut self, name: &str, rows: usize) {
+        let router = Tensor::normal(self.seed, name, vec![rows, self.config.hidden_size], ROUTER_STD);
         self.tensors.insert(name.to_owned(), router);
     }
 

@@ -53,7 +53,7 @@ impl Groups {
                 if layer == 0 {
                     tokens.push(sum.tokens as f32);
                 }
-                let visits = sum.tokens_per_expert.iter().sum::<u64>().max(1) as f32;
+                let visits = (sum.tokens_per_expert.iter().sum::<u64>() + sum.null_visits).max(1) as f32;
                 loads.extend(sum.tokens_per_expert.iter().map(|seen| *seen as f32 / visits));
                 entropies.push((sum.router_entropy / sum.tokens.max(1) as f64) as f32);
             }
@@ -67,11 +67,7 @@ impl Groups {
 /// The use of the experts of a layer by a group over all `steps`.
 fn total(steps: &[StepReport], layer: usize, group: usize, experts: usize) -> GroupLoad {
     let mut sum = GroupLoad { tokens_per_expert: vec![0; experts], ..GroupLoad::default() };
-    for seen in steps.iter().filter_map(|step| step.layers[layer].groups.get(group)) {
-        sum.tokens += seen.tokens;
-        sum.tokens_per_expert.iter_mut().zip(&seen.tokens_per_expert).for_each(|(sum, seen)| *sum += seen);
-        sum.router_entropy += seen.router_entropy;
-    }
+    steps.iter().filter_map(|step| step.layers[layer].groups.get(group)).for_each(|seen| sum.add(seen));
     sum
 }
 
@@ -130,7 +126,12 @@ mod tests {
 
     #[test]
     fn groups_are_told_where_they_have_tokens() {
-        let group = |tokens: u64, visits: [u64; 3]| GroupLoad { tokens, tokens_per_expert: visits.to_vec(), router_entropy: tokens as f64 };
+        let group = |tokens: u64, visits: [u64; 3]| GroupLoad {
+            tokens,
+            tokens_per_expert: visits.to_vec(),
+            null_visits: 0,
+            router_entropy: tokens as f64,
+        };
         let step = |n: usize| {
             let mut step = loads::tests::step(n, [[2, 2, 4]; 2]);
             let two = vec![group(1, [2, 0, 0]), group(3, [0, 2, 4])];

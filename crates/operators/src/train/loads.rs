@@ -38,15 +38,16 @@ pub(super) fn stretches(steps: &[StepReport]) -> impl Iterator<Item = &[StepRepo
     (0..n).map(move |at| &steps[at * steps.len() / n..(at + 1) * steps.len() / n])
 }
 
-/// The share of visits that each expert of a layer had over all `steps`.
+/// The share of all choices that each expert of a layer had over all `steps`; what is missing to 1 fell on null experts.
 pub(super) fn shares(steps: &[StepReport], layer: usize) -> Vec<f32> {
-    let mut visits: Vec<u64> = Vec::new();
+    let (mut visits, mut nulls) = (Vec::<u64>::new(), 0);
     for step in steps {
         let seen = &step.layers[layer].tokens_per_expert;
         visits.resize(seen.len(), 0);
         visits.iter_mut().zip(seen).for_each(|(sum, seen)| *sum += seen);
+        nulls += step.layers[layer].null_visits;
     }
-    let all = visits.iter().sum::<u64>().max(1) as f32;
+    let all = (visits.iter().sum::<u64>() + nulls).max(1) as f32;
     visits.iter().map(|visits| *visits as f32 / all).collect()
 }
 
@@ -73,17 +74,24 @@ pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
         ]
     };
     let of_all = |at: usize| {
-        let mut row = row(at / layers, at % layers, &loads[at * experts..(at + 1) * experts], entropies[at]);
-        row.extend([f64::from(balances[at]).into(), Value::Null, Value::Null, Value::Null]);
+        let load = &loads[at * experts..(at + 1) * experts];
+        let mut row = row(at / layers, at % layers, load, entropies[at]);
+        row.extend([f64::from(balances[at]).into(), null_share(load), Value::Null, Value::Null, Value::Null]);
         row
     };
     let of_group = |told: groups::Told<'_>| {
         let mut row = row(told.stretch, told.layer, told.load, told.entropy);
         let tokens = told.tokens as i64;
-        row.extend([Value::Null, Value::Text(told.column.clone()), Value::Text(told.value.clone()), tokens.into()]);
+        row.extend([Value::Null, null_share(told.load), Value::Text(told.column.clone()), Value::Text(told.value.clone()), tokens.into()]);
         row
     };
     (0..entropies.len()).map(of_all).chain(groups::told(answer, ends.len()).into_iter().map(of_group)).collect()
+}
+
+/// What is missing to 1, to six digits.
+fn null_share(load: &[f32]) -> Value {
+    let computed: f64 = load.iter().map(|share| f64::from(*share)).sum();
+    (((1.0 - computed) * 1e6).round().max(0.0) / 1e6).into()
 }
 
 #[cfg(test)]
@@ -95,6 +103,7 @@ pub(super) mod tests {
     pub(in super::super) fn step(step: usize, visits: [[u64; 3]; 2]) -> StepReport {
         let layer = |visits: [u64; 3]| LayerLoad {
             tokens_per_expert: visits.to_vec(),
+            null_visits: 0,
             router_entropy: step as f64,
             balance_loss: 1.0,
             z_loss: 0.0,
@@ -128,6 +137,17 @@ pub(super) mod tests {
         assert_eq!(rows[0][4], Value::Floats([0.25, 0.75, 0.0].into()));
         assert_eq!((&rows[0][5], &rows[1][5], &rows[1][3]), (&Value::Int(1), &Value::Int(2), &Value::Int(1)));
         assert_eq!(rows[0][6], Value::Float(1.5));
+    }
+
+    #[test]
+    fn what_falls_on_null_experts_is_missing_in_the_load() {
+        let mut with_nulls = step(1, [[1, 2, 0], [2, 2, 2]]);
+        with_nulls.layers[0].null_visits = 5;
+        let mut answer = vec![Value::from("digest"); CHECKPOINT];
+        answer.extend(cells(&[with_nulls]));
+        let rows = rows(&answer);
+        assert_eq!((&rows[0][4], &rows[0][8]), (&Value::Floats([0.125, 0.25, 0.0].into()), &Value::Float(0.625)));
+        assert_eq!((&rows[0][5], &rows[1][8]), (&Value::Int(1), &Value::Float(0.0)));
     }
 
     #[test]

@@ -19,6 +19,16 @@ pub(crate) struct Moe {
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     experts_per_token: Option<u32>,
+    /// In place of `experts_per_token`: a token visits the fewest most probable experts whose probabilities reach this sum, above 0 to 1 (arXiv
+    /// 2403.07652). The checkpoint says so, and is drawn from the same way. Not with `fine_grained`, of which whole sets are visited.
+    #[schemars(range(min = 0.000_001, max = 1.0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    /// Further experts of the router that compute nothing, so that tokens visit different numbers of experts (AdaMoE, arXiv 2406.13233). The
+    /// checkpoint says so, and is drawn from the same way, on the CPU. Not with `fine_grained`.
+    #[schemars(range(max = 1024))]
+    #[serde(default, skip_serializing_if = "is_none")]
+    null_experts: u32,
     /// With `fine_grained`: slices that the dense block is cut into, at least 2, by default 4.
     #[schemars(range(min = 2))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +70,11 @@ pub(crate) fn z_loss() -> f64 {
     0.001
 }
 
+/// Whether there are none.
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Moe {
     /// Slices of the dense block that are routed.
     fn routed_slices(&self) -> u32 {
@@ -83,8 +98,14 @@ impl Moe {
         let (experts, per_token, set) = (self.experts, self.per_token(), self.routed_slices());
         let most = format!("expected at most {experts} experts, found {per_token}");
         mistake(per_token > experts, "moe.experts_per_token", most);
+        let both = self.top_p.is_some() && self.experts_per_token.is_some();
+        mistake(both, "moe.experts_per_token", "with `top_p` probabilities decide how many experts a token visits".into());
         match self.from {
             From::FineGrained => {
+                let routed = [("moe.top_p", self.top_p.is_some()), ("moe.null_experts", self.null_experts > 0)];
+                for (key, given) in routed {
+                    mistake(given, key, "`fine_grained` slices are visited in whole sets".into());
+                }
                 let sets = |found: u32| format!("expected a multiple of the {set} routed slices, found {found}");
                 mistake(!experts.is_multiple_of(set), "moe.experts", sets(experts));
                 mistake(!per_token.is_multiple_of(set), "moe.experts_per_token", sets(per_token));
@@ -105,6 +126,8 @@ impl Moe {
             },
             experts: self.experts as usize,
             experts_per_token: self.per_token() as usize,
+            top_p: self.top_p,
+            null_experts: self.null_experts as usize,
             shared_expert: self.shared_expert,
             norm_topk_prob: self.norm_topk_prob,
             router_aux_loss_coef: self.router_aux_loss_coef,

@@ -3,7 +3,7 @@
 use std::sync::MutexGuard;
 
 use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Scores, Seen};
-use flow_kernels::{Choice, Pick, Routing, padded};
+use flow_kernels::{Choice, Pick, padded};
 
 use super::feed::{Rows, all, feed_add};
 use super::scratch::{Attention, Stream};
@@ -66,12 +66,12 @@ impl<'a> OnGpu<'a> {
             gpu.index(turns, &at)?;
         }
         let experts = self.weights.layers.iter().find_map(|layer| match &layer.feed_forward {
-            FeedForward::Moe(moe) => Some(moe),
+            FeedForward::Moe(moe) => Some((&moe.routing, moe.experts.len())),
             FeedForward::Dense(_) => None,
         });
-        if let Some(moe) = experts {
-            let routing = |row: &Row| row.routing.unwrap_or(Routing::TopK(moe.experts_per_token));
-            gpu.put_routings(&mut told.routings, rows.iter().map(routing), moe.experts.len())?;
+        if let Some((usual, experts)) = experts {
+            let routing = |row: &Row| row.routing.unwrap_or(*usual);
+            gpu.put_routings(&mut told.routings, rows.iter().map(routing), experts)?;
         }
         Ok(Rows { count: rows.len(), stride: padded(self.weights.hidden) })
     }

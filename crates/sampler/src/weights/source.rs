@@ -198,9 +198,13 @@ impl Source<'_> {
             None => self.gated(names, config.intermediate_size, false),
         };
         Ok(FeedForward::Moe(Moe {
-            router: self.pack_router(router, moe.num_experts)?,
+            router: self.pack_router(router, self.config.router_rows())?,
             experts: experts.iter().map(expert).collect::<Result<_, _>>()?,
-            experts_per_token: moe.experts_per_token,
+            null_experts: self.config.block.null_experts,
+            routing: match self.config.block.experts_top_p {
+                Some(p) => Routing::TopP(p),
+                None => Routing::TopK(moe.experts_per_token),
+            },
             renormalise: moe.norm_topk_prob,
             shared: shared.transpose()?,
         }))

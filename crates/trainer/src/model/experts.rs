@@ -43,6 +43,8 @@ pub(super) struct Parts<'a> {
 
 /// How many rows each slice has for each expert.
 struct Shares {
+    /// Numbers of a row (C).
+    width: usize,
     /// By slice, then (E + 1) places in its rows.
     offsets: Vec<Arc<[usize]>>,
 }
@@ -63,8 +65,10 @@ impl Experts {
         rows: &[(&Node, &Routing)],
         workers: &Workers,
     ) -> Result<(Self, Vec<Tensor>)> {
-        let shares = Shares { offsets: rows.iter().map(|(_, routing)| routing.offsets.clone()).collect() };
         let values: Vec<&Tensor> = rows.iter().map(|(node, _)| &node.value).collect();
+        let width = values.first().map_or(Ok(0), |rows| rows.dim(1))?;
+        let shares =
+            Shares { width, offsets: rows.iter().map(|(_, routing)| routing.offsets.clone()).collect() };
         let rows_learn = rows.iter().any(|(node, _)| node.learns);
         let slots = parts.slots();
         let graphs = workers.try_map(0..shares.experts(), |e| {
@@ -169,27 +173,25 @@ impl Shares {
 
     /// The rows of expert `e` out of the rows of all slices; none where there are none.
     fn of_expert(&self, e: usize, slices: &[&Tensor]) -> Result<Option<Tensor>> {
-        let (mut rows, mut width) = (Vec::new(), 0);
+        let (mut rows, width) = (Vec::new(), self.width);
         for (slice, offsets) in slices.iter().zip(&self.offsets) {
-            width = slice.dim(1)?;
             rows.extend_from_slice(&elements(slice)?[offsets[e] * width..offsets[e + 1] * width]);
         }
-        let n = rows.len() / width.max(1);
+        let n = rows.len() / width;
         if n == 0 { Ok(None) } else { tensor(rows, (n, width)).map(Some) }
     }
 
     /// The rows of slice `slice` out of the rows of all experts.
     fn of_slice(&self, slice: usize, experts: &[Option<&Tensor>]) -> Result<Tensor> {
-        let (mut rows, mut width) = (Vec::new(), 0);
+        let (mut rows, width) = (Vec::new(), self.width);
         for (e, expert) in experts.iter().enumerate() {
             let Some(expert) = expert else { continue };
-            width = expert.dim(1)?;
             let count = |offsets: &Arc<[usize]>| offsets[e + 1] - offsets[e];
             let first: usize = self.offsets[..slice].iter().map(count).sum();
             let n = count(&self.offsets[slice]);
             rows.extend_from_slice(&elements(expert)?[first * width..(first + n) * width]);
         }
-        let n = rows.len() / width.max(1);
+        let n = rows.len() / width;
         tensor(rows, (n, width))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use flow_model::Moe;
+use flow_model::{Config, Moe};
 
 use super::parameters::{Block, FeedForward, Layer, Slot};
 use super::{Model, Parameter};
@@ -18,7 +18,7 @@ use crate::ops::gate::gate;
 use crate::ops::gather::gather;
 use crate::ops::loss::predicted;
 use crate::ops::rms_norm::rms_norm;
-use crate::ops::router::{Routing, router_loss, router_weights};
+use crate::ops::router::{Choice, Most, Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
 use crate::ops::swiglu::swiglu;
 use crate::tape::{Node, Place, Tape};
@@ -43,7 +43,7 @@ pub(crate) struct Pass<'a> {
 /// Where a slice hands rows to the routed experts of a layer and takes theirs.
 struct Meeting {
     routing: Arc<Routing>,
-    /// Rows for the experts, sorted by expert (N·K, C).
+    /// Rows for the experts, sorted by expert (V, C).
     rows: Place,
     /// What they make of them, a leaf of the tape.
     outs: Option<Place>,
@@ -53,7 +53,7 @@ struct Meeting {
 struct Waiting {
     /// What the feed-forward block reads (N, C).
     x: Node,
-    /// Of the router (N, E).
+    /// Of the router (N, R).
     logits: Node,
     /// Rows for the experts.
     rows: Node,
@@ -228,7 +228,7 @@ impl<'a> Pass<'a> {
     fn meet(&mut self, x: Node, router: Slot) -> Result<()> {
         let moe = self.model.config.moe.as_ref().expect("experts are built from the config's own");
         let logits = self.linear(&x, router)?;
-        let routing = Arc::new(Routing::new(&logits.value, moe.experts_per_token, moe.norm_topk_prob)?);
+        let routing = Arc::new(Routing::new(&logits.value, choice(&self.model.config, moe))?);
         self.add_router_loss(moe, &logits, routing.clone())?;
         let rows = gather(&mut self.tape, &x, &routing.tokens)?;
         self.meetings.push(Meeting { routing, rows: rows.place(), outs: None });
@@ -258,4 +258,10 @@ impl<'a> Pass<'a> {
     fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
         self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot])
     }
+}
+
+/// How the tokens of a model choose experts.
+fn choice(config: &Config, moe: &Moe) -> Choice {
+    let most = config.block.experts_top_p.map_or(Most::TopK(moe.experts_per_token), Most::TopP);
+    Choice { experts: moe.num_experts, most, renormalise: moe.norm_topk_prob }
 }

@@ -1,4 +1,4 @@
-//! The way back from experts to tokens: y_n = Σ_k w_nk · x_row(n,k), in the order of k.
+//! The way back from experts to tokens: y_n = Σ_v w_v · x_row(v) over the visits v of the token, in their order.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{elements, tensor};
 use crate::simd::{dot, vectorised};
 use crate::tape::{Node, Tape};
 
-/// Expert outputs `x` (N·K, C), sorted by expert, weighted by `weights` (N, K), to (N, C).
+/// Expert outputs `x` (V, C), sorted by expert, weighted by `weights` (V), to (N, C).
 pub(crate) fn combine(tape: &mut Tape, x: &Node, weights: &Node, routing: Arc<Routing>) -> Result<Node> {
     let op = Combine { routing };
     let (xs, ws) = (x.value.clone(), weights.value.clone());
@@ -46,11 +46,13 @@ impl Combine {
 
     #[inline(always)]
     fn rows(&self, width: usize, x: &[f32], weights: &[f32], y: &mut [f32]) {
-        for (visit, (row, weight)) in self.routing.rows.iter().zip(weights).enumerate() {
-            let x = &x[*row as usize * width..][..width];
-            let y = &mut y[visit / self.routing.per_token * width..][..width];
-            for (y, x) in y.iter_mut().zip(x) {
-                *y += weight * x;
+        for (token, y) in y.chunks_exact_mut(width).enumerate() {
+            let visits = self.routing.visits(token);
+            for (row, weight) in self.routing.rows[visits.clone()].iter().zip(&weights[visits]) {
+                let x = &x[*row as usize * width..][..width];
+                for (y, x) in y.iter_mut().zip(x) {
+                    *y += weight * x;
+                }
             }
         }
     }
@@ -65,12 +67,13 @@ impl Combine {
         dx: &mut [f32],
         dw: &mut [f32],
     ) {
-        for (visit, (row, weight)) in self.routing.rows.iter().zip(weights).enumerate() {
-            let at = *row as usize * width;
-            let dy = &dy[visit / self.routing.per_token * width..][..width];
-            dw[visit] = dot(&x[at..][..width], dy);
-            for (dx, dy) in dx[at..][..width].iter_mut().zip(dy) {
-                *dx = weight * dy;
+        for (token, dy) in dy.chunks_exact(width).enumerate() {
+            for visit in self.routing.visits(token) {
+                let at = self.routing.rows[visit] as usize * width;
+                dw[visit] = dot(&x[at..][..width], dy);
+                for (dx, dy) in dx[at..][..width].iter_mut().zip(dy) {
+                    *dx = weights[visit] * dy;
+                }
             }
         }
     }

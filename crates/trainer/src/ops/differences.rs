@@ -13,7 +13,7 @@ use super::gather::gather;
 use super::linear::linear;
 use super::loss::{loss, predicted};
 use super::rms_norm::rms_norm;
-use super::router::{Routing, router_loss, router_weights};
+use super::router::{Choice, Most, Routing, router_loss, router_weights};
 use super::soft_mixture::soft_mixture;
 use super::swiglu::swiglu;
 use super::{add, elements, tensor};
@@ -138,19 +138,50 @@ fn what_does_not_learn_gets_no_gradient() {
 }
 
 #[test]
-fn routing_with_and_without_renormalisation() {
+fn routing_by_number_and_by_probability_with_and_without_renormalisation_and_null_experts() {
     // Far from ties, so that the choice does not change within a difference.
     let logits: Vec<f32> = vec![2.0, -1.0, 0.5, 1.2, -0.3, 0.9, -2.0, 0.2, 0.1, 0.7, 1.4, -0.6];
     let logits = tensor(logits, (3, 4)).expect("a tensor");
-    for renormalise in [true, false] {
-        let routing = |node: &Node| Routing::new(&node.value, 2, renormalise).map(Arc::new);
+    let choices = [
+        (4, Most::TopK(2), [2, 2, 2]),
+        (3, Most::TopK(2), [1, 1, 2]),
+        (4, Most::TopP(0.82), [2, 3, 3]),
+        (3, Most::TopP(0.9), [2, 2, 3]),
+    ];
+    for ((experts, most, visits), renormalise) in
+        choices.into_iter().flat_map(|choice| [(choice, true), (choice, false)])
+    {
+        let choice = Choice { experts, most, renormalise };
+        let routing = |node: &Node| Routing::new(&node.value, choice).map(Arc::new);
         check(std::slice::from_ref(&logits), |tape, x| router_weights(tape, &x[0], routing(&x[0])?));
         check(std::slice::from_ref(&logits), |tape, x| router_loss(tape, &x[0], routing(&x[0])?, 0.8, 0.3));
-        let fixed = Arc::new(Routing::new(&logits, 2, renormalise).expect("routes"));
-        check(&[random(8, &[6, 5]), random(9, &[3, 2])], |tape, x| {
-            combine(tape, &x[0], &x[1], fixed.clone())
-        });
+        let fixed = Arc::new(Routing::new(&logits, choice).expect("routes"));
+        assert_eq!([0, 1, 2].map(|token| fixed.visits(token).len()), visits, "{choice:?}");
+        let n: usize = visits.iter().sum();
+        check(&[random(8, &[n, 5]), random(9, &[n])], |tape, x| combine(tape, &x[0], &x[1], fixed.clone()));
     }
+}
+
+#[test]
+fn null_experts_take_choices_and_compute_nothing() {
+    let logits = tensor(vec![0.0, 1.0, 3.0, 2.0, 4.0, 1.0, 3.0, 2.0], (2, 4)).expect("a tensor");
+    let route = |most| Routing::new(&logits, Choice { experts: 2, most, renormalise: true }).expect("routes");
+    let routing = route(Most::TopK(2));
+    assert_eq!((routing.load(), routing.null_visits()), (vec![1, 0], 3));
+    assert_eq!((routing.visits(0), routing.visits(1)), (0..0, 0..1));
+    let of = |rows| routing.of_rows(rows);
+    assert_eq!((of(0..1).null_visits, of(1..2).null_visits, of(0..2).null_visits), (2, 1, 3));
+    assert_eq!(of(0..2).tokens_per_expert, routing.load());
+    assert!((of(0..2).router_entropy / 2.0 - routing.entropy()).abs() < 1e-12);
+    // The one that is left has all the weight. Everything is chosen where the sum must be whole.
+    let weights =
+        router_weights(&mut Tape::default(), &Tape::default().leaf(logits.clone()), Arc::new(routing));
+    assert_eq!(*elements(&weights.expect("forward").value).expect("elements"), [1.0]);
+    assert_eq!((route(Most::TopP(1.0)).null_visits() + route(Most::TopP(1.0)).load().iter().sum::<u64>()), 8);
+}
+
+fn top(experts: usize, k: usize) -> Choice {
+    Choice { experts, most: Most::TopK(k), renormalise: true }
 }
 
 #[test]
@@ -158,7 +189,7 @@ fn routing_sorts_visits_by_expert() {
     let n_tokens = 50;
     let mut rng = Rng::new(5, "logits");
     let logits: Vec<f32> = (0..n_tokens * 5).map(|_| rng.normal() as f32).collect();
-    let routing = Routing::new(&tensor(logits, (n_tokens, 5)).expect("a tensor"), 3, true).expect("routes");
+    let routing = Routing::new(&tensor(logits, (n_tokens, 5)).expect("a tensor"), top(5, 3)).expect("routes");
     assert_eq!(routing.load().iter().sum::<u64>(), 3 * n_tokens as u64);
     for (visit, row) in routing.rows.iter().enumerate() {
         assert_eq!(routing.tokens[*row as usize] as usize, visit / 3);
@@ -170,7 +201,7 @@ fn routing_sorts_visits_by_expert() {
 
 #[test]
 fn equal_logits_go_to_the_lower_expert() {
-    let routing = Routing::new(&tensor(vec![0.0; 4], (1, 4)).expect("a tensor"), 2, true).expect("routes");
+    let routing = Routing::new(&tensor(vec![0.0; 4], (1, 4)).expect("a tensor"), top(4, 2)).expect("routes");
     assert_eq!(routing.load(), [1, 1, 0, 0]);
     assert!((routing.balance() - 1.0).abs() < 1e-6);
     assert!((routing.entropy() - 4f64.ln()).abs() < 1e-6);

@@ -1,11 +1,14 @@
-//! Top-k routing: which experts a token visits, with which weights, and the losses that keep the router healthy.
+//! Routing: which experts a token visits, with which weights, and the losses that keep the router healthy.
 //!
 //! The choice itself is not differentiable; the weights of the chosen experts and the losses are, with respect to the
-//! router logits z (N, E). With p = softmax(z):
+//! router logits z (N, R). The first E of the R experts compute, the others are null experts (AdaMoE, arXiv 2406.13233), which do not. With
+//! p = softmax(z):
 //!
-//! - weights: the K largest p, divided by their sum when renormalised (which equals a softmax over the K logits);
-//! - balance: E · Σ_e f_e · P_e, f_e the share of the N·K visits that went to e (a constant), P_e the mean of p_e; it is
-//!   1 when the load is even;
+//! - choice: the K largest p, or the fewest largest ones whose sum reaches a bound (top-p, arXiv 2403.07652); null experts among them are
+//!   then left out, so that a token visits fewer experts or none;
+//! - weights: the p of the visits, divided by their sum when renormalised (which equals a softmax over their logits);
+//! - balance: R · Σ_e f_e · P_e, f_e the share of the choices that fell on e (a constant), for null experts the mean of theirs, P_e the mean of
+//!   p_e; it is 1 when the load is even;
 //! - z-loss: mean of (log Σ e^z)².
 
 use std::ops::Range;
@@ -14,45 +17,69 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use super::{elements, tensor};
+use crate::GroupLoad;
 use crate::simd::{exp, largest, sum, vectorised};
 use crate::tape::{Node, Tape};
 
-/// The routes of N tokens in one layer.
+/// How experts are chosen and weighted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Choice {
+    /// Experts that compute (E); the router's other ones are null experts.
+    pub(crate) experts: usize,
+    /// How many.
+    pub(crate) most: Most,
+    /// Whether weights are divided by their sum.
+    pub(crate) renormalise: bool,
+}
+
+/// How many experts a token chooses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Most {
+    /// So many (K).
+    TopK(usize),
+    /// The fewest whose probabilities reach this sum, at least one.
+    TopP(f64),
+}
+
+/// The routes of N tokens in one layer, on V visits.
 #[derive(Debug)]
 pub(crate) struct Routing {
-    /// Experts (E).
-    pub(crate) experts: usize,
-    /// Experts per token (K).
-    pub(crate) per_token: usize,
-    renormalise: bool,
-    /// (N, E).
+    choice: Choice,
+    /// Experts of the router (R).
+    routed: usize,
+    /// (N, R).
     probabilities: Vec<f32>,
     /// log Σ e^z, (N).
     log_sums: Vec<f32>,
-    /// Experts of each token from the most to the least likely, (N, K).
+    /// Experts of each token in turn, from the most to the least likely, (V).
     chosen: Vec<u32>,
-    /// Weights in the order of `chosen`, (N, K).
+    /// Where the visits of each token end, (N).
+    ends: Vec<u32>,
+    /// Null experts among the chosen of each token, (N); empty where there are none to choose.
+    nulls: Vec<u32>,
+    /// Weights in the order of `chosen`, (V).
     weights: Vec<f32>,
     /// Rows `offsets[e]..offsets[e + 1]` of the visits sorted by expert belong to expert e, (E + 1).
     pub(crate) offsets: Arc<[usize]>,
-    /// Token of each visit sorted by expert, (N·K).
+    /// Token of each visit sorted by expert, (V).
     pub(crate) tokens: Vec<u32>,
-    /// Row of each visit in the sorted order, (N, K).
+    /// Row of each visit in the sorted order, in the order of `chosen`, (V).
     pub(crate) rows: Vec<u32>,
 }
 
 impl Routing {
-    /// Routes by router logits (N, E); equal logits go to the lower expert.
-    pub(crate) fn new(logits: &Tensor, per_token: usize, renormalise: bool) -> Result<Self> {
-        let (n_tokens, experts) = logits.dims2()?;
+    /// Routes by router logits (N, R); equal logits go to the lower expert.
+    pub(crate) fn new(logits: &Tensor, choice: Choice) -> Result<Self> {
+        let (n_tokens, routed) = logits.dims2()?;
         let mut routing = Self {
-            experts,
-            per_token,
-            renormalise,
-            probabilities: Vec::with_capacity(n_tokens * experts),
+            choice,
+            routed,
+            probabilities: Vec::with_capacity(n_tokens * routed),
             log_sums: Vec::with_capacity(n_tokens),
-            chosen: Vec::with_capacity(n_tokens * per_token),
-            weights: Vec::with_capacity(n_tokens * per_token),
+            chosen: Vec::new(),
+            ends: Vec::with_capacity(n_tokens),
+            nulls: Vec::new(),
+            weights: Vec::new(),
             offsets: Arc::default(),
             tokens: Vec::new(),
             rows: Vec::new(),
@@ -61,7 +88,7 @@ impl Routing {
         vectorised(
             #[inline(always)]
             || {
-                for row in rows.chunks_exact(experts) {
+                for row in rows.chunks_exact(routed) {
                     routing.route(row);
                 }
             },
@@ -84,32 +111,72 @@ impl Routing {
             *p /= total;
         }
         self.log_sums.push(top + total.ln());
-        let visits = self.chosen.len()..self.chosen.len() + self.per_token;
-        for _ in visits.clone() {
-            self.chosen.push(best(logits, &self.chosen[visits.start..]));
+        let start = self.chosen.len();
+        match self.choice.most {
+            Most::TopK(k) => {
+                for _ in 0..k {
+                    self.chosen.push(best(logits, &self.chosen[start..]));
+                }
+            }
+            Most::TopP(least) => self.reach(least, logits, first),
         }
-        let chosen = self.chosen[visits].iter().map(|e| self.probabilities[first + *e as usize]);
-        let divisor = if self.renormalise { chosen.clone().sum() } else { 1.0 };
+        self.leave_nulls_out(start);
+        let chosen = self.chosen[start..].iter().map(|e| self.probabilities[first + *e as usize]);
+        let divisor = if self.choice.renormalise { chosen.clone().sum() } else { 1.0 };
         self.weights.extend(chosen.map(|p| p / divisor));
+        self.ends.push(self.chosen.len() as u32);
+    }
+
+    /// Chooses the fewest experts whose probabilities, which begin at `first`, reach `least`.
+    fn reach(&mut self, least: f64, logits: &[f32], first: usize) {
+        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+        order.sort_unstable_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)));
+        let mut sum = 0.0;
+        for expert in order {
+            self.chosen.push(expert);
+            sum += f64::from(self.probabilities[first + expert as usize]);
+            if sum >= least {
+                return;
+            }
+        }
+    }
+
+    /// Drops the null experts among the choices of one token, which begin at `start`.
+    fn leave_nulls_out(&mut self, start: usize) {
+        if self.routed == self.choice.experts {
+            return;
+        }
+        let (before, experts) = (self.chosen.len(), self.choice.experts);
+        let mut end = start;
+        for at in start..before {
+            if (self.chosen[at] as usize) < experts {
+                self.chosen[end] = self.chosen[at];
+                end += 1;
+            }
+        }
+        self.chosen.truncate(end);
+        self.nulls.push((before - end) as u32);
     }
 
     /// Counting sort of the visits by expert, tokens in order within each.
     fn sort(&mut self) {
-        let mut offsets = vec![0; self.experts + 1];
+        let mut offsets = vec![0; self.choice.experts + 1];
         for expert in &self.chosen {
             offsets[*expert as usize + 1] += 1;
         }
-        for e in 0..self.experts {
+        for e in 0..self.choice.experts {
             offsets[e + 1] += offsets[e];
         }
         let mut next = offsets.clone();
         self.tokens = vec![0; self.chosen.len()];
         self.rows = Vec::with_capacity(self.chosen.len());
-        for (visit, expert) in self.chosen.iter().enumerate() {
-            let row = next[*expert as usize];
-            next[*expert as usize] += 1;
-            self.tokens[row] = (visit / self.per_token) as u32;
-            self.rows.push(row as u32);
+        for token in 0..self.ends.len() {
+            for expert in &self.chosen[self.visits(token)] {
+                let row = next[*expert as usize];
+                next[*expert as usize] += 1;
+                self.tokens[row] = token as u32;
+                self.rows.push(row as u32);
+            }
         }
         self.offsets = offsets.into();
     }
@@ -117,6 +184,22 @@ impl Routing {
     /// Number of routed tokens (N).
     pub(crate) fn n_tokens(&self) -> usize {
         self.log_sums.len()
+    }
+
+    /// Experts that compute (E).
+    pub(crate) fn experts(&self) -> usize {
+        self.choice.experts
+    }
+
+    /// The visits of a token, counted over all tokens in order.
+    pub(crate) fn visits(&self, token: usize) -> Range<usize> {
+        let start = token.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start as usize..self.ends[token] as usize
+    }
+
+    /// Choices of null experts.
+    pub(crate) fn null_visits(&self) -> u64 {
+        self.nulls.iter().map(|n| u64::from(*n)).sum()
     }
 
     /// Visits of each expert.
@@ -129,21 +212,28 @@ impl Routing {
         self.probabilities.iter().map(surprise).sum::<f64>() / self.n_tokens() as f64
     }
 
-    /// Visits of each expert by the tokens `rows`, and the entropy of the router's distribution summed over these, nats.
-    pub(crate) fn of_rows(&self, rows: Range<usize>) -> (Vec<u64>, f64) {
-        let mut visits = vec![0; self.experts];
-        let chosen = &self.chosen[rows.start * self.per_token..rows.end * self.per_token];
-        chosen.iter().for_each(|expert| visits[*expert as usize] += 1);
-        let probabilities = &self.probabilities[rows.start * self.experts..rows.end * self.experts];
-        (visits, probabilities.iter().map(surprise).sum())
+    /// The use of the experts by the tokens `rows`.
+    pub(crate) fn of_rows(&self, rows: Range<usize>) -> GroupLoad {
+        let mut tokens_per_expert = vec![0; self.choice.experts];
+        for expert in rows.clone().flat_map(|token| &self.chosen[self.visits(token)]) {
+            tokens_per_expert[*expert as usize] += 1;
+        }
+        let nulls = if self.nulls.is_empty() { &[][..] } else { &self.nulls[rows.clone()] };
+        let probabilities = &self.probabilities[rows.start * self.routed..rows.end * self.routed];
+        GroupLoad {
+            tokens: rows.len() as u64,
+            tokens_per_expert,
+            null_visits: nulls.iter().map(|n| u64::from(*n)).sum(),
+            router_entropy: probabilities.iter().map(surprise).sum(),
+        }
     }
 
-    /// E · Σ f·P.
+    /// R · Σ f·P.
     pub(crate) fn balance(&self) -> f64 {
         let (shares, n_tokens) = (self.shares(), self.n_tokens() as f64);
-        let rows = self.probabilities.chunks_exact(self.experts);
+        let rows = self.probabilities.chunks_exact(self.routed);
         let along = |row: &[f32]| row.iter().zip(&shares).map(|(p, f)| f64::from(*p) * f).sum::<f64>();
-        self.experts as f64 * rows.map(along).sum::<f64>() / n_tokens
+        self.routed as f64 * rows.map(along).sum::<f64>() / n_tokens
     }
 
     /// Mean of (log Σ e^z)².
@@ -151,10 +241,13 @@ impl Routing {
         self.log_sums.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>() / self.n_tokens() as f64
     }
 
-    /// Share of the visits of each expert.
+    /// Share of the choices of each expert; null experts, which are all alike, share theirs evenly.
     fn shares(&self) -> Vec<f64> {
-        let visits = self.chosen.len() as f64;
-        self.load().into_iter().map(|load| load as f64 / visits).collect()
+        let nulls = self.null_visits() as f64;
+        let choices = self.chosen.len() as f64 + nulls;
+        let mut shares: Vec<f64> = self.load().into_iter().map(|load| load as f64 / choices).collect();
+        shares.resize(self.routed, nulls / (self.routed - self.choice.experts) as f64 / choices);
+        shares
     }
 }
 
@@ -175,13 +268,13 @@ fn best(logits: &[f32], taken: &[u32]) -> u32 {
     best.expect("a token visits no more experts than there are").0
 }
 
-/// The weights (N, K) of the chosen experts, from router logits (N, E).
+/// The weights (V) of the visits, from router logits (N, R).
 pub(crate) fn router_weights(tape: &mut Tape, logits: &Node, routing: Arc<Routing>) -> Result<Node> {
-    let weights = tensor(routing.weights.clone(), (routing.n_tokens(), routing.per_token))?;
+    let weights = tensor(routing.weights.clone(), routing.weights.len())?;
     Ok(tape.push(weights, [logits], move |d_weights| Ok([weights_back(&routing, d_weights)?])))
 }
 
-/// `balance` · balance loss + `z` · z-loss, a scalar from router logits (N, E).
+/// `balance` · balance loss + `z` · z-loss, a scalar from router logits (N, R).
 pub(crate) fn router_loss(
     tape: &mut Tape,
     logits: &Node,
@@ -195,36 +288,35 @@ pub(crate) fn router_loss(
 
 /// Renormalised: ∂z_i = w_i (∂w_i − Σ w∂w) for the chosen i. Otherwise ∂z_j = [j chosen] p_j ∂w_j − p_j Σ p∂w.
 fn weights_back(routing: &Routing, d_weights: &Tensor) -> Result<Tensor> {
-    let (experts, per_token) = (routing.experts, routing.per_token);
+    let (routed, renormalise) = (routing.routed, routing.choice.renormalise);
     let mut d_logits = vec![0.0; routing.probabilities.len()];
-    let rows = elements(d_weights)?;
-    for (n, (d_row, d_weights)) in
-        d_logits.chunks_exact_mut(experts).zip(rows.chunks_exact(per_token)).enumerate()
-    {
-        let visits = n * per_token..(n + 1) * per_token;
-        let (chosen, weights) = (&routing.chosen[visits.clone()], &routing.weights[visits]);
+    let d_weights = elements(d_weights)?;
+    for (n, d_row) in d_logits.chunks_exact_mut(routed).enumerate() {
+        let visits = routing.visits(n);
+        let (chosen, weights) = (&routing.chosen[visits.clone()], &routing.weights[visits.clone()]);
+        let d_weights = &d_weights[visits];
         let along: f32 = weights.iter().zip(d_weights).map(|(w, d)| w * d).sum();
-        if !routing.renormalise {
-            let probabilities = &routing.probabilities[n * experts..][..experts];
+        if !renormalise {
+            let probabilities = &routing.probabilities[n * routed..][..routed];
             d_row.iter_mut().zip(probabilities).for_each(|(d, p)| *d = -p * along);
         }
         for ((e, w), d) in chosen.iter().zip(weights).zip(d_weights) {
-            d_row[*e as usize] += w * if routing.renormalise { d - along } else { *d };
+            d_row[*e as usize] += w * if renormalise { d - along } else { *d };
         }
     }
-    tensor(d_logits, (routing.n_tokens(), experts))
+    tensor(d_logits, (routing.n_tokens(), routed))
 }
 
-/// ∂z_j = balance·E/N · p_j (f_j − Σ p f) + z·2/N · log Σ e^z · p_j.
+/// ∂z_j = balance·R/N · p_j (f_j − Σ p f) + z·2/N · log Σ e^z · p_j.
 fn loss_back(routing: &Routing, balance: f64, z: f64, d_loss: &Tensor) -> Result<Tensor> {
     let per_token = f64::from(d_loss.to_scalar::<f32>()?) / routing.n_tokens() as f64;
-    let (balance, z) = (balance * routing.experts as f64 * per_token, 2.0 * z * per_token);
+    let (balance, z) = (balance * routing.routed as f64 * per_token, 2.0 * z * per_token);
     let shares = routing.shares();
     let mut d_logits = Vec::with_capacity(routing.probabilities.len());
-    for (row, log_sum) in routing.probabilities.chunks_exact(routing.experts).zip(&routing.log_sums) {
+    for (row, log_sum) in routing.probabilities.chunks_exact(routing.routed).zip(&routing.log_sums) {
         let along: f64 = row.iter().zip(&shares).map(|(p, f)| f64::from(*p) * f).sum();
         let of = |(p, f): (&f32, &f64)| f64::from(*p) * (balance * (f - along) + z * f64::from(*log_sum));
         d_logits.extend(row.iter().zip(&shares).map(|pair| of(pair) as f32));
     }
-    tensor(d_logits, (routing.n_tokens(), routing.experts))
+    tensor(d_logits, (routing.n_tokens(), routing.routed))
 }

@@ -27,6 +27,19 @@ pub(super) fn check(dense: &Config, slices: usize, settings: &MoeUpcycle) -> Res
     let expected = format!("a multiple of {set}, the routed slices of the block");
     let whole = |n: usize| n.is_multiple_of(set);
     require(whole(settings.experts), "experts", settings.experts, expected.clone())?;
+    // A token that need not visit whole sets would get only some slices of the block.
+    require(
+        settings.top_p.is_none(),
+        "top_p",
+        settings.top_p.unwrap_or_default(),
+        "none with slices, of which whole sets are visited",
+    )?;
+    require(
+        settings.null_experts == 0,
+        "null_experts",
+        settings.null_experts,
+        "0 with slices, of which whole sets are visited",
+    )?;
     require(whole(settings.experts_per_token), "experts_per_token", settings.experts_per_token, expected)
 }
 

@@ -50,6 +50,7 @@ pub(crate) fn kinds() -> Vec<Config> {
     };
     let mote =
         Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
+    let routed = |experts_top_p, null_experts| Block { experts_top_p, null_experts, ..Block::default() };
     vec![
         dense(),
         tied,
@@ -61,6 +62,9 @@ pub(crate) fn kinds() -> Vec<Config> {
         bam(false, Some(2)),
         bam(true, None),
         with(mixture(false, Some(40)), mote),
+        with(mixture(true, None), routed(Some(0.6), 0)),
+        with(mixture(false, Some(16)), routed(None, 3)),
+        with(mixture(true, Some(16)), routed(Some(0.8), 2)),
     ]
 }
 

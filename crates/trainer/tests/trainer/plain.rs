@@ -150,19 +150,24 @@ impl Plain {
         };
         let moe = self.config.moe.as_ref().expect("experts");
         let logits = times(&weights[router], x);
-        let (mut out, mut visits) = (Rows::new(), vec![0.0; experts.len()]);
+        let (mut out, mut visits) = (Rows::new(), vec![0.0; self.config.router_rows()]);
         for (x, logits) in x.iter().zip(&logits) {
             let p = softmax(logits);
             let chosen = self.noted(|| {
                 let mut order: Vec<usize> = (0..p.len()).collect();
                 order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
-                order[..moe.experts_per_token].iter().map(|e| *e as f64).collect()
+                let reached = |p_least| {
+                    (1..p.len()).find(|n| order[..*n].iter().map(|e| p[*e]).sum::<f64>() >= p_least)
+                };
+                let by_sum = self.config.block.experts_top_p.map(|least| reached(least).unwrap_or(p.len()));
+                order[..by_sum.unwrap_or(moe.experts_per_token)].iter().map(|e| *e as f64).collect()
             });
-            let sum: f64 = chosen.iter().map(|e| p[*e as usize]).sum();
+            let real = || chosen.iter().map(|e| *e as usize).filter(|e| *e < experts.len());
+            let sum: f64 = real().map(|e| p[e]).sum();
+            chosen.iter().for_each(|e| visits[*e as usize] += 1.0);
             let mut y = vec![vec![0.0; x.len()]];
-            for e in chosen.iter().map(|e| *e as usize) {
+            for e in real() {
                 let share = if moe.norm_topk_prob { p[e] / sum } else { p[e] };
-                visits[e] += 1.0;
                 add(&mut y, &self.expert(weights, &experts[e], x).map(|y| y * share).into());
             }
             out.append(&mut y);
@@ -179,8 +184,11 @@ impl Plain {
         }
         let n = x.len() as f64;
         let mean = |e: usize| logits.iter().map(|logits| softmax(logits)[e]).sum::<f64>() / n;
-        let share = |e: usize| visits[e] / (n * moe.experts_per_token as f64);
-        let balance: f64 = (0..experts.len()).map(|e| experts.len() as f64 * share(e) * mean(e)).sum();
+        let (computing, null) = visits.split_at(experts.len());
+        let of_null = null.iter().sum::<f64>() / null.len() as f64;
+        let share = |e: usize| computing.get(e).unwrap_or(&of_null) / visits.iter().sum::<f64>();
+        let rows = visits.len();
+        let balance: f64 = (0..rows).map(|e| rows as f64 * share(e) * mean(e)).sum();
         let z =
             logits.iter().map(|logits| logits.iter().map(|z| z.exp()).sum::<f64>().ln().powi(2)).sum::<f64>()
                 / n;
