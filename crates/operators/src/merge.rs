@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::branch::{Branch, untrained};
 use crate::train::Train;
 use crate::train::learner::digest;
-use crate::train::mixture::{aux_loss, z_loss};
+use crate::train::mixture::{Gate, aux_loss, z_loss};
 use crate::{BuildError, Definition, Env, Models, StepContext};
 
 /// Options of `merge`.
@@ -62,6 +62,12 @@ pub(crate) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     attention_experts_per_token: Option<u32>,
+    /// With `btx` and `bam`: what routers of experts begin with; those of attention begin by chance.
+    #[serde(default, skip_serializing_if = "Gate::is_random")]
+    gate: Gate,
+    /// With `gate: hidden` and `cheap_embed`: for each domain a list of texts that its expert is for; the mean of the models reads them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    positive_prompts: BTreeMap<String, Vec<String>>,
     /// With `btx` and `bam`: weight of the load-balance loss.
     #[serde(default = "crate::train::mixture::aux_loss")]
     #[schemars(range(min = 0.0))]
@@ -146,12 +152,17 @@ impl Config {
             only(self.shared_key_value, bam, "shared_key_value", "`bam`"),
             only(self.attention_experts_per_token.is_some(), bam, "attention_experts_per_token", "`bam`"),
             only(self.scale != 1.0, vectors, "scale", "`task_vectors`"),
+            only(!self.gate.is_random(), mixture, "gate", "`btx` or `bam`"),
             only(self.router_aux_loss_coef != aux_loss(), mixture, "router_aux_loss_coef", "`btx` or `bam`"),
             only(self.router_z_loss_coef != z_loss(), mixture, "router_z_loss_coef", "`btx` or `bam`"),
         ]
         .into_iter()
         .flatten()
         .collect();
+        problems.extend(self.gate.mistake(!self.positive_prompts.is_empty(), "positive_prompts"));
+        for (domain, _) in self.positive_prompts.iter().filter(|(_, texts)| texts.is_empty()) {
+            problems.push(Problem::new(&format!("positive_prompts.{domain}"), "expected at least one text, found none"));
+        }
         if weighted && !(self.weights.values().all(|weight| *weight >= 0.0) && self.weights.values().sum::<f64>() > 0.0) {
             problems.push(Problem::new("weights", "expected a weight of 0 or more for each domain, not all of them 0"));
         }
@@ -173,19 +184,16 @@ impl Config {
             problems.push(Problem::new("experts_per_token", words));
         }
         if self.method == Method::Weighted {
-            let missing = domains.iter().filter(|domain| !self.weights.contains_key(*domain));
-            let missing = missing.map(|domain| Problem::new("weights", format!("the domain `{domain}` has no weight")));
-            let names: Vec<&str> = domains.iter().map(String::as_str).collect();
-            let strange = self.weights.keys().filter(|domain| !domains.contains(domain)).map(|domain| {
-                let problem = Problem::new(&format!("weights.{domain}"), format!("there is no domain `{domain}`"));
-                problem.with_help(help_with_names(domain, "domains", &names))
-            });
-            problems.extend(missing.chain(strange));
+            problems.extend(unlike_domains("weights", "weight", &self.weights, domains));
+        }
+        if !self.gate.is_random() {
+            problems.extend(unlike_domains("positive_prompts", "texts", &self.positive_prompts, domains));
         }
         problems
     }
 
-    fn mixture(&self, experts: usize) -> MoeUpcycle {
+    /// The mixture that models of these domains become.
+    fn mixture(&self, domains: &[Arc<str>]) -> MoeUpcycle {
         let from = match self.method {
             Method::Bam => From::Bam {
                 shared_key_value: self.shared_key_value,
@@ -196,7 +204,8 @@ impl Config {
         let usual = if self.method == Method::Bam { 1 } else { 2 };
         MoeUpcycle {
             from,
-            experts,
+            experts: domains.len(),
+            gate: self.gate.gate(domains.iter().map(|domain| self.prompts(domain)).collect()),
             experts_per_token: self.experts_per_token.unwrap_or(usual) as usize,
             norm_topk_prob: self.norm_topk_prob,
             router_aux_loss_coef: self.router_aux_loss_coef,
@@ -204,6 +213,23 @@ impl Config {
             ..MoeUpcycle::default()
         }
     }
+
+    /// The texts that the expert of a domain is for.
+    fn prompts(&self, domain: &str) -> Vec<String> {
+        self.positive_prompts.get(domain).cloned().unwrap_or_default()
+    }
+}
+
+/// What a map by domain at `key` lacks, and has beside the domains.
+fn unlike_domains<T>(key: &str, what: &str, map: &BTreeMap<String, T>, domains: &[String]) -> Vec<Problem> {
+    let missing = domains.iter().filter(|domain| !map.contains_key(*domain));
+    let missing = missing.map(|domain| Problem::new(key, format!("the domain `{domain}` has no {what}")));
+    let names: Vec<&str> = domains.iter().map(String::as_str).collect();
+    let strange = map.keys().filter(|domain| !domains.contains(domain)).map(|domain| {
+        let problem = Problem::new(&format!("{key}.{domain}"), format!("there is no domain `{domain}`"));
+        problem.with_help(help_with_names(domain, "domains", &names))
+    });
+    missing.chain(strange).collect()
 }
 
 /// The domains of the models that arrive in a round, empty where a model has none; `None` where that is not known before.
@@ -300,7 +326,7 @@ impl Merger {
             Method::Weighted => average(Average::Weighted(self.weights(domains)?)),
             Method::TaskVectors => average(Average::TaskVectors(self.config.scale)),
             Method::Btx | Method::Bam => {
-                flow_trainer::upcycle(&models, &self.config.mixture(models.len()), self.seed)
+                flow_trainer::upcycle(&models, &self.config.mixture(domains), self.seed)
             }
         };
         let merged = merged.map_err(|error| crate::text::chain(&error))?;

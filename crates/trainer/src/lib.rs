@@ -40,4 +40,4 @@ pub use report::{GroupLoad, LayerLoad, StepReport, TrainReport, Trained};
 pub use simd::instruction_set;
 pub use state::Saved;
 pub use train::train;
-pub use upcycle::{From, MoeUpcycle, upcycle};
+pub use upcycle::{From, Gate, MoeUpcycle, upcycle};

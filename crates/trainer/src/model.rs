@@ -231,11 +231,33 @@ impl Model {
         Ok(batch.examples.iter().map(|example| preference(example, &log_probabilities)).collect())
     }
 
+    /// What the feed-forward block of each layer of a dense model reads of `batch`, the mean over its tokens (C).
+    pub(crate) fn readings(&self, batch: &Batch) -> Result<Vec<Vec<f64>>> {
+        let mut pass = Pass::reading(self, batch)?;
+        let mut readings = Vec::new();
+        for layer in &self.parameters.layers {
+            let x = pass.attend(layer)?;
+            readings.push(mean(&x.value)?);
+            pass.feed(layer, x)?;
+        }
+        Ok(readings)
+    }
+
     fn read<'a>(&'a self, batch: &'a Batch) -> Result<Pass<'a>> {
         let mut pass = Pass::reading(self, batch)?;
         self.forward(std::slice::from_mut(&mut pass), &Workers::none())?;
         Ok(pass)
     }
+}
+
+/// The mean row of `x` (N, C).
+fn mean(x: &Tensor) -> Result<Vec<f64>> {
+    let (n, width) = x.dims2()?;
+    let mut mean = vec![0.0; width];
+    for row in elements(x)?.chunks_exact(width) {
+        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / n as f64);
+    }
+    Ok(mean)
 }
 
 /// The logits of a model at every position of every document: for each document its tokens times `vocab_size` numbers,

@@ -14,6 +14,7 @@
 //! their first step is not the dense model's, nor is it where null experts leave tokens without experts.
 
 mod fine_grained;
+mod gates;
 pub(crate) mod several;
 mod single;
 
@@ -22,6 +23,8 @@ use std::collections::BTreeMap;
 use flow_model::names::{self, FeedForward, Swiglu};
 use flow_model::{AttentionExperts, Checkpoint, Config, Moe, Tensor, Ternary};
 
+pub use self::gates::Gate;
+use self::gates::{Gates, gates};
 use crate::Error;
 use crate::config::{require, trainable};
 
@@ -66,6 +69,8 @@ pub struct MoeUpcycle {
     pub top_p: Option<f64>,
     /// Further experts of the router that compute nothing (AdaMoE, arXiv 2406.13233). Default 0.
     pub null_experts: usize,
+    /// What routers begin with. Default chance.
+    pub gate: Gate,
     /// Whether every token also visits a shared expert: as wide as the dense block, or one slice of it. MoTE always has one, BTX
     /// and BAM never. Default false.
     pub shared_expert: bool,
@@ -86,6 +91,7 @@ impl Default for MoeUpcycle {
             experts_per_token: 2,
             top_p: None,
             null_experts: 0,
+            gate: Gate::Random,
             shared_expert: false,
             norm_topk_prob: None,
             router_aux_loss_coef: 0.01,
@@ -105,15 +111,18 @@ impl MoeUpcycle {
 }
 
 /// The mixture of experts that `settings` make of dense checkpoints: of one, or for BTX and BAM of two or more that come from
-/// one seed model. Routers depend on `seed`. Ternary experts are latent.
+/// one seed model. Routers that begin by chance depend on `seed`. Ternary experts are latent.
 ///
 /// # Errors
-/// When a checkpoint already has experts, cannot be trained or does not fit the first, or a setting is out of range.
+/// When a checkpoint already has experts, cannot be trained or does not fit the first, or a setting is out of range, or a text of
+/// [`MoeUpcycle::gate`] cannot be encoded.
 pub fn upcycle(dense: &[&Checkpoint], settings: &MoeUpcycle, seed: u64) -> Result<Checkpoint, Error> {
     check(dense, settings)?;
     let first = dense[0];
     let config = mixture_config(&first.config, settings);
-    let mut maker = Maker { dense, settings, seed, config: &config, tensors: several::mean(dense, &config)? };
+    let gates = gates(dense, settings)?;
+    let mut maker =
+        Maker { dense, settings, seed, config: &config, gates, tensors: several::mean(dense, &config)? };
     for i in 0..config.num_hidden_layers {
         maker.layer(i)?;
     }
@@ -200,6 +209,7 @@ struct Maker<'a> {
     settings: &'a MoeUpcycle,
     seed: u64,
     config: &'a Config,
+    gates: Gates,
     tensors: BTreeMap<String, Tensor>,
 }
 
@@ -211,7 +221,7 @@ impl Maker<'_> {
         let shared = shared.as_ref().map(|(block, gate)| (block, gate.as_deref()));
         match self.settings.from {
             From::Copy => self.copies(block, experts, shared)?,
-            From::FineGrained { slices } => return self.slices(slices, block, router, experts, shared),
+            From::FineGrained { slices } => self.slices(slices, block, experts, shared)?,
             From::Mote => self.ternary(block, experts, shared)?,
             From::Btx => self.blocks(block, experts)?,
             From::Bam { .. } => {
@@ -219,13 +229,8 @@ impl Maker<'_> {
                 self.attentions(&from, &to)?;
             }
         }
-        self.random_router(router, self.config.router_rows());
+        self.router(i, router);
         Ok(())
-    }
-
-    fn random_router(&mut self, name: &str, rows: usize) {
-        let router = Tensor::normal(self.seed, name, vec![rows, self.config.hidden_size], ROUTER_STD);
-        self.tensors.insert(name.to_owned(), router);
     }
 
     /// What makes up for probabilities that are not divided by their sum, while the router is undecided.

@@ -33,6 +33,12 @@ pub(crate) struct Moe {
     #[schemars(range(min = 2))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slices: Option<u32>,
+    /// What routers begin with.
+    #[serde(default, skip_serializing_if = "Gate::is_random")]
+    gate: Gate,
+    /// With `gate: hidden` and `cheap_embed`: for each expert a list of texts that it is for, with `fine_grained` for each set of slices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    positive_prompts: Vec<Vec<String>>,
     /// Whether every token also visits a shared expert; with `mote` it always does.
     #[serde(default)]
     shared_expert: bool,
@@ -62,6 +68,47 @@ pub(crate) enum From {
     Mote,
 }
 
+/// What routers begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Gate {
+    /// Chance.
+    #[default]
+    Random,
+    /// In each layer the mean of what its feed-forward block reads of an expert's prompts.
+    Hidden,
+    /// In all layers the mean embedding of the tokens of an expert's prompts: no pass through the model.
+    CheapEmbed,
+}
+
+impl Gate {
+    /// Whether it asks for no prompts.
+    pub(crate) fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
+
+    /// As the trainer wants it, with the prompts by expert.
+    pub(crate) fn gate(self, prompts: Vec<Vec<String>>) -> flow_trainer::Gate {
+        match self {
+            Self::Random => flow_trainer::Gate::Random,
+            Self::Hidden => flow_trainer::Gate::Hidden(prompts),
+            Self::CheapEmbed => flow_trainer::Gate::CheapEmbed(prompts),
+        }
+    }
+
+    /// What is wrong with having prompts, or none, which stand at `key`.
+    pub(crate) fn mistake(self, has_prompts: bool, key: &str) -> Option<Problem> {
+        match (self.is_random(), has_prompts) {
+            (true, true) => {
+                let problem = Problem::new(key, "routers that begin by chance read no prompts");
+                Some(problem.with_help("say `gate: hidden` or `gate: cheap_embed` beside them"))
+            }
+            (false, false) => Some(Problem::new(key, "expected texts that each expert is for, found none")),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) fn aux_loss() -> f64 {
     0.01
 }
@@ -79,6 +126,10 @@ impl Moe {
     /// Slices of the dense block that are routed.
     fn routed_slices(&self) -> u32 {
         self.slices.unwrap_or(4) - u32::from(self.shared_expert)
+    }
+
+    fn is_sliced(&self) -> bool {
+        matches!(self.from, From::FineGrained)
     }
 
     fn per_token(&self) -> u32 {
@@ -112,6 +163,15 @@ impl Moe {
             }
             _ => mistake(self.slices.is_some(), "moe.slices", "slices are cut by `from: fine_grained` only".into()),
         }
+        let (found, alike) = (self.positive_prompts.len(), if self.is_sliced() { set } else { 1 });
+        let expected = experts / alike;
+        let miscounted = found > 0 && found as u32 != expected;
+        mistake(miscounted, "moe.positive_prompts", format!("expected a list of texts for each of {expected}, found {found}"));
+        for (at, texts) in self.positive_prompts.iter().enumerate() {
+            let key = format!("moe.positive_prompts.{at}");
+            mistake(texts.is_empty(), &key, "expected at least one text, found none".into());
+        }
+        problems.extend(self.gate.mistake(found > 0, "moe.positive_prompts"));
         problems
     }
 
@@ -128,6 +188,7 @@ impl Moe {
             experts_per_token: self.per_token() as usize,
             top_p: self.top_p,
             null_experts: self.null_experts as usize,
+            gate: self.gate.gate(self.positive_prompts.clone()),
             shared_expert: self.shared_expert,
             norm_topk_prob: self.norm_topk_prob,
             router_aux_loss_coef: self.router_aux_loss_coef,

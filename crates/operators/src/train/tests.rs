@@ -17,6 +17,32 @@ fn a_token_cannot_visit_more_experts_than_there_are() {
 }
 
 #[test]
+fn experts_are_chosen_by_number_or_by_probability() {
+    let moe = |others: &str| check(&format!("start: critic, moe: {{experts: 4, {others}}}"));
+    assert_eq!(moe("top_p: 0.4, null_experts: 2"), [""; 0]);
+    let found = moe("top_p: 0.4, experts_per_token: 2");
+    assert!(found.len() == 1 && found[0].contains("probabilities decide"), "{found:?}");
+    let found = moe("from: fine_grained, slices: 2, top_p: 0.4, null_experts: 2");
+    assert!(found.len() == 2 && found.iter().all(|words| words.contains("whole sets")), "{found:?}");
+}
+
+#[test]
+fn routers_begin_with_texts_for_each_expert() {
+    let moe = |others: &str| check(&format!("start: critic, moe: {{experts: 2, {others}}}"));
+    assert_eq!(moe("gate: hidden, positive_prompts: [[1+1=], [2h30 in minutes, an hour]]"), [""; 0]);
+    assert_eq!(moe("from: fine_grained, slices: 2, gate: cheap_embed, positive_prompts: [[1+1=]]"), [""; 0]);
+    for (others, words) in [
+        ("gate: hidden", "found none"),
+        ("positive_prompts: [[a], [b]]", "begin by chance"),
+        ("gate: hidden, positive_prompts: [[a], []]", "at least one text"),
+        ("gate: cheap_embed, positive_prompts: [[a]]", "each of 2, found 1"),
+    ] {
+        let found = moe(others);
+        assert!(found.len() == 1 && found[0].contains(words), "{others}: {found:?}");
+    }
+}
+
+#[test]
 fn heads_divide_the_width_into_even_parts() {
     let init = |heads: u32| {
         let shape = "hidden_size: 24, intermediate_size: 32, num_hidden_layers: 1, vocab_size: 300";

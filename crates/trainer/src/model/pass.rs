@@ -96,13 +96,23 @@ impl<'a> Pass<'a> {
 
     /// Goes through `layer`, where it has routed experts up to them.
     pub(super) fn enter(&mut self, layer: &Layer) -> Result<()> {
+        let x = self.attend(layer)?;
+        self.feed(layer, x)
+    }
+
+    /// Goes through the attention of `layer`: what its feed-forward block reads.
+    pub(super) fn attend(&mut self, layer: &Layer) -> Result<Node> {
         let normed = self.norm(&self.hidden.clone(), layer.attention_norm)?;
         let mixed = self.attention(layer, &normed)?;
         self.add_to_hidden(&mixed)?;
-        let x = match layer.feed_forward_norm {
-            Some(norm) => self.norm(&self.hidden.clone(), norm)?,
-            None => normed,
-        };
+        match layer.feed_forward_norm {
+            Some(norm) => self.norm(&self.hidden.clone(), norm),
+            None => Ok(normed),
+        }
+    }
+
+    /// Goes through the feed-forward block of `layer`, which reads `x`, where it has routed experts up to them.
+    pub(super) fn feed(&mut self, layer: &Layer, x: Node) -> Result<()> {
         match &layer.feed_forward {
             FeedForward::Dense(block) => {
                 let out = self.swiglu(&x, block)?;

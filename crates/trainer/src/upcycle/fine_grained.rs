@@ -10,7 +10,7 @@ use std::ops::Range;
 use flow_model::names::Swiglu;
 use flow_model::{Config, Tensor};
 
-use super::{Maker, MoeUpcycle, ROUTER_STD, scaled};
+use super::{Maker, MoeUpcycle, scaled};
 use crate::Error;
 use crate::config::require;
 
@@ -48,7 +48,6 @@ impl Maker<'_> {
         &mut self,
         slices: usize,
         block: &Swiglu,
-        router: &str,
         experts: &[Swiglu],
         shared: Option<(&Swiglu, Option<&str>)>,
     ) -> Result<(), Error> {
@@ -62,11 +61,6 @@ impl Maker<'_> {
             self.slice(0, block, expert, 2.0)?;
             gate.into_iter().for_each(|gate| self.half_open(gate));
         }
-        let hidden = self.config.hidden_size;
-        let rows = Tensor::normal(self.seed, router, vec![experts.len() / set, hidden], ROUTER_STD);
-        let row = |e: usize| rows.data[e / set * hidden..][..hidden].iter().copied();
-        let data: Vec<f32> = (0..experts.len()).flat_map(row).collect();
-        self.tensors.insert(router.to_owned(), Tensor::new([experts.len(), hidden], data));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use flow_model::{Block, Checkpoint, Config, Family, ternary};
-use flow_trainer::{Error, From, Merge, MoeUpcycle, TrainConfig, logits, merge, train, upcycle};
+use flow_trainer::{Error, From, Gate, Merge, MoeUpcycle, TrainConfig, logits, merge, train, upcycle};
 
 use crate::common;
 
@@ -49,6 +49,103 @@ fn logits_equal_those_of_the_dense_model() {
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-5 * size, "{found} {expected}");
         }
+    }
+}
+
+/// The mean over texts of the mean over tokens of `row`, of length 1.
+fn mean_row(model: &Checkpoint, texts: &[String], row: impl Fn(usize) -> Vec<f64>) -> Vec<f64> {
+    let mut sum = vec![0.0; model.config.hidden_size];
+    for text in texts {
+        let tokens = model.tokenizer.encode(text).expect("encodes");
+        for token in &tokens {
+            sum.iter_mut().zip(row(*token as usize)).for_each(|(sum, x)| *sum += x / tokens.len() as f64);
+        }
+    }
+    let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+    sum.iter().map(|x| x / length).collect()
+}
+
+#[test]
+fn routers_begin_with_what_texts_look_like() {
+    // The first layer of a parallel block reads the normed embedding, whatever attention does.
+    let block = Block { parallel: true, ..Block::default() };
+    let dense = common::checkpoint(Config { block, ..common::dense() }, 1);
+    let texts: Vec<Vec<String>> = [&["one two", "three"][..], &["4 + 4 ="], &["four four one"]]
+        .map(|texts| texts.iter().map(|text| text.to_string()).collect())
+        .to_vec();
+    let width = dense.config.hidden_size;
+    let embedding = &dense.tensors["model.embed_tokens.weight"].data;
+    let embedded = |token: usize| -> Vec<f64> {
+        embedding[token * width..][..width].iter().map(|x| f64::from(*x)).collect()
+    };
+    let scale = &dense.tensors["model.layers.0.input_layernorm.weight"].data;
+    let normed = |token: usize| -> Vec<f64> {
+        let x = embedded(token);
+        let root = (x.iter().map(|x| x * x).sum::<f64>() / width as f64 + dense.config.rms_norm_eps).sqrt();
+        x.iter().zip(scale.iter()).map(|(x, w)| x / root * f64::from(*w)).collect()
+    };
+    let settings = |gate| MoeUpcycle { experts: 3, null_experts: 1, gate, ..MoeUpcycle::default() };
+    let routers = |gate| {
+        let mixture = upcycle(&[&dense], &settings(gate), 5).expect("upcycles");
+        [0, 1].map(|i| mixture.tensors[&format!("model.layers.{i}.mlp.gate.weight")].data.to_vec())
+    };
+    let close = |found: &[f32], expected: &[f64]| {
+        found.iter().zip(expected).all(|(found, expected)| (f64::from(*found) - expected).abs() < 1e-5)
+    };
+    let [random, hidden, embeds] =
+        [Gate::Random, Gate::Hidden(texts.clone()), Gate::CheapEmbed(texts.clone())].map(routers);
+    for (e, texts) in texts.iter().enumerate() {
+        let row = |router: &Vec<f32>| router[e * width..][..width].to_vec();
+        assert!(close(&row(&hidden[0]), &mean_row(&dense, texts, normed)));
+        assert!(!close(&row(&hidden[1]), &mean_row(&dense, texts, normed)));
+        let length = row(&hidden[1]).iter().map(|x| x * x).sum::<f32>();
+        assert!((length - 1.0).abs() < 1e-5);
+        for embeds in &embeds {
+            assert!(close(&row(embeds), &mean_row(&dense, texts, embedded)));
+        }
+    }
+    for i in 0..2 {
+        let null = |routers: &[Vec<f32>; 2]| routers[i][3 * width..].to_vec();
+        assert_eq!((null(&hidden), null(&embeds)), (null(&random), null(&random)));
+    }
+    let few = upcycle(&[&dense], &settings(Gate::Hidden(texts[..2].to_vec())), 5).expect_err("too few");
+    assert!(
+        few.to_string().contains("`positive_prompts` has the value 2, expected texts for 3 experts"),
+        "{few}"
+    );
+}
+
+#[test]
+fn slices_of_a_set_begin_with_one_row_and_the_mean_of_several_models_reads() {
+    let dense = common::checkpoint(common::dense(), 1);
+    let other = common::checkpoint(common::dense(), 2);
+    let texts = vec![vec!["one".to_owned()], vec!["four + 4".to_owned()]];
+    let gate = Gate::Hidden(texts);
+    let sets = MoeUpcycle {
+        from: From::FineGrained { slices: 4 },
+        experts: 8,
+        experts_per_token: 4,
+        gate: gate.clone(),
+        ..MoeUpcycle::default()
+    };
+    let documents = vec![(0..40).collect()];
+    let sliced = upcycle(&[&dense], &sets, 5).expect("upcycles");
+    let (found, expected) =
+        [&sliced, &dense].map(|model| logits(model, &documents).expect("logits").concat()).into();
+    let size = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
+    assert!(found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5 * size));
+    let mean = merge(&[&dense, &other], &Merge::Uniform, None).expect("merges");
+    let one_by_one = |from, models: &[&Checkpoint]| {
+        let settings = MoeUpcycle { from, experts: 2, gate: gate.clone(), ..MoeUpcycle::default() };
+        upcycle(models, &settings, 5).expect("upcycles")
+    };
+    let together = one_by_one(From::Btx, &[&dense, &other]);
+    let (copies, copied) = (one_by_one(From::Copy, &[&mean]), one_by_one(From::Copy, &[&dense]));
+    let router = "model.layers.1.block_sparse_moe.gate.weight";
+    assert_eq!(together.tensors[router], copies.tensors[router]);
+    let width = dense.config.hidden_size;
+    for (e, row) in sliced.tensors[router].data.chunks(width).enumerate() {
+        assert_eq!(row, &copied.tensors[router].data[e / 4 * width..][..width]);
     }
 }
 
