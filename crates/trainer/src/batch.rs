@@ -166,6 +166,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
+    /// One document of which nothing is scored.
+    pub(crate) fn document(tokens: &[u32]) -> Self {
+        let whole = std::iter::once(0..tokens.len());
+        Self { inputs: tokens.to_vec(), documents: whole.collect(), ..Self::default() }
+    }
+
     /// Lays the documents of `lessons` out in order.
     pub(crate) fn new<'a>(lessons: impl IntoIterator<Item = &'a Lesson>) -> Self {
         let mut layout = Layout::default();

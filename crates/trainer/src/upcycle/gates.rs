@@ -76,8 +76,7 @@ fn documents(reader: &Checkpoint, texts: &[String]) -> Result<Vec<Vec<u32>>, Err
 fn read(model: &Model, documents: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Error> {
     let mut sums: Vec<Vec<f64>> = Vec::new();
     for tokens in documents {
-        let batch = Batch { inputs: tokens.clone(), documents: [0..tokens.len()].into(), ..Batch::default() };
-        let means = model.readings(&batch)?;
+        let means = model.readings(&Batch::document(tokens))?;
         sums.resize_with(means.len(), Vec::new);
         sums.iter_mut().zip(&means).for_each(|(sum, mean)| add(sum, mean));
     }
