@@ -1,5 +1,7 @@
 //! What is measured on given texts: by `perplexity`, and by `train` on examples that it does not learn from.
 
+use std::collections::BTreeMap;
+
 use flow_data::Value;
 
 use super::bench::{Bench, QUESTIONS};
@@ -115,4 +117,80 @@ fn validation_losses_are_told_and_the_best_model_is_kept() {
     assert!(rows.iter().all(|row| row["model"] == trained(&bench).0));
     let none = bench.exec(&["--set", "steps.learner.patience=2"], 78);
     none.says(&["`patience` is about validation examples, and there are none", "`validation_ratio`"]);
+}
+
+/// A dense model that is measured on rows of their own, and a mixture of it.
+const SIDES: &str = r#"
+version: 1
+name: sides
+seed: 1
+steps:
+  made: {op: generate, n: 200, domains: [arithmetic, equations], levels: [1, 2]}
+  shards: {op: write, from: made}
+  kept: {op: generate, n: 40, domains: [arithmetic, equations], levels: [1, 2], split: held_out}
+  exam: {op: write, from: kept}
+  dense:
+    op: train
+    from: [shards, exam]
+    validate: exam
+    start: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, vocab_size: 300, max_position_embeddings: 256}
+    completion: solution
+    max_steps: 4
+  mixture:
+    op: train
+    from: shards
+    start: dense
+    completion: solution
+    max_steps: 4
+    report_by: [domain, level]
+    moe: {experts: 3, top_p: 0.5, null_experts: 2, norm_topk_prob: false, gate: hidden, positive_prompts: [[1 + 1], [x = 3], [two, three]]}
+  read: {op: perplexity, from: kept, model: mixture, completion: solution}
+"#;
+
+#[test]
+fn rows_of_a_step_of_their_own_are_measured_on_and_not_learned_from() {
+    let bench = Bench::with(SIDES);
+    let report = bench.exec(&["--format", "json"], 0).json();
+    let rows = bench.table("out/sides/run/validations.parquet");
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["n_examples"] == Value::Int(40)), "{rows:?}");
+    let learned = |at: usize| report["trainings"][at]["n_examples"].as_u64();
+    assert_eq!([learned(0), learned(1)], [Some(200); 2]);
+    let refused = |set: &str, words: &str| bench.exec(&["--set", set], 78).says(&[words]);
+    refused("steps.dense.validate=made", "`from` has no step `made`");
+    refused("steps.dense.from=exam", "nothing is left to learn from");
+    refused("steps.dense.validation_ratio=0.1", "come from the step that `validate` names");
+}
+
+#[test]
+fn experts_are_told_by_the_values_of_columns() {
+    let bench = Bench::with(SIDES);
+    bench.exec(&[], 0);
+    let rows = bench.table("out/sides/run/experts.parquet");
+    let of = |column: &str, value: &str| {
+        let wanted = [("column", column), ("value", value), ("layer", "0")];
+        let is = |row: &&BTreeMap<String, Value>| {
+            wanted.iter().all(|(name, word)| match &row[*name] {
+                Value::Text(text) => **text == **word,
+                Value::Int(number) => number.to_string() == *word,
+                _ => word.is_empty(),
+            })
+        };
+        rows.iter().filter(is).collect::<Vec<_>>()
+    };
+    let tokens = |column: &str, value: &str| -> i64 {
+        of(column, value).iter().map(|row| if let Value::Int(n) = row["n_tokens"] { n } else { 0 }).sum()
+    };
+    assert_eq!(of("", "").len(), 4, "a stretch for each step");
+    let (by_domain, by_level) = (
+        [tokens("domain", "arithmetic"), tokens("domain", "equations")],
+        [tokens("level", "1"), tokens("level", "2")],
+    );
+    assert!(by_domain.iter().chain(&by_level).all(|n| *n > 0), "{by_domain:?} {by_level:?}");
+    assert_eq!(by_domain.iter().sum::<i64>(), by_level.iter().sum::<i64>());
+    for row in &rows {
+        let Value::Floats(load) = &row["load"] else { panic!("a list: {row:?}") };
+        let shares = load.iter().map(|share| f64::from(*share)).sum::<f64>() + float(&row["null_share"]);
+        assert!(load.len() == 3 && (shares - 1.0).abs() < 1e-5, "{row:?}");
+    }
+    assert!(rows.iter().any(|row| float(&row["null_share"]) > 0.0));
 }
