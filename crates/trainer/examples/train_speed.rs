@@ -1,8 +1,9 @@
 //! One side of a comparison with other programs: tokens per second of training.
 //!
-//! `train_speed WIDTH LAYERS VOCAB EXPERTS STEPS [DOCUMENTS]` trains a random Llama with as many experts (two a token; 0 for a dense
+//! `train_speed WIDTH LAYERS VOCAB EXPERTS STEPS [DOCUMENTS [RECOMPUTE]]` trains a random Llama with as many experts (two a token; 0 for a dense
 //! one) on two threads, 64 documents (or so many) of 64 tokens a step, all learned but the first, and prints three numbers: learned
-//! tokens per second without the first two steps, the most MiB that the process held, and the loss of the last step.
+//! tokens per second without the first two steps, the most MiB that the process held, and the loss of the last step. With a 1 as RECOMPUTE
+//! activations are computed again on the way back.
 //! `bench/train.py` does the same with PyTorch.
 #![allow(clippy::print_stdout, reason = "an example reports to programs")]
 
@@ -27,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let numbers: Result<Vec<usize>, _> = std::env::args().skip(1).map(|word| word.parse()).collect();
     let numbers = numbers?;
     let [width, layers, vocab, experts, steps, ref rest @ ..] = numbers[..] else {
-        return Err("usage: train_speed WIDTH LAYERS VOCAB EXPERTS STEPS [DOCUMENTS]".into());
+        return Err("usage: train_speed WIDTH LAYERS VOCAB EXPERTS STEPS [DOCUMENTS [RECOMPUTE]]".into());
     };
     let documents = rest.first().copied().unwrap_or(DOCUMENTS);
     let dense = Checkpoint::init(
@@ -44,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         max_steps: Some(steps + WARMING),
         batch_size: documents,
         max_length: TOKENS,
+        recompute: rest.get(1) == Some(&1),
         threads: Some(2),
         ..TrainConfig::default()
     };

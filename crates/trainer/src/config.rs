@@ -95,6 +95,8 @@ pub struct TrainConfig {
     pub loss: Loss,
     /// Adapters that learn in place of all else. Default none.
     pub lora: Option<Lora>,
+    /// Whether activations are computed again on the way back instead of kept: slower, in less memory, to the same bits. Default false.
+    pub recompute: bool,
     /// Orders the examples of each pass, and begins adapters. Default 0.
     pub seed: u64,
     /// What the run is measured on; the model with the least loss there is the result. Default none.
@@ -125,6 +127,7 @@ impl Default for TrainConfig {
             frozen: None,
             loss: Loss::CrossEntropy,
             lora: None,
+            recompute: false,
             seed: 0,
             validation: None,
             saved: None,

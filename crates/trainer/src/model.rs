@@ -24,6 +24,7 @@ use crate::loss::preference;
 use crate::ops::elements;
 use crate::ops::router::Routing;
 use crate::rope::Rope;
+use crate::tape::{Node, Tape};
 use crate::workers::Workers;
 use crate::{Error, Loss, Part, Preference};
 
@@ -33,6 +34,8 @@ pub(crate) struct Model {
     rope: Arc<Rope>,
     parameters: Parameters,
     frozen: Vec<Part>,
+    /// Whether layers are computed again on the way back instead of kept.
+    recomputes: bool,
 }
 
 /// What the loss of a step is, and what it is divided by.
@@ -79,7 +82,24 @@ impl Model {
     ) -> std::result::Result<Self, Error> {
         let config = start.config.clone();
         let rope = Arc::new(Rope::new(positions, config.head_dim, config.rope_theta));
-        Ok(Self { parameters: Parameters::new(start, lora)?, config, rope, frozen: frozen.to_vec() })
+        Ok(Self {
+            parameters: Parameters::new(start, lora)?,
+            config,
+            rope,
+            frozen: frozen.to_vec(),
+            recomputes: false,
+        })
+    }
+
+    /// The same, which computes layers again on the way back or keeps what they computed.
+    pub(crate) fn recomputing(self, recomputes: bool) -> Self {
+        Self { recomputes, ..self }
+    }
+
+    /// The parameters on a tape, by slot.
+    fn leaves(&self, tape: &mut Tape, learns: impl Fn(&Parameter) -> bool) -> Vec<Node> {
+        let leaf = |parameter: &Parameter| tape.input(parameter.value.clone(), learns(parameter));
+        self.parameters.all.iter().map(leaf).collect()
     }
 
     /// Whether a parameter learns.
@@ -201,7 +221,7 @@ impl Model {
     }
 
     /// Takes the slices through all layers; returns the experts of each layer that has some.
-    fn forward(&self, passes: &mut [Pass], workers: &Workers) -> Result<Vec<Experts>> {
+    fn forward<'a>(&'a self, passes: &mut [Pass<'a>], workers: &Workers) -> Result<Vec<Experts<'a>>> {
         let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
         let ternary = self.config.block.ternary_experts.map(|_| hidden * inner);
         let adapters = &self.parameters.adapters;
@@ -210,8 +230,8 @@ impl Model {
             workers.try_map(&mut *passes, |pass| pass.enter(layer))?;
             let FeedForward::Moe { experts, .. } = &layer.feed_forward else { continue };
             let rows: Vec<_> = passes.iter().filter_map(Pass::rows).collect();
-            let parts = Parts { block: experts, adapters, leaves: &passes[0].leaves, ternary };
-            let (experts, outs) = Experts::forward(&parts, &rows, workers)?;
+            let parts = Parts::new(experts, adapters, &passes[0].leaves, ternary, passes[0].recomputes);
+            let (experts, outs) = Experts::forward(parts, &rows, workers)?;
             let learn = experts.learn;
             workers.try_map(passes.iter_mut().zip(outs), |(pass, outs)| pass.leave(layer, outs, learn))?;
             all.push(experts);

@@ -70,15 +70,15 @@ impl Kept {
 /// The operations of one forward pass, in order, and the tensors their backward passes need; then, as these are run from the last
 /// on, the gradients that are still to flow on.
 #[derive(Default)]
-pub(crate) struct Tape {
-    notes: Vec<Option<Note>>,
+pub(crate) struct Tape<'a> {
+    notes: Vec<Option<Note<'a>>>,
     gradients: Vec<Option<Tensor>>,
 }
 
 /// From the gradient of a result to the gradients of what it was made of.
-type Note = Box<dyn FnOnce(&Tensor) -> Result<Vec<(usize, Tensor)>> + Send>;
+type Note<'a> = Box<dyn FnOnce(&Tensor) -> Result<Vec<(usize, Tensor)>> + Send + 'a>;
 
-impl Tape {
+impl<'a> Tape<'a> {
     /// A value that nothing was recorded for, such as a parameter.
     pub(crate) fn leaf(&mut self, value: Tensor) -> Node {
         self.notes.push(None);
@@ -100,15 +100,27 @@ impl Tape {
         &mut self,
         value: Tensor,
         inputs: [&Node; N],
-        backward: impl FnOnce(&Tensor) -> Result<[Tensor; N]> + Send + 'static,
+        backward: impl FnOnce(&Tensor) -> Result<[Tensor; N]> + Send + 'a,
+    ) -> Node {
+        self.push_many(value, &inputs, move |gradient| {
+            Ok(backward(gradient)?.into_iter().map(Some).collect())
+        })
+    }
+
+    /// The same of any number of inputs, on some of which it may not depend.
+    pub(crate) fn push_many(
+        &mut self,
+        value: Tensor,
+        inputs: &[&Node],
+        backward: impl FnOnce(&Tensor) -> Result<Vec<Option<Tensor>>> + Send + 'a,
     ) -> Node {
         if inputs.iter().all(|node| !node.learns) {
             return self.constant(value);
         }
-        let to = inputs.map(|node| node.learns.then_some(node.id));
-        let wanted = move |(to, part): (Option<usize>, Tensor)| to.map(|id| (id, part));
+        let to: Vec<Option<usize>> = inputs.iter().map(|node| node.learns.then_some(node.id)).collect();
         self.notes.push(Some(Box::new(move |gradient| {
-            Ok(to.into_iter().zip(backward(gradient)?).filter_map(wanted).collect())
+            let parts = to.into_iter().zip(backward(gradient)?);
+            Ok(parts.filter_map(|(to, part)| Some((to?, part?))).collect())
         })));
         Node { id: self.notes.len() - 1, value, learns: true, again: None }
     }

@@ -115,6 +115,7 @@ impl<'a> Learner<'a> {
             adaptable(&start.config)?;
         }
         let model = Model::new(start, config.max_length, config.frozen(&start.config), lora)?;
+        let model = model.recomputing(config.recompute);
         if lora.is_some() && !model.has_adapters() {
             return Err(Error::NoTarget);
         }

@@ -62,6 +62,9 @@ macro_rules! with_course {
             /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<flow_trainer::Part>>,
+            /// Whether activations are computed again on the way back instead of kept: less memory, more time. No influence on the result.
+            #[serde(default, skip_serializing)]
+            recompute: bool,
             /// Share of the examples that is not learned from but measured on, 0 up to, not including, 1. The model with the least
             /// loss there is kept.
             #[serde(default, skip_serializing_if = "crate::train::course::is_zero")]
@@ -135,6 +138,7 @@ macro_rules! with_course {
                     weight_decay: self.weight_decay,
                     max_grad_norm: self.max_grad_norm,
                     frozen: self.freeze.clone(),
+                    recompute: self.recompute,
                     seed,
                     validation: (!held_out.is_empty()).then(|| flow_trainer::Validation {
                         examples: held_out.into_iter().map(|row| row.example).collect(),

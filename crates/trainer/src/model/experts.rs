@@ -19,12 +19,13 @@ use crate::tape::{Node, Place, Tape};
 use crate::workers::Workers;
 
 /// The experts of one layer after their forward pass.
-pub(super) struct Experts {
-    /// Their matrices and the adapters of these, in order.
-    slots: Vec<Slot>,
+pub(super) struct Experts<'a> {
+    parts: Parts<'a>,
     /// By expert; none where no row came.
-    graphs: Vec<Option<Graph>>,
+    work: Vec<Option<Work>>,
     shares: Shares,
+    /// Whether the rows rest on anything that learns.
+    rows_learn: bool,
     /// Whether anything that they rest on learns.
     pub(super) learn: bool,
 }
@@ -32,13 +33,25 @@ pub(super) struct Experts {
 /// What the experts of a layer are made of.
 pub(super) struct Parts<'a> {
     /// The stacked matrices.
-    pub(super) block: &'a Block,
+    block: &'a Block,
     /// The adapters of the model.
-    pub(super) adapters: &'a Adapters,
-    /// The parameters of the model, by slot.
-    pub(super) leaves: &'a [Node],
+    adapters: &'a Adapters,
+    /// The matrices and the adapters of these, in order.
+    slots: Vec<Slot>,
+    /// Their values, stacked, in the order of the slots.
+    stacked: Vec<Node>,
     /// Numbers of a matrix, where the weights have three values.
-    pub(super) ternary: Option<usize>,
+    ternary: Option<usize>,
+    /// Whether what is computed forward is computed again on the way back, instead of kept.
+    recomputes: bool,
+}
+
+/// What is kept of an expert until the way back.
+enum Work {
+    /// All that it computed.
+    Done(Graph),
+    /// Its rows, of which it is computed again.
+    Rows(Tensor),
 }
 
 /// How many rows each slice has for each expert.
@@ -51,17 +64,17 @@ struct Shares {
 
 /// One expert on its rows.
 struct Graph {
-    tape: Tape,
+    tape: Tape<'static>,
     x: Place,
     /// The matrices and their adapters, in the order of their slots.
     weights: Vec<Place>,
     out: Place,
 }
 
-impl Experts {
+impl<'a> Experts<'a> {
     /// Applies the experts to the rows of each slice, sorted by expert. Returns what they make of them, in the same order.
     pub(super) fn forward(
-        parts: &Parts,
+        parts: Parts<'a>,
         rows: &[(&Node, &Routing)],
         workers: &Workers,
     ) -> Result<(Self, Vec<Tensor>)> {
@@ -70,16 +83,16 @@ impl Experts {
         let shares =
             Shares { width, offsets: rows.iter().map(|(_, routing)| routing.offsets.clone()).collect() };
         let rows_learn = rows.iter().any(|(node, _)| node.learns);
-        let slots = parts.slots();
-        let graphs = workers.try_map(0..shares.experts(), |e| {
-            let rows = shares.of_expert(e, &values)?;
-            rows.map(|rows| parts.graph(e, &slots, rows, rows_learn)).transpose()
+        let work = workers.try_map(0..shares.experts(), |e| {
+            let Some(rows) = shares.of_expert(e, &values)? else { return Result::Ok(None) };
+            let (graph, out) = parts.graph(e, rows.clone(), rows_learn)?;
+            Ok(Some((if parts.recomputes { Work::Rows(rows) } else { Work::Done(graph) }, out)))
         })?;
-        let (graphs, outs): (Vec<_>, Vec<_>) = graphs.into_iter().map(Option::unzip).unzip();
+        let (work, outs): (Vec<_>, Vec<_>) = work.into_iter().map(Option::unzip).unzip();
         let learn = outs.iter().flatten().any(|out| out.learns);
         let outs: Vec<_> = outs.iter().map(|out| Some(&out.as_ref()?.value)).collect();
         let outs = workers.try_map(0..rows.len(), |slice| shares.of_slice(slice, &outs))?;
-        Ok((Self { slots, graphs, shares, learn }, outs))
+        Ok((Self { parts, work, shares, rows_learn, learn }, outs))
     }
 
     /// Adds the gradients of the weights to `gradients`, from those of what the experts made, by slice. Returns those of the rows.
@@ -90,16 +103,20 @@ impl Experts {
         workers: &Workers,
     ) -> Result<Vec<Tensor>> {
         let d_outs: Vec<&Tensor> = d_outs.iter().collect();
-        let shares = &self.shares;
-        let mut work: Vec<_> = self.graphs.into_iter().map(|graph| (graph, Vec::new())).collect();
+        let (parts, shares) = (&self.parts, &self.shares);
+        let mut work: Vec<_> = self.work.into_iter().map(|work| (work, Vec::new())).collect();
         let gradients = gradients.iter_mut().enumerate();
-        for (_, gradient) in gradients.filter(|(slot, _)| self.slots.contains(slot)) {
+        for (_, gradient) in gradients.filter(|(slot, _)| parts.slots.contains(slot)) {
             for ((_, blocks), block) in work.iter_mut().zip(&mut gradient.blocks) {
                 blocks.push(block);
             }
         }
-        let d_rows = workers.try_map(work.into_iter().enumerate(), |(e, (graph, blocks))| {
-            let (Some(graph), Some(d_out)) = (graph, shares.of_expert(e, &d_outs)?) else { return Ok(None) };
+        let d_rows = workers.try_map(work.into_iter().enumerate(), |(e, (work, blocks))| {
+            let (Some(work), Some(d_out)) = (work, shares.of_expert(e, &d_outs)?) else { return Ok(None) };
+            let graph = match work {
+                Work::Done(graph) => graph,
+                Work::Rows(rows) => parts.graph(e, rows, self.rows_learn)?.0,
+            };
             graph.backward(d_out, blocks)
         })?;
         let d_rows: Vec<Option<&Tensor>> = d_rows.iter().map(Option::as_ref).collect();
@@ -107,25 +124,31 @@ impl Experts {
     }
 }
 
-impl Parts<'_> {
-    /// The places of the matrices and of their adapters, in order.
-    fn slots(&self) -> Vec<Slot> {
-        let matrices = [self.block.gate_up, self.block.down].into_iter();
-        let mut slots: Vec<Slot> = matrices.flat_map(|slot| self.adapters.slots(slot)).collect();
+impl<'a> Parts<'a> {
+    /// Those of the stacked matrices `block`, which with `ternary` have three values and so many numbers each; `leaves` are the parameters of the
+    /// model, by slot.
+    pub(super) fn new(
+        block: &'a Block,
+        adapters: &'a Adapters,
+        leaves: &[Node],
+        ternary: Option<usize>,
+        recomputes: bool,
+    ) -> Self {
+        let matrices = [block.gate_up, block.down].into_iter();
+        let mut slots: Vec<Slot> = matrices.flat_map(|slot| adapters.slots(slot)).collect();
         slots.sort_unstable();
-        slots
+        let stacked = slots.iter().map(|slot| leaves[*slot].clone()).collect();
+        Self { block, adapters, slots, stacked, ternary, recomputes }
     }
 
     /// Expert `e` on its rows, and what it makes of them.
-    fn graph(&self, e: usize, slots: &[Slot], rows: Tensor, rows_learn: bool) -> Result<(Graph, Node)> {
+    fn graph(&self, e: usize, rows: Tensor, rows_learn: bool) -> Result<(Graph, Node)> {
         let mut tape = Tape::default();
         let x = tape.input(rows, rows_learn);
-        let weight = |slot: &Slot| {
-            let stacked = &self.leaves[*slot];
-            Ok(tape.input(stacked.value.get(e)?, stacked.learns))
-        };
-        let weights = slots.iter().map(weight).collect::<Result<Vec<Node>>>()?;
-        let at = |slot: Slot| &weights[slots.binary_search(&slot).expect("the slots are those of the block")];
+        let weight = |stacked: &Node| Ok(tape.input(stacked.value.get(e)?, stacked.learns));
+        let weights = self.stacked.iter().map(weight).collect::<Result<Vec<Node>>>()?;
+        let at =
+            |slot: Slot| &weights[self.slots.binary_search(&slot).expect("the slots are those of the block")];
         let (gate_up, down) = (self.block.gate_up, self.block.down);
         let out = match self.ternary {
             Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix)?,

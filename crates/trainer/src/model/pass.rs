@@ -27,7 +27,9 @@ use crate::tape::{Node, Place, Tape};
 pub(crate) struct Pass<'a> {
     model: &'a Model,
     batch: &'a Batch,
-    tape: Tape,
+    tape: Tape<'a>,
+    /// Whether layers are computed again on the way back instead of kept.
+    pub(super) recomputes: bool,
     /// The parameters on the tape, by slot.
     pub(super) leaves: Vec<Node>,
     /// The slice's share of the tokens of the step.
@@ -62,7 +64,9 @@ struct Waiting {
 impl<'a> Pass<'a> {
     /// A pass whose gradients are asked for; the slice has this share of the tokens of the step.
     pub(super) fn new(model: &'a Model, batch: &'a Batch, share: f64) -> Result<Self> {
-        Self::of(model, batch, share, |parameter| model.learns(parameter))
+        let mut pass = Self::of(model, batch, share, |parameter| model.learns(parameter))?;
+        pass.recomputes = model.recomputes;
+        Ok(pass)
     }
 
     /// A pass that no gradients are asked of.
@@ -77,34 +81,87 @@ impl<'a> Pass<'a> {
         learns: impl Fn(&Parameter) -> bool,
     ) -> Result<Self> {
         let mut tape = Tape::default();
-        let parameters = &model.parameters;
-        let leaf = |parameter: &Parameter| tape.input(parameter.value.clone(), learns(parameter));
-        let leaves: Vec<Node> = parameters.all.iter().map(leaf).collect();
-        let hidden = gather(&mut tape, &leaves[parameters.embedding], &batch.inputs)?;
-        Ok(Self {
+        let leaves = model.leaves(&mut tape, learns);
+        let hidden = gather(&mut tape, &leaves[model.parameters.embedding], &batch.inputs)?;
+        Ok(Self::from(model, batch, share, tape, leaves, hidden))
+    }
+
+    /// A pass that stands at `hidden`.
+    fn from(
+        model: &'a Model,
+        batch: &'a Batch,
+        share: f64,
+        tape: Tape<'a>,
+        leaves: Vec<Node>,
+        hidden: Node,
+    ) -> Self {
+        Self {
             model,
             batch,
             tape,
+            recomputes: false,
             leaves,
             share,
             hidden,
             meetings: Vec::new(),
             waiting: None,
             router_losses: Vec::new(),
-        })
+        }
     }
 
     /// Goes through `layer`, where it has routed experts up to them.
-    pub(super) fn enter(&mut self, layer: &Layer) -> Result<()> {
+    pub(super) fn enter(&mut self, layer: &'a Layer) -> Result<()> {
+        match (&layer.feed_forward, layer.feed_forward_norm) {
+            (FeedForward::Dense(_), _) if self.recomputes => self.again(|pass| pass.go(layer)),
+            (_, Some(norm)) if self.recomputes => {
+                self.again(|pass| pass.mix(layer).map(drop))?;
+                let x = self.norm(&self.hidden.clone(), norm)?;
+                self.feed(layer, x)
+            }
+            _ => self.go(layer),
+        }
+    }
+
+    fn go(&mut self, layer: &Layer) -> Result<()> {
         let x = self.attend(layer)?;
         self.feed(layer, x)
     }
 
-    /// Goes through the attention of `layer`: what its feed-forward block reads.
-    pub(super) fn attend(&mut self, layer: &Layer) -> Result<Node> {
+    /// Goes through `part` of a layer, keeping nothing but where it begins: on the way back it is gone through again, to the same bits (activation
+    /// recomputation, arXiv 1604.06174).
+    fn again(&mut self, part: impl Fn(&mut Pass<'a>) -> Result<()> + Send + 'a) -> Result<()> {
+        let (model, batch, share) = (self.model, self.batch, self.share);
+        let start = self.hidden.value.clone();
+        let inner = move |learns: bool, stream_learns: bool| {
+            let mut tape = Tape::default();
+            let leaves = model.leaves(&mut tape, |parameter| learns && model.learns(parameter));
+            let hidden = tape.input(start.clone(), stream_learns);
+            let from = hidden.place();
+            let mut pass = Pass::from(model, batch, share, tape, leaves, hidden);
+            part(&mut pass).map(|()| (pass, from))
+        };
+        let (value, learns) = (inner(false, false)?.0.hidden.value, self.hidden.learns);
+        let inputs: Vec<&Node> = self.leaves.iter().chain([&self.hidden]).collect();
+        let hidden = self.tape.push_many(value, &inputs, move |gradient| {
+            let (mut pass, from) = inner(true, learns)?;
+            pass.tape.flow_in(pass.hidden.place(), gradient.clone())?;
+            pass.tape.rest(pass.leaves.iter().map(Node::place).chain([from]))
+        });
+        self.hidden = hidden;
+        Ok(())
+    }
+
+    /// Goes through the attention of `layer`: what that reads.
+    fn mix(&mut self, layer: &Layer) -> Result<Node> {
         let normed = self.norm(&self.hidden.clone(), layer.attention_norm)?;
         let mixed = self.attention(layer, &normed)?;
         self.add_to_hidden(&mixed)?;
+        Ok(normed)
+    }
+
+    /// Goes through the attention of `layer`: what its feed-forward block reads.
+    pub(super) fn attend(&mut self, layer: &Layer) -> Result<Node> {
+        let normed = self.mix(layer)?;
         match layer.feed_forward_norm {
             Some(norm) => self.norm(&self.hidden.clone(), norm),
             None => Ok(normed),

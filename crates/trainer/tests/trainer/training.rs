@@ -208,6 +208,18 @@ fn experts_and_routers_are_reported() {
 }
 
 #[test]
+fn recomputing_activations_changes_no_bit() {
+    for kind in common::kinds() {
+        let start = common::checkpoint(kind, 1);
+        let settings = TrainConfig { max_steps: Some(4), ..config() };
+        let kept = run(&start, &common::sums(49), &settings);
+        let again = run(&start, &common::sums(49), &TrainConfig { recompute: true, ..settings });
+        assert_eq!(kept.report.steps, again.report.steps);
+        assert_eq!(kept.checkpoint.digest(), again.checkpoint.digest());
+    }
+}
+
+#[test]
 fn the_use_of_experts_is_told_by_groups_which_change_nothing_else() {
     let start = common::checkpoint(common::mixture(true, Some(16)), 11);
     let settings = TrainConfig { max_steps: Some(3), ..config() };
