@@ -193,4 +193,10 @@ fn experts_are_told_by_the_values_of_columns() {
         assert!(load.len() == 3 && (shares - 1.0).abs() < 1e-5, "{row:?}");
     }
     assert!(rows.iter().any(|row| float(&row["null_share"]) > 0.0));
+    let ran = bench.flow(&["report", "p.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let page = std::fs::read_to_string(bench.path(ran.stdout.trim())).expect("the file that was named");
+    for fact in ["of the rows, in the last steps", "layer 0: arithmetic", "layer 1: 2"] {
+        assert!(page.contains(fact), "{fact}");
+    }
 }

@@ -34,11 +34,18 @@ pub(super) fn shape(config: &Config) -> Vec<String> {
             None => String::new(),
         };
         let normed = if moe.norm_topk_prob { "weights divided by their sum" } else { "weights as they are" };
+        let visited = match config.block.experts_top_p {
+            Some(p) => format!("the most probable ones up to a sum of {p}"),
+            None => moe.experts_per_token.to_string(),
+        };
+        let null = match config.block.null_experts {
+            0 => String::new(),
+            null => format!(", {null} that compute nothing"),
+        };
         words.push(format!(
-            "{} experts of {} in {sparse} of {layers} layers, {} for each token, {normed}{shared}",
+            "{} experts of {} in {sparse} of {layers} layers{null}, {visited} for each token, {normed}{shared}",
             moe.num_experts,
             whole(config.intermediate_size),
-            moe.experts_per_token,
         ));
     }
     words

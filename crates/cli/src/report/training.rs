@@ -1,5 +1,7 @@
 //! What training did: losses, and how tokens spread over experts.
 
+use std::collections::BTreeMap;
+
 use flow_chart::{Axis, Line, LineChart, Point, Scale};
 use flow_data::Item;
 
@@ -9,7 +11,7 @@ use super::tables::{Table, Tables};
 /// Points of a loss curve: more are averaged.
 const POINTS: usize = 120;
 
-/// Losses of every training, and the share of tokens of each expert after the last one.
+/// Losses of every training, and the share of tokens of each expert after the last one, also by the values of columns.
 pub(super) fn training(tables: &Tables<'_>) -> Vec<Block> {
     let mut blocks = Vec::new();
     for table in
@@ -19,6 +21,7 @@ pub(super) fn training(tables: &Tables<'_>) -> Vec<Block> {
         blocks.extend(losses(table).svg().map(Block::Chart));
         blocks.extend(loads(table));
     }
+    blocks.extend(tables.with(&["load", "column", "value"]).flat_map(by_value));
     blocks
 }
 
@@ -85,6 +88,39 @@ fn load(table: &Table<'_>, row: &Item) -> Option<Block> {
         head: std::iter::once(String::new()).chain((0..n_experts).map(|at| format!("expert {at}"))).collect(),
         rows: rows.collect(),
     })
+}
+
+/// Which experts the tokens of rows with each value of a column chose at the end of the last round, column by column: in the first layer and in
+/// the last.
+fn by_value(table: &Table<'_>) -> Vec<Block> {
+    let last = table.rounds().last().map_or(&[][..], |(_, rows)| rows);
+    let end = last.iter().filter_map(|row| table.int(row, "last_step")).max();
+    let depth = last.iter().filter_map(|row| table.int(row, "layer")).max();
+    let mut columns: BTreeMap<&str, BTreeMap<(i64, &str), &[f32]>> = BTreeMap::new();
+    for row in last.iter().filter(|row| table.int(row, "last_step") == end) {
+        let place = table.int(row, "layer").filter(|layer| *layer == 0 || Some(*layer) == depth);
+        let named = table.text(row, "column").zip(table.text(row, "value"));
+        if let (Some(layer), Some((column, value)), Some(load)) = (place, named, table.floats(row, "load")) {
+            columns.entry(column).or_default().insert((layer, value), load);
+        }
+    }
+    let block = |(column, loads): (&str, BTreeMap<(i64, &str), &[f32]>)| {
+        let n_experts = loads.values().map(|load| load.len()).max().unwrap_or(0);
+        let row = |((layer, value), load): (&(i64, &str), &&[f32])| {
+            (format!("layer {layer}: {value}"), load.iter().map(|share| Some(f64::from(*share))).collect())
+        };
+        Block::Heat {
+            caption: format!(
+                "`{}`: share of the choices of an expert, by `{column}` of the rows, in the last steps",
+                table.step.name
+            ),
+            head: std::iter::once(String::new())
+                .chain((0..n_experts).map(|at| format!("expert {at}")))
+                .collect(),
+            rows: loads.iter().map(row).collect(),
+        }
+    };
+    columns.into_iter().map(block).collect()
 }
 
 #[cfg(test)]
