@@ -1,6 +1,6 @@
 //! From the tensors of a checkpoint to packed weights, a few rows at a time.
 
-use flow_kernels::{Activation, Norm, Packed, Precision, Table, padded};
+use flow_kernels::{Activation, Norm, Packed, Precision, Routing, Table, padded};
 use flow_model::names::{self, FeedForward as Names};
 use flow_model::{AttentionExperts, Config, QkNorm, Tensors, Ternary, ternary};
 
