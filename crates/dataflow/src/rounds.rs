@@ -18,14 +18,14 @@ pub struct Driver {
     fed: BTreeMap<(usize, Round), Id>,
     /// The rows of each source, where they will be read again.
     loaded: Option<BTreeMap<usize, SourceRows>>,
-    /// Whether sources have been edited since it settled.
-    edited: bool,
+    /// Edits of sources that wait until the models of later rounds are gone.
+    edits: Vec<(InputId, Row, isize)>,
 }
 
 impl Driver {
     /// A driver whose declared models have these digests.
     pub fn new(session: Session, initial: Vec<Id>) -> Self {
-        Self { session, initial, fed: BTreeMap::new(), loaded: None, edited: false }
+        Self { session, initial, fed: BTreeMap::new(), loaded: None, edits: Vec::new() }
     }
 
     /// A driver that can read its sources again, [`Driver::reload`]. Those in `known`, by node, are not read by
@@ -100,26 +100,40 @@ impl Driver {
             let rows = SourceRows::read(&**source, heap, width, loaded.entry(*node).or_default());
             now.insert(*node, rows.map_err(|error| (*node, error))?);
         }
-        let (mut differs, mut feeds_back) = (false, false);
+        let (mut edits, mut feeds_back) = (Vec::new(), false);
         for (node, rows) in now {
             let changes = rows.since(loaded.entry(node).or_default(), node);
             loaded.insert(node, rows);
-            differs |= !changes.is_empty();
             feeds_back |= !changes.is_empty() && network.feeds_back(node);
-            changes.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
+            edits.extend(changes);
         }
+        let differs = !edits.is_empty();
         if feeds_back {
-            self.begin_again();
+            self.begin_again(edits);
+        } else {
+            edits.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
         }
         Ok(differs)
     }
 
-    /// Takes the models of all rounds but the first back. What an edit means for a round is computed with the model that the
-    /// round before makes of it: with the one that is fed now, answers would be asked for that nobody wants.
-    fn begin_again(&mut self) {
+    /// Takes the models of all rounds but the first back, before `edits` are fed. What an edit means for a round is computed with
+    /// the model that the round before makes of it: with the one that is fed now, answers would be asked for that nobody wants,
+    /// and so too where a new row met it on the way out.
+    fn begin_again(&mut self, edits: Vec<(InputId, Row, isize)>) {
         let first = self.session.network().rounds.kept + 1;
         self.take_back(first + 1);
-        self.edited = true;
+        self.edits.extend(edits);
+    }
+
+    /// Feeds the edits that wait, when what was taken back for them has left all rounds. Returns whether there were any.
+    fn feed_edits(&mut self, watch: &mut Watch<'_>) -> Result<bool, SessionError> {
+        if self.edits.is_empty() {
+            return Ok(false);
+        }
+        self.session.tick(watch)?;
+        let edits = std::mem::take(&mut self.edits);
+        edits.into_iter().for_each(|(input, row, diff)| self.session.update(input, row, diff));
+        Ok(true)
     }
 
     /// Takes back the models of `round` and of all that follow.
@@ -148,7 +162,7 @@ impl Driver {
         watch: &mut Watch<'_>,
         between: &mut dyn FnMut(&Session, Round),
     ) -> Result<(), SessionError> {
-        if !std::mem::take(&mut self.edited) {
+        if !self.feed_edits(watch)? {
             self.feed_next();
         }
         for _ in 0..self.most_ticks() {
