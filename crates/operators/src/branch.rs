@@ -86,17 +86,15 @@ impl Definition for Branch {
     fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
         let mut named = config.text().named();
         named.push(("by", &config.by, &[Type::Text, Type::Int]));
-        let mut problems = need_columns(step, &named);
-        problems.extend(config.validation_misfit(step));
-        problems
+        need_columns(step, &named)
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let brancher = Brancher {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
-            learner: Learner::new(step, env, config.validate.as_deref(), &[]),
             config,
+            learner: Learner::new(step, env, &[]),
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(Gather::new(step, false))), Stage::Effect(Arc::new(brancher))]))
     }
@@ -170,7 +168,8 @@ impl Brancher {
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
         let Config { by, domains, validation_ratio, .. } = &self.config;
         let only = Some((by.as_str(), domains[request.index as usize].as_str()));
-        let (rows, held_out) = self.learner.sides(request, self.config.text().into(), only, *validation_ratio)?;
+        let rows = self.learner.rows(request, self.config.text().into(), only)?;
+        let (rows, held_out) = validation::split(rows, *validation_ratio)?;
         let start = self.learner.checkpoint(request.model)?;
         let settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         self.learner.learn(&start, rows, settings, self.config.save_steps, request, perform)

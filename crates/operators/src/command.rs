@@ -92,7 +92,7 @@ impl Definition for Command {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
             run: config.run,
-            learner: Learner::new(step, env, None, &[]),
+            learner: Learner::new(step, env, &[]),
         };
         let gather = Gather::new(step, false);
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))

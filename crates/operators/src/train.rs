@@ -10,7 +10,7 @@
 //!
 //! Ports: `out`, one row per checkpoint (record `checkpoint`); `experts`, rows that tell for each stretch of steps and each layer how
 //! tokens spread over the experts (record `expert_load`), with `report_by` also by the values of columns, none for a dense model; `validation`, the losses on examples held out by
-//! `validation_ratio` or of the step `validate` (record `validation`), of which the least decides which model is kept; `preferences`, with `dpo` the reward margin and
+//! `validation_ratio` (record `validation`), of which the least decides which model is kept; `preferences`, with `dpo` the reward margin and
 //! accuracy by stretch of steps (record `preference`). Steps and `rounds.feed` name this step
 //! as a model. Which rows trained which step stands beside the checkpoint, in `trained_on.parquet` (record `trained_on`): once an epoch, up to
 //! the step that is kept. Two trainings that end in the same weights share the checkpoint, and the table of the first.
@@ -80,7 +80,6 @@ impl Definition for Train {
 
     fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
         let mut problems = need_columns(step, &config.columns().named());
-        problems.extend(config.validation_misfit(step));
         let keeps = step.plan.rounds.as_ref().is_some_and(|rounds| rounds.on_change == OnChange::Keep);
         if config.retention == Retention::Accumulate && keeps {
             let message = "`accumulate` does not go with `rounds.on_change: keep`: kept rounds are not trained on again";
@@ -94,7 +93,7 @@ impl Definition for Train {
         let trainer = Trainer {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
-            learner: Learner::new(step, env, config.validate.as_deref(), &config.report_by),
+            learner: Learner::new(step, env, &config.report_by),
             config,
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))
@@ -174,8 +173,8 @@ impl EffectOp for Trainer {
 impl Trainer {
     /// The cells of the record `checkpoint`; none when the run was stopped.
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
-        let ratio = self.config.validation_ratio;
-        let (rows, held_out) = self.learner.sides(request, self.config.columns(), None, ratio)?;
+        let rows = self.learner.rows(request, self.config.columns(), None)?;
+        let (rows, held_out) = validation::split(rows, self.config.validation_ratio)?;
         let start = self.start(request.model, &rows)?;
         let mut settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         settings.loss = self.config.loss.loss();

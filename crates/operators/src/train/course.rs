@@ -70,10 +70,6 @@ macro_rules! with_course {
             #[serde(default, skip_serializing_if = "crate::train::course::is_zero")]
             #[schemars(range(min = 0.0, max = 0.999))]
             pub(crate) validation_ratio: f64,
-            /// In place of `validation_ratio`: the `write` step, one of several in `from`, whose rows are all that is measured on; those of the
-            /// other steps are learned from.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub(crate) validate: Option<String>,
             /// Steps from one validation to the next, at least 1; by default there are ten in all.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             #[schemars(range(min = 1))]
@@ -108,12 +104,7 @@ macro_rules! with_course {
             /// Keys of the course that do not go together.
             pub(crate) fn course_mistakes(&self) -> Vec<flow_plan::Problem> {
                 let keys = [("eval_steps", self.eval_steps.is_some()), ("patience", self.patience.is_some())];
-                $crate::train::validation::mistakes(self.validation_ratio, self.validate.is_some(), keys)
-            }
-
-            /// What is wrong with the step that `validate` names, which must be one of several before `step`.
-            pub(crate) fn validation_misfit(&self, step: &$crate::StepContext<'_>) -> Option<flow_plan::Problem> {
-                self.validate.as_ref().and_then(|name| $crate::train::validation::misfit(name, step))
+                $crate::train::validation::mistakes(self.validation_ratio, keys)
             }
 
             /// The settings of a training of `start` that is measured on `held_out`, if there are any.

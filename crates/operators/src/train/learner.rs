@@ -106,18 +106,9 @@ pub(crate) fn answer(
     }
 }
 
-/// A file of a data set.
-struct Part {
-    path: PathBuf,
-    /// Whether its rows are measured on.
-    held_out: bool,
-}
-
 /// Where parts and checkpoints lie.
 pub(crate) struct Learner {
     folders: Vec<PathBuf>,
-    /// The one of them whose parts are measured on.
-    held_out: Option<PathBuf>,
     pub(crate) models: Arc<Models>,
     pub(crate) threads: usize,
     pub(crate) manner: Manner,
@@ -129,19 +120,13 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
-    /// For the parts that the steps before `step` publish, of which those of the step `validate` are measured on; the use of experts is told by
-    /// the columns `report_by` as well.
-    pub(crate) fn new(step: &StepContext<'_>, env: &Env, validate: Option<&str>, report_by: &[String]) -> Self {
+    /// For the parts that the steps before `step` publish; the use of experts is told by the columns `report_by` as well.
+    pub(crate) fn new(step: &StepContext<'_>, env: &Env, report_by: &[String]) -> Self {
         let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
         let edges = step.step.inputs[0].edges.iter();
         let folders = edges.filter_map(|edge| Some(publication(&producer(edge))?.folder)).collect();
-        let held_out = validate.and_then(|name| {
-            let mut producers = step.step.inputs[0].edges.iter().map(producer);
-            Some(publication(&producers.find(|producer| producer.step.name == name)?)?.folder)
-        });
         Self {
             folders,
-            held_out,
             models: env.models.clone(),
             threads: env.threads,
             manner: Manner::of(step),
@@ -156,39 +141,18 @@ impl Learner {
         digest(answer).is_some_and(|digest| self.models.has(&digest))
     }
 
-    /// The examples of a data set to learn from, and those to measure on, for the model that it is asked for: of all rows, or of those whose
-    /// column has a value. Measured are those of the step that is named for it, or the share `ratio`.
-    pub(crate) fn sides(
+    /// The examples of a data set for the model that it is asked for: of all rows, or of those whose column has a value.
+    pub(crate) fn rows(
         &self,
-        request: &Request,
-        columns: Columns<'_>,
-        only: Option<(&str, &str)>,
-        ratio: f64,
-    ) -> Result<(Vec<Row>, Vec<Row>), String> {
-        let (held_out, learned): (Vec<_>, Vec<_>) = self.placed(request)?.into_iter().partition(|part| part.held_out);
-        let rows = |parts: Vec<Part>, what_for: &str| {
-            let parts: Vec<PathBuf> = parts.into_iter().map(|part| part.path).collect();
-            self.rows(&parts, request, columns, only).map_err(|error| format!("nothing to {what_for}: {error}"))
-        };
-        let learned = rows(learned, "learn from")?;
-        match self.held_out {
-            Some(_) => Ok((learned, rows(held_out, "measure on")?)),
-            None => validation::split(learned, ratio),
-        }
-    }
-
-    /// The examples of `parts`.
-    fn rows(
-        &self,
-        parts: &[PathBuf],
         request: &Request,
         columns: Columns<'_>,
         only: Option<(&str, &str)>,
     ) -> Result<Vec<Row>, String> {
+        let parts = self.parts(request)?;
         let start = self.manner.is_chat().then(|| self.checkpoint(request.model)).transpose()?;
         let template = start.as_ref().and_then(|start| start.tokenizer.chat_template());
         let conversation = self.manner.conversation(template)?;
-        let rows = examples::read(parts, columns, only, conversation.as_ref())?;
+        let rows = examples::read(&parts, columns, only, conversation.as_ref())?;
         match (rows.is_empty(), only) {
             (false, _) => Ok(rows),
             (true, None) => Err("the data set has no rows".into()),
@@ -250,20 +214,13 @@ impl Learner {
 
     /// The parts of a data set, in the order of their digests.
     pub(crate) fn parts(&self, request: &Request) -> Result<Vec<PathBuf>, String> {
-        Ok(self.placed(request)?.into_iter().map(|part| part.path).collect())
-    }
-
-    /// The same, with their sides. What is measured on is never learned from: a part that both sides have is on that one.
-    fn placed(&self, request: &Request) -> Result<Vec<Part>, String> {
         let Value::Texts(parts) = request.item.get(0) else { return Err("the data set names no parts".into()) };
         parts
             .iter()
             .map(|part| {
                 let digest: Id = part.parse().map_err(|error: flow_data::ParseIdError| error.to_string())?;
-                let part_in = |folder: &PathBuf, held_out| Part { path: Parts::new(folder).path(&digest), held_out };
-                let held_out = self.held_out.iter().map(|folder| part_in(folder, true));
-                let mut parts = held_out.chain(self.folders.iter().map(|folder| part_in(folder, false)));
-                parts.find(|part| part.path.exists()).ok_or_else(|| format!("part {part} is missing"))
+                let paths = self.folders.iter().map(|folder| Parts::new(folder).path(&digest));
+                paths.into_iter().find(|path| path.exists()).ok_or_else(|| format!("part {part} is missing"))
             })
             .collect()
     }

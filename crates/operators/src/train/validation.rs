@@ -2,12 +2,10 @@
 
 use flow_data::{Id, Value};
 use flow_plan::Problem;
-use flow_spec::help_with_names;
 use flow_trainer::StepReport;
 
 use super::examples::Row;
 use super::loads;
-use crate::StepContext;
 
 /// Splits off the share `ratio` of the examples: those to learn from, and those to measure on. An example's side is decided by
 /// the hash of its text, so that growing data keep their sides.
@@ -27,31 +25,13 @@ pub(crate) fn split(rows: Vec<Row>, ratio: f64) -> Result<(Vec<Row>, Vec<Row>), 
     }
 }
 
-/// Keys that say how to measure, and none that says on what, or two that do.
-pub(crate) fn mistakes(ratio: f64, has_step: bool, keys: [(&str, bool); 2]) -> Vec<Problem> {
+/// Keys that say how to measure, and none that says on what.
+pub(crate) fn mistakes(ratio: f64, keys: [(&str, bool); 2]) -> Vec<Problem> {
     let mistake = |(key, given): (&str, bool)| {
         let problem = Problem::new(key, format!("`{key}` is about validation examples, and there are none"));
-        let help = "say with `validation_ratio` how many to hold out, or name their step with `validate`";
-        (given && ratio == 0.0 && !has_step).then(|| problem.with_help(help))
+        (given && ratio == 0.0).then(|| problem.with_help("say with `validation_ratio` how many to hold out"))
     };
-    let mut problems: Vec<Problem> = keys.into_iter().filter_map(mistake).collect();
-    if has_step && ratio > 0.0 {
-        problems.push(Problem::new("validation_ratio", "all rows that are measured on come from the step that `validate` names"));
-    }
-    problems
-}
-
-/// What is wrong with `name` as the step whose rows are measured on: it must be one of several before `step`.
-pub(crate) fn misfit(name: &str, step: &StepContext<'_>) -> Option<Problem> {
-    let edges = step.step.inputs.iter().flat_map(|inlet| &inlet.edges);
-    let before: Vec<&str> = edges.map(|edge| step.plan.steps[edge.step].name.as_str()).collect();
-    if !before.contains(&name) {
-        let problem = Problem::new("validate", format!("`from` has no step `{name}`"));
-        return Some(problem.with_help(help_with_names(name, "the steps in `from`", &before)));
-    }
-    let alone = before.iter().all(|before| *before == name);
-    let problem = Problem::new("validate", format!("nothing is left to learn from: `from` names `{name}` alone"));
-    alone.then(|| problem.with_help(format!("write `from: [LEARNED, {name}]`, with the step that is learned from")))
+    keys.into_iter().filter_map(mistake).collect()
 }
 
 /// What an answer holds beside what [`loads`] adds: the steps measured after, the losses and the number of validation examples;
