@@ -119,7 +119,7 @@ fn validation_losses_are_told_and_the_best_model_is_kept() {
     none.says(&["`patience` is about validation examples, and there are none", "`validation_ratio`"]);
 }
 
-/// A dense model that is measured on rows of their own, and a mixture of it.
+/// A dense model, and a mixture of it.
 const SIDES: &str = r#"
 version: 1
 name: sides
@@ -128,11 +128,9 @@ steps:
   made: {op: generate, n: 200, domains: [arithmetic, equations], levels: [1, 2]}
   shards: {op: write, from: made}
   kept: {op: generate, n: 40, domains: [arithmetic, equations], levels: [1, 2], split: held_out}
-  exam: {op: write, from: kept}
   dense:
     op: train
-    from: [shards, exam]
-    validate: exam
+    from: shards
     start: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, vocab_size: 300, max_position_embeddings: 256}
     completion: solution
     max_steps: 4
@@ -148,17 +146,10 @@ steps:
 "#;
 
 #[test]
-fn rows_of_a_step_of_their_own_are_measured_on_and_not_learned_from() {
+fn a_column_that_experts_are_told_by_is_named_once() {
     let bench = Bench::with(SIDES);
-    let report = bench.exec(&["--format", "json"], 0).json();
-    let rows = bench.table("out/sides/run/validations.parquet");
-    assert!(!rows.is_empty() && rows.iter().all(|row| row["n_examples"] == Value::Int(40)), "{rows:?}");
-    let learned = |at: usize| report["trainings"][at]["n_examples"].as_u64();
-    assert_eq!([learned(0), learned(1)], [Some(200); 2]);
-    let refused = |set: &str, words: &str| bench.exec(&["--set", set], 78).says(&[words]);
-    refused("steps.dense.validate=made", "`from` has no step `made`");
-    refused("steps.dense.from=exam", "nothing is left to learn from");
-    refused("steps.dense.validation_ratio=0.1", "come from the step that `validate` names");
+    let twice = ["--set", "steps.mixture.report_by=[domain, level, domain]"];
+    bench.exec(&twice, 78).says(&["`domain` is named twice"]);
 }
 
 #[test]

@@ -149,6 +149,20 @@ impl Config {
             require((id as usize) < self.vocab_size, key, id, expected)?;
         }
         self.block.validate(layers)?;
+        let routed = self.moe.is_some();
+        require(
+            routed || self.block.null_experts == 0,
+            "null_experts",
+            self.block.null_experts,
+            "0 without experts",
+        )?;
+        let top_p = self.block.experts_top_p;
+        require(
+            routed || top_p.is_none(),
+            "experts_top_p",
+            top_p.unwrap_or_default(),
+            "null without experts",
+        )?;
         self.moe.as_ref().map_or(Ok(()), Moe::validate)
     }
 }

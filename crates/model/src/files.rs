@@ -93,7 +93,7 @@ impl TensorFiles {
             let info = metadata.info(&name).ok_or_else(|| missing(&name))?;
             if packed.contains(&name) {
                 let scale = metadata.info(&scale_name(&name)).ok_or_else(|| missing(&scale_name(&name)))?;
-                let scale = self.first(&place(scale, floats(&name, scale)?))?;
+                let scale = self.single(&scale_name(&name), &place(scale, floats(&name, scale)?))?;
                 let place = Place { numbers: Numbers::Ternary(scale), ..place(info, Numbers::F32) };
                 places.push((name.clone(), unpacked(&name, info, place, config)?));
             } else if !redundant(config, &name) && !is_scale(&name) {
@@ -104,11 +104,12 @@ impl TensorFiles {
         Ok(())
     }
 
-    /// The first number there; 0 where there is none.
-    fn first(&self, place: &Place) -> Result<f32, Error> {
-        let mut first = None;
-        self.rows(place, &mut |numbers| first = first.or(numbers.first().copied()))?;
-        Ok(first.unwrap_or(0.0))
+    /// The one number of the tensor `name`.
+    fn single(&self, name: &str, place: &Place) -> Result<f32, Error> {
+        let mut all = Vec::new();
+        self.rows(place, &mut |numbers| all.extend_from_slice(numbers))?;
+        let shape = |expected| Error::TensorShape { name: name.into(), found: place.shape.clone(), expected };
+        if let [number] = all[..] { Ok(number) } else { Err(shape(vec![1])) }
     }
 
     fn rows(&self, place: &Place, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {

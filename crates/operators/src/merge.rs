@@ -285,7 +285,15 @@ impl EffectOp for Merger {
         let mut key = IdHasher::new("merge");
         key.part(&self.version.to_le_bytes()).part(&model.unwrap_or_default().0).part(&item.row.id.0);
         key.part(&self.seed.to_le_bytes()).part(config.as_bytes());
+        if self.config.gate == Gate::Hidden {
+            key.part(flow_trainer::instruction_set().as_bytes()); // it decides the last bits of what a model reads
+        }
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
+    }
+
+    fn machine(&self) -> Option<Id> {
+        let reads = self.config.gate == Gate::Hidden;
+        reads.then(|| Id::of("machine", [flow_trainer::instruction_set().as_bytes()]))
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {

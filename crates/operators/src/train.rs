@@ -2,7 +2,7 @@
 //!
 //! The loss counts completion tokens and the end-of-text token only, each as much as its row's `weight`. With `loss: {dpo: ..}` the model
 //! learns to prefer one completion to another by direct preference optimisation (arXiv 2305.18290), against its start. With `moe`, a dense start is first upcycled: by copying
-//! (arXiv 2212.05055) or in fine-grained slices (arXiv 2401.06066), so that the mixture begins with the dense model's logits,
+//! (arXiv 2212.05055) or in fine-grained slices (arXiv 2401.06066), so that the mixture begins with the dense model's logits (but where `top_p`, `null_experts` or a `gate` without `norm_topk_prob` weigh copies otherwise),
 //! or to ternary experts beside the frozen dense block (MoTE, arXiv 2506.14435), which rest as two bits a weight. Mixtures of
 //! several models (BTX, BAM) come from a step `merge` as the start. A start that has experts already is trained on as it is.
 //! With `lora` only low-rank adapters learn (arXiv 2106.09685); they are merged into the checkpoint and stand beside it as well.

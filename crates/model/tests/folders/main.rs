@@ -167,6 +167,18 @@ fn switches_that_no_family_has_together_are_refused() {
     assert!(error.to_string().contains("switches that one family has together"), "{error}");
 }
 
+#[test]
+fn ways_of_choosing_experts_need_experts() {
+    for block in [
+        Block { null_experts: 2, ..Block::default() },
+        Block { experts_top_p: Some(0.5), ..Block::default() },
+    ] {
+        let error =
+            Checkpoint::init(Config { block, ..dense() }, tokenizer(), 1).expect_err("there are none");
+        assert!(error.to_string().contains("without experts"), "{error}");
+    }
+}
+
 /// Configs as families write them, older and newer, and what they say.
 #[test]
 fn older_and_newer_files_say_the_same() {

@@ -21,6 +21,29 @@ fn two_bits_that_mean_no_weight_are_refused() {
     }
 }
 
+#[test]
+fn a_scale_is_one_number() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    checkpoint(ternary(8, 12)).packed().save(dir.path()).expect("saves");
+    let path = dir.path().join("model.safetensors");
+    let bytes = fs::read(&path).expect("reads");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    for n in [0, 7] {
+        let numbers = vec![0; 4 * n];
+        let views = file.tensors().into_iter().map(|(name, view)| match name.ends_with("_scale") {
+            true => (name, TensorView::new(Dtype::F32, vec![n], &numbers).expect("a scale")),
+            false => (name, view),
+        });
+        let other = tempfile::tempdir().expect("a temporary folder");
+        for name in ["config.json", "tokenizer.json"] {
+            fs::copy(dir.path().join(name), other.path().join(name)).expect("copies");
+        }
+        safetensors::serialize_to_file(views, None, &other.path().join("model.safetensors")).expect("writes");
+        let error = Checkpoint::load(other.path()).map(drop).expect_err("is refused").to_string();
+        assert!(error.contains("_scale"), "{n}: {error}");
+    }
+}
+
 /// A mixture of ternary experts as wide as asked for.
 fn ternary(hidden_size: usize, intermediate_size: usize) -> Config {
     let block =

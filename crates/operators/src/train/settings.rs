@@ -115,6 +115,10 @@ impl Config {
             let problem = Problem::new("messages", "`dpo` learns from a prompt with two completions, not from chats");
             problems.push(problem.with_help("name the columns with `prompt`, `completion` and `loss.dpo.rejected`"));
         }
+        let twice = |(at, column): (usize, &String)| self.report_by[..at].contains(column);
+        if let Some((at, column)) = self.report_by.iter().enumerate().find(|entry| twice(*entry)) {
+            problems.push(Problem::new(&format!("report_by.{at}"), format!("`{column}` is named twice")));
+        }
         if self.lora.is_some() {
             let random = matches!(self.start, Start::Init(_));
             let others = [("freeze", self.freeze.is_some()), ("moe", self.moe.is_some()), ("start", random)];

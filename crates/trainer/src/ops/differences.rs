@@ -180,6 +180,16 @@ fn null_experts_take_choices_and_compute_nothing() {
     assert_eq!((route(Most::TopP(1.0)).null_visits() + route(Most::TopP(1.0)).load().iter().sum::<u64>()), 8);
 }
 
+#[test]
+fn weights_beside_a_null_expert_that_has_it_all_are_zero() {
+    let logits = tensor(vec![0.0, -200.0, 200.0], (1, 3)).expect("a tensor");
+    let choice = Choice { experts: 2, most: Most::TopK(2), renormalise: true };
+    let routing = Routing::new(&logits, choice).expect("routes");
+    assert_eq!((routing.load(), routing.null_visits()), (vec![1, 0], 1));
+    let weights = router_weights(&mut Tape::default(), &Tape::default().leaf(logits), Arc::new(routing));
+    assert_eq!(*elements(&weights.expect("forward").value).expect("elements"), [0.0]);
+}
+
 fn top(experts: usize, k: usize) -> Choice {
     Choice { experts, most: Most::TopK(k), renormalise: true }
 }

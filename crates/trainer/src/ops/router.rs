@@ -122,8 +122,10 @@ impl Routing {
         }
         self.leave_nulls_out(start);
         let chosen = self.chosen[start..].iter().map(|e| self.probabilities[first + *e as usize]);
-        let divisor = if self.choice.renormalise { chosen.clone().sum() } else { 1.0 };
-        self.weights.extend(chosen.map(|p| p / divisor));
+        // Beside a null expert that has it all, the others may come to nothing: then they stay so.
+        let divisor =
+            if self.choice.renormalise { Some(chosen.clone().sum()).filter(|sum| *sum > 0.0) } else { None };
+        self.weights.extend(chosen.map(|p| p / divisor.unwrap_or(1.0)));
         self.ends.push(self.chosen.len() as u32);
     }
 
