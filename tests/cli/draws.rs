@@ -108,6 +108,21 @@ fn a_floor_after_an_edit_is_that_of_a_run_from_nothing() {
 }
 
 #[test]
+fn a_run_that_comes_to_more_calls_than_foreseen_ends_before_the_first_too_many() {
+    let bench = bench();
+    let plan = bench.flow(&["plan", "p.yaml", "--format", "json"]).json();
+    assert_eq!(plan["total"]["calls"], 6, "which prompts need more is known to the run alone");
+    bench.exec(&["--max-calls", "8"], 1).says(&["error[E0612]", "than is allowed by `--max-calls`"]);
+    let all = calls(&bench.copied(&["out", ".flow"]), &[]);
+    assert!(all > 8);
+    let left = calls(&bench, &["--max-calls", &all.to_string()]);
+    assert!(
+        (all - 8..all).contains(&left),
+        "what was answered is kept, at most 8 of {all} draws: {left} are left"
+    );
+}
+
+#[test]
 fn another_floor_or_budget_asks_for_what_is_missing() {
     let bench = bench();
     let mut made = calls(&bench, &[]);

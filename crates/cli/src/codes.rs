@@ -58,7 +58,8 @@ flow_spec::codes! {
         right "";
     REFUSED = "E0612", "the run would ask for more than it may",
         "`--max-calls` and `--on-recompute deny` compare what a run would ask for with what they allow, before anything is \
-         asked. `flow plan` shows the same numbers with their reasons.",
+         asked. `flow plan` shows the same numbers with their reasons. What rests on answers that are not there yet is an estimate: a run \
+         that comes to more than `--max-calls` ends before the first call too many, and what was answered is kept.",
         wrong "flow exec pipeline.yaml --on-recompute deny",
         right "flow exec pipeline.yaml --on-recompute allow";
     INTERRUPT = "E0613", "interruptions cannot be handled",

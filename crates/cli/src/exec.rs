@@ -81,7 +81,8 @@ pub(crate) struct Args {
     /// What to do where rows that the last run had would be asked for again.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_recompute: OnRecompute,
-    /// Refuse a run that would make more than N calls.
+    /// Refuse a run that would make more than N calls. One that comes to more than was foreseen ends before the next; with several
+    /// processes each holds to N.
     #[arg(long, value_name = "N")]
     max_calls: Option<u64>,
     /// When done, compute everything again from the kept answers in a fresh dataflow, and compare rows and bytes.
@@ -166,6 +167,11 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
         SessionError::Failed { failure, .. } if failure.reason == "not_known" => {
             let help = "run without `--from`, or name an earlier step; `flow plan` shows what is not known";
             Halt::with(Exit::Failed, codes::BEFORE.id, &error.to_string(), Some(help))
+        }
+        SessionError::Failed { failure, .. } if failure.reason == "not_allowed" => {
+            let help = "finished answers are kept; the same command goes on with as many more";
+            let message = format!("{error} by `--max-calls`");
+            Halt::with(Exit::Failed, codes::REFUSED.id, &message, Some(help))
         }
         SessionError::Failed { failure, .. } if failure.reason.starts_with("server") => {
             let help = "finished draws are kept; `flow doctor PIPELINE` asks the servers, and the same command goes on";

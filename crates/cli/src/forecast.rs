@@ -210,7 +210,7 @@ fn settled(
         true => all_ports(&network),
         false => Captures::of(&pipeline.plan, &network).ports().collect(),
     };
-    let options = SessionOptions { workers: 1, calls, capture, cluster: None };
+    let options = SessionOptions { workers: 1, calls, capture, ..SessionOptions::default() };
     let session = Session::start(Arc::new(network), Arc::default(), setup.memo()?, options);
     let mut driver = Driver::new(session.map_err(|error| session_halt(&error))?, setup.digests.clone());
     driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;

@@ -70,6 +70,8 @@ struct State {
     failed: HashMap<Id, Reply>,
     /// The keys counted instead of asked.
     counted: HashSet<Id>,
+    /// How many more requests may be performed; `None` for any number.
+    allowed: Option<u64>,
     broken: Option<(usize, Failure)>,
     closed: bool,
 }
@@ -118,12 +120,12 @@ impl Mailbox {
 }
 
 impl Engine {
-    pub(crate) fn start(memo: Arc<dyn Memo>, calls: Calls) -> std::io::Result<Self> {
+    pub(crate) fn start(memo: Arc<dyn Memo>, calls: Calls, most_calls: Option<u64>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             memo,
             calls,
             cancel: AtomicBool::new(false),
-            state: Mutex::default(),
+            state: Mutex::new(State { allowed: most_calls, ..State::default() }),
             wake: Condvar::new(),
         });
         let mut engine = Self { shared, threads: Vec::new() };
@@ -138,6 +140,11 @@ impl Engine {
     /// The handle that workers use.
     pub(crate) fn client(&self) -> Client {
         Client(self.shared.clone())
+    }
+
+    /// Lets so many requests more be performed, `None` for any number; what was left before is forgotten.
+    pub(crate) fn allow(&self, most_calls: Option<u64>) {
+        lock(&self.shared.state).allowed = most_calls;
     }
 
     /// Stops performing as soon as the operator in charge returns.
@@ -195,7 +202,8 @@ impl Client {
         }
     }
 
-    /// Asks `requests`; replies come to `mailbox`, one for each. A key that is being asked already is not asked again.
+    /// Asks `requests`; replies come to `mailbox`, one for each. A key that is being asked already is not asked again. Where one more
+    /// would go to the engine than is allowed, the run ends.
     /// Returns how many go to the engine.
     pub(crate) fn ask(
         &self,
@@ -210,7 +218,7 @@ impl Client {
         }
         let mut fresh = 0;
         let mut state = lock(&self.0.state);
-        let State { queues, waiting, failed, .. } = &mut *state;
+        let State { queues, waiting, failed, allowed, .. } = &mut *state;
         let queue = queues.entry(effect).or_insert_with(|| Queue {
             op: op.clone(),
             here: Vec::new(),
@@ -225,7 +233,12 @@ impl Client {
                 mailboxes.push(mailbox.clone());
             } else if let Some(answer) = self.0.kept(&request.key, &**op) {
                 mailbox.leave(request.key, Arc::new(answer));
+            } else if *allowed == Some(0) {
+                drop(state);
+                self.fail(effect.0, fatal("not_allowed", "it asks for more than is allowed"));
+                return fresh;
             } else {
+                *allowed = allowed.map(|left| left - 1);
                 waiting.insert(request.key, vec![mailbox.clone()]);
                 queue.progress.asked();
                 if op.is_away(request.model) { &mut queue.away } else { &mut queue.here }.push(request);

@@ -71,6 +71,8 @@ pub struct SessionOptions {
     pub workers: usize,
     /// What becomes of requests that the memo cannot answer.
     pub calls: Calls,
+    /// Most requests that this process performs; one more ends the run. `None` for any number.
+    pub most_calls: Option<u64>,
     /// The ports whose rows the host will read, `None` for a step's rejected rows.
     pub capture: Vec<(usize, Option<Port>)>,
     /// The other processes that take part; `None` where this one is alone.
@@ -99,9 +101,9 @@ impl Session {
         memo: Arc<dyn Memo>,
         options: SessionOptions,
     ) -> Result<Self, SessionError> {
-        let SessionOptions { workers, calls, capture, cluster } = options;
+        let SessionOptions { workers, calls, most_calls, capture, cluster } = options;
         let start = |error: std::io::Error| SessionError::Start(error.to_string());
-        let engine = Engine::start(memo, calls).map_err(start)?;
+        let engine = Engine::start(memo, calls, most_calls).map_err(start)?;
         let shared = Shared {
             counts: Arc::new(Counts::new(&network)),
             captured: Arc::new(Captured::new(capture)),
@@ -131,6 +133,11 @@ impl Session {
             }
         })?;
         Ok(Self { shared, commands, settled, buffer: Vec::new(), tick: 0, members, engine, workers })
+    }
+
+    /// From now on this process performs so many requests more, see [`SessionOptions::most_calls`].
+    pub fn allow(&self, most_calls: Option<u64>) {
+        self.engine.allow(most_calls);
     }
 
     /// Changes the multiplicity of a row of an input by `diff` with the next tick.

@@ -90,6 +90,7 @@ impl<'a> Live<'a> {
         let options = SessionOptions {
             workers: usize::from(args.workers),
             calls,
+            most_calls: args.max_calls,
             capture: captures.ports().collect(),
             cluster,
         };
@@ -128,6 +129,7 @@ impl<'a> Live<'a> {
     pub(crate) fn reload(&mut self, stale: &BTreeSet<Id>, started: Instant) -> Result<bool, Halt> {
         self.run.started = started;
         self.run.before = self.driver.session().counts();
+        self.driver.session().allow(self.run.host.args.max_calls);
         let steps = self.run.pipeline().plan.steps.iter().enumerate();
         let nodes: Vec<usize> =
             steps.filter(|(_, step)| stale.contains(&step.digest)).map(|(at, _)| at).collect();

@@ -32,7 +32,7 @@ pub fn serve(
     watch: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<bool, SessionError> {
     let start = |error: io::Error| SessionError::Start(error.to_string());
-    let engine = Engine::start(memo.clone(), options.calls).map_err(start)?;
+    let engine = Engine::start(memo.clone(), options.calls, options.most_calls).map_err(start)?;
     let team = cluster.team();
     let shared = Shared {
         counts: Arc::new(Counts::new(&network)),
