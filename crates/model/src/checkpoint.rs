@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::keys::Keys;
 use crate::tensors::missing;
 use crate::weights::{check, check_packed, save_weights};
-use crate::{Config, Error, Folder, Tensor, Ternary, Tokenizer, digest, names, ternary};
+use crate::{Config, Digests, Error, Folder, Tensor, Ternary, Tokenizer, digest, names, ternary};
 
 /// A model at rest. Weights are shared when cloned.
 #[derive(Clone, Debug)]
@@ -71,9 +71,10 @@ impl Checkpoint {
         digest::whole(&self.config, &self.tokenizer, &self.tensors).expect("what is in memory can be read")
     }
 
-    /// Digests of config, weights, and tokenizer with chat template, each by itself: they tell which of them differs between two models.
-    pub fn part_digests(&self) -> [[u8; 16]; 3] {
-        digest::parts(&self.config, &self.tokenizer, &self.tensors).expect("what is in memory can be read")
+    /// The same, with the digests of its parts.
+    pub fn digests(&self) -> Digests {
+        digest::with_parts(&self.config, &self.tokenizer, &self.tensors)
+            .expect("what is in memory can be read")
     }
 
     /// The same model with ternary experts that rest as two bits a weight; any other model as it is.

@@ -26,17 +26,22 @@ impl Digest {
         }
     }
 
-    /// Names and numbers, as f32, in the order of names.
-    fn tensors(&mut self, tensors: &dyn Tensors) -> Result<(), Error> {
+    /// Adds names and numbers, as f32, in the order of names, to each of `digests`.
+    fn tensors(digests: &mut [&mut Self], tensors: &dyn Tensors) -> Result<(), Error> {
         for name in tensors.names() {
-            self.part(name.as_bytes());
-            self.begin(tensors.shape(name).unwrap_or_default().iter().product::<usize>() * size_of::<f32>());
+            let numbers: usize = tensors.shape(name).unwrap_or_default().iter().product();
+            for digest in &mut *digests {
+                digest.part(name.as_bytes());
+                digest.begin(numbers * size_of::<f32>());
+            }
             let mut bytes = Vec::with_capacity(NUMBERS * size_of::<f32>());
             tensors.read(name, &mut |numbers| {
                 for numbers in numbers.chunks(NUMBERS) {
                     bytes.clear();
                     bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
-                    self.0.update(&bytes);
+                    for digest in &mut *digests {
+                        digest.0.update(&bytes);
+                    }
                 }
             })?;
         }
@@ -50,6 +55,15 @@ impl Digest {
     }
 }
 
+/// What a model and its parts are known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// Of the model, see [`crate::Checkpoint::digest`].
+    pub whole: [u8; 16],
+    /// Of config, weights, and tokenizer with chat template, each by itself: they tell which of them differs between two models.
+    pub parts: [[u8; 16]; 3],
+}
+
 /// Of a whole model.
 pub(crate) fn whole(
     config: &Config,
@@ -59,19 +73,23 @@ pub(crate) fn whole(
     let mut digest = Digest::default();
     digest.part(config.text().as_bytes());
     digest.tokenizer(tokenizer);
-    digest.tensors(tensors)?;
+    Digest::tensors(&mut [&mut digest], tensors)?;
     Ok(digest.end())
 }
 
-/// Of config, weights, and tokenizer with chat template, each by itself.
-pub(crate) fn parts(
+/// Of a whole model and of its parts; the weights are read once.
+pub(crate) fn with_parts(
     config: &Config,
     tokenizer: &Tokenizer,
     tensors: &dyn Tensors,
-) -> Result<[[u8; 16]; 3], Error> {
-    let mut digests = [(); 3].map(|()| Digest::default());
-    digests[0].part(config.text().as_bytes());
-    digests[1].tensors(tensors)?;
-    digests[2].tokenizer(tokenizer);
-    Ok(digests.map(Digest::end))
+) -> Result<Digests, Error> {
+    let [mut whole, mut shape, mut weights, mut words] = [(); 4].map(|()| Digest::default());
+    for digest in [&mut whole, &mut shape] {
+        digest.part(config.text().as_bytes());
+    }
+    for digest in [&mut whole, &mut words] {
+        digest.tokenizer(tokenizer);
+    }
+    Digest::tensors(&mut [&mut whole, &mut weights], tensors)?;
+    Ok(Digests { whole: whole.end(), parts: [shape, weights, words].map(Digest::end) })
 }

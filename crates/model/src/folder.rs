@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{ChatTemplate, Checkpoint, Config, Error, TensorFiles, Tokenizer, digest};
+use crate::{ChatTemplate, Checkpoint, Config, Digests, Error, TensorFiles, Tokenizer, digest};
 
 /// A model at rest in a Hugging Face folder, opened. What is made of it takes no memory for the weights as they are stored.
 #[derive(Debug)]
@@ -47,11 +47,11 @@ impl Folder {
         digest::whole(&self.config, &self.tokenizer, &self.tensors)
     }
 
-    /// [`Checkpoint::part_digests`] of it; reads all weights.
+    /// [`Checkpoint::digests`] of it; reads all weights once.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn part_digests(&self) -> Result<[[u8; 16]; 3], Error> {
-        digest::parts(&self.config, &self.tokenizer, &self.tensors)
+    pub fn digests(&self) -> Result<Digests, Error> {
+        digest::with_parts(&self.config, &self.tokenizer, &self.tensors)
     }
 }

@@ -31,6 +31,7 @@ pub use block::{Activation, AttentionExperts, Block, Dense, QkNorm, Sliding, Ter
 pub use chat::{Chat, ChatTemplate};
 pub use checkpoint::Checkpoint;
 pub use config::{Config, Moe};
+pub use digest::Digests;
 pub use error::Error;
 pub use family::Family;
 pub use files::TensorFiles;

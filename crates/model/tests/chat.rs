@@ -208,7 +208,7 @@ fn a_model_that_chats_keeps_its_template_and_ends_with_its_turns() {
     assert_eq!(loaded.config.eos_token_ids, [2, 0], "<|im_end|>, then <|endoftext|>");
     let again = load(&loaded, "again");
     assert_eq!(again.digest(), loaded.digest());
-    let parts = |checkpoint: &Checkpoint| checkpoint.part_digests();
+    let parts = |checkpoint: &Checkpoint| checkpoint.digests().parts;
     let other = load(&chatting(Some(&CHATML.replace("assistant", "model"))), "other");
     assert_ne!(other.digest(), loaded.digest());
     assert_eq!(parts(&other)[..2], parts(&loaded)[..2]);

@@ -20,6 +20,7 @@ mod grading;
 mod input;
 mod known;
 mod metric;
+mod models;
 mod operator;
 mod random;
 mod records;
@@ -33,8 +34,9 @@ mod text;
 
 pub use assemble::{assemble, feeds};
 pub use conversation::{precision, unasked};
-pub use env::{BuildError, CheckpointError, Env, Models, Remarks};
+pub use env::{BuildError, Env, Remarks};
 pub use fit::misfits;
+pub use models::{CheckpointError, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use flow_data::Id;
 use flow_dataflow::Session;
-use flow_model::Folder;
 use flow_operators::{Models, StepContext, destination};
 
 use super::captures::Captures;
@@ -37,23 +35,11 @@ pub(crate) fn copy(
         let Some(folder) = destination(&StepContext { plan, step }) else { continue };
         let Some((_, last)) = rows.iter().rfind(|(of, _)| *of == at) else { continue };
         let refused = |cause: String| refusal(pipeline, &step.name, &folder, &cause);
-        expect_whole(&models.path(&last.row.id), last.row.id).map_err(refused)?;
+        models.expect_whole(&last.row.id).map_err(|error| refused(chain(&error)))?;
         let card = card::card(pipeline, step, last, (captures, session), models);
         replace(&models.path(&last.row.id), &folder, &card).map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
-}
-
-/// Whether the checkpoint in `folder` is still the one that its digest names.
-fn expect_whole(folder: &Path, digest: Id) -> Result<(), String> {
-    let found = Folder::open(folder).and_then(|folder| folder.digest());
-    let damaged = || format!("the trained model `{}` is damaged", folder.display());
-    let help = "remove the folder to train it again";
-    match found {
-        Ok(found) if found == digest.0 => Ok(()),
-        Ok(_) => Err(format!("{}: its files have other contents than its name says; {help}", damaged())),
-        Err(error) => Err(format!("{}; {help}: {}", damaged(), chain(&error))),
-    }
 }
 
 fn refusal(pipeline: &Pipeline, step: &str, folder: &Path, cause: &str) -> Halt {

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 use flow_model::Config;
 use flow_operators::precision;
 use flow_plan::Plan;
-use flow_sampler::FoundGpu;
+use flow_sampler::DeviceError;
 use flow_spec::{Folder, Weights};
 use serde::Serialize;
 
@@ -31,8 +31,8 @@ pub(super) struct Memory {
     pub(super) draws: usize,
 }
 
-/// Of each declared model whose config can be read here, drawn from on `device`. A model that a GPU cannot hold draws on the CPU, unless
-/// the GPU was asked for.
+/// Of each declared model whose config can be read here, drawn from on `device`. A model that a GPU cannot draw from draws on the CPU,
+/// unless the GPU was asked for.
 pub(super) fn of(plan: &Plan, device: Device) -> Result<Vec<Memory>, Halt> {
     let gpu = device.found()?;
     let threads = available_parallelism().map_or(1, usize::from);
@@ -42,11 +42,11 @@ pub(super) fn of(plan: &Plan, device: Device) -> Result<Vec<Memory>, Halt> {
         let precision = precision(folder.weights);
         let on_gpu = gpu.as_ref().map(|gpu| {
             let plan = flow_sampler::Plan::on_gpu(&config, precision, gpu.memory_bytes);
-            plan.map(|plan| (gpu.name.clone(), plan)).ok_or(gpu)
+            plan.map(|plan| (gpu.name.clone(), plan))
         });
         Some(match on_gpu {
             Some(Ok((device, plan))) => Ok(Memory::of(name, folder.weights, device, plan)),
-            Some(Err(gpu)) if device == Device::Cuda => Err(too_large(name, gpu)),
+            Some(Err(error)) if device == Device::Cuda => Err(refused(name, &error)),
             _ => {
                 let plan = flow_sampler::Plan::new(&config, precision, threads);
                 Ok(Memory::of(name, folder.weights, "the CPU".into(), plan))
@@ -68,9 +68,8 @@ impl Memory {
     }
 }
 
-fn too_large(model: &str, gpu: &FoundGpu) -> Halt {
-    let mib = gpu.memory_bytes >> 20;
-    let message = format!("the model `{model}` does not fit the {mib} MiB of {}", gpu.name);
-    let help = "use `weights: bf16`, or leave `--device` out to draw from it on the CPU";
+fn refused(model: &str, error: &DeviceError) -> Halt {
+    let message = format!("the model `{model}` cannot be drawn from on the GPU: {error}");
+    let help = "leave `--device` out to draw from it on the CPU; `weights: bf16` takes half the memory";
     Halt::with(Exit::Invalid, codes::DEVICE.id, &message, Some(help))
 }
