@@ -9,10 +9,11 @@ struct Routing {
     u32 kind, count;
 };
 
-// Chooses by the softmax of a row of router `logits`, (rows, width) with `experts` of them real; the lower index first of equals. What is
-// no number is ranked too, so that the experts chosen are always experts. One block of 128 threads a row.
-extern "C" __global__ void route(float *logits, u32 count, u32 width, const Routing *routings, u32 renormalise, u32 most, u32 *experts,
-                                 float *weights, u32 *visits) {
+// Chooses by the softmax of a row of router `logits`, (rows, width) of which `count` are experts', plus `bias`, null for none; the lower index
+// first of equals. What is no number is ranked too, so that the experts chosen are always experts. Of the chosen ones those below `computing`
+// are visited. One block of 128 threads a row.
+extern "C" __global__ void route(float *logits, const float *bias, u32 count, u32 computing, u32 width, const Routing *routings,
+                                 u32 renormalise, u32 most, u32 *experts, float *weights, u32 *visits) {
     __shared__ float lanes[LANES];
     __shared__ u32 order[1024];
     __shared__ u32 first, end;
@@ -24,7 +25,7 @@ extern "C" __global__ void route(float *logits, u32 count, u32 width, const Rout
     for (u32 e = threadIdx.x; e < count; e += blockDim.x) {
         u32 rank = 0;
         for (u32 other = 0; other < count; other++) {
-            u32 there = place_of(p[other]), here = place_of(p[e]);
+            u32 there = place_of((bias ? bias[other] : 0.0f) + p[other]), here = place_of((bias ? bias[e] : 0.0f) + p[e]);
             rank += there > here || (there == here && other < e);
         }
         order[rank] = e;
@@ -40,15 +41,22 @@ extern "C" __global__ void route(float *logits, u32 count, u32 width, const Rout
             for (end = 0; end < count && !(sum >= routing.least); end++) sum += (double)p[order[end]];
         }
         float sum = 0.0f;
-        for (u32 i = first; i < end; i++) sum = sum + p[order[i]];
-        // The chosen ones by ascending expert: each goes behind those below it.
+        u32 visited = 0;
         for (u32 i = first; i < end; i++) {
+            if (order[i] >= computing) continue;
+            sum = sum + p[order[i]];
+            visited++;
+        }
+        if (!renormalise || sum == 0.0f) sum = 1.0f;
+        // The visited ones by ascending expert: each goes behind those below it.
+        for (u32 i = first; i < end; i++) {
+            if (order[i] >= computing) continue;
             u32 at = 0;
             for (u32 j = first; j < end; j++) at += order[j] < order[i];
             experts[(u64)r * most + at] = order[i];
-            weights[(u64)r * most + at] = renormalise ? p[order[i]] / sum : p[order[i]];
+            weights[(u64)r * most + at] = p[order[i]] / sum;
         }
-        visits[r] = end - first;
+        visits[r] = visited;
     }
 }
 

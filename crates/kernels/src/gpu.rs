@@ -27,7 +27,7 @@ pub use attention::{Extents, Seen};
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
 pub use emulator::Emulator;
-pub use experts::{Answers, Visits};
+pub use experts::{Answers, Choosing, Visits};
 pub use indices::{Indices, Placed, Routings};
 pub use matrix::{Bounds, Embedding, Matrix, Source};
 pub use select::{Picks, Scores};

@@ -28,7 +28,7 @@ pub use matmul::{PANEL, Packed, padded};
 pub use numbers::{Bf16, Precision, Table};
 pub use paged::{BLOCK, Heads, write};
 pub use random::{Stream, uniform};
-pub use route::{Routing, Visit, choose, group};
+pub use route::{Chooser, Routing, Visit, choose, group};
 pub use select::{Choice, Pick, Rules, Selector};
 pub use shape::Shape;
 pub use simd::LANES;

@@ -22,17 +22,29 @@ pub struct Visit {
     pub place: usize,
 }
 
-/// Appends the experts that `routing` chooses, lowest index first of equals, by ascending expert. `order` is scratch.
+/// How the probabilities of a router become visits, whatever a row's [`Routing`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chooser<'a> {
+    /// One number for each expert: they are chosen by probability plus bias, and weighted by probability all the same (arXiv 2408.15664).
+    pub bias: Option<&'a [f32]>,
+    /// Experts, the last ones, that compute nothing: a row that chooses one visits an expert less (arXiv 2406.13233).
+    pub null_experts: usize,
+    /// Whether the probabilities of the visits are divided by their sum.
+    pub renormalise: bool,
+}
+
+/// Appends the visits to the experts that `routing` chooses, lowest index first of equals, by ascending expert. `order` is scratch.
 pub fn choose(
     probabilities: &[f32],
+    chooser: &Chooser<'_>,
     routing: Routing,
-    renormalise: bool,
     order: &mut Vec<usize>,
     visits: &mut Vec<Visit>,
 ) {
     order.clear();
     order.extend(0..probabilities.len());
-    order.sort_unstable_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]).then(a.cmp(&b)));
+    let score = |expert: usize| chooser.bias.map_or(0.0, |bias| bias[expert]) + probabilities[expert];
+    order.sort_unstable_by(|&a, &b| score(b).total_cmp(&score(a)).then(a.cmp(&b)));
     let (first, count) = match routing {
         Routing::TopK(count) => (0, count.min(order.len())),
         Routing::Rank(rank) => (rank.min(order.len()) - 1, 1),
@@ -46,12 +58,15 @@ pub fn choose(
         }
     };
     let start = visits.len();
-    let visit = |&expert: &usize| Visit { expert, weight: probabilities[expert], place: 0 };
-    visits.extend(order[first..first + count].iter().map(visit));
+    let computing = probabilities.len() - chooser.null_experts;
+    let chosen = order[first..first + count].iter().filter(|expert| **expert < computing);
+    visits.extend(chosen.map(|&expert| Visit { expert, weight: probabilities[expert], place: 0 }));
     let chosen = &mut visits[start..];
-    if renormalise {
+    if chooser.renormalise {
         let sum: f32 = chosen.iter().map(|visit| visit.weight).sum();
-        chosen.iter_mut().for_each(|visit| visit.weight /= sum);
+        // Beside a null expert that has it all, the others may come to nothing: then they stay so.
+        let divisor = if sum == 0.0 { 1.0 } else { sum };
+        chosen.iter_mut().for_each(|visit| visit.weight /= divisor);
     }
     chosen.sort_unstable_by_key(|visit| visit.expert);
 }
@@ -79,10 +94,14 @@ pub fn group(experts: usize, visits: &mut [Visit], starts: &mut Vec<usize>) {
 mod tests {
     use super::*;
 
-    fn routed(probabilities: &[f32], routing: Routing, renormalise: bool) -> Vec<(usize, f32)> {
+    fn visited(probabilities: &[f32], chooser: Chooser<'_>, routing: Routing) -> Vec<(usize, f32)> {
         let mut visits = Vec::new();
-        choose(probabilities, routing, renormalise, &mut Vec::new(), &mut visits);
+        choose(probabilities, &chooser, routing, &mut Vec::new(), &mut visits);
         visits.iter().map(|v| (v.expert, v.weight)).collect()
+    }
+
+    fn routed(probabilities: &[f32], routing: Routing, renormalise: bool) -> Vec<(usize, f32)> {
+        visited(probabilities, Chooser { renormalise, ..Chooser::default() }, routing)
     }
 
     fn chosen(probabilities: &[f32], count: usize, renormalise: bool) -> Vec<(usize, f32)> {
@@ -106,6 +125,20 @@ mod tests {
         assert_eq!(chosen(&[0.125, 0.25, 0.125, 0.5], 2, false), [(1, 0.25), (3, 0.5)]);
         assert_eq!(chosen(&[0.25, 0.25, 0.25, 0.25], 2, true), [(0, 0.5), (1, 0.5)]);
         assert_eq!(chosen(&[0.0, 1.0], 2, true), [(0, 0.0), (1, 1.0)]);
+    }
+
+    #[test]
+    fn a_bias_moves_the_choice_and_null_experts_take_visits() {
+        let p = [0.125, 0.25, 0.125, 0.5];
+        let bias = [0.5, 0.0, 0.0, 0.0];
+        let biased = |renormalise| Chooser { bias: Some(&bias), renormalise, ..Chooser::default() };
+        assert_eq!(visited(&p, biased(false), Routing::TopK(2)), [(0, 0.125), (3, 0.5)]);
+        assert_eq!(visited(&p, biased(true), Routing::TopK(2)), [(0, 0.2), (3, 0.8)]);
+        let with_null = |renormalise| Chooser { null_experts: 1, renormalise, ..Chooser::default() };
+        assert_eq!(visited(&p, with_null(false), Routing::TopK(2)), [(1, 0.25)]);
+        assert_eq!(visited(&p, with_null(true), Routing::TopK(3)), [(0, 0.125 / 0.375), (1, 0.25 / 0.375)]);
+        assert_eq!(visited(&p, with_null(true), Routing::TopK(1)), []);
+        assert_eq!(visited(&[0.0, 1.0], with_null(true), Routing::TopK(2)), [(0, 0.0)]);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 mod emulated;
 
-use flow_kernels::gpu::{Answers, Bounds, Buffer, Extents, Gpu, Indices, Scores, Seen, Source};
+use flow_kernels::gpu::{Answers, Bounds, Buffer, Choosing, Extents, Gpu, Indices, Scores, Seen, Source};
 use flow_kernels::{
-    Activation, BLOCK, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector, Shape,
-    Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, sigmoid, soft_cap, softmax,
-    uniform, write,
+    Activation, BLOCK, Chooser, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector,
+    Shape, Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, sigmoid, soft_cap,
+    softmax, uniform, write,
 };
 
 /// All devices, the emulator with its threads ascending and descending.
@@ -278,7 +278,13 @@ fn visits_of_experts_and_the_sum_of_their_answers() {
         [Routing::TopK(2), Routing::TopK(20), Routing::Rank(1), Routing::Rank(30), Routing::TopP(0.6)];
     let routing: Vec<Routing> = (0..17).map(|r| kinds[r % 5]).collect();
     for mut gpu in devices() {
-        for renormalise in [false, true] {
+        for (renormalise, null_experts, biased) in
+            [(false, 0, false), (true, 0, false), (true, 0, true), (false, 4, true), (true, 4, false)]
+        {
+            let bias = numbers(count, 6);
+            let bias_on = gpu.upload(&bias).unwrap();
+            let choosing = Choosing { bias: biased.then_some(&bias_on), null_experts, renormalise };
+            let chooser = Chooser { bias: biased.then_some(&bias[..]), null_experts, renormalise };
             let mut logits = numbers(17 * 32, 1);
             // Equal ones are taken lowest index first.
             logits.copy_within(32 * 3..32 * 3 + 1, 32 * 3 + 7);
@@ -288,16 +294,16 @@ fn visits_of_experts_and_the_sum_of_their_answers() {
             assert_eq!(most, count);
             let mut visits = gpu.visits().unwrap();
             let mut logits_on = gpu.upload(&logits).unwrap();
-            gpu.route((&mut logits_on, 32), &chosen, renormalise, &mut visits).unwrap();
+            gpu.route((&mut logits_on, 32), &chosen, &choosing, &mut visits).unwrap();
 
             let (mut all, mut ends, mut starts) = (Vec::new(), Vec::new(), Vec::new());
             for (routing, logits) in routing.iter().zip(logits.chunks_mut(32)) {
                 logits[count..].fill(f32::MIN);
                 softmax(logits);
-                choose(&logits[..count], *routing, renormalise, &mut Vec::new(), &mut all);
+                choose(&logits[..count], &chooser, *routing, &mut Vec::new(), &mut all);
                 ends.push(all.len());
             }
-            flow_kernels::group(count, &mut all, &mut starts);
+            flow_kernels::group(count - null_experts, &mut all, &mut starts);
             let starts: Vec<u32> = starts.into_iter().map(|start| start as u32).collect();
             assert_eq!(gpu.read_indices(&visits.starts).unwrap(), starts);
             let row_of = gpu.read_indices(&visits.row_of).unwrap();
@@ -344,13 +350,15 @@ fn logits_that_are_no_numbers_choose_experts_too() {
             gpu.put_routings(&mut chosen, logits.iter().map(|_| kinds[kind]), count).unwrap();
             let mut visits = gpu.visits().unwrap();
             let mut on = gpu.upload(&logits.concat()).unwrap();
-            gpu.route((&mut on, 32), &chosen, true, &mut visits).unwrap();
+            let choosing = Choosing { renormalise: true, ..Choosing::default() };
+            gpu.route((&mut on, 32), &chosen, &choosing, &mut visits).unwrap();
             let (mut all, mut starts) = (Vec::new(), Vec::new());
             for row in &logits {
                 let mut row = row.clone();
                 row[count..].fill(f32::MIN);
                 softmax(&mut row);
-                choose(&row[..count], kinds[kind], true, &mut Vec::new(), &mut all);
+                let chooser = Chooser { renormalise: true, ..Chooser::default() };
+                choose(&row[..count], &chooser, kinds[kind], &mut Vec::new(), &mut all);
             }
             flow_kernels::group(count, &mut all, &mut starts);
             let starts: Vec<u32> = starts.into_iter().map(|start| start as u32).collect();

@@ -49,6 +49,9 @@ pub struct Block {
     /// Rows of the router behind those of the experts, for experts that compute nothing: a token that chooses one visits an expert less (arXiv
     /// 2406.13233). Probabilities are divided by the sum of those that are left.
     pub null_experts: usize,
+    /// Experts are chosen by their probabilities plus a bias of each, and weighted by the probabilities alone; after each step of training the
+    /// bias of an expert with less than the mean load rises by this much, and that of one with more falls (arXiv 2408.15664). `None`: no bias.
+    pub router_bias_update_rate: Option<f64>,
 }
 
 /// A soft mixture of attention (BAM, arXiv 2408.08274): with g the softmax of a router's logits, what a layer attends to is
@@ -163,6 +166,9 @@ impl Block {
         }
         if self.null_experts > MOST_NULL_EXPERTS {
             return Err(bad("null_experts", self.null_experts, format!("at most {MOST_NULL_EXPERTS}")));
+        }
+        if let Some(rate) = self.router_bias_update_rate.filter(|rate| !(*rate >= 0.0 && rate.is_finite())) {
+            return Err(bad("router_bias_update_rate", rate, "0 or more, or null".into()));
         }
         let positive = [
             ("clip_qkv", self.clip_qkv),

@@ -163,6 +163,13 @@ impl Config {
             top_p.unwrap_or_default(),
             "null without experts",
         )?;
+        let rate = self.block.router_bias_update_rate;
+        require(
+            rate.is_none() || routed && top_p.is_none() && self.block.null_experts == 0,
+            "router_bias_update_rate",
+            rate.unwrap_or_default(),
+            "null without experts, with experts_top_p and with null_experts",
+        )?;
         self.moe.as_ref().map_or(Ok(()), Moe::validate)
     }
 }

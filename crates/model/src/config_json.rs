@@ -185,6 +185,7 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
         ternary_experts: ternary.transpose()?,
         experts_top_p: keys.number("experts_top_p")?,
         null_experts: keys.size("null_experts")?.unwrap_or(0),
+        router_bias_update_rate: keys.number("router_bias_update_rate")?,
         ..Block::default()
     })
 }
@@ -348,6 +349,7 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
         keys.extend(kept.map(|kept| ("attention_experts_per_token", kept.into())));
         keys.extend(block.experts_top_p.map(|p| ("experts_top_p", p.into())));
         keys.extend((block.null_experts > 0).then(|| ("null_experts", block.null_experts.into())));
+        keys.extend(block.router_bias_update_rate.map(|rate| ("router_bias_update_rate", rate.into())));
         keys.push(("shared_expert_gate", (!block.plain_shared_expert).into()));
         keys.push(("ternary_experts", ternary.map(|(name, _)| *name).into()));
     }

@@ -225,7 +225,9 @@ impl Config {
     /// The architecture this config is stored as: the first whose switches it needs.
     pub fn family(&self) -> Family {
         let block = &self.block;
-        let routed = block.experts_top_p.is_some() || block.null_experts > 0;
+        let routed = block.experts_top_p.is_some()
+            || block.null_experts > 0
+            || block.router_bias_update_rate.is_some();
         let own = block.parallel || block.plain_shared_expert || routed;
         if own || block.attention_experts.is_some() || block.ternary_experts.is_some() {
             return Family::FlowMoe;

@@ -22,7 +22,7 @@ impl Checkpoint {
             .map(|(name, shape)| {
                 let std = if writes_residual(&name) { residual } else { STD };
                 let tensor = match shape[..] {
-                    [width] => constant(width, if name.ends_with(".bias") { 0.0 } else { unit }),
+                    [width] => constant(width, if name.ends_with("bias") { 0.0 } else { unit }),
                     _ => Tensor::normal(seed, &name, shape, std),
                 };
                 (name, tensor)

@@ -59,6 +59,8 @@ pub enum FeedForward {
     Moe {
         /// Router, (E, C).
         router: String,
+        /// What is added to the probabilities to choose by, (E).
+        router_bias: Option<String>,
         /// E routed experts.
         experts: Vec<Swiglu>,
         /// The shared expert, and its gate, (1, C), where it has one.
@@ -95,6 +97,11 @@ pub fn bias(weight: &str) -> String {
     format!("{}.bias", weight.strip_suffix(".weight").unwrap_or(weight))
 }
 
+/// The name of what is added to the probabilities of the router `weight`, as DeepSeek-V3 has it.
+fn router_bias(weight: &str) -> String {
+    format!("{}.e_score_correction_bias", weight.strip_suffix(".weight").unwrap_or(weight))
+}
+
 /// Whether the matrix `weight` chooses or weighs experts.
 pub fn is_router(weight: &str) -> bool {
     weight.ends_with("gate.weight")
@@ -115,6 +122,7 @@ fn feed_forward(config: &Config, moe: Option<&Moe>, at: impl Fn(&str) -> String)
     let shared = moe.shared_expert_intermediate_size;
     FeedForward::Moe {
         router: at(&format!("{root}.gate")),
+        router_bias: config.block.router_bias_update_rate.map(|_| router_bias(&at(&format!("{root}.gate")))),
         experts: (0..moe.num_experts).map(|e| block(&format!("{root}.experts.{e}"), parts)).collect(),
         shared: shared.map(|_| {
             let gate = (!config.block.plain_shared_expert).then(|| at("mlp.shared_expert_gate"));
@@ -197,7 +205,7 @@ fn push_feed_forward(config: &Config, names: FeedForward, tensors: &mut Vec<(Str
     };
     match names {
         FeedForward::Dense(names) => push(names, config.dense_size(), config.block.mlp_bias),
-        FeedForward::Moe { router, experts, shared } => {
+        FeedForward::Moe { router, router_bias, experts, shared } => {
             let shared_width = config.moe.as_ref().and_then(|moe| moe.shared_expert_intermediate_size);
             experts.into_iter().for_each(|names| push(names, config.intermediate_size, false));
             let gate = shared.zip(shared_width).and_then(|((names, gate), width)| {
@@ -206,6 +214,7 @@ fn push_feed_forward(config: &Config, names: FeedForward, tensors: &mut Vec<(Str
             });
             tensors.extend(gate.map(|gate| (gate, vec![1, hidden])));
             tensors.push((router, vec![config.router_rows(), hidden]));
+            tensors.extend(router_bias.map(|name| (name, vec![config.router_rows()])));
         }
     }
 }

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::branch::{Branch, untrained};
 use crate::train::Train;
 use crate::train::learner::digest;
-use crate::train::mixture::{Gate, aux_loss, z_loss};
+use crate::train::mixture::{Gate, Ways, aux_loss, z_loss};
 use crate::{BuildError, Definition, Env, Models, StepContext};
 
 /// Options of `merge`.
@@ -52,6 +52,20 @@ pub(crate) struct Config {
     /// With `btx` and `bam`: routed experts each token visits, at least 1; by default 2, with `bam` 1.
     #[schemars(range(min = 1))]
     experts_per_token: Option<u32>,
+    /// With `btx` and `bam`, in place of `experts_per_token`: a token visits the fewest most probable experts whose probabilities reach this
+    /// sum, above 0 to 1 (arXiv 2403.07652).
+    #[schemars(range(min = 0.000_001, max = 1.0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    /// With `btx` and `bam`: further experts of the router that compute nothing (AdaMoE, arXiv 2406.13233).
+    #[schemars(range(max = 1024))]
+    #[serde(default, skip_serializing_if = "crate::train::mixture::is_none")]
+    null_experts: u32,
+    /// With `btx` and `bam`: by how much a step of training moves the bias that each expert is chosen with towards an even load, 0 or more (arXiv
+    /// 2408.15664). Not with `top_p` and `null_experts`.
+    #[schemars(range(min = 0.0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias_update_rate: Option<f64>,
     /// With `btx` and `bam`: whether the chosen probabilities are divided by their sum. By default they are with `btx` where a
     /// token visits more than one.
     norm_topk_prob: Option<bool>,
@@ -148,6 +162,9 @@ impl Config {
             only(!self.weights.is_empty(), weighted, "weights", "`weighted`"),
             only(self.base.is_some(), vectors, "base", "`task_vectors`"),
             only(self.experts_per_token.is_some(), mixture, "experts_per_token", "`btx` or `bam`"),
+            only(self.top_p.is_some(), mixture, "top_p", "`btx` or `bam`"),
+            only(self.null_experts > 0, mixture, "null_experts", "`btx` or `bam`"),
+            only(self.bias_update_rate.is_some(), mixture, "bias_update_rate", "`btx` or `bam`"),
             only(self.norm_topk_prob.is_some(), mixture, "norm_topk_prob", "`btx` or `bam`"),
             only(self.shared_key_value, bam, "shared_key_value", "`bam`"),
             only(self.attention_experts_per_token.is_some(), bam, "attention_experts_per_token", "`bam`"),
@@ -159,6 +176,13 @@ impl Config {
         .into_iter()
         .flatten()
         .collect();
+        let ways = Ways {
+            experts_per_token: self.experts_per_token.is_some(),
+            top_p: self.top_p.is_some(),
+            null_experts: self.null_experts > 0,
+            bias: self.bias_update_rate.is_some(),
+        };
+        problems.extend(ways.mistakes(""));
         problems.extend(self.gate.mistake(!self.positive_prompts.is_empty(), "positive_prompts"));
         for (domain, _) in self.positive_prompts.iter().filter(|(_, texts)| texts.is_empty()) {
             problems.push(Problem::new(&format!("positive_prompts.{domain}"), "expected at least one text, found none"));
@@ -207,6 +231,9 @@ impl Config {
             experts: domains.len(),
             gate: self.gate.gate(domains.iter().map(|domain| self.prompts(domain)).collect()),
             experts_per_token: self.experts_per_token.unwrap_or(usual) as usize,
+            top_p: self.top_p,
+            null_experts: self.null_experts as usize,
+            bias_update_rate: self.bias_update_rate,
             norm_topk_prob: self.norm_topk_prob,
             router_aux_loss_coef: self.router_aux_loss_coef,
             router_z_loss_coef: self.router_z_loss_coef,

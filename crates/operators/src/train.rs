@@ -178,6 +178,7 @@ impl Trainer {
         let start = self.start(request.model, &rows)?;
         let mut settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         settings.loss = self.config.loss.loss();
+        settings.token_rounding = self.config.token_rounding.map(|tile| tile as usize);
         settings.lora = self.config.lora.as_ref().map(adapters::Lora::lora);
         self.learner.learn(&start, rows, settings, self.config.save_steps, request, perform)
     }

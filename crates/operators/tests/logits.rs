@@ -75,7 +75,8 @@ fn trainer_and_sampler_agree_on_every_method_of_upcycling() {
         ..of(From::Copy, 4)
     };
     let routed = [routed(Some(0.6), 0, false), routed(None, 3, true), routed(Some(0.75), 2, false)];
-    let alone = [fine, top_1(of(From::Mote, 4))]
+    let biased = MoeUpcycle { bias_update_rate: Some(0.001), ..of(From::Copy, 4) };
+    let alone = [fine, biased, top_1(of(From::Mote, 4))]
         .into_iter()
         .chain(routed)
         .map(|settings| upcycle(&[&dense], &settings, 5));

@@ -76,6 +76,8 @@ enum FeedForward {
 /// Routed experts, and optionally one that every row visits.
 struct Moe {
     router: Matrix,
+    router_bias: Option<Buffer<f32>>,
+    null_experts: usize,
     renormalise: bool,
     experts: Gated,
     shared: Option<(Gated, Option<Matrix>)>,
@@ -195,11 +197,7 @@ fn feed_forward(gpu: &mut Gpu, from: &weights::FeedForward) -> Result<FeedForwar
         weights::FeedForward::Dense(block) => return Ok(FeedForward::Dense(Box::new(gated(gpu, &[block])?))),
         weights::FeedForward::Moe(moe) => moe,
     };
-    gpu.check_experts(moe.experts.len())?;
-    if moe.null_experts > 0 {
-        let reason = "its router has experts that compute nothing, which only the CPU leaves out".to_owned();
-        return Err(DeviceError::Missing { device: "a mixture with null experts on a GPU", reason });
-    }
+    Gpu::check_experts(moe.experts.len() + moe.null_experts)?;
     let shared = moe.shared.as_ref().map(|(block, gate): &(weights::Gated, Option<Packed>)| {
         let gate = gate.as_ref().map(|gate| gpu.matrix(&[gate])).transpose()?;
         Ok((gated(gpu, &[block])?, gate))
@@ -208,6 +206,8 @@ fn feed_forward(gpu: &mut Gpu, from: &weights::FeedForward) -> Result<FeedForwar
     let experts = gated(gpu, &moe.experts.iter().collect::<Vec<_>>())?;
     Ok(FeedForward::Moe(Box::new(Moe {
         router: gpu.matrix(&[&moe.router])?,
+        router_bias: moe.router_bias.as_ref().map(|bias| gpu.upload(bias)).transpose()?,
+        null_experts: moe.null_experts,
         renormalise: moe.renormalise,
         experts,
         shared,

@@ -1,6 +1,6 @@
 //! Mixture of experts: each row visits its most probable experts; rows are grouped so that each expert runs once.
 
-use flow_kernels::{Visit, add_scaled, choose, group, sigmoid, softmax};
+use flow_kernels::{Chooser, Visit, add_scaled, choose, group, sigmoid, softmax};
 
 use crate::feed_forward::{Inner, grown};
 use crate::forward::Row;
@@ -51,14 +51,16 @@ impl Mixture {
         moe.router.multiply(rows.len(), x, router);
         self.visits.clear();
         self.ends.clear();
+        let chooser = Chooser {
+            bias: moe.router_bias.as_deref(),
+            null_experts: moe.null_experts,
+            renormalise: moe.renormalise,
+        };
         for (row, scores) in rows.iter().zip(router.chunks_exact_mut(width)) {
             scores[experts..].fill(f32::MIN);
             softmax(scores);
-            let (routing, first) = (row.routing.unwrap_or(moe.routing), self.visits.len());
-            choose(&scores[..experts], routing, moe.renormalise, &mut self.order, &mut self.visits);
-            if moe.null_experts > 0 {
-                leave_out(moe.experts.len(), first, moe.renormalise, &mut self.visits);
-            }
+            let routing = row.routing.unwrap_or(moe.routing);
+            choose(&scores[..experts], &chooser, routing, &mut self.order, &mut self.visits);
             self.ends.push(self.visits.len());
         }
     }
@@ -96,17 +98,6 @@ impl Mixture {
             }
             add_scaled(out, 1.0, sum);
         }
-    }
-}
-
-/// Leaves out the visits from `first` on to experts that compute nothing, which are those from `experts` on; the weights of the others are
-/// divided by their sum where they were by that of all.
-fn leave_out(experts: usize, first: usize, renormalise: bool, visits: &mut Vec<Visit>) {
-    let computing = visits[first..].iter().take_while(|visit| visit.expert < experts).count();
-    visits.truncate(first + computing);
-    let sum: f32 = visits[first..].iter().map(|visit| visit.weight).sum();
-    if renormalise && sum > 0.0 {
-        visits[first..].iter_mut().for_each(|visit| visit.weight /= sum);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What drawing takes: planned before a weight is read, and counted while it goes on.
 
+use flow_kernels::gpu::{DeviceError, Gpu};
 use flow_kernels::{BLOCK, Heads, Precision, padded};
 use flow_model::{Config, names};
 
@@ -43,20 +44,30 @@ impl Plan {
 }
 
 impl Plan {
-    /// The same for an engine that draws on a GPU with so many bytes of memory, of which nothing is taken; `None` where it cannot hold
-    /// the weights and one draw.
-    pub fn on_gpu(config: &Config, precision: Precision, memory_bytes: usize) -> Option<Self> {
+    /// The same for an engine that draws on a GPU with so many bytes of memory, of which nothing is taken.
+    ///
+    /// # Errors
+    /// It cannot hold the weights and one draw, or cannot draw from such a model.
+    pub fn on_gpu(config: &Config, precision: Precision, memory_bytes: usize) -> Result<Self, DeviceError> {
+        Gpu::check_experts(config.router_rows())?;
         let (weight_bytes, bytes_per_block) = (weight_bytes(config, precision), bytes_per_block(config));
-        let free = memory_bytes.checked_sub(weight_bytes)?;
+        let free = memory_bytes.saturating_sub(weight_bytes);
         let room = gpu::room(free, padded(config.vocab_size)) / bytes_per_block;
         let blocks = gpu::most_blocks(gpu::SLOTS, config.context(), room, config.context());
-        Some(Self {
+        if blocks > room {
+            let reason = format!(
+                "its {} MiB do not hold {} MiB of weights and one draw",
+                memory_bytes >> 20,
+                weight_bytes >> 20
+            );
+            return Err(DeviceError::Missing { device: "the GPU's memory", reason });
+        }
+        Ok(Self {
             weight_bytes,
             cache_bytes: blocks * bytes_per_block,
             bytes_per_position: bytes_per_block / BLOCK,
             draws: gpu::SLOTS,
         })
-        .filter(|_| blocks <= room)
     }
 }
 
@@ -120,6 +131,8 @@ impl Usage {
 
 #[cfg(test)]
 mod tests {
+    use flow_model::Block;
+
     use super::*;
 
     #[test]
@@ -147,6 +160,23 @@ mod tests {
         assert!(
             small.cache_bytes < large.cache_bytes && small.cache_bytes > 2 * 160 * large.bytes_per_position
         );
-        assert_eq!((plan(200 << 20), plan(1 << 10)), (None, None));
+        assert!(plan(200 << 20).is_err() && plan(1 << 10).is_err());
+    }
+
+    #[test]
+    fn a_gpu_is_not_planned_for_mixtures_that_it_cannot_compute() {
+        let config = crate::engine::tests::tiny_config();
+        let block = Block { null_experts: 1_025, ..config.block.clone() };
+        let moe = flow_model::Moe {
+            num_experts: 2,
+            experts_per_token: 1,
+            norm_topk_prob: true,
+            shared_expert_intermediate_size: None,
+            router_aux_loss_coef: 0.0,
+            router_z_loss_coef: 0.0,
+        };
+        let many = Config { block, moe: Some(moe), ..config };
+        let refused = Plan::on_gpu(&many, Precision::F32, 80 << 30).expect_err("too many experts");
+        assert!(refused.to_string().contains("1027 experts"), "{refused}");
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct Layer {
 /// The block after attention.
 pub(crate) enum FeedForward {
     Dense(Gated),
-    Moe(Moe),
+    Moe(Box<Moe>),
 }
 
 /// `down(activation(gate(x)) * up(x))`.
@@ -75,6 +75,8 @@ impl Gated {
 /// Routed experts, and optionally one that every row visits.
 pub(crate) struct Moe {
     pub(crate) router: Packed,
+    /// What is added to the probabilities to choose by, one number for each expert.
+    pub(crate) router_bias: Option<Vec<f32>>,
     pub(crate) experts: Vec<Gated>,
     /// Experts that compute nothing; their probabilities come last.
     pub(crate) null_experts: usize,

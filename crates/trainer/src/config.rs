@@ -97,6 +97,10 @@ pub struct TrainConfig {
     pub lora: Option<Lora>,
     /// Whether activations are computed again on the way back instead of kept: slower, in less memory, to the same bits. Default false.
     pub recompute: bool,
+    /// In each slice of a batch, the visits of each expert are brought to a multiple of this: those of the least probable tokens are dropped,
+    /// or the most probable other tokens are added, whichever is nearer (token rounding, arXiv 2512.14080). Without experts it says nothing.
+    /// Default none.
+    pub token_rounding: Option<usize>,
     /// Orders the examples of each pass, and begins adapters. Default 0.
     pub seed: u64,
     /// What the run is measured on; the model with the least loss there is the result. Default none.
@@ -128,6 +132,7 @@ impl Default for TrainConfig {
             loss: Loss::CrossEntropy,
             lora: None,
             recompute: false,
+            token_rounding: None,
             seed: 0,
             validation: None,
             saved: None,
@@ -151,6 +156,7 @@ impl TrainConfig {
         require(self.batch_size > 0, "batch_size", self.batch_size, "at least 1")?;
         let accumulated = self.gradient_accumulation_steps;
         require(accumulated > 0, "gradient_accumulation_steps", accumulated, "at least 1")?;
+        require(self.token_rounding != Some(0), "token_rounding", 0, "at least 1")?;
         require(self.saved.as_ref().is_none_or(|saved| saved.every > 0), "saved.every", 0, "at least 1")?;
         if let Some(validation) = &self.validation {
             require(validation.every != Some(0), "validation.every", 0, "at least 1")?;
@@ -207,6 +213,7 @@ pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
         ternary_experts: None,
         experts_top_p: None,
         null_experts: 0,
+        router_bias_update_rate: None,
         ..model.block.clone()
     };
     match own == flow_model::Block::default() {

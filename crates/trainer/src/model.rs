@@ -14,7 +14,7 @@ use flow_model::{Checkpoint, Config};
 
 use self::experts::{Experts, Parts};
 pub(crate) use self::parameters::Parameter;
-use self::parameters::{FeedForward, Parameters};
+use self::parameters::{FeedForward, Layer, Parameters, Slot};
 use self::pass::Pass;
 use crate::batch::{Batch, Grouped};
 use crate::config::require;
@@ -22,7 +22,7 @@ use crate::gradient::Gradient;
 use crate::lora::Lora;
 use crate::loss::preference;
 use crate::ops::elements;
-use crate::ops::router::Routing;
+use crate::ops::router::{self, Routing};
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
 use crate::workers::Workers;
@@ -36,6 +36,8 @@ pub(crate) struct Model {
     frozen: Vec<Part>,
     /// Whether layers are computed again on the way back instead of kept.
     recomputes: bool,
+    /// What the visits of each expert are a multiple of where gradients are asked for.
+    rounds_to: usize,
 }
 
 /// What the loss of a step is, and what it is divided by.
@@ -88,6 +90,7 @@ impl Model {
             rope,
             frozen: frozen.to_vec(),
             recomputes: false,
+            rounds_to: 1,
         })
     }
 
@@ -96,18 +99,42 @@ impl Model {
         Self { recomputes, ..self }
     }
 
+    /// The same, which rounds the visits of each expert to multiples of this in passes whose gradients are asked for.
+    pub(crate) fn rounding(self, rounds_to: usize) -> Self {
+        Self { rounds_to, ..self }
+    }
+
     /// The parameters on a tape, by slot.
     fn leaves(&self, tape: &mut Tape, learns: impl Fn(&Parameter) -> bool) -> Vec<Node> {
         let leaf = |parameter: &Parameter| tape.input(parameter.value.clone(), learns(parameter));
         self.parameters.all.iter().map(leaf).collect()
     }
 
-    /// Whether a parameter learns.
+    /// Whether a parameter learns by its gradient.
     pub(crate) fn learns(&self, parameter: &Parameter) -> bool {
+        !parameter.by_load && self.moves(parameter)
+    }
+
+    /// Whether a parameter is another after a step.
+    fn moves(&self, parameter: &Parameter) -> bool {
         match parameter.part {
             Some(part) => !self.has_adapters() && !self.frozen.contains(&part),
             None => true,
         }
+    }
+
+    /// Moves the biases of routers, unless these are frozen, a step towards an even load: `loads` are the visits of each expert, by layer with
+    /// experts.
+    pub(crate) fn even_out(&mut self, loads: &[&[u64]]) -> Result<()> {
+        let Some(rate) = self.config.block.router_bias_update_rate else { return Ok(()) };
+        let biases: Vec<Slot> = self.parameters.layers.iter().filter_map(Layer::router_bias).collect();
+        for (slot, load) in biases.into_iter().zip(loads) {
+            if self.moves(&self.parameters.all[slot]) {
+                let moved = router::evened(&elements(&self.parameters.all[slot].value)?, load, rate as f32);
+                self.restore(slot, moved)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether there are adapters, which then learn in place of all else.

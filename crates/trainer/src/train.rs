@@ -115,7 +115,7 @@ impl<'a> Learner<'a> {
             adaptable(&start.config)?;
         }
         let model = Model::new(start, config.max_length, config.frozen(&start.config), lora)?;
-        let model = model.recomputing(config.recompute);
+        let model = model.recomputing(config.recompute).rounding(config.token_rounding.unwrap_or(1));
         if lora.is_some() && !model.has_adapters() {
             return Err(Error::NoTarget);
         }
@@ -152,6 +152,9 @@ impl<'a> Learner<'a> {
         }
         let learning_rate = self.config.rate(step, steps);
         self.update(learning_rate, grad_norm)?;
+        let layers = loads(&told);
+        let visits: Vec<&[u64]> = layers.iter().map(|layer| &layer.tokens_per_expert[..]).collect();
+        self.model.even_out(&visits)?;
         Ok(StepReport {
             step: step + 1,
             steps,
@@ -160,7 +163,7 @@ impl<'a> Learner<'a> {
             grad_norm,
             tokens,
             scored_tokens,
-            layers: loads(&told),
+            layers,
             preference: preference(self.config.loss, &told, weight),
             validation: None,
         })

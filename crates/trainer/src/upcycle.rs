@@ -69,6 +69,9 @@ pub struct MoeUpcycle {
     pub top_p: Option<f64>,
     /// Further experts of the router that compute nothing (AdaMoE, arXiv 2406.13233). Default 0.
     pub null_experts: usize,
+    /// Experts are chosen with a bias of each, which begins at 0 and moves by this much a step towards an even load, 0 or more (arXiv
+    /// 2408.15664); not with `top_p` and null experts. Default none.
+    pub bias_update_rate: Option<f64>,
     /// What routers begin with. Default chance.
     pub gate: Gate,
     /// Whether every token also visits a shared expert: as wide as the dense block, or one slice of it. MoTE always has one, BTX
@@ -91,6 +94,7 @@ impl Default for MoeUpcycle {
             experts_per_token: 2,
             top_p: None,
             null_experts: 0,
+            bias_update_rate: None,
             gate: Gate::Random,
             shared_expert: false,
             norm_topk_prob: None,
@@ -156,6 +160,11 @@ fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     require((1..=experts).contains(&per_token), "experts_per_token", per_token, format!("1 to {experts}"))?;
     let reachable = settings.top_p.is_none_or(|p| p > 0.0 && p <= 1.0);
     require(reachable, "top_p", settings.top_p.unwrap_or_default(), "above 0, at most 1")?;
+    if let Some(rate) = settings.bias_update_rate {
+        require(rate >= 0.0 && rate.is_finite(), "bias_update_rate", rate, "0 or more")?;
+        let alone = settings.top_p.is_none() && settings.null_experts == 0;
+        require(alone, "bias_update_rate", rate, "none with top_p and null experts")?;
+    }
     match settings.from {
         From::FineGrained { slices } => fine_grained::check(&dense[0].config, slices, settings),
         From::Bam { attention_experts_per_token: Some(kept), .. } => require(
@@ -172,6 +181,7 @@ fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
     let per_token = settings.per_token();
     let mut config = dense.clone();
     (config.block.experts_top_p, config.block.null_experts) = (settings.top_p, settings.null_experts);
+    config.block.router_bias_update_rate = settings.bias_update_rate;
     let (mut shared, mut renormalise) = (settings.shared_expert.then_some(dense.intermediate_size), true);
     match settings.from {
         From::Copy => {}
@@ -217,7 +227,9 @@ impl Maker<'_> {
     fn layer(&mut self, i: usize) -> Result<(), Error> {
         let (from, to) = (names::layer(&self.dense[0].config, i), names::layer(self.config, i));
         let FeedForward::Dense(block) = &from.feed_forward else { return Ok(()) };
-        let FeedForward::Moe { router, experts, shared } = &to.feed_forward else { return Ok(()) };
+        let FeedForward::Moe { router, router_bias, experts, shared } = &to.feed_forward else {
+            return Ok(());
+        };
         let shared = shared.as_ref().map(|(block, gate)| (block, gate.as_deref()));
         match self.settings.from {
             From::Copy => self.copies(block, experts, shared)?,
@@ -230,6 +242,9 @@ impl Maker<'_> {
             }
         }
         self.router(i, router);
+        if let Some(name) = router_bias {
+            self.tensors.insert(name.clone(), Tensor::new([experts.len()], vec![0.0; experts.len()]));
+        }
         Ok(())
     }
 

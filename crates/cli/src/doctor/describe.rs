@@ -42,8 +42,9 @@ pub(super) fn shape(config: &Config) -> Vec<String> {
             0 => String::new(),
             null => format!(", {null} that compute nothing"),
         };
+        let biased = if config.block.router_bias_update_rate.is_some() { " chosen with a bias" } else { "" };
         words.push(format!(
-            "{} experts of {} in {sparse} of {layers} layers{null}, {visited} for each token, {normed}{shared}",
+            "{} experts of {} in {sparse} of {layers} layers{null}, {visited} for each token{biased}, {normed}{shared}",
             moe.num_experts,
             whole(config.intermediate_size),
         ));

@@ -23,6 +23,17 @@ pub struct Visits {
     most: usize,
 }
 
+/// [`crate::Chooser`] on the device.
+#[derive(Default)]
+pub struct Choosing<'a> {
+    /// What experts are chosen by beside their probabilities.
+    pub bias: Option<&'a Buffer<f32>>,
+    /// Experts, the last ones, that compute nothing.
+    pub null_experts: usize,
+    /// Whether the probabilities of the visits are divided by their sum.
+    pub renormalise: bool,
+}
+
 /// What experts answer, and what is added to it.
 pub struct Answers<'a> {
     /// Of the experts, (visits, stride).
@@ -38,7 +49,7 @@ impl Gpu {
     ///
     /// # Errors
     /// There are more than 1,024.
-    pub fn check_experts(&self, count: usize) -> Result<(), DeviceError> {
+    pub fn check_experts(count: usize) -> Result<(), DeviceError> {
         match count {
             ..=MOST_EXPERTS => Ok(()),
             _ => Err(DeviceError::Missing {
@@ -72,31 +83,34 @@ impl Gpu {
     /// The device fails.
     ///
     /// # Panics
-    /// There are more than 1,024 experts.
+    /// There are more than 1,024 experts, or more null experts than experts.
     pub fn route(
         &mut self,
         (logits, width): (&mut Buffer<f32>, usize),
         routings: &Routings,
-        renormalise: bool,
+        choosing: &Choosing<'_>,
         visits: &mut Visits,
     ) -> Result<(), DeviceError> {
         let Routings { rows, count, most, .. } = *routings;
         assert!(count <= width && count <= MOST_EXPERTS, "{count} experts, at most {MOST_EXPERTS}");
+        let computing = count - choosing.null_experts;
         (visits.rows, visits.starts.len, visits.row_of.len) = (0, 0, 0);
         self.grow(&mut visits.experts, rows * most)?;
         self.grow(&mut visits.weights, rows * most)?;
         self.grow(&mut visits.places, rows * most)?;
         self.grow(&mut visits.row_of.numbers, rows * most)?;
         self.grow(&mut visits.counts, rows)?;
-        self.grow(&mut visits.starts.numbers, count + 1)?;
+        self.grow(&mut visits.starts.numbers, computing + 1)?;
         let experts = self.given(&visits.experts, rows * most);
         let counts = self.given(&visits.counts, rows);
         let arguments = [
             self.given(logits, rows * width),
+            self.maybe(choosing.bias, count),
             word(count),
+            word(computing),
             word(width),
             self.whole(&routings.choices),
-            word(renormalise.into()),
+            word(choosing.renormalise.into()),
             word(most),
             experts,
             self.given(&visits.weights, rows * most),
@@ -104,12 +118,12 @@ impl Gpu {
         ];
         self.launch("route", [rows, 1, 1], THREADS, &arguments)?;
         let (starts, places) =
-            (self.given(&visits.starts.numbers, count + 1), self.given(&visits.places, rows * most));
+            (self.given(&visits.starts.numbers, computing + 1), self.given(&visits.places, rows * most));
         let row_of = self.given(&visits.row_of.numbers, rows * most);
-        let arguments = [experts, counts, word(rows), word(most), word(count), starts, places, row_of];
-        self.launch("group_visits", [1, 1, 1], count.next_multiple_of(32) as u32, &arguments)?;
+        let arguments = [experts, counts, word(rows), word(most), word(computing), starts, places, row_of];
+        self.launch("group_visits", [1, 1, 1], computing.next_multiple_of(32) as u32, &arguments)?;
         (visits.rows, visits.most) = (rows, most);
-        (visits.starts.len, visits.starts.below) = (count + 1, rows * most + 1);
+        (visits.starts.len, visits.starts.below) = (computing + 1, rows * most + 1);
         (visits.row_of.len, visits.row_of.below) = (rows * most, rows);
         Ok(())
     }

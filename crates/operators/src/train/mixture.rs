@@ -25,10 +25,16 @@ pub(crate) struct Moe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     /// Further experts of the router that compute nothing, so that tokens visit different numbers of experts (AdaMoE, arXiv 2406.13233). The
-    /// checkpoint says so, and is drawn from the same way, on the CPU. Not with `fine_grained`.
+    /// checkpoint says so, and is drawn from the same way. Not with `fine_grained`.
     #[schemars(range(max = 1024))]
     #[serde(default, skip_serializing_if = "is_none")]
     null_experts: u32,
+    /// Experts are chosen by their probabilities plus a bias of each, which begins at 0 and after each step rises or falls by this much towards an
+    /// even load, 0 or more, such as 0.001: balance without a loss (arXiv 2408.15664; then `router_aux_loss_coef: 0`). The checkpoint says so,
+    /// and is drawn from the same way. Not with `top_p` and `null_experts`.
+    #[schemars(range(min = 0.0))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias_update_rate: Option<f64>,
     /// With `fine_grained`: slices that the dense block is cut into, at least 2, by default 4.
     #[schemars(range(min = 2))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,8 +124,32 @@ pub(crate) fn z_loss() -> f64 {
 }
 
 /// Whether there are none.
-fn is_none(count: &u32) -> bool {
+pub(crate) fn is_none(count: &u32) -> bool {
     *count == 0
+}
+
+/// Which ways of choosing experts are asked for.
+pub(crate) struct Ways {
+    pub(crate) experts_per_token: bool,
+    pub(crate) top_p: bool,
+    pub(crate) null_experts: bool,
+    pub(crate) bias: bool,
+}
+
+impl Ways {
+    /// Those that do not go together; their keys stand behind `prefix`.
+    pub(crate) fn mistakes(&self, prefix: &str) -> impl Iterator<Item = Problem> {
+        let decide = "with `top_p` probabilities decide how many experts a token visits";
+        let count = "a bias evens out the load of experts that are chosen by number and all compute";
+        let wrong = [
+            (self.top_p && self.experts_per_token, "experts_per_token", decide),
+            (self.bias && (self.top_p || self.null_experts), "bias_update_rate", count),
+        ];
+        let problem = move |(wrong, key, words): (bool, &str, &str)| {
+            wrong.then(|| Problem::new(&format!("{prefix}{key}"), words))
+        };
+        wrong.map(problem).into_iter().flatten()
+    }
 }
 
 impl Moe {
@@ -149,8 +179,6 @@ impl Moe {
         let (experts, per_token, set) = (self.experts, self.per_token(), self.routed_slices());
         let most = format!("expected at most {experts} experts, found {per_token}");
         mistake(per_token > experts, "moe.experts_per_token", most);
-        let both = self.top_p.is_some() && self.experts_per_token.is_some();
-        mistake(both, "moe.experts_per_token", "with `top_p` probabilities decide how many experts a token visits".into());
         match self.from {
             From::FineGrained => {
                 let routed = [("moe.top_p", self.top_p.is_some()), ("moe.null_experts", self.null_experts > 0)];
@@ -172,7 +200,17 @@ impl Moe {
             mistake(texts.is_empty(), &key, "expected at least one text, found none".into());
         }
         problems.extend(self.gate.mistake(found > 0, "moe.positive_prompts"));
+        problems.extend(self.ways().mistakes("moe."));
         problems
+    }
+
+    fn ways(&self) -> Ways {
+        Ways {
+            experts_per_token: self.experts_per_token.is_some(),
+            top_p: self.top_p.is_some(),
+            null_experts: self.null_experts > 0,
+            bias: self.bias_update_rate.is_some(),
+        }
     }
 
     pub(super) fn upcycling(&self) -> MoeUpcycle {
@@ -188,6 +226,7 @@ impl Moe {
             experts_per_token: self.per_token() as usize,
             top_p: self.top_p,
             null_experts: self.null_experts as usize,
+            bias_update_rate: self.bias_update_rate,
             gate: self.gate.gate(self.positive_prompts.clone()),
             shared_expert: self.shared_expert,
             norm_topk_prob: self.norm_topk_prob,

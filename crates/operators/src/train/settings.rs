@@ -28,6 +28,12 @@ with_course! {
         /// stand in its folder `adapter`, as PEFT reads them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub(super) lora: Option<Lora>,
+        /// With experts: in each of the four parts of a batch that are computed side by side, the visits of each expert are brought to the
+        /// nearest multiple of this, at least 1: those of the least probable tokens are dropped, or the most probable others are added (token
+        /// rounding, arXiv 2512.14080). Measuring and drawing know nothing of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        pub(super) token_rounding: Option<u32>,
         /// Columns of the parts, texts or whole numbers with at most 256 different values together: the port `experts` tells by the values of each as
         /// well which experts the tokens visit. No influence on the weights, but an answer that does not tell is trained for again.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

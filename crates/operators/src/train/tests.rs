@@ -22,6 +22,11 @@ fn experts_are_chosen_by_number_or_by_probability() {
     assert_eq!(moe("top_p: 0.4, null_experts: 2"), [""; 0]);
     let found = moe("top_p: 0.4, experts_per_token: 2");
     assert!(found.len() == 1 && found[0].contains("probabilities decide"), "{found:?}");
+    assert_eq!(moe("bias_update_rate: 0.001, router_aux_loss_coef: 0"), [""; 0]);
+    for other in ["top_p: 0.4", "null_experts: 2"] {
+        let found = moe(&format!("bias_update_rate: 0.001, {other}"));
+        assert!(found.len() == 1 && found[0].contains("by number"), "{found:?}");
+    }
     let found = moe("from: fine_grained, slices: 2, top_p: 0.4, null_experts: 2");
     assert!(found.len() == 2 && found.iter().all(|words| words.contains("whole sets")), "{found:?}");
 }

@@ -1,6 +1,6 @@
 //! The block after attention on a device: a gated block, or a mixture of experts.
 
-use flow_kernels::gpu::{Answers, Bounds, Buffer, DeviceError, Gpu, Routings, Source};
+use flow_kernels::gpu::{Answers, Bounds, Buffer, Choosing, DeviceError, Gpu, Routings, Source};
 use flow_kernels::padded;
 
 use super::scratch::Inner;
@@ -83,7 +83,12 @@ fn mixture(
         inner;
     gpu.grow(router, n * moe.router.outputs())?;
     gpu.multiply(&moe.router, all(x, n), None, false, router)?;
-    gpu.route((&mut *router, moe.router.outputs()), routings, moe.renormalise, chosen)?;
+    let choosing = Choosing {
+        bias: moe.router_bias.as_ref(),
+        null_experts: moe.null_experts,
+        renormalise: moe.renormalise,
+    };
+    gpu.route((&mut *router, moe.router.outputs()), routings, &choosing, chosen)?;
 
     let experts = &moe.experts;
     let bounds = Some(Bounds { starts: &chosen.starts, rows: visits });

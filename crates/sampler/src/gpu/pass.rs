@@ -66,7 +66,7 @@ impl<'a> OnGpu<'a> {
             gpu.index(turns, &at)?;
         }
         let experts = self.weights.layers.iter().find_map(|layer| match &layer.feed_forward {
-            FeedForward::Moe(moe) => Some((&moe.routing, moe.experts.len())),
+            FeedForward::Moe(moe) => Some((&moe.routing, moe.experts.len() + moe.null_experts)),
             FeedForward::Dense(_) => None,
         });
         if let Some((usual, experts)) = experts {

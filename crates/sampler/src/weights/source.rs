@@ -177,12 +177,12 @@ impl Source<'_> {
 
     fn feed_forward(&self, names: &Names) -> Result<FeedForward, Error> {
         let config = self.config;
-        let (router, experts, shared) = match names {
+        let (router, router_bias, experts, shared) = match names {
             Names::Dense(names) => {
                 let block = self.gated(names, config.dense_size(), config.block.mlp_bias)?;
                 return Ok(FeedForward::Dense(block));
             }
-            Names::Moe { router, experts, shared } => (router, experts, shared),
+            Names::Moe { router, router_bias, experts, shared } => (router, router_bias, experts, shared),
         };
         let moe = config.moe.as_ref().expect("only a config with experts has names of experts");
         let shared = shared.as_ref().zip(moe.shared_expert_intermediate_size);
@@ -197,8 +197,9 @@ impl Source<'_> {
             }
             None => self.gated(names, config.intermediate_size, false),
         };
-        Ok(FeedForward::Moe(Moe {
+        Ok(FeedForward::Moe(Box::new(Moe {
             router: self.pack_router(router, self.config.router_rows())?,
+            router_bias: router_bias.as_ref().map(|name| self.whole(name, &[experts.len()])).transpose()?,
             experts: experts.iter().map(expert).collect::<Result<_, _>>()?,
             null_experts: self.config.block.null_experts,
             routing: match self.config.block.experts_top_p {
@@ -207,7 +208,7 @@ impl Source<'_> {
             },
             renormalise: moe.norm_topk_prob,
             shared: shared.transpose()?,
-        }))
+        })))
     }
 
     /// An expert whose weights become three-valued.

@@ -97,6 +97,8 @@ pub(crate) fn switched() -> Vec<Config> {
         (moe(None), Block { attention_experts: attentions(true, None), ..plain() }),
         (moe(Some(36)), mote(Ternary::Latent)),
         (moe(Some(36)), mote(Ternary::Packed)),
+        (moe(None), Block { router_bias_update_rate: Some(0.001), ..plain() }),
+        (moe(Some(36)), Block { null_experts: 2, ..plain() }),
         (moe(None), Block { sliding: sliding([true, true]), ..plain() }),
         (moe(Some(36)), Block { qkv_bias: true, dense: Some(first_dense.clone()), ..plain() }),
         (moe(None), Block { qk_norm: Some(QkNorm::Head), dense: Some(first_dense), ..plain() }),
@@ -261,18 +263,21 @@ fn rotate(rope: &Rope, position: usize, head: &[f64]) -> Vec<f64> {
 }
 
 fn feed_forward(model: &Checkpoint, names: &FeedForward, x: &[f64]) -> Vec<f64> {
-    let (router, experts, shared) = match names {
+    let (router, router_bias, experts, shared) = match names {
         FeedForward::Dense(block) => return gated(model, block, model.config.block.mlp_bias, x),
-        FeedForward::Moe { router, experts, shared } => (router, experts, shared),
+        FeedForward::Moe { router, router_bias, experts, shared } => (router, router_bias, experts, shared),
     };
     let moe = model.config.moe.as_ref().unwrap();
     let probabilities = softmax(times(&matrix(model, router), x));
-    let mut order: Vec<usize> = (0..experts.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
-    let chosen = &order[..moe.experts_per_token];
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    let bias = router_bias.as_ref().map(|name| &model.tensor(name).unwrap().data);
+    let score = |e: usize| probabilities[e] + bias.map_or(0.0, |bias| f64::from(bias[e]));
+    order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+    let computing = |e: &usize| *e < experts.len();
+    let chosen: Vec<usize> = order[..moe.experts_per_token].iter().copied().filter(computing).collect();
     let sum = if moe.norm_topk_prob { chosen.iter().map(|&e| probabilities[e]).sum() } else { 1.0 };
     let mut out = vec![0.0; x.len()];
-    for &e in chosen {
+    for e in chosen {
         let answer = match model.config.block.ternary_experts {
             Some(_) => ternary_gated(model, &experts[e], x),
             None => gated(model, &experts[e], false, x),

@@ -29,12 +29,14 @@ pub(crate) struct Parameter {
     pub(crate) part: Option<Part>,
     /// Whether weight decay applies: to matrices, not to norms.
     pub(crate) decays: bool,
+    /// Whether the load of experts moves it, instead of a gradient.
+    pub(crate) by_load: bool,
 }
 
 impl Parameter {
     /// Half an adapter, or those of stacked experts.
     pub(super) fn adapter(value: Tensor, parts: Vec<(String, Vec<usize>)>) -> Self {
-        Self { value, parts, beside: false, part: None, decays: true }
+        Self { value, parts, beside: false, part: None, decays: true, by_load: false }
     }
 
     /// Its parts, from its values.
@@ -75,6 +77,8 @@ pub(super) enum FeedForward {
     Moe {
         /// (E, C).
         router: Slot,
+        /// What is added to the probabilities to choose by, (E).
+        router_bias: Option<Slot>,
         /// Stacked, (E, ..).
         experts: Block,
         /// The shared expert, and its gate, (1, C), where it has one.
@@ -96,6 +100,13 @@ pub(super) struct Layer {
     pub(super) feed_forward_norm: Option<Slot>,
     /// What follows attention.
     pub(super) feed_forward: FeedForward,
+}
+
+impl Layer {
+    /// What is added to the probabilities of its router to choose by.
+    pub(super) fn router_bias(&self) -> Option<Slot> {
+        if let FeedForward::Moe { router_bias, .. } = &self.feed_forward { *router_bias } else { None }
+    }
 }
 
 /// The parameters of a model: a list, and what each is for.
@@ -189,8 +200,9 @@ impl Join<'_> {
     fn feed_forward(&mut self, names: &names::FeedForward) -> Result<FeedForward, Error> {
         Ok(match names {
             names::FeedForward::Dense(block) => FeedForward::Dense(self.block(Part::FeedForward, block)?),
-            names::FeedForward::Moe { router, experts, shared } => FeedForward::Moe {
+            names::FeedForward::Moe { router, router_bias, experts, shared } => FeedForward::Moe {
                 router: self.one(Part::Router, router)?,
+                router_bias: router_bias.as_ref().map(|name| self.by_load(name)).transpose()?,
                 experts: self.experts(experts)?,
                 shared: match shared {
                     Some((block, gate)) => Some((
@@ -224,6 +236,13 @@ impl Join<'_> {
         self.join(part, &[name], shape)
     }
 
+    /// One that the load of experts moves.
+    fn by_load(&mut self, name: &str) -> Result<Slot, Error> {
+        let slot = self.one(Part::Router, name)?;
+        self.all[slot].by_load = true;
+        Ok(slot)
+    }
+
     fn maybe(&mut self, part: Part, name: Option<&String>) -> Result<Option<Slot>, Error> {
         name.map(|name| self.one(part, name)).transpose()
     }
@@ -247,7 +266,14 @@ impl Join<'_> {
         let parts = names.iter().zip(&tensors).map(|(name, tensor)| (name.clone(), tensor.shape.clone()));
         let parts: Vec<_> = parts.collect();
         let value = tensor(data, (rows, parts.len() * width))?;
-        self.all.push(Parameter { value, parts, beside: true, part: Some(part), decays: true });
+        self.all.push(Parameter {
+            value,
+            parts,
+            beside: true,
+            part: Some(part),
+            decays: true,
+            by_load: false,
+        });
         Ok(self.all.len() - 1)
     }
 
@@ -260,7 +286,7 @@ impl Join<'_> {
         }
         let decays = shape.len() > 1;
         let value = tensor(data, shape)?;
-        self.all.push(Parameter { value, parts, beside: false, part: Some(part), decays });
+        self.all.push(Parameter { value, parts, beside: false, part: Some(part), decays, by_load: false });
         Ok(self.all.len() - 1)
     }
 }

@@ -11,7 +11,6 @@ use crate::Loss;
 use crate::batch::Batch;
 use crate::loss::Measured;
 use crate::ops;
-use crate::ops::add;
 use crate::ops::attention::{Heads, attention};
 use crate::ops::combine::combine;
 use crate::ops::gate::gate;
@@ -21,6 +20,7 @@ use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Choice, Most, Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
 use crate::ops::swiglu::swiglu;
+use crate::ops::{add, elements};
 use crate::tape::{Node, Place, Tape};
 
 /// A pass under way: forward layer by layer, and back again.
@@ -30,6 +30,8 @@ pub(crate) struct Pass<'a> {
     tape: Tape<'a>,
     /// Whether layers are computed again on the way back instead of kept.
     pub(super) recomputes: bool,
+    /// What the visits of each expert are a multiple of.
+    rounds_to: usize,
     /// The parameters on the tape, by slot.
     pub(super) leaves: Vec<Node>,
     /// The slice's share of the tokens of the step.
@@ -65,7 +67,7 @@ impl<'a> Pass<'a> {
     /// A pass whose gradients are asked for; the slice has this share of the tokens of the step.
     pub(super) fn new(model: &'a Model, batch: &'a Batch, share: f64) -> Result<Self> {
         let mut pass = Self::of(model, batch, share, |parameter| model.learns(parameter))?;
-        pass.recomputes = model.recomputes;
+        (pass.recomputes, pass.rounds_to) = (model.recomputes, model.rounds_to);
         Ok(pass)
     }
 
@@ -100,6 +102,7 @@ impl<'a> Pass<'a> {
             batch,
             tape,
             recomputes: false,
+            rounds_to: 1,
             leaves,
             share,
             hidden,
@@ -175,7 +178,7 @@ impl<'a> Pass<'a> {
                 let out = self.swiglu(&x, block)?;
                 self.add_to_hidden(&out)
             }
-            FeedForward::Moe { router, .. } => self.meet(x, *router),
+            FeedForward::Moe { router, router_bias, .. } => self.meet(x, *router, *router_bias),
         }
     }
 
@@ -292,15 +295,23 @@ impl<'a> Pass<'a> {
     }
 
     /// Chooses the experts of each row of `x`, and sorts the rows by them.
-    fn meet(&mut self, x: Node, router: Slot) -> Result<()> {
+    fn meet(&mut self, x: Node, router: Slot, bias: Option<Slot>) -> Result<()> {
         let moe = self.model.config.moe.as_ref().expect("experts are built from the config's own");
         let logits = self.linear(&x, router)?;
-        let routing = Arc::new(Routing::new(&logits.value, choice(&self.model.config, moe))?);
+        let routing = self.route(&logits.value, bias)?;
         self.add_router_loss(moe, &logits, routing.clone())?;
         let rows = gather(&mut self.tape, &x, &routing.tokens)?;
         self.meetings.push(Meeting { routing, rows: rows.place(), outs: None });
         self.waiting = Some(Waiting { x, logits, rows });
         Ok(())
+    }
+
+    /// Which experts each row visits whose router logits these are.
+    fn route(&self, logits: &Tensor, bias: Option<Slot>) -> Result<Arc<Routing>> {
+        let model = self.model;
+        let bias = bias.map(|bias| elements(&model.parameters.all[bias].value)).transpose()?;
+        let routing = Routing::new(logits, bias.as_deref(), choice(&model.config))?;
+        Ok(Arc::new(if self.rounds_to > 1 { routing.rounded(self.rounds_to) } else { routing }))
     }
 
     fn shared(&mut self, x: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
@@ -328,7 +339,8 @@ impl<'a> Pass<'a> {
 }
 
 /// How the tokens of a model choose experts.
-fn choice(config: &Config, moe: &Moe) -> Choice {
+fn choice(config: &Config) -> Choice {
+    let moe = config.moe.as_ref().expect("experts are built from the config's own");
     let most = config.block.experts_top_p.map_or(Most::TopK(moe.experts_per_token), Most::TopP);
     Choice { experts: moe.num_experts, most, renormalise: moe.norm_topk_prob }
 }

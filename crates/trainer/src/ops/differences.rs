@@ -13,7 +13,7 @@ use super::gather::gather;
 use super::linear::linear;
 use super::loss::{loss, predicted};
 use super::rms_norm::rms_norm;
-use super::router::{Choice, Most, Routing, router_loss, router_weights};
+use super::router::{Choice, Most, Routing, evened, router_loss, router_weights};
 use super::soft_mixture::soft_mixture;
 use super::swiglu::swiglu;
 use super::{add, elements, tensor};
@@ -152,20 +152,102 @@ fn routing_by_number_and_by_probability_with_and_without_renormalisation_and_nul
         choices.into_iter().flat_map(|choice| [(choice, true), (choice, false)])
     {
         let choice = Choice { experts, most, renormalise };
-        let routing = |node: &Node| Routing::new(&node.value, choice).map(Arc::new);
+        let routing = |node: &Node| Routing::new(&node.value, None, choice).map(Arc::new);
         check(std::slice::from_ref(&logits), |tape, x| router_weights(tape, &x[0], routing(&x[0])?));
         check(std::slice::from_ref(&logits), |tape, x| router_loss(tape, &x[0], routing(&x[0])?, 0.8, 0.3));
-        let fixed = Arc::new(Routing::new(&logits, choice).expect("routes"));
+        let fixed = Arc::new(Routing::new(&logits, None, choice).expect("routes"));
         assert_eq!([0, 1, 2].map(|token| fixed.visits(token).len()), visits, "{choice:?}");
         let n: usize = visits.iter().sum();
         check(&[random(8, &[n, 5]), random(9, &[n])], |tape, x| combine(tape, &x[0], &x[1], fixed.clone()));
     }
 }
 
+/// By row.
+fn softmax(logits: &Tensor) -> Vec<f32> {
+    let width = logits.dim(1).expect("rows");
+    let values = elements(logits).expect("elements");
+    let row = |row: &[f32]| -> Vec<f32> {
+        let sum: f32 = row.iter().map(|z| z.exp()).sum();
+        row.iter().map(|z| z.exp() / sum).collect()
+    };
+    values.chunks(width).flat_map(row).collect()
+}
+
+#[test]
+fn a_bias_chooses_and_does_not_weigh() {
+    let logits = tensor(vec![2.0, -1.0, 0.5, 1.2, -0.3, 0.9, -2.0, 0.2], (2, 4)).expect("a tensor");
+    let bias = [-1.0, 0.4, 0.0, 0.0];
+    for renormalise in [true, false] {
+        let choice = Choice { experts: 4, most: Most::TopK(2), renormalise };
+        let routing = |x: &Tensor| Routing::new(x, Some(&bias), choice).expect("routes");
+        assert_eq!(
+            routing(&logits).load(),
+            [0, 2, 0, 2],
+            "the bias puts the first expert last and the second first"
+        );
+        check(std::slice::from_ref(&logits), |tape, x| {
+            let routing = Arc::new(routing(&x[0].value));
+            router_weights(tape, &x[0], routing)
+        });
+        let weights = router_weights(
+            &mut Tape::default(),
+            &Tape::default().leaf(logits.clone()),
+            Arc::new(routing(&logits)),
+        );
+        let weights = weights.expect("forward").value;
+        let weights = elements(&weights).expect("elements");
+        let p = softmax(&logits);
+        for (row, weights) in weights.chunks(2).enumerate() {
+            // In the order of probability plus bias.
+            let expected = [p[row * 4 + 1], p[row * 4 + 3]];
+            let sum = if renormalise { expected.iter().sum() } else { 1.0 };
+            weights.iter().zip(expected).for_each(|(w, p)| assert!((w - p / sum).abs() < 1e-6, "{w} {p}"));
+        }
+    }
+    assert_eq!(evened(&[0.5, 0.5, 0.5], &[1, 2, 3], 0.25), [0.75, 0.5, 0.25]);
+}
+
+#[test]
+fn rounding_keeps_the_most_probable_visits_and_adds_the_next() {
+    let n_tokens = 41;
+    let mut rng = Rng::new(5, "logits");
+    let logits: Vec<f32> = (0..n_tokens * 5).map(|_| rng.normal() as f32).collect();
+    let logits = tensor(logits, (n_tokens, 5)).expect("a tensor");
+    let probabilities = softmax(&logits);
+    for (choice, tile) in [(top(5, 2), 8), (top(5, 2), 16), (top(5, 1), 4), (top(4, 2), 8)] {
+        let plain = Routing::new(&logits, None, choice).expect("routes");
+        let rounded = Routing::new(&logits, None, choice).expect("routes").rounded(tile);
+        let visitors = |routing: &Routing, e: usize| -> Vec<u32> {
+            routing.tokens[routing.offsets[e]..routing.offsets[e + 1]].to_vec()
+        };
+        for e in 0..choice.experts {
+            let (before, after) = (visitors(&plain, e), visitors(&rounded, e));
+            assert!(after.len().is_multiple_of(tile) && before.len().abs_diff(after.len()) <= tile / 2);
+            let p = |n: &u32| probabilities[*n as usize * 5 + e];
+            let least = |of: &mut dyn Iterator<Item = &u32>| of.map(p).fold(f32::INFINITY, f32::min);
+            let most = |of: &mut dyn Iterator<Item = &u32>| of.map(p).fold(0.0, f32::max);
+            let added = after.iter().filter(|n| !before.contains(n));
+            let (kept, dropped): (Vec<u32>, Vec<u32>) = before.iter().partition(|n| after.contains(n));
+            let passed_over = (0..n_tokens as u32).filter(|n| !before.contains(n) && !after.contains(n));
+            let passed_over: Vec<u32> = passed_over.collect();
+            assert!(dropped.is_empty() || added.clone().count() == 0, "choices come first");
+            assert!(least(&mut kept.iter()) >= most(&mut dropped.iter()));
+            assert!(least(&mut added.clone()) >= most(&mut passed_over.iter()));
+        }
+        let routing =
+            |node: &Node| Arc::new(Routing::new(&node.value, None, choice).expect("routes").rounded(tile));
+        let visits: Vec<usize> = (0..n_tokens).map(|n| rounded.visits(n).len()).collect();
+        assert_eq!(visits.iter().sum::<usize>() as u64, rounded.load().iter().sum::<u64>());
+        let first = tensor(elements(&logits).expect("elements")[..8 * 5].to_vec(), (8, 5)).expect("a tensor");
+        check(&[first], |tape, x| router_weights(tape, &x[0], routing(&x[0])));
+    }
+}
+
 #[test]
 fn null_experts_take_choices_and_compute_nothing() {
     let logits = tensor(vec![0.0, 1.0, 3.0, 2.0, 4.0, 1.0, 3.0, 2.0], (2, 4)).expect("a tensor");
-    let route = |most| Routing::new(&logits, Choice { experts: 2, most, renormalise: true }).expect("routes");
+    let route =
+        |most| Routing::new(&logits, None, Choice { experts: 2, most, renormalise: true }).expect("routes");
     let routing = route(Most::TopK(2));
     assert_eq!((routing.load(), routing.null_visits()), (vec![1, 0], 3));
     assert_eq!((routing.visits(0), routing.visits(1)), (0..0, 0..1));
@@ -184,7 +266,7 @@ fn null_experts_take_choices_and_compute_nothing() {
 fn weights_beside_a_null_expert_that_has_it_all_are_zero() {
     let logits = tensor(vec![0.0, -200.0, 200.0], (1, 3)).expect("a tensor");
     let choice = Choice { experts: 2, most: Most::TopK(2), renormalise: true };
-    let routing = Routing::new(&logits, choice).expect("routes");
+    let routing = Routing::new(&logits, None, choice).expect("routes");
     assert_eq!((routing.load(), routing.null_visits()), (vec![1, 0], 1));
     let weights = router_weights(&mut Tape::default(), &Tape::default().leaf(logits), Arc::new(routing));
     assert_eq!(*elements(&weights.expect("forward").value).expect("elements"), [0.0]);
@@ -199,7 +281,8 @@ fn routing_sorts_visits_by_expert() {
     let n_tokens = 50;
     let mut rng = Rng::new(5, "logits");
     let logits: Vec<f32> = (0..n_tokens * 5).map(|_| rng.normal() as f32).collect();
-    let routing = Routing::new(&tensor(logits, (n_tokens, 5)).expect("a tensor"), top(5, 3)).expect("routes");
+    let routing =
+        Routing::new(&tensor(logits, (n_tokens, 5)).expect("a tensor"), None, top(5, 3)).expect("routes");
     assert_eq!(routing.load().iter().sum::<u64>(), 3 * n_tokens as u64);
     for (visit, row) in routing.rows.iter().enumerate() {
         assert_eq!(routing.tokens[*row as usize] as usize, visit / 3);
@@ -211,7 +294,8 @@ fn routing_sorts_visits_by_expert() {
 
 #[test]
 fn equal_logits_go_to_the_lower_expert() {
-    let routing = Routing::new(&tensor(vec![0.0; 4], (1, 4)).expect("a tensor"), top(4, 2)).expect("routes");
+    let routing =
+        Routing::new(&tensor(vec![0.0; 4], (1, 4)).expect("a tensor"), None, top(4, 2)).expect("routes");
     assert_eq!(routing.load(), [1, 1, 0, 0]);
     assert!((routing.balance() - 1.0).abs() < 1e-6);
     assert!((routing.entropy() - 4f64.ln()).abs() < 1e-6);

@@ -4,13 +4,14 @@
 //! router logits z (N, R). The first E of the R experts compute, the others are null experts (AdaMoE, arXiv 2406.13233), which do not. With
 //! p = softmax(z):
 //!
-//! - choice: the K largest p, or the fewest largest ones whose sum reaches a bound (top-p, arXiv 2403.07652); null experts among them are
-//!   then left out, so that a token visits fewer experts or none;
+//! - choice: the K largest p, or with a bias b the K largest p + b (arXiv 2408.15664), or the fewest largest ones whose sum reaches a bound (top-p, arXiv 2403.07652); null experts among them are
+//!   then left out, so that a token visits fewer experts or none; the visits of each expert may then be rounded to tiles (arXiv 2512.14080);
 //! - weights: the p of the visits, divided by their sum when renormalised (which equals a softmax over their logits);
 //! - balance: R · Σ_e f_e · P_e, f_e the share of the choices that fell on e (a constant), for null experts the mean of theirs, P_e the mean of
 //!   p_e; it is 1 when the load is even;
 //! - z-loss: mean of (log Σ e^z)².
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -68,8 +69,8 @@ pub(crate) struct Routing {
 }
 
 impl Routing {
-    /// Routes by router logits (N, R); equal logits go to the lower expert.
-    pub(crate) fn new(logits: &Tensor, choice: Choice) -> Result<Self> {
+    /// Routes by router logits (N, R), and by a bias (R) where there is one; of equals the lower expert is chosen.
+    pub(crate) fn new(logits: &Tensor, bias: Option<&[f32]>, choice: Choice) -> Result<Self> {
         let (n_tokens, routed) = logits.dims2()?;
         let mut routing = Self {
             choice,
@@ -88,8 +89,9 @@ impl Routing {
         vectorised(
             #[inline(always)]
             || {
+                let mut scores = Vec::with_capacity(routed);
                 for row in rows.chunks_exact(routed) {
-                    routing.route(row);
+                    routing.route(row, bias, &mut scores);
                 }
             },
         );
@@ -98,7 +100,7 @@ impl Routing {
     }
 
     #[inline(always)]
-    fn route(&mut self, logits: &[f32]) {
+    fn route(&mut self, logits: &[f32], bias: Option<&[f32]>, scores: &mut Vec<f32>) {
         let top = largest(logits);
         let first = self.probabilities.len();
         self.probabilities.resize(first + logits.len(), 0.0);
@@ -114,19 +116,66 @@ impl Routing {
         let start = self.chosen.len();
         match self.choice.most {
             Most::TopK(k) => {
+                scores.clear();
+                match bias {
+                    Some(bias) => {
+                        scores.extend(self.probabilities[first..].iter().zip(bias).map(|(p, b)| p + b));
+                    }
+                    None => scores.extend(logits),
+                }
                 for _ in 0..k {
-                    self.chosen.push(best(logits, &self.chosen[start..]));
+                    self.chosen.push(best(scores, &self.chosen[start..]));
                 }
             }
             Most::TopP(least) => self.reach(least, logits, first),
         }
         self.leave_nulls_out(start);
+        self.weigh(start, first);
+    }
+
+    /// Weighs the visits of a token, which begin at `start`, by its probabilities, which begin at `first`.
+    #[inline(always)]
+    fn weigh(&mut self, start: usize, first: usize) {
         let chosen = self.chosen[start..].iter().map(|e| self.probabilities[first + *e as usize]);
         // Beside a null expert that has it all, the others may come to nothing: then they stay so.
         let divisor =
             if self.choice.renormalise { Some(chosen.clone().sum()).filter(|sum| *sum > 0.0) } else { None };
         self.weights.extend(chosen.map(|p| p / divisor.unwrap_or(1.0)));
         self.ends.push(self.chosen.len() as u32);
+    }
+
+    /// The same with the visits of each expert brought to the nearest multiple of `tile`, halves up, as long as there are tokens: first those
+    /// that chose it keep it, then others get it, from the most to the least probable, the earlier of equals first.
+    /// Fewer tokens than a tile stay as they are.
+    pub(crate) fn rounded(mut self, tile: usize) -> Self {
+        let n_tokens = self.n_tokens();
+        if n_tokens < tile {
+            return self;
+        }
+        let mut visitors = vec![Vec::new(); n_tokens];
+        let mut chose = vec![false; n_tokens];
+        for (e, load) in self.load().into_iter().enumerate() {
+            chose.fill(false);
+            self.tokens[self.offsets[e]..self.offsets[e + 1]].iter().for_each(|n| chose[*n as usize] = true);
+            let p = |n: usize| self.probabilities[n * self.routed + e];
+            let mut order: Vec<usize> = (0..n_tokens).collect();
+            order.sort_unstable_by(|a, b| {
+                chose[*b].cmp(&chose[*a]).then(p(*b).total_cmp(&p(*a))).then(a.cmp(b))
+            });
+            let up = (load as usize + tile / 2) / tile * tile;
+            let visits = if up > n_tokens { n_tokens / tile * tile } else { up };
+            order[..visits].iter().for_each(|n| visitors[*n].push(e as u32));
+        }
+        (self.chosen, self.ends, self.weights) = Default::default();
+        for (n, mut experts) in visitors.into_iter().enumerate() {
+            let (start, first) = (self.chosen.len(), n * self.routed);
+            let p = |e: &u32| self.probabilities[first + *e as usize];
+            experts.sort_by(|a, b| p(b).total_cmp(&p(a)));
+            self.chosen.extend(experts);
+            self.weigh(start, first);
+        }
+        self.sort();
+        self
     }
 
     /// Chooses the fewest experts whose probabilities, which begin at `first`, reach `least`.
@@ -253,18 +302,29 @@ impl Routing {
     }
 }
 
+/// The `bias` of experts after a step with so many visits of each: up by `rate` below the mean load, down above it.
+pub(crate) fn evened(bias: &[f32], visits: &[u64], rate: f32) -> Vec<f32> {
+    let total: u64 = visits.iter().sum();
+    let towards = |visits: &u64| match (visits * bias.len() as u64).cmp(&total) {
+        Ordering::Less => rate,
+        Ordering::Equal => 0.0,
+        Ordering::Greater => -rate,
+    };
+    bias.iter().zip(visits).map(|(bias, visits)| bias + towards(visits)).collect()
+}
+
 /// What a probability adds to an entropy, nats.
 fn surprise(p: &f32) -> f64 {
     if *p > 0.0 { -f64::from(*p) * f64::from(*p).ln() } else { 0.0 }
 }
 
-/// The expert with the largest logit, the first of equals, that is not among `taken`.
+/// The expert with the largest score, the first of equals, that is not among `taken`.
 #[inline(always)]
-fn best(logits: &[f32], taken: &[u32]) -> u32 {
+fn best(scores: &[f32], taken: &[u32]) -> u32 {
     let mut best: Option<(u32, f32)> = None;
-    for (e, logit) in (0..).zip(logits) {
-        if best.is_none_or(|(_, most)| logit.total_cmp(&most).is_gt()) && !taken.contains(&e) {
-            best = Some((e, *logit));
+    for (e, score) in (0..).zip(scores) {
+        if best.is_none_or(|(_, most)| score.total_cmp(&most).is_gt()) && !taken.contains(&e) {
+            best = Some((e, *score));
         }
     }
     best.expect("a token visits no more experts than there are").0

@@ -65,6 +65,7 @@ pub(crate) fn kinds() -> Vec<Config> {
         with(mixture(true, None), routed(Some(0.6), 0)),
         with(mixture(false, Some(16)), routed(None, 3)),
         with(mixture(true, Some(16)), routed(Some(0.8), 2)),
+        with(mixture(true, Some(16)), Block { router_bias_update_rate: Some(0.01), ..Block::default() }),
     ]
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     let tokenizer = Tokenizer::train_byte_bpe(&["one two three four"], 270, &["<|end|>"]).expect("trains");
     let mut start = Checkpoint::init(config, tokenizer, seed).expect("the config is valid");
     for (name, tensor) in &mut start.tensors {
-        if tensor.shape.len() > 1 {
+        if tensor.shape.len() > 1 || name.ends_with("e_score_correction_bias") {
             *tensor = flow_model::Tensor::normal(seed, name, tensor.shape.clone(), 0.3);
         }
     }

@@ -144,9 +144,11 @@ impl Plain {
 
     /// What the block gives, and its weighted router losses.
     fn feed_forward(&self, weights: &Weights, names: &FeedForward, x: &Rows) -> (Rows, f64) {
-        let (router, experts, shared) = match names {
+        let (router, router_bias, experts, shared) = match names {
             FeedForward::Dense(block) => return (gated(weights, block, x), 0.0),
-            FeedForward::Moe { router, experts, shared } => (router, experts, shared),
+            FeedForward::Moe { router, router_bias, experts, shared } => {
+                (router, router_bias, experts, shared)
+            }
         };
         let moe = self.config.moe.as_ref().expect("experts");
         let logits = times(&weights[router], x);
@@ -155,7 +157,8 @@ impl Plain {
             let p = softmax(logits);
             let chosen = self.noted(|| {
                 let mut order: Vec<usize> = (0..p.len()).collect();
-                order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
+                let score = |e: usize| p[e] + router_bias.as_ref().map_or(0.0, |bias| weights[bias][e]);
+                order.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
                 let reached = |p_least| {
                     (1..p.len()).find(|n| order[..*n].iter().map(|e| p[*e]).sum::<f64>() >= p_least)
                 };

@@ -1,9 +1,12 @@
 //! What training changes, what it reports, and what it does not depend on.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use flow_model::Checkpoint;
-use flow_trainer::{Error, Example, GroupLoad, Schedule, StepReport, TrainConfig, Trained, train};
+use flow_model::{Block, Checkpoint, Config, Tensor};
+use flow_trainer::{
+    Error, Example, GroupLoad, LayerLoad, Part, Schedule, StepReport, TrainConfig, Trained, train,
+};
 
 use crate::common;
 
@@ -219,6 +222,64 @@ fn recomputing_activations_changes_no_bit() {
     }
 }
 
+/// The share of a layer's visits that its busiest expert gets, the mean over layers and the last steps of a training in which nothing else evens
+/// it out.
+fn most_crowded(block: Block, settings: &TrainConfig) -> f64 {
+    let mut kind = Config { block, ..common::mixture(true, None) };
+    kind.moe.as_mut().expect("experts").router_aux_loss_coef = 0.0;
+    let start = common::checkpoint(kind, 11);
+    let start = Checkpoint { tensors: flat(start.tensors), ..start };
+    let steps = run(&start, &common::sums(49), settings).report.steps;
+    let layers: Vec<&LayerLoad> = steps[steps.len() - 20..].iter().flat_map(|step| &step.layers).collect();
+    let share = |layer: &&LayerLoad| {
+        let load = &layer.tokens_per_expert;
+        *load.iter().max().expect("experts") as f64 / load.iter().sum::<u64>() as f64
+    };
+    layers.iter().map(share).sum::<f64>() / layers.len() as f64
+}
+
+/// The same with biases of 0.
+fn flat(mut tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    for (_, tensor) in tensors.iter_mut().filter(|(name, _)| name.ends_with("e_score_correction_bias")) {
+        *tensor = Tensor::new(tensor.shape.clone(), vec![0.0; tensor.data.len()]);
+    }
+    tensors
+}
+
+#[test]
+fn biases_of_routers_even_out_the_load_without_a_loss() {
+    let settings = TrainConfig { max_steps: Some(160), learning_rate: 1e-4, ..config() };
+    let frozen = TrainConfig { frozen: Some(vec![Part::Router]), ..settings.clone() };
+    let crowded = |rate, settings| {
+        most_crowded(Block { router_bias_update_rate: Some(rate), ..Block::default() }, settings)
+    };
+    let (without, with) = (crowded(0.0, &settings), crowded(0.01, &settings));
+    assert!(
+        with < 0.34 && without > with + 0.03,
+        "of four experts, two for each token: {without} and {with}"
+    );
+    assert!(crowded(0.0, &frozen) == crowded(0.01, &frozen), "frozen routers keep their biases");
+}
+
+#[test]
+fn visits_are_rounded_in_training_alone() {
+    let start = common::checkpoint(common::mixture(true, Some(16)), 11);
+    let settings = TrainConfig { max_steps: Some(3), ..config() };
+    let plain = run(&start, &common::sums(49), &settings).report.steps;
+    let rounded = run(&start, &common::sums(49), &TrainConfig { token_rounding: Some(8), ..settings });
+    let loads = |steps: &[StepReport]| -> Vec<u64> {
+        steps.iter().flat_map(|step| &step.layers).flat_map(|layer| layer.tokens_per_expert.clone()).collect()
+    };
+    let (plain, rounded) = (loads(&plain), loads(&rounded.report.steps));
+    assert!(rounded.iter().all(|load| load.is_multiple_of(8)), "{rounded:?}");
+    assert!(plain.iter().any(|load| !load.is_multiple_of(8)), "{plain:?}");
+    let apart = plain.iter().zip(&rounded).map(|(a, b)| a.abs_diff(*b)).take(4);
+    assert!(
+        apart.max().expect("experts") <= 4 * 4,
+        "half a tile in each of four slices: {plain:?} {rounded:?}"
+    );
+}
+
 #[test]
 fn the_use_of_experts_is_told_by_groups_which_change_nothing_else() {
     let start = common::checkpoint(common::mixture(true, Some(16)), 11);
@@ -309,8 +370,11 @@ fn bad_settings_and_divergence_are_errors() {
 
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
-    let mote = common::kinds().pop().expect("the last kind has ternary experts");
-    for kind in [common::mixture(true, Some(16)), mote] {
+    let particular =
+        |kind: &Config| kind.block.ternary_experts.is_some() || kind.block.router_bias_update_rate.is_some();
+    let kinds: Vec<Config> = common::kinds().into_iter().filter(particular).collect();
+    assert_eq!(kinds.len(), 2);
+    for kind in kinds.into_iter().chain([common::mixture(true, Some(16))]) {
         let start = common::checkpoint(kind, 15);
         let examples = common::sums(40);
         let dir = tempfile::tempdir().expect("a temporary folder");

@@ -14,6 +14,7 @@ fn settings() -> Vec<MoeUpcycle> {
         MoeUpcycle { experts_per_token: 1, ..plain.clone() },
         MoeUpcycle { experts: 5, experts_per_token: 3, ..plain.clone() },
         MoeUpcycle { shared_expert: true, ..plain.clone() },
+        MoeUpcycle { bias_update_rate: Some(0.001), ..plain.clone() },
         MoeUpcycle {
             from: From::FineGrained { slices: 4 },
             experts: 8,
