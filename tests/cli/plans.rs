@@ -91,6 +91,24 @@ fn a_round_more_of_kept_ones_is_no_work_once_it_is_done() {
 }
 
 #[test]
+fn a_plan_follows_the_keys_of_a_training() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let steps = |change: &str| {
+        let plan = plan(&bench, &["--set", change]);
+        let learner =
+            plan["steps"].as_array().unwrap().iter().find(|step| step["step"] == "learner").unwrap();
+        (learner["calls"].as_u64().unwrap(), learner["training_steps"].as_u64())
+    };
+    let (trainings, once) = steps("steps.learner.learning_rate=0.002");
+    assert_eq!((trainings, once), (3, Some(9)), "six rows a round, two at a time");
+    assert_eq!(steps("steps.learner.epochs=2"), (3, Some(18)));
+    assert_eq!(steps("steps.learner.gradient_accumulation_steps=3"), (3, Some(3)));
+    assert_eq!(steps("steps.learner.max_steps=5"), (3, Some(15)));
+    assert_eq!(steps("steps.learner.packing=true"), (3, None));
+}
+
+#[test]
 fn a_plan_names_published_folders_that_a_run_would_mend() {
     let bench = looped();
     exec(&bench, &[]);

@@ -40,7 +40,8 @@ pub use models::{CheckpointError, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;
-pub use train::{adapters, destination};
+pub use train::course::Pace;
+pub use train::{adapters, destination, pace};
 pub use write::{Publication, publication};
 
 macro_rules! catalog {

@@ -47,10 +47,13 @@ use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
 use flow_model::Checkpoint;
 use flow_plan::{Input, Problem, Shape};
 use flow_spec::OnChange;
+use serde_json::Value as Json;
 
+use crate::branch::Branch;
 use crate::command::Command;
 use crate::{BuildError, Definition, Env, StepContext};
 use learner::{Gather, Learner, digest, need_columns};
+use course::Pace;
 use settings::{Config, Retention};
 use start::Start;
 
@@ -115,6 +118,15 @@ pub fn destination(step: &StepContext<'_>) -> Option<PathBuf> {
 pub fn adapters(step: &StepContext<'_>) -> Option<flow_trainer::Lora> {
     let config: Config = flow_plan::config_of(&step.step.config).ok().filter(|_| step.step.op == Train::NAME)?;
     config.lora.as_ref().map(adapters::Lora::lora)
+}
+
+/// How many optimiser steps a training of the operator `op` with these keys takes; none where it does not train here.
+pub fn pace(op: &str, config: &Json) -> Option<Pace> {
+    match op {
+        Train::NAME => Some(flow_plan::config_of::<Config>(config).ok()?.pace()),
+        Branch::NAME => Some(flow_plan::config_of::<crate::branch::Config>(config).ok()?.pace()),
+        _ => None,
+    }
 }
 
 struct Trainer {

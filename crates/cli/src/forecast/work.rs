@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use flow_data::Round;
 use flow_dataflow::{Body, Node, Stage};
-use flow_operators::feeds;
+use flow_operators::{feeds, pace};
 use flow_plan::ModelRef;
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ pub(super) struct Work {
     pub(super) bound: Bound,
     /// Tokens that models will write, as many a request as in earlier rounds; absent where nothing is known.
     pub(super) tokens: Option<u64>,
-    /// Optimiser steps, as many as in earlier rounds.
+    /// Optimiser steps, as many as in earlier rounds but for what other keys of the training say; absent where nothing is known.
     pub(super) training_steps: Option<u64>,
 }
 
@@ -87,12 +87,28 @@ impl Reading<'_> {
                 |total: u64, requests: u64| (missing + unseen) as f64 * total as f64 / requests as f64;
             if let Some(earlier) = earlier.filter(|earlier| earlier.requests > 0 && missing + unseen > 0) {
                 let tokens = per_request(earlier.tokens, earlier.requests).round() as u64;
-                let steps = per_request(earlier.training_steps, earlier.requests).round() as u64;
+                let trained = per_request(earlier.training_steps, earlier.requests);
                 add(&mut work.tokens, tokens);
-                add(&mut work.training_steps, steps);
+                let steps = if trained > 0.0 { self.at_pace(at, trained, missing + unseen) } else { None };
+                add(&mut work.training_steps, steps.unwrap_or_default().round() as u64);
             }
         }
         (work, recomputed)
+    }
+
+    /// The optimiser steps of so many trainings of a step, which took `steps` with the keys of the last run; `None` where its keys do not
+    /// tell.
+    fn at_pace(&self, at: usize, steps: f64, trainings: u64) -> Option<f64> {
+        let step = &self.plan().steps[at];
+        let before = self.last.and_then(|last| last.steps.get(&step.name));
+        let before = before.and_then(|before| pace(&before.op, &before.config));
+        match (pace(step.op, &step.config), before) {
+            (Some(now), Some(before)) => {
+                let each = trainings as f64;
+                Some(now.steps(&before, steps / each)? * each)
+            }
+            _ => Some(steps),
+        }
     }
 
     /// Requests of a step in a round of the last run.

@@ -101,6 +101,17 @@ macro_rules! with_course {
                 }
             }
 
+            /// How many optimiser steps it takes.
+            pub(crate) fn pace(&self) -> $crate::train::course::Pace {
+                let learned = 1.0 - self.validation_ratio;
+                let together = f64::from(self.batch_size) * f64::from(self.gradient_accumulation_steps);
+                $crate::train::course::Pace {
+                    max_steps: self.max_steps,
+                    of_example: self.epochs * learned / together,
+                    cut: (self.packing, self.max_length),
+                }
+            }
+
             /// Keys of the course that do not go together.
             pub(crate) fn course_mistakes(&self) -> Vec<flow_plan::Problem> {
                 let keys = [("eval_steps", self.eval_steps.is_some()), ("patience", self.patience.is_some())];
@@ -146,6 +157,28 @@ macro_rules! with_course {
 
 pub(crate) use with_course;
 
+/// How many optimiser steps a training takes, as far as its keys tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// So many, whatever the data.
+    pub(crate) max_steps: Option<u32>,
+    /// Otherwise so many for each example.
+    pub(crate) of_example: f64,
+    /// What else the number of batches of an example hangs on.
+    pub(crate) cut: (bool, Option<u32>),
+}
+
+impl Pace {
+    /// Steps over the data that one of the pace `before` took `steps` over; `None` where the keys do not tell.
+    pub fn steps(&self, before: &Self, steps: f64) -> Option<f64> {
+        match (self.max_steps, before.max_steps) {
+            (Some(steps), _) => Some(f64::from(steps)),
+            (None, None) if self.cut == before.cut => Some(steps * self.of_example / before.of_example),
+            (None, _) => None,
+        }
+    }
+}
+
 /// Whether a count says nothing that its default does not.
 pub(crate) fn is_one(number: &u32) -> bool {
     *number == 1
@@ -174,4 +207,20 @@ pub(crate) fn warmup_ratio() -> f64 {
 
 pub(crate) fn weight_decay() -> f64 {
     0.01
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_follow_the_keys_as_far_as_they_tell() {
+        let pace = |max_steps, of_example, packing| Pace { max_steps, of_example, cut: (packing, None) };
+        let before = pace(None, 1.0 / 16.0, false);
+        assert_eq!(pace(None, 3.0 / 16.0, false).steps(&before, 40.0), Some(120.0), "three epochs in place of one");
+        assert_eq!(pace(None, 1.0 / 32.0, false).steps(&before, 40.0), Some(20.0), "twice the batch");
+        assert_eq!(pace(Some(7), 1.0, true).steps(&before, 40.0), Some(7.0));
+        assert_eq!(pace(None, 1.0 / 16.0, true).steps(&before, 40.0), None, "packing puts other numbers together");
+        assert_eq!(before.steps(&pace(Some(7), 1.0 / 16.0, false), 7.0), None, "how many examples there are is not known");
+    }
 }
