@@ -1,7 +1,7 @@
 //! How long to wait before the next attempt.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A delay is at most so many times the first one.
 const MOST: u32 = 60;
@@ -17,10 +17,16 @@ pub(crate) fn delay(first: Duration, attempts: u32) -> Duration {
     (first * factor).mul_f64(0.5 + random / 2.0)
 }
 
-/// What a `Retry-After` in seconds asks for; a date is not understood, so the usual delay stands in for it.
-pub(crate) fn retry_after(header: &str) -> Option<Duration> {
-    let seconds: f64 = header.trim().parse().ok()?;
-    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST_PAUSE.as_secs_f64())))
+/// What a `Retry-After` asks for at the time `now`: seconds, or a date (RFC 9110, section 10.2.3), of which one that has passed asks for
+/// nothing. `None` where it says neither.
+pub(crate) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    let pause = match header.parse::<f64>() {
+        Ok(seconds) if seconds >= 0.0 => Duration::from_secs_f64(seconds.min(LONGEST_PAUSE.as_secs_f64())),
+        Ok(_) => return None,
+        Err(_) => httpdate::parse_http_date(header).ok()?.duration_since(now).unwrap_or_default(),
+    };
+    Some(pause.min(LONGEST_PAUSE))
 }
 
 #[cfg(test)]
@@ -38,12 +44,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_read_in_seconds() {
-        assert_eq!(retry_after(" 2 "), Some(Duration::from_secs(2)));
-        assert_eq!(retry_after("0.25"), Some(Duration::from_millis(250)));
-        assert_eq!(retry_after("1e9"), Some(LONGEST_PAUSE));
-        assert_eq!(retry_after("-1"), None);
-        assert_eq!(retry_after("NaN"), None);
-        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    fn a_pause_is_read_in_seconds_or_as_a_date() {
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").expect("a date");
+        let pause = |header| retry_after(header, now);
+        assert_eq!(pause(" 2 "), Some(Duration::from_secs(2)));
+        assert_eq!(pause("0.25"), Some(Duration::from_millis(250)));
+        assert_eq!(pause("1e9"), Some(LONGEST_PAUSE));
+        assert_eq!(pause("-1"), None);
+        assert_eq!(pause("NaN"), None);
+        assert_eq!(pause("Wed, 21 Oct 2026 07:28:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(pause("Wed, 21 Oct 2026 07:27:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(pause("Sun, 06 Nov 2033 08:49:37 GMT"), Some(LONGEST_PAUSE));
+        assert_eq!(pause("soon"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! One request over HTTP, and what its failure means.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
 use ureq::http::{Response, header};
@@ -91,7 +91,7 @@ impl Http {
         let mut response = outcome.map_err(failed)?;
         let status = response.status();
         let pause = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let pause = pause.and_then(retry_after);
+        let pause = pause.and_then(|header| retry_after(header, SystemTime::now()));
         let text = response.body_mut().with_config().limit(MOST_BYTES).lossy_utf8(true).read_to_string();
         if status.is_success() {
             return text.map_err(failed);

@@ -136,12 +136,23 @@ fn line(
         let before = said.iter().find(|before| before.node == step.node);
         let (done, asked, unit) = parts(step);
         let before = before.filter(|before| before.within.is_some() == step.within.is_some());
-        let rate =
-            done.saturating_sub(before.map_or(0, |before| parts(before).0)) as f64 / pause.as_secs_f64();
+        let told = format!(
+            "{} {}/{}{}",
+            names[step.node],
+            step.answered,
+            step.asked,
+            within(step).unwrap_or_default()
+        );
+        let since = match (before, step.within) {
+            (Some(before), _) => parts(before).0,
+            (None, None) => 0,
+            // A long request that was not seen before may go on from where it rested: how fast it is shows the next time.
+            (None, Some(_)) => return told,
+        };
+        let rate = done.saturating_sub(since) as f64 / pause.as_secs_f64();
         let left = (asked - done) as f64 / rate;
         let left = if rate > 0.0 && left > 0.0 { format!(", {left:.0} s left") } else { String::new() };
-        let within = within(step).unwrap_or_default();
-        format!("{} {}/{}{within} ({rate:.1}{unit}/s{left})", names[step.node], step.answered, step.asked)
+        format!("{told} ({rate:.1}{unit}/s{left})")
     });
     format!("{:>6.0} s  {}\n", elapsed.as_secs_f64(), steps.collect::<Vec<_>>().join("  "))
 }
@@ -162,5 +173,7 @@ mod tests {
         let training = |done| EffectProgress { within: Some((done, 60)), ..state(0, 1, 0) };
         let text = line(&names, Duration::from_secs(20), PAUSE, &[training(30)], &[training(10)]);
         assert_eq!(text, "    20 s  attempts 0/1, step 30 of 60 (4.0 steps/s, 8 s left)\n");
+        let text = line(&names, Duration::from_secs(20), PAUSE, &[training(30)], &[state(0, 1, 0)]);
+        assert_eq!(text, "    20 s  attempts 0/1, step 30 of 60\n", "it may have rested at step 25");
     }
 }
