@@ -34,7 +34,10 @@ impl OpenMap {
             Key::Awaited => {
                 self.key = Key::Refused;
                 let words = format!("expected a key that is text, found {}", node.describe());
-                Some(Diagnostic::new(&codes::KEY, node.span, words))
+                let mistake = Diagnostic::new(&codes::KEY, node.span, words);
+                let in_braces = matches!(node.value, Value::Map(_));
+                let quote = "braces begin a map: put a template in quotes, as in `\"{{ question }}\"`";
+                Some(if in_braces { mistake.help(quote) } else { mistake })
             }
             Key::Refused => None,
             Key::Merge => self.merge(node),
