@@ -77,7 +77,7 @@ pub struct TrainConfig {
     pub pack: bool,
     /// Peak learning rate. Default 5e-4.
     pub learning_rate: f64,
-    /// Share of the steps in which the learning rate rises in a straight line. Default 0.03.
+    /// Share of the steps in which the learning rate rises in a straight line. Default 0.1.
     pub warmup_ratio: f64,
     /// Course of the learning rate after the warm-up. Default cosine.
     pub schedule: Schedule,
@@ -122,7 +122,7 @@ impl Default for TrainConfig {
             rendered: false,
             pack: false,
             learning_rate: 5e-4,
-            warmup_ratio: 0.03,
+            warmup_ratio: 0.1,
             schedule: Schedule::Cosine,
             weight_decay: 0.01,
             betas: (0.9, 0.999),

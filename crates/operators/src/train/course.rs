@@ -1,5 +1,7 @@
 //! How long and how fast a training goes: the keys that `train` and `branch` share.
 
+use flow_trainer::TrainConfig;
+
 /// A config that has the keys of a course of training after its own.
 macro_rules! with_course {
     ($(#[$meta:meta])* pub(crate) struct $name:ident { $($own:tt)* }) => {
@@ -194,19 +196,19 @@ pub(crate) fn save_steps() -> u32 {
 }
 
 pub(crate) fn batch_size() -> u32 {
-    32
+    TrainConfig::default().batch_size as u32
 }
 
 pub(crate) fn learning_rate() -> f64 {
-    5e-4
+    TrainConfig::default().learning_rate
 }
 
 pub(crate) fn warmup_ratio() -> f64 {
-    0.1
+    TrainConfig::default().warmup_ratio
 }
 
 pub(crate) fn weight_decay() -> f64 {
-    0.01
+    TrainConfig::default().weight_decay
 }
 
 #[cfg(test)]
