@@ -43,6 +43,8 @@ pub struct Block {
     pub plain_shared_expert: bool,
     /// Routed experts have weights of three values and read activations of 8 bits; `None`: neither.
     pub ternary_experts: Option<Ternary>,
+    /// The shared expert has weights of four bits, see [`crate::int4`], which do not learn.
+    pub int4_shared_expert: bool,
     /// A token visits the fewest most probable experts whose probabilities reach this sum, above 0 to 1 (arXiv 2403.07652); `None`: as many as
     /// [`crate::Moe::experts_per_token`] says.
     pub experts_top_p: Option<f64>,

@@ -1,13 +1,13 @@
 //! A model as a folder: `config.json`, `model.safetensors`, `tokenizer.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use crate::keys::Keys;
 use crate::tensors::missing;
 use crate::weights::{check, check_packed, save_weights};
-use crate::{Config, Digests, Error, Folder, Tensor, Ternary, Tokenizer, digest, names, ternary};
+use crate::{Config, Digests, Error, Folder, Tensor, Ternary, Tokenizer, digest, int4, names, ternary};
 
 /// A model at rest. Weights are shared when cloned.
 #[derive(Clone, Debug)]
@@ -89,15 +89,31 @@ impl Checkpoint {
         self.with_ternary([Ternary::Packed, Ternary::Latent], ternary::latent)
     }
 
+    /// The same model whose shared experts have weights of four bits, see [`int4`]; one without shared experts, and one that has them, as it is.
+    #[must_use]
+    pub fn with_int4_shared_expert(mut self) -> Self {
+        let shared = names::shared(&self.config);
+        if !self.config.block.int4_shared_expert && !shared.is_empty() {
+            self.replace(&shared, |tensor| int4::quantised(&tensor.data, tensor.shape[1]));
+            self.config.block.int4_shared_expert = true;
+        }
+        self
+    }
+
     fn with_ternary(mut self, [from, to]: [Ternary; 2], change: impl Fn(&[f32]) -> Vec<f32>) -> Self {
         if self.config.block.ternary_experts == Some(from) {
-            for name in names::routed(&self.config) {
-                let tensor = self.tensors.get_mut(&name).expect("a checkpoint has the tensors of its config");
-                *tensor = Tensor::new(tensor.shape.clone(), change(&tensor.data));
-            }
+            self.replace(&names::routed(&self.config), |tensor| change(&tensor.data));
             self.config.block.ternary_experts = Some(to);
         }
         self
+    }
+
+    /// Gives the tensors `names` the numbers that `change` makes of them.
+    fn replace(&mut self, names: &BTreeSet<String>, change: impl Fn(&Tensor) -> Vec<f32>) {
+        for name in names {
+            let tensor = self.tensors.get_mut(name).expect("a checkpoint has the tensors of its config");
+            *tensor = Tensor::new(tensor.shape.clone(), change(tensor));
+        }
     }
 
     /// The tensor of a Hugging Face name.

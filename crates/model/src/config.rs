@@ -170,6 +170,13 @@ impl Config {
             rate.unwrap_or_default(),
             "null without experts, with experts_top_p and with null_experts",
         )?;
+        let shared = self.moe.as_ref().is_some_and(|moe| moe.shared_expert_intermediate_size.is_some());
+        require(
+            shared || !self.block.int4_shared_expert,
+            "shared_expert_bits",
+            4,
+            "null without a shared expert",
+        )?;
         self.moe.as_ref().map_or(Ok(()), Moe::validate)
     }
 }

@@ -183,11 +183,21 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
         }),
         plain_shared_expert: !keys.flag("shared_expert_gate", true)?,
         ternary_experts: ternary.transpose()?,
+        int4_shared_expert: int4_shared_expert(keys)?,
         experts_top_p: keys.number("experts_top_p")?,
         null_experts: keys.size("null_experts")?.unwrap_or(0),
         router_bias_update_rate: keys.number("router_bias_update_rate")?,
         ..Block::default()
     })
+}
+
+/// Whether `shared_expert_bits` is 4, and not null.
+fn int4_shared_expert(keys: &Keys) -> Result<bool, Error> {
+    match keys.size("shared_expert_bits")? {
+        None => Ok(false),
+        Some(4) => Ok(true),
+        Some(bits) => Err(keys.bad("shared_expert_bits", &json!(bits), "4, or null")),
+    }
 }
 
 fn activation(keys: &Keys, traits: &Traits) -> Result<Activation, Error> {
@@ -350,6 +360,7 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
         keys.extend(block.experts_top_p.map(|p| ("experts_top_p", p.into())));
         keys.extend((block.null_experts > 0).then(|| ("null_experts", block.null_experts.into())));
         keys.extend(block.router_bias_update_rate.map(|rate| ("router_bias_update_rate", rate.into())));
+        keys.extend(block.int4_shared_expert.then(|| ("shared_expert_bits", 4.into())));
         keys.push(("shared_expert_gate", (!block.plain_shared_expert).into()));
         keys.push(("ternary_experts", ternary.map(|(name, _)| *name).into()));
     }

@@ -87,13 +87,25 @@ pub enum Error {
         /// The shape that follows from the config.
         expected: Vec<usize>,
     },
-    /// A tensor is stored in a number format other than f32, bf16, f16.
-    #[error("tensor `{name}` is stored as {dtype}, supported are F32, BF16, F16")]
+    /// A tensor is stored in another number format than it can be.
+    #[error("tensor `{name}` is stored as {dtype}, supported: {supported}")]
     TensorDtype {
         /// Its Hugging Face name.
         name: String,
         /// The format as safetensors names it.
         dtype: String,
+        /// Those that would do.
+        supported: &'static str,
+    },
+    /// A tensor of few bits a weight holds something else.
+    #[error("tensor `{name}` holds {found}, expected {expected}")]
+    TensorValue {
+        /// Its Hugging Face name.
+        name: String,
+        /// What it holds.
+        found: String,
+        /// What would do.
+        expected: &'static str,
     },
     /// The tokenizers library failed.
     #[error("cannot {attempt}")]

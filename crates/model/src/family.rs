@@ -30,7 +30,7 @@ pub enum Family {
     /// `olmoe`: experts, with queries and keys normed over all heads.
     Olmoe,
     /// `flow_moe`: this project's own, for what no family of `transformers` has: parallel blocks, mixtures of attention,
-    /// ternary experts, a shared expert without a gate.
+    /// ternary experts, a shared expert without a gate or of four bits a weight.
     FlowMoe,
 }
 
@@ -228,8 +228,9 @@ impl Config {
         let routed = block.experts_top_p.is_some()
             || block.null_experts > 0
             || block.router_bias_update_rate.is_some();
-        let own = block.parallel || block.plain_shared_expert || routed;
-        if own || block.attention_experts.is_some() || block.ternary_experts.is_some() {
+        let quantised = block.ternary_experts.is_some() || block.int4_shared_expert;
+        let own = block.parallel || block.plain_shared_expert || routed || quantised;
+        if own || block.attention_experts.is_some() {
             return Family::FlowMoe;
         }
         let Some(moe) = &self.moe else {

@@ -2,17 +2,20 @@
 //!
 //! Some rows are in memory at a time, as f32, so that what a model is turned into is all that it takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
+use crate::half::{from_bf16, from_f16};
+use crate::names::{self, Packing};
 use crate::tensors::missing;
-use crate::weights::{check, scale_name, three_valued, weight_files};
-use crate::{Config, Error, Tensor, Tensors, names, ternary};
+use crate::weights::{check, no_int4, scale_name, three_valued, weight_files};
+use crate::{Config, Error, Tensor, Tensors, int4, ternary};
 
 /// Bytes of a file that are read at a time, unless a row takes more.
 const CHUNK: usize = 1 << 20;
@@ -46,17 +49,22 @@ enum Numbers {
     F16,
     /// Two bits each, for -1, 0 and 1 times this scale.
     Ternary(f32),
+    /// Four bits each, with scales that begin at this byte of the file.
+    Int4(u64),
 }
+
+/// Matrices of few bits a weight, with their shapes.
+type PackedShapes = BTreeMap<String, (Packing, Vec<usize>)>;
 
 impl TensorFiles {
     /// Finds the tensors that `config` calls for in a folder: in one `model.safetensors`, or in the files that an index names. They are
-    /// stored as f32, bf16, f16, or those that [`names::packed`] names with two bits a weight.
+    /// stored as f32, bf16, f16, or those that [`names::packed`] names with two or four bits a weight.
     ///
     /// # Errors
     /// A file missing or damaged; a tensor missing, of another shape or format, or that the architecture does not have.
     pub fn open(dir: &Path, config: &Config) -> Result<Self, Error> {
         let mut opened = Self { files: Vec::new(), places: BTreeMap::new() };
-        let packed = names::packed(config);
+        let packed = packed_shapes(config);
         for path in weight_files(dir)? {
             opened.add(path, config, &packed)?;
         }
@@ -77,7 +85,7 @@ impl TensorFiles {
         self.places.iter().map(tensor).collect()
     }
 
-    fn add(&mut self, path: PathBuf, config: &Config, packed: &BTreeSet<String>) -> Result<(), Error> {
+    fn add(&mut self, path: PathBuf, config: &Config, packed: &PackedShapes) -> Result<(), Error> {
         let file = File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
         let (metadata, data) = header(&file, &path)?;
         self.files.push((path, file));
@@ -87,15 +95,24 @@ impl TensorFiles {
             shape: info.shape.clone(),
             numbers,
         };
-        let is_scale = |name: &str| packed.contains(name.strip_suffix("_scale").unwrap_or_default());
+        let is_scale = |name: &str| packed.contains_key(name.strip_suffix("_scale").unwrap_or_default());
         let mut places = Vec::new();
         for name in metadata.offset_keys() {
             let info = metadata.info(&name).ok_or_else(|| missing(&name))?;
-            if packed.contains(&name) {
-                let scale = metadata.info(&scale_name(&name)).ok_or_else(|| missing(&scale_name(&name)))?;
-                let scale = self.single(&scale_name(&name), &place(scale, floats(&name, scale)?))?;
-                let place = Place { numbers: Numbers::Ternary(scale), ..place(info, Numbers::F32) };
-                places.push((name.clone(), unpacked(&name, info, place, config)?));
+            if let Some((packing, shape)) = packed.get(&name) {
+                let scale_name = scale_name(&name);
+                let scales = metadata.info(&scale_name).ok_or_else(|| missing(&scale_name))?;
+                let numbers = match packing {
+                    Packing::Ternary => Numbers::Ternary(
+                        self.single(&scale_name, &place(scales, floats(&scale_name, scales)?))?,
+                    ),
+                    Packing::Int4 => {
+                        expect(&scale_name, scales, Dtype::F16, vec![shape[0], int4::scales(shape[1])])?;
+                        Numbers::Int4(data + scales.data_offsets.0 as u64)
+                    }
+                };
+                expect(&name, info, Dtype::U8, vec![shape[0], numbers.bytes(shape[1])])?;
+                places.push((name.clone(), Place { shape: shape.clone(), ..place(info, numbers) }));
             } else if !redundant(config, &name) && !is_scale(&name) {
                 places.push((name.clone(), place(info, floats(&name, info)?)));
             }
@@ -107,27 +124,45 @@ impl TensorFiles {
     /// The one number of the tensor `name`.
     fn single(&self, name: &str, place: &Place) -> Result<f32, Error> {
         let mut all = Vec::new();
-        self.rows(place, &mut |numbers| all.extend_from_slice(numbers))?;
+        self.rows(name, place, &mut |numbers| all.extend_from_slice(numbers))?;
         let shape = |expected| Error::TensorShape { name: name.into(), found: place.shape.clone(), expected };
         if let [number] = all[..] { Ok(number) } else { Err(shape(vec![1])) }
     }
 
-    fn rows(&self, place: &Place, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
-        let (path, file) = &self.files[place.file];
+    fn rows(&self, name: &str, place: &Place, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
         let width = place.shape.last().copied().unwrap_or(1);
         let rows: usize = place.shape.iter().rev().skip(1).product();
         let row_bytes = place.numbers.bytes(width);
         let most = (CHUNK / row_bytes.max(1)).clamp(1, rows.max(1));
         let (mut bytes, mut numbers) = (vec![0; most * row_bytes], Vec::with_capacity(most * width));
         for first in (0..rows).step_by(most) {
-            let bytes = &mut bytes[..most.min(rows - first) * row_bytes];
-            let at = place.start + (first * row_bytes) as u64;
-            file.read_exact_at(bytes, at).map_err(|source| Error::Read { path: path.clone(), source })?;
+            let n = most.min(rows - first);
+            let bytes = &mut bytes[..n * row_bytes];
+            self.read_at(place.file, bytes, place.start + (first * row_bytes) as u64)?;
             numbers.clear();
-            place.numbers.decode(bytes, width, &mut numbers);
+            let scales = match place.numbers {
+                Numbers::Int4(start) => {
+                    self.scales(place.file, start, int4::scales(width), first..first + n)?
+                }
+                _ => Vec::new(),
+            };
+            let damaged = |found| no_int4(name, found);
+            place.numbers.decode(bytes, &scales, width, &mut numbers).map_err(damaged)?;
             take(&numbers);
         }
         Ok(())
+    }
+
+    /// The scales of some rows, `width` to a row, the first of all at the byte `start` of a file.
+    fn scales(&self, file: usize, start: u64, width: usize, rows: Range<usize>) -> Result<Vec<u16>, Error> {
+        let mut bytes = vec![0; rows.len() * width * 2];
+        self.read_at(file, &mut bytes, start + (rows.start * width * 2) as u64)?;
+        Ok(bytes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b)).collect())
+    }
+
+    fn read_at(&self, file: usize, bytes: &mut [u8], at: u64) -> Result<(), Error> {
+        let (path, file) = &self.files[file];
+        file.read_exact_at(bytes, at).map_err(|source| Error::Read { path: path.clone(), source })
     }
 }
 
@@ -142,9 +177,9 @@ impl Tensors for TensorFiles {
 
     fn read(&self, name: &str, take: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
         let place = self.places.get(name).ok_or_else(|| missing(name))?;
-        let Numbers::Ternary(scale) = place.numbers else { return self.rows(place, take) };
+        let Numbers::Ternary(scale) = place.numbers else { return self.rows(name, place, take) };
         let mut valued = Ok(());
-        self.rows(place, &mut |numbers| {
+        self.rows(name, place, &mut |numbers| {
             if valued.is_ok() {
                 valued = three_valued(name, numbers, scale.abs());
                 take(numbers);
@@ -161,17 +196,23 @@ impl Numbers {
             Self::F32 => 4 * width,
             Self::Bf16 | Self::F16 => 2 * width,
             Self::Ternary(_) => ternary::packed_width(width),
+            Self::Int4(_) => int4::packed_width(width),
         }
     }
 
     /// Adds the numbers of whole rows to `out`.
-    fn decode(self, bytes: &[u8], width: usize, out: &mut Vec<f32>) {
+    ///
+    /// # Errors
+    /// What stands among four bits a weight, or their scales, and cannot be.
+    fn decode(self, bytes: &[u8], scales: &[u16], width: usize, out: &mut Vec<f32>) -> Result<(), String> {
         match self {
             Self::F32 => out.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
             Self::Bf16 => out.extend(bytes.as_chunks().0.iter().map(|&b| from_bf16(u16::from_le_bytes(b)))),
             Self::F16 => out.extend(bytes.as_chunks().0.iter().map(|&b| from_f16(u16::from_le_bytes(b)))),
             Self::Ternary(scale) => out.extend(ternary::unpack(bytes, width, scale)),
+            Self::Int4(_) => int4::unpack(bytes, scales, width, out)?,
         }
+        Ok(())
     }
 }
 
@@ -206,64 +247,34 @@ fn floats(name: &str, info: &TensorInfo) -> Result<Numbers, Error> {
         Dtype::F32 => Ok(Numbers::F32),
         Dtype::BF16 => Ok(Numbers::Bf16),
         Dtype::F16 => Ok(Numbers::F16),
-        other => Err(Error::TensorDtype { name: name.into(), dtype: format!("{other:?}") }),
+        other => Err(Error::TensorDtype {
+            name: name.into(),
+            dtype: format!("{other:?}"),
+            supported: "F32, BF16, F16",
+        }),
     }
 }
 
-/// The place of a matrix of two bits a weight, by the shape that it has when it is unpacked.
-fn unpacked(name: &str, info: &TensorInfo, place: Place, config: &Config) -> Result<Place, Error> {
-    if info.dtype != Dtype::U8 {
-        return Err(Error::TensorDtype { name: name.into(), dtype: format!("{:?}", info.dtype) });
+/// The matrices that [`names::packed`] names, with the shapes that they have when they are unpacked.
+fn packed_shapes(config: &Config) -> PackedShapes {
+    let packed = names::packed(config);
+    let shapes = names::expected(config).into_iter();
+    shapes.filter_map(|(name, shape)| packed.get(&name).map(|packing| (name, (*packing, shape)))).collect()
+}
+
+/// A tensor is stored in this format and shape.
+fn expect(name: &str, info: &TensorInfo, dtype: Dtype, shape: Vec<usize>) -> Result<(), Error> {
+    if info.dtype != dtype {
+        let supported = if dtype == Dtype::U8 { "U8" } else { "F16" };
+        return Err(Error::TensorDtype { name: name.into(), dtype: format!("{:?}", info.dtype), supported });
     }
-    let width = if name.contains(".down_proj.") { config.intermediate_size } else { config.hidden_size };
-    let rows = info.shape.first().copied().unwrap_or(0);
-    let expected = vec![rows, ternary::packed_width(width)];
-    if info.shape != expected {
-        return Err(Error::TensorShape { name: name.into(), found: info.shape.clone(), expected });
+    if info.shape != shape {
+        return Err(Error::TensorShape { name: name.into(), found: info.shape.clone(), expected: shape });
     }
-    Ok(Place { shape: vec![rows, width], ..place })
+    Ok(())
 }
 
 /// Tensors some files carry although they follow from others.
 fn redundant(config: &Config, name: &str) -> bool {
     name.ends_with("rotary_emb.inv_freq") || (config.tie_word_embeddings && name == names::HEAD)
-}
-
-fn from_bf16(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-/// IEEE half precision: 1 sign, 5 exponent (bias 15), 10 fraction bits.
-fn from_f16(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let fraction = f32::from(bits & 0x3ff);
-    match (bits >> 10) & 0x1f {
-        0 => sign * fraction * 2f32.powi(-24),
-        31 if fraction == 0.0 => sign * f32::INFINITY,
-        31 => f32::NAN,
-        exponent => sign * (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{from_bf16, from_f16};
-
-    #[test]
-    fn half_precision_values_are_exact() {
-        let cases = [
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x0001, 2f32.powi(-24)),
-            (0x3555, 0.33325195),
-        ];
-        for (bits, value) in cases {
-            assert_eq!(from_f16(bits), value, "{bits:#x}");
-        }
-        assert_eq!(from_f16(0xfc00), f32::NEG_INFINITY);
-        assert!(from_f16(0x7e00).is_nan());
-        assert_eq!(from_bf16(0x3f80), 1.0);
-        assert_eq!(from_bf16(0xc049), -3.140625);
-    }
 }

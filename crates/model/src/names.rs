@@ -1,6 +1,6 @@
 //! Hugging Face tensor names, in one place; shapes are (out, in), row-major, as PyTorch stores a linear layer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Config, Family, Moe, QkNorm, Ternary};
 
@@ -131,18 +131,41 @@ fn feed_forward(config: &Config, moe: Option<&Moe>, at: impl Fn(&str) -> String)
     }
 }
 
-/// The matrices of ternary experts that rest as two bits a weight; none unless [`Ternary::Packed`].
-pub fn packed(config: &Config) -> BTreeSet<String> {
-    if config.block.ternary_experts == Some(Ternary::Packed) { routed(config) } else { BTreeSet::new() }
+/// How a matrix of few bits a weight rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Two bits a weight, see [`crate::ternary`].
+    Ternary,
+    /// Four bits a weight, see [`crate::int4`].
+    Int4,
+}
+
+/// The matrices that rest as few bits a weight: those of ternary experts where these are [`Ternary::Packed`], and those of shared experts with
+/// [`crate::Block::int4_shared_expert`].
+pub fn packed(config: &Config) -> BTreeMap<String, Packing> {
+    let (ternary, int4) =
+        (config.block.ternary_experts == Some(Ternary::Packed), config.block.int4_shared_expert);
+    let routed = routed(config).into_iter().filter(|_| ternary).map(|name| (name, Packing::Ternary));
+    routed.chain(shared(config).into_iter().filter(|_| int4).map(|name| (name, Packing::Int4))).collect()
 }
 
 /// The matrices of all routed experts.
 pub fn routed(config: &Config) -> BTreeSet<String> {
-    let experts = |i| match layer(config, i).feed_forward {
-        FeedForward::Moe { experts, .. } => experts,
+    matrices(config, |experts, _| experts)
+}
+
+/// The matrices of all shared experts, without their gates.
+pub fn shared(config: &Config) -> BTreeSet<String> {
+    matrices(config, |_, shared| shared.into_iter().collect())
+}
+
+/// The matrices of the blocks that `pick` takes of the routed experts and the shared one of each layer.
+fn matrices(config: &Config, pick: impl Fn(Vec<Swiglu>, Option<Swiglu>) -> Vec<Swiglu>) -> BTreeSet<String> {
+    let blocks = |i| match layer(config, i).feed_forward {
+        FeedForward::Moe { experts, shared, .. } => pick(experts, shared.map(|(block, _)| block)),
         FeedForward::Dense(_) => Vec::new(),
     };
-    let blocks = (0..config.num_hidden_layers).flat_map(experts);
+    let blocks = (0..config.num_hidden_layers).flat_map(blocks);
     blocks.flat_map(|block| [block.gate, block.up, block.down]).collect()
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::{Config, Error, Tensor, TensorFiles, Tensors, names, ternary};
+use crate::names::{self, Packing};
+use crate::{Config, Error, Tensor, TensorFiles, Tensors, int4, ternary};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -20,25 +21,51 @@ pub fn load_weights(dir: &Path, config: &Config) -> Result<BTreeMap<String, Tens
 }
 
 /// Writes `tensors` as `model.safetensors`; equal tensors give equal bytes. They are stored in f32, those that
-/// [`names::packed`] names with two bits a weight, and beside each its scale, `NAME_scale`.
+/// [`names::packed`] names with two or four bits a weight, and beside each its scale or scales, `NAME_scale`.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// When the file cannot be written, or a matrix of four bits a weight has other values.
 pub fn save_weights(dir: &Path, config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
     let path = dir.join(SINGLE);
     let packed = names::packed(config);
     let mut stored: Vec<Stored> = Vec::new();
     for (name, tensor) in tensors {
-        if !packed.contains(name) {
-            stored.push((name.clone(), Dtype::F32, tensor.shape.clone(), tensor.to_le_bytes()));
-            continue;
+        match packed.get(name) {
+            None => stored.push((name.clone(), Dtype::F32, tensor.shape.clone(), tensor.to_le_bytes())),
+            Some(packing) => stored.extend(pack(*packing, name, tensor)?),
         }
-        let (rows, width) = (tensor.shape[0], tensor.shape[1]);
-        let (bytes, scale) = ternary::pack(&tensor.data, width);
-        stored.push((name.clone(), Dtype::U8, vec![rows, ternary::packed_width(width)], bytes));
-        stored.push((scale_name(name), Dtype::F32, vec![1], scale.to_le_bytes().to_vec()));
     }
     write(&path, &stored)
+}
+
+/// A matrix of few bits a weight, and its scales.
+fn pack(packing: Packing, name: &str, tensor: &Tensor) -> Result<[Stored; 2], Error> {
+    let (rows, width) = (tensor.shape[0], tensor.shape[1]);
+    let (bytes, width, scales) = match packing {
+        Packing::Ternary => {
+            let (bytes, scale) = ternary::pack(&tensor.data, width);
+            let scales = (scale_name(name), Dtype::F32, vec![1], scale.to_le_bytes().to_vec());
+            (bytes, ternary::packed_width(width), scales)
+        }
+        Packing::Int4 => {
+            let (bytes, scales) = four_bits(name, tensor)?;
+            let scales = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
+            let scales = (scale_name(name), Dtype::F16, vec![rows, int4::scales(width)], scales);
+            (bytes, int4::packed_width(width), scales)
+        }
+    };
+    Ok([(name.to_owned(), Dtype::U8, vec![rows, width], bytes), scales])
+}
+
+/// Four bits for each weight of a matrix, and its scales.
+fn four_bits(name: &str, tensor: &Tensor) -> Result<(Vec<u8>, Vec<u16>), Error> {
+    int4::pack(&tensor.data, tensor.shape[1]).map_err(|value| no_int4(name, value.to_string()))
+}
+
+/// What is wrong with a matrix of four bits a weight.
+pub(crate) fn no_int4(name: &str, found: String) -> Error {
+    let expected = "-7 to 7 times one scale of f16, 0 or more, in each 128 weights of a row";
+    Error::TensorValue { name: name.into(), found, expected }
 }
 
 /// Writes `tensors` in f32 to a file of safetensors; equal tensors give equal bytes.
@@ -69,7 +96,7 @@ fn write(path: &Path, stored: &[Stored]) -> Result<(), Error> {
     fs::write(path, file).map_err(|source| Error::Write { path: path.into(), source })
 }
 
-/// The name of the scale of a packed matrix.
+/// The name of the scales of a packed matrix.
 pub(crate) fn scale_name(name: &str) -> String {
     format!("{name}_scale")
 }
@@ -92,11 +119,14 @@ pub(crate) fn check(config: &Config, tensors: &dyn Tensors) -> Result<(), Error>
     }
 }
 
-/// What is to rest as two bits a weight has three values.
+/// What is to rest as two bits a weight has three values, and what as four bits fifteen in each group.
 pub(crate) fn check_packed(config: &Config, tensors: &BTreeMap<String, Tensor>) -> Result<(), Error> {
-    names::packed(config).iter().try_for_each(|name| {
-        let data = &tensors[name].data;
-        three_valued(name, data, data.iter().fold(0.0f32, |scale, value| value.abs().max(scale)))
+    names::packed(config).iter().try_for_each(|(name, packing)| match packing {
+        Packing::Ternary => {
+            let data = &tensors[name].data;
+            three_valued(name, data, data.iter().fold(0.0f32, |scale, value| value.abs().max(scale)))
+        }
+        Packing::Int4 => four_bits(name, &tensors[name]).map(drop),
     })
 }
 

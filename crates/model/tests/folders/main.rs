@@ -1,6 +1,7 @@
 //! Checkpoints as folders: what loads, what comes back, what is refused and in which words.
 #![allow(clippy::print_stdout, reason = "a test says when its data is absent")]
 
+mod int4;
 mod ternary;
 
 use std::collections::BTreeMap;
