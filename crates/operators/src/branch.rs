@@ -86,7 +86,9 @@ impl Definition for Branch {
     fn fits(config: &Config, step: &StepContext<'_>) -> Vec<Problem> {
         let mut named = config.text().named();
         named.push(("by", &config.by, &[Type::Text, Type::Int]));
-        need_columns(step, &named)
+        let mut problems = need_columns(step, &named);
+        problems.extend(config.start_mistake(step));
+        problems
     }
 
     fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use flow_data::{Id, IdHasher, Item, Value, kind};
 use flow_dataflow::{Body, EffectOp, Out, Perform, Request, Stage};
 use flow_model::Checkpoint;
-use flow_plan::{Input, Problem, Shape};
+use flow_plan::{Input, ModelRef, Problem, Shape};
 use flow_spec::OnChange;
 use serde_json::Value as Json;
 
@@ -88,6 +88,7 @@ impl Definition for Train {
             let message = "`accumulate` does not go with `rounds.on_change: keep`: kept rounds are not trained on again";
             problems.push(Problem::new("retention", message));
         }
+        problems.extend(config.start_mistake(step));
         problems
     }
 
@@ -100,6 +101,17 @@ impl Definition for Train {
             config,
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))
+    }
+}
+
+/// What is wrong with a `freeze` of `step`, where a step that its start comes from has given a shared expert four bits a weight.
+pub(crate) fn int4_start(step: &StepContext<'_>, freeze: Option<&[flow_trainer::Part]>) -> Option<Problem> {
+    let ModelRef::Step(maker) = step.step.models.first()?.model else { return None };
+    let maker = StepContext { step: &step.plan.steps[maker], ..*step };
+    let config: Option<Config> = flow_plan::config_of(&maker.step.config).ok().filter(|_| maker.step.op == Train::NAME);
+    match config.is_some_and(|config| config.makes_int4()) {
+        true => mixture::int4_mistake(freeze),
+        false => int4_start(&maker, freeze),
     }
 }
 

@@ -76,7 +76,8 @@ fn trainer_and_sampler_agree_on_every_method_of_upcycling() {
     };
     let routed = [routed(Some(0.6), 0, false), routed(None, 3, true), routed(Some(0.75), 2, false)];
     let biased = MoeUpcycle { bias_update_rate: Some(0.001), ..of(From::Copy, 4) };
-    let alone = [fine, biased, top_1(of(From::Mote, 4))]
+    let mote = |int4_shared_expert| top_1(of(From::Mote { int4_shared_expert }, 4));
+    let alone = [fine, biased, mote(false), mote(true)]
         .into_iter()
         .chain(routed)
         .map(|settings| upcycle(&[&dense], &settings, 5));

@@ -89,7 +89,8 @@ pub struct TrainConfig {
     pub eps: f64,
     /// Gradients with a larger norm, over all parameters, are scaled down to it. Default 1.
     pub max_grad_norm: f64,
-    /// Parts that do not learn. By default none, or all but routed experts and routers where experts are ternary.
+    /// Parts that do not learn. By default none, or all but routed experts and routers where experts are ternary, or a
+    /// shared expert of four bits a weight, which always has to be among them.
     pub frozen: Option<Vec<Part>>,
     /// What is minimised. Default cross-entropy.
     pub loss: Loss,
@@ -144,8 +145,20 @@ impl Default for TrainConfig {
 impl TrainConfig {
     /// The parts of `model` that do not learn.
     pub(crate) fn frozen(&self, model: &flow_model::Config) -> &[Part] {
-        let usual: &[Part] = if model.block.ternary_experts.is_some() { &Part::MOTE } else { &[] };
+        let usual: &[Part] = match model.block.ternary_experts {
+            Some(_) => &Part::MOTE,
+            None if model.block.int4_shared_expert => &[Part::SharedExpert],
+            None => &[],
+        };
         self.frozen.as_deref().unwrap_or(usual)
+    }
+
+    /// Weights of four bits do not learn.
+    pub(crate) fn freezes_int4(&self, model: &flow_model::Config) -> Result<(), Error> {
+        match model.block.int4_shared_expert && !self.frozen(model).contains(&Part::SharedExpert) {
+            true => Err(Error::SharedExpertLearns),
+            false => Ok(()),
+        }
     }
 
     /// Checks the ranges; `positions` is the longest sequence of the model.
@@ -196,11 +209,12 @@ pub(crate) fn require(
 }
 
 /// Adapters go with matrices that stand for themselves in Hugging Face's families: not with several attentions in one, nor with weights
-/// of three values, which could not take what an adapter adds.
+/// of few bits, which could not take what an adapter adds.
 pub(crate) fn adaptable(model: &flow_model::Config) -> Result<(), Error> {
-    match model.block.attention_experts.is_none() && model.block.ternary_experts.is_none() {
-        true => Ok(()),
-        false => Err(Error::NotAdaptable),
+    let block = &model.block;
+    match block.attention_experts.is_some() || block.ternary_experts.is_some() || block.int4_shared_expert {
+        true => Err(Error::NotAdaptable),
+        false => Ok(()),
     }
 }
 
@@ -211,6 +225,7 @@ pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
         attention_experts: None,
         plain_shared_expert: false,
         ternary_experts: None,
+        int4_shared_expert: false,
         experts_top_p: None,
         null_experts: 0,
         router_bias_update_rate: None,

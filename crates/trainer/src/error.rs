@@ -86,9 +86,14 @@ pub enum Error {
     },
     /// Adapters do not go with the model.
     #[error(
-        "adapters do not go with mixtures of attention and ternary experts; train without `lora` and `freeze` what is to stay"
+        "adapters do not go with mixtures of attention, ternary experts and shared experts of four bits a weight; train without `lora` and `freeze` what is to stay"
     )]
     NotAdaptable,
+    /// A shared expert of four bits a weight is to learn.
+    #[error(
+        "the shared expert has weights of four bits, which do not learn: add `shared_expert` to `freeze`, or leave `freeze` out"
+    )]
+    SharedExpertLearns,
     /// The model has none of the matrices that are to have adapters.
     #[error("the model has none of the matrices that `lora.targets` names")]
     NoTarget,

@@ -35,7 +35,7 @@ const SLICES: usize = 4;
 /// The same arguments on the same [`crate::instruction_set`] give the same checkpoint, to the byte.
 ///
 /// # Errors
-/// A setting is out of range, every part is frozen, no example has anything to learn, a text cannot be encoded, or the run diverges.
+/// A setting is out of range, every part is frozen, a shared expert of four bits a weight is not, no example has anything to learn, a text cannot be encoded, or the run diverges.
 pub fn train(
     start: &Checkpoint,
     examples: &[Example],
@@ -114,6 +114,7 @@ impl<'a> Learner<'a> {
         if lora.is_some() {
             adaptable(&start.config)?;
         }
+        config.freezes_int4(&start.config)?;
         let model = Model::new(start, config.max_length, config.frozen(&start.config), lora)?;
         let model = model.recomputing(config.recompute).rounding(config.token_rounding.unwrap_or(1));
         if lora.is_some() && !model.has_adapters() {

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | copy (arXiv 2212.05055) | one model | copies of its feed-forward block | none, or another copy behind a gate | as it is |
 //! | fine-grained (arXiv 2401.06066) | one model | slices of its block | none, or one slice behind a gate | as it is |
-//! | MoTE (arXiv 2506.14435) | one model | its block, ternary | its block, frozen | as it is, frozen |
+//! | MoTE (arXiv 2506.14435) | one model | its block, ternary | its block, frozen, in four bits if asked for | as it is, frozen |
 //! | BTX (arXiv 2403.07816) | several of one seed | one's block each | none | their mean |
 //! | BAM (arXiv 2408.08274) | several of one seed | one's block each, and its attention | none | their mean |
 //!
@@ -42,8 +42,11 @@ pub enum From {
         /// Slices of the block, at least 2, that divide its width.
         slices: usize,
     },
-    /// Every expert is the dense block with ternary weights, beside the block itself as it is.
-    Mote,
+    /// Every expert is the dense block with ternary weights, beside the block itself.
+    Mote {
+        /// Whether the block itself has weights of four bits, see [`flow_model::int4`], instead of being as it is.
+        int4_shared_expert: bool,
+    },
     /// Every expert is the block of one of several dense models.
     Btx,
     /// The same, and the attention of each is an attention expert.
@@ -131,7 +134,11 @@ pub fn upcycle(dense: &[&Checkpoint], settings: &MoeUpcycle, seed: u64) -> Resul
         maker.layer(i)?;
     }
     let tensors = maker.tensors;
-    Ok(Checkpoint::new(config, tensors, first.tokenizer.clone())?)
+    let mixture = Checkpoint::new(config, tensors, first.tokenizer.clone())?;
+    Ok(match settings.from {
+        From::Mote { int4_shared_expert: true } => mixture.with_int4_shared_expert(),
+        _ => mixture,
+    })
 }
 
 fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
@@ -189,7 +196,7 @@ fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
             config.intermediate_size /= slices;
             shared = shared.map(|width| width / slices);
         }
-        From::Mote => {
+        From::Mote { .. } => {
             (shared, renormalise) = (Some(dense.intermediate_size), false);
             config.block.plain_shared_expert = true;
             config.block.ternary_experts = Some(Ternary::Latent);
@@ -234,7 +241,7 @@ impl Maker<'_> {
         match self.settings.from {
             From::Copy => self.copies(block, experts, shared)?,
             From::FineGrained { slices } => self.slices(slices, block, experts, shared)?,
-            From::Mote => self.ternary(block, experts, shared)?,
+            From::Mote { .. } => self.ternary(block, experts, shared)?,
             From::Btx => self.blocks(block, experts)?,
             From::Bam { .. } => {
                 self.blocks(block, experts)?;

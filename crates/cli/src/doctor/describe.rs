@@ -30,7 +30,10 @@ pub(super) fn shape(config: &Config) -> Vec<String> {
     if let Some(moe) = &config.moe {
         let sparse = (0..layers).filter(|i| config.moe_of(*i).is_some()).count();
         let shared = match moe.shared_expert_intermediate_size {
-            Some(width) => format!(", a shared one of {}", whole(width)),
+            Some(width) => {
+                let bits = if config.block.int4_shared_expert { ", four bits a weight" } else { "" };
+                format!(", a shared one of {}{bits}", whole(width))
+            }
             None => String::new(),
         };
         let normed = if moe.norm_topk_prob { "weights divided by their sum" } else { "weights as they are" };

@@ -61,7 +61,8 @@ macro_rules! with_course {
             #[serde(default = "crate::defaults::unit")]
             #[schemars(range(min = 0.000_001))]
             max_grad_norm: f64,
-            /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers.
+            /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers. A
+            /// shared expert of four bits a weight is always among them.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<flow_trainer::Part>>,
             /// Whether activations are computed again on the way back instead of kept: less memory, more time. No influence on the result.
@@ -118,6 +119,11 @@ macro_rules! with_course {
             pub(crate) fn course_mistakes(&self) -> Vec<flow_plan::Problem> {
                 let keys = [("eval_steps", self.eval_steps.is_some()), ("patience", self.patience.is_some())];
                 $crate::train::validation::mistakes(self.validation_ratio, keys)
+            }
+
+            /// Parts of a start with four bits a weight that would learn; the start is made by a step before.
+            pub(crate) fn start_mistake(&self, step: &$crate::StepContext<'_>) -> Option<flow_plan::Problem> {
+                $crate::train::int4_start(step, self.freeze.as_deref())
             }
 
             /// The settings of a training of `start` that is measured on `held_out`, if there are any.

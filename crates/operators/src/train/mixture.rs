@@ -1,7 +1,7 @@
 //! How a dense start becomes a mixture of experts: the key `moe`.
 
 use flow_plan::Problem;
-use flow_trainer::MoeUpcycle;
+use flow_trainer::{MoeUpcycle, Part};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,10 @@ pub(crate) struct Moe {
     /// Whether every token also visits a shared expert; with `mote` it always does.
     #[serde(default)]
     shared_expert: bool,
+    /// With `mote`: bits a weight of the shared expert, which is then rounded once to 4 bits in groups of 128 along a row. By default it stays as it is.
+    #[schemars(range(min = 4, max = 4))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shared_expert_bits: Option<u32>,
     /// Whether the chosen probabilities are divided by their sum: by default yes, with `mote` no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     norm_topk_prob: Option<bool>,
@@ -72,6 +76,13 @@ pub(crate) enum From {
     FineGrained,
     /// Every expert is the dense block with weights of three values, beside the block itself, which is frozen.
     Mote,
+}
+
+/// What is wrong with a `freeze` that leaves out a shared expert of four bits a weight.
+pub(super) fn int4_mistake(freeze: Option<&[Part]>) -> Option<Problem> {
+    let learns = freeze.is_some_and(|parts| !parts.contains(&Part::SharedExpert));
+    let problem = || Problem::new("freeze", "the shared expert has weights of four bits, which do not learn");
+    learns.then(|| problem().with_help("add `shared_expert` to `freeze`, or leave `freeze` out"))
 }
 
 /// What routers begin with.
@@ -162,6 +173,11 @@ impl Moe {
         matches!(self.from, From::FineGrained)
     }
 
+    /// Whether the shared expert has weights of four bits.
+    pub(super) fn has_int4_shared_expert(&self) -> bool {
+        self.shared_expert_bits.is_some()
+    }
+
     fn per_token(&self) -> u32 {
         self.experts_per_token.unwrap_or(match self.from {
             From::Copy => 2,
@@ -191,6 +207,9 @@ impl Moe {
             }
             _ => mistake(self.slices.is_some(), "moe.slices", "slices are cut by `from: fine_grained` only".into()),
         }
+        let is_mote = matches!(self.from, From::Mote);
+        let full = "the shared expert of `from: mote` alone is frozen and can have fewer bits";
+        mistake(self.has_int4_shared_expert() && !is_mote, "moe.shared_expert_bits", full.into());
         let (found, alike) = (self.positive_prompts.len(), if self.is_sliced() { set } else { 1 });
         let expected = experts / alike;
         let miscounted = found > 0 && found as u32 != expected;
@@ -220,7 +239,7 @@ impl Moe {
                 From::FineGrained => {
                     flow_trainer::From::FineGrained { slices: (self.routed_slices() + u32::from(self.shared_expert)) as usize }
                 }
-                From::Mote => flow_trainer::From::Mote,
+                From::Mote => flow_trainer::From::Mote { int4_shared_expert: self.has_int4_shared_expert() },
             },
             experts: self.experts as usize,
             experts_per_token: self.per_token() as usize,

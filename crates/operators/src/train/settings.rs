@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::adapters::Lora;
 use super::course::with_course;
 use super::examples::Columns;
-use super::mixture::Moe;
+use super::mixture::{Moe, int4_mistake};
 use super::start::Start;
 
 with_course! {
@@ -113,6 +113,11 @@ impl Config {
         Columns { text: self.text(), weight: self.weight.as_deref(), rejected, report_by: &self.report_by }
     }
 
+    /// Whether it gives a shared expert weights of four bits.
+    pub(super) fn makes_int4(&self) -> bool {
+        self.moe.as_ref().is_some_and(Moe::has_int4_shared_expert)
+    }
+
     /// What the schema cannot say: keys that do not go together.
     pub(super) fn check(&self) -> Result<(), Vec<Problem>> {
         let mut problems: Vec<Problem> = self.moe.iter().flat_map(Moe::mistakes).collect();
@@ -129,6 +134,9 @@ impl Config {
             let random = matches!(self.start, Start::Init(_));
             let others = [("freeze", self.freeze.is_some()), ("moe", self.moe.is_some()), ("start", random)];
             problems.extend(Lora::mistakes(others));
+        }
+        if self.makes_int4() {
+            problems.extend(int4_mistake(self.freeze.as_deref()));
         }
         if let Start::Init(init) = &self.start {
             problems.extend(init.mistake());

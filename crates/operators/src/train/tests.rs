@@ -32,6 +32,21 @@ fn experts_are_chosen_by_number_or_by_probability() {
 }
 
 #[test]
+fn a_shared_expert_of_four_bits_is_frozen() {
+    let mote = |bits: u32, others: &str| {
+        check(&format!("start: critic, moe: {{from: mote, experts: 4, shared_expert_bits: {bits}}}{others}"))
+    };
+    assert_eq!(mote(4, ""), [""; 0]);
+    assert_eq!(mote(4, ", freeze: [norms, shared_expert]"), [""; 0]);
+    let found = mote(4, ", freeze: [norms]");
+    assert!(found.len() == 1 && found[0].contains("which do not learn"), "{found:?}");
+    let found = mote(3, "");
+    assert!(found.len() == 1 && found[0].contains("4"), "{found:?}");
+    let found = check("start: critic, moe: {experts: 4, shared_expert: true, shared_expert_bits: 4}");
+    assert!(found.len() == 1 && found[0].contains("`from: mote` alone"), "{found:?}");
+}
+
+#[test]
 fn routers_begin_with_texts_for_each_expert() {
     let moe = |others: &str| check(&format!("start: critic, moe: {{experts: 2, {others}}}"));
     assert_eq!(moe("gate: hidden, positive_prompts: [[1+1=], [2h30 in minutes, an hour]]"), [""; 0]);

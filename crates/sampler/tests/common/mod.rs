@@ -97,6 +97,7 @@ pub(crate) fn switched() -> Vec<Config> {
         (moe(None), Block { attention_experts: attentions(true, None), ..plain() }),
         (moe(Some(36)), mote(Ternary::Latent)),
         (moe(Some(36)), mote(Ternary::Packed)),
+        (moe(Some(36)), Block { int4_shared_expert: true, ..mote(Ternary::Packed) }),
         (moe(None), Block { router_bias_update_rate: Some(0.001), ..plain() }),
         (moe(Some(36)), Block { null_experts: 2, ..plain() }),
         (moe(None), Block { sliding: sliding([true, true]), ..plain() }),
@@ -112,6 +113,7 @@ pub(crate) fn switched() -> Vec<Config> {
 pub(crate) fn random(mut config: Config, seed: u64) -> Checkpoint {
     let packed = config.block.ternary_experts == Some(Ternary::Packed);
     config.block.ternary_experts = config.block.ternary_experts.map(|_| Ternary::Latent);
+    let int4 = std::mem::take(&mut config.block.int4_shared_expert);
     let tokenizer = Tokenizer::train_byte_bpe(&["the cat sat on the mat"; 3], 270, &["<eos>"]).unwrap();
     let mut checkpoint = Checkpoint::init(config, tokenizer, seed).unwrap();
     let plain = checkpoint.config.block == Block::default();
@@ -125,6 +127,7 @@ pub(crate) fn random(mut config: Config, seed: u64) -> Checkpoint {
         let data: Vec<f32> = tensor.data.iter().zip(&*noise.data).map(changed).collect();
         *tensor = Tensor::new(tensor.shape.clone(), data);
     }
+    let checkpoint = if int4 { checkpoint.with_int4_shared_expert() } else { checkpoint };
     if packed { checkpoint.packed() } else { checkpoint }
 }
 
@@ -309,7 +312,7 @@ fn ternary_gated(model: &Checkpoint, names: &Swiglu, x: &[f64]) -> Vec<f64> {
     let linear = |name: &str, x: &[f64]| -> Vec<f64> {
         let tensor = model.tensor(name).unwrap();
         let values = ternary::quantised(&tensor.data);
-        let values = if names::packed(&model.config).contains(name) { &*tensor.data } else { &values };
+        let values = if names::packed(&model.config).contains_key(name) { &*tensor.data } else { &values };
         let top = x.iter().fold(0.0f64, |top, x| top.max(x.abs()));
         let x: Vec<f64> = x.iter().map(|x| (x * 127.0 / top).round_ties_even() * top / 127.0).collect();
         let row = |row: &[f32]| row.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).sum();

@@ -1,9 +1,10 @@
 //! A mixture of experts computes what its dense models compute, where its method promises it, until it learns.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use flow_model::{Block, Checkpoint, Config, Family, ternary};
-use flow_trainer::{Error, From, Gate, Merge, MoeUpcycle, TrainConfig, logits, merge, train, upcycle};
+use flow_trainer::{Error, From, Gate, Merge, MoeUpcycle, Part, TrainConfig, logits, merge, train, upcycle};
 
 use crate::common;
 
@@ -311,11 +312,52 @@ fn models_that_do_not_fit_together_are_refused() {
     assert!(refused(&[&models[0]], &sliced).contains("a divisor of 40"));
 }
 
+fn mote(int4_shared_expert: bool) -> MoeUpcycle {
+    let from = From::Mote { int4_shared_expert };
+    MoeUpcycle { from, experts_per_token: 1, ..MoeUpcycle::default() }
+}
+
+/// The matrices of shared experts and their scales, as they rest.
+fn four_bits(checkpoint: &Checkpoint) -> BTreeMap<String, Vec<u8>> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    checkpoint.save(dir.path()).expect("saves");
+    let bytes = std::fs::read(dir.path().join("model.safetensors")).expect("reads");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let shared = file.iter().filter(|(name, _)| name.contains(".shared_expert."));
+    shared.map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect()
+}
+
+#[test]
+fn a_shared_expert_of_four_bits_stays_to_the_byte() {
+    let dense = common::checkpoint(common::dense(), 1);
+    let [plain, int4] = [false, true].map(|int4| upcycle(&[&dense], &mote(int4), 5).expect("upcycles"));
+    assert_eq!(plain.clone().with_int4_shared_expert().digest(), int4.digest());
+    let documents = vec![(0..40).collect()];
+    let of = |model| logits(model, &documents).expect("logits");
+    assert_ne!(of(&plain), of(&int4), "it computes with what four bits hold");
+    let config = TrainConfig { max_steps: Some(3), max_length: 32, ..TrainConfig::default() };
+    let run = |start: &Checkpoint, config: &TrainConfig| {
+        train(start, &common::sums(49), config, &mut |_| ControlFlow::Continue(()))
+    };
+    let end = run(&int4, &config).expect("trains").checkpoint.packed();
+    assert!(four_bits(&end) == four_bits(&int4));
+    assert_eq!(four_bits(&int4).len(), 2 * 2 * 3);
+    assert_ne!(end.digest(), int4.clone().packed().digest(), "the routed experts learn");
+    let again = run(&end, &config).expect("goes on").checkpoint;
+    assert!(four_bits(&again) == four_bits(&int4));
+
+    let free = TrainConfig { frozen: Some(vec![Part::Norms]), ..config.clone() };
+    let error = run(&int4, &free).expect_err("is refused").to_string();
+    assert!(error.contains("add `shared_expert` to `freeze`"), "{error}");
+    assert!(run(&plain, &free).is_ok(), "full weights may learn");
+    let held = TrainConfig { frozen: Some(vec![Part::SharedExpert]), ..config };
+    assert!(four_bits(&run(&int4, &held).expect("trains").checkpoint) == four_bits(&int4));
+}
+
 #[test]
 fn ternary_experts_learn_and_nothing_else_does() {
     let dense = common::checkpoint(common::dense(), 1);
-    let settings = MoeUpcycle { from: From::Mote, experts_per_token: 1, ..MoeUpcycle::default() };
-    let mixture = upcycle(&[&dense], &settings, 5).expect("upcycles");
+    let mixture = upcycle(&[&dense], &mote(false), 5).expect("upcycles");
     let config = TrainConfig { max_steps: Some(3), max_length: 32, ..TrainConfig::default() };
     let end =
         train(&mixture, &common::sums(49), &config, &mut |_| ControlFlow::Continue(())).expect("trains");
