@@ -87,6 +87,7 @@ fn a_domain_without_rows_and_keys_of_other_methods_are_told() {
 fn ternary_and_fine_grained_experts_are_trained_and_drawn_from() {
     for (moe, family) in [
         ("{from: mote, experts: 3}", "flow_moe"),
+        ("{from: mote, experts: 3, shared_expert_bits: 4}", "flow_moe"),
         ("{from: fine_grained, experts: 6, slices: 4, shared_expert: true}", "qwen2_moe"),
     ] {
         let text = BRANCHES
@@ -104,7 +105,14 @@ fn ternary_and_fine_grained_experts_are_trained_and_drawn_from() {
             assert_eq!(learner.config.block.ternary_experts, Some(flow_model::Ternary::Packed));
             let block = 3 * learner.config.hidden_size * learner.config.intermediate_size;
             let size = fs::metadata(bench.path("out/learner/model.safetensors")).unwrap().len() as usize;
-            assert!(size < 4 * (learner.config.num_parameters() - 3 * block) + block + 8192, "{size}");
+            let int4 = learner.config.block.int4_shared_expert;
+            assert_eq!(int4, moe.contains("shared_expert_bits"));
+            // Routed experts take a quarter of a byte a weight; the shared one four, or half of one and its scales.
+            let full = 4 * (learner.config.num_parameters() - 3 * block - usize::from(int4) * block);
+            let packed = 3 * block / 4 + usize::from(int4) * (block / 2 + 4096);
+            assert!(size < full + packed + 8192, "{size}");
+            let told = bench.flow(&["doctor", "--model", "out/learner"]);
+            assert_eq!(told.stdout.contains(", four bits a weight"), int4, "{}", told.stdout);
         }
     }
 }
