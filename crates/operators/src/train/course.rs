@@ -62,7 +62,7 @@ macro_rules! with_course {
             #[schemars(range(min = 0.000_001))]
             max_grad_norm: f64,
             /// Parts of the model that do not learn. By default none; of a model with ternary experts all but experts and routers. A
-            /// shared expert of four bits a weight is always among them.
+            /// shared expert of four bits a weight has to be among them.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<flow_trainer::Part>>,
             /// Whether activations are computed again on the way back instead of kept: less memory, more time. No influence on the result.
