@@ -218,6 +218,11 @@ pub(crate) fn adaptable(model: &flow_model::Config) -> Result<(), Error> {
     }
 }
 
+/// Whether a model of this config can be trained.
+pub fn is_trainable(model: &flow_model::Config) -> bool {
+    trainable(model).is_ok()
+}
+
 /// Training knows Llama's layers, dense or with experts in all of them, and the switches of this project's own family.
 pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
     let own = flow_model::Block {

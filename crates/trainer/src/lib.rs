@@ -30,7 +30,7 @@ mod validate;
 mod workers;
 
 pub use batch::Example;
-pub use config::{Part, Schedule, TrainConfig, Validation};
+pub use config::{Part, Schedule, TrainConfig, Validation, is_trainable};
 pub use error::Error;
 pub use lora::{Adapter, Lora, Target};
 pub use loss::{Loss, Preference};
