@@ -220,7 +220,12 @@ impl Learner {
             .map(|part| {
                 let digest: Id = part.parse().map_err(|error: flow_data::ParseIdError| error.to_string())?;
                 let paths = self.folders.iter().map(|folder| Parts::new(folder).path(&digest));
-                paths.into_iter().find(|path| path.exists()).ok_or_else(|| format!("part {part} is missing"))
+                for path in paths {
+                    if Parts::is_whole(&path, &digest).map_err(|error| crate::text::chain(&error))? {
+                        return Ok(path);
+                    }
+                }
+                Err(format!("part {part} is missing or damaged: run again, and it is published anew"))
             })
             .collect()
     }

@@ -8,7 +8,7 @@ use flow_data::{Column, Columns, Id};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::CURRENT;
+use super::{CURRENT, Parts};
 use crate::Error;
 
 /// The manifest's name in its snapshot. Readers that are given a folder skip names with an underscore.
@@ -138,13 +138,10 @@ impl Snapshot {
         Ok(Some(Self { folder, manifest }))
     }
 
-    /// Whether every part is there with the size that the manifest says.
+    /// Whether every part is there with the bytes that the manifest says; reads them all.
     pub fn is_whole(&self) -> bool {
-        self.manifest
-            .parts
-            .iter()
-            .zip(self.files())
-            .all(|(part, path)| fs::metadata(path).is_ok_and(|file| file.len() == part.n_bytes))
+        let mut files = self.manifest.parts.iter().zip(self.files());
+        files.all(|(part, path)| Parts::is_whole(&path, &part.digest).unwrap_or(false))
     }
 
     /// The paths of the parts, in the manifest's order.

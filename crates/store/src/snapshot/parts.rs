@@ -1,9 +1,9 @@
 //! Parquet parts by content: written once, linked into every snapshot that holds them.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use flow_data::Id;
 
@@ -63,10 +63,21 @@ impl Parts {
         Ok(())
     }
 
-    /// Removes a part whose size is not `n_bytes`, so that it is staged anew or missed.
-    pub(super) fn remove_unlike(&self, digest: &Id, n_bytes: u64) -> Result<(), Error> {
+    /// Whether there is a file at `path`, with the bytes of the part `digest`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn is_whole(path: &Path, digest: &Id) -> Result<bool, Error> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Self::digest(&bytes) == *digest),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    /// Removes a part that has other bytes than its digest says, so that it is staged anew or missed.
+    pub(super) fn remove_damaged(&self, digest: &Id) -> Result<(), Error> {
         let path = self.path(digest);
-        let is_unlike = fs::metadata(&path).is_ok_and(|file| file.len() != n_bytes);
-        if is_unlike { disk::remove_file(&path) } else { Ok(()) }
+        if path.exists() && !Self::is_whole(&path, digest)? { disk::remove_file(&path) } else { Ok(()) }
     }
 }

@@ -1,6 +1,6 @@
 //! Switching readers from one whole snapshot to the next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,7 +18,7 @@ use crate::{Error, disk};
 pub struct Publisher {
     dir: PathBuf,
     parts: Parts,
-    /// Snapshots that lacked a part, or held one of another size, when the folder was opened.
+    /// Snapshots that lacked a part, or held one with other bytes, when the folder was opened.
     damaged: Mutex<BTreeSet<String>>,
     /// The sorted parts of the two newest snapshots that were published here, by name: so many parts take longer to read than
     /// an edit may.
@@ -55,9 +55,9 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// The damaged snapshots. Parts that share the damage are removed.
+    /// The damaged snapshots, found by reading all that they hold. Parts that share the damage are removed.
     fn inspect(&self) -> Result<BTreeSet<String>, Error> {
-        let mut damaged = BTreeSet::new();
+        let (mut damaged, mut whole) = (BTreeSet::new(), HashSet::new());
         for name in disk::names(&self.snapshots())? {
             let folder = self.snapshots().join(&name);
             let Ok(manifest) = Manifest::of(&folder) else {
@@ -65,10 +65,17 @@ impl Publisher {
                 continue;
             };
             for part in &manifest.parts {
-                let size = fs::metadata(folder.join(&part.path)).map(|file| file.len());
-                if !size.is_ok_and(|size| size == part.n_bytes) {
-                    damaged.insert(name.clone());
-                    self.parts.remove_unlike(&part.digest, part.n_bytes)?;
+                // Snapshots share their parts, and share them with those to publish from, unless they were copied.
+                let [shown, kept] = [folder.join(&part.path), self.parts.path(&part.digest)];
+                let shown_as = identity(&shown);
+                if !shown_as.is_some_and(|file| whole.contains(&file)) {
+                    match Parts::is_whole(&shown, &part.digest)? {
+                        true => whole.extend(shown_as),
+                        false => _ = damaged.insert(name.clone()),
+                    }
+                }
+                if !identity(&kept).is_some_and(|file| whole.contains(&file)) {
+                    self.parts.remove_damaged(&part.digest)?;
                 }
             }
         }
@@ -267,4 +274,10 @@ fn expect(
         Ok(found) if !is(&found) => Err(Error::InTheWay { path: path.to_owned(), expected }),
         _ => Ok(()),
     }
+}
+
+/// What a file is, by whatever name; none where there is none.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }

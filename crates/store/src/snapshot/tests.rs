@@ -73,8 +73,17 @@ fn first_file(dir: &Path) -> std::path::PathBuf {
 
 #[test]
 fn a_damaged_snapshot_is_made_anew_and_lends_nothing_to_others() {
-    let damages: [fn(&Path); 2] =
-        [|file| fs::write(file, "junk").unwrap(), |file| fs::remove_file(file).unwrap()];
+    let damages: [fn(&Path); 3] = [
+        |file| fs::write(file, "junk").unwrap(),
+        |file| fs::remove_file(file).unwrap(),
+        // One bit of what all copies of the part share.
+        |file| {
+            let mut bytes = fs::read(file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(file, bytes).unwrap();
+        },
+    ];
     for damage in damages {
         for numbers in [[1, 2, 3], [1, 2, 4]] {
             let dir = TempDir::new().unwrap();
