@@ -116,6 +116,12 @@ fn the_last_checkpoint_is_copied_where_the_step_says() {
     let last = report["trainings"].as_array().unwrap().last().unwrap();
     assert_eq!(last["model"], json!(flow_data::Id(checkpoint.digest()).to_string()));
     bench.exec(&copied, 0);
+    bench.put("models/next/notes.md", "mine");
+    bench.exec(&copied, 0);
+    assert_eq!(fs::read(bench.path("models/next/notes.md")).unwrap(), b"mine", "texts stay");
+    bench.put("models/next/eval/scores.json", "{}");
+    bench.exec(&copied, 1).says(&["error[E0607]", "models/next/eval` is there, and would be lost"]);
+    fs::remove_dir_all(bench.path("models/next/eval")).unwrap();
 
     let weights = fs::read_dir(bench.path(".flow/models").join(last["model"].as_str().unwrap())).unwrap();
     let weights = weights
@@ -130,7 +136,12 @@ fn the_last_checkpoint_is_copied_where_the_step_says() {
 fn a_folder_that_no_checkpoint_can_be_copied_to_is_told_before_anything_runs() {
     let bench = looped();
     bench.put("mine/note.txt", "mine");
-    bench.exec(&["--set", "steps.learner.path=mine"], 1).says(&["error[E0607]", "no checkpoint is there"]);
+    bench
+        .exec(&["--set", "steps.learner.path=mine"], 1)
+        .says(&["error[E0607]", "note.txt` is there, and would be lost"]);
+    // A checkpoint that came there in another way is not replaced.
+    bench.model("own");
+    bench.exec(&["--set", "steps.learner.path=own"], 1).says(&["error[E0607]", "own/config.json` is there"]);
     bench
         .exec(&["--set", "steps.learner.path=mine/note.txt/next"], 1)
         .says(&["error[E0607]", "mine/note.txt/next"]);

@@ -28,6 +28,7 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 
 use flow_dataflow::{SessionError, SourceError};
+use flow_plan::Plan;
 use flow_spec::Diagnostic;
 
 use crate::args::{Format, Overlay};
@@ -137,6 +138,16 @@ fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> 
 }
 
 impl Args {
+    /// Most calls of a process, by `--max-calls` or by the budget of `plan`.
+    fn most_calls(&self, plan: &Plan) -> Option<u64> {
+        [self.max_calls, plan.budget.calls].into_iter().flatten().min()
+    }
+
+    /// Whether it is the budget of `plan` that says so.
+    fn is_bound_by(&self, plan: &Plan) -> bool {
+        plan.budget.calls.is_some_and(|calls| self.max_calls.is_none_or(|most| calls <= most))
+    }
+
     /// Threads for sampling and training where `processes` share this machine.
     fn threads(&self, processes: usize) -> usize {
         let processors = || available_parallelism().map_or(1, |all| (usize::from(all) / processes).max(1));
@@ -169,8 +180,8 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
             Halt::with(Exit::Failed, codes::BEFORE.id, &error.to_string(), Some(help))
         }
         SessionError::Failed { failure, .. } if failure.reason == "not_allowed" => {
-            let help = "finished answers are kept; the same command goes on with as many more";
-            let message = format!("{error} by `--max-calls`");
+            let help = "what was answered is kept; `flow plan` tells how many calls are left";
+            let message = format!("{} by `--max-calls`", error.to_string().replace("not_allowed: ", ""));
             Halt::with(Exit::Failed, codes::REFUSED.id, &message, Some(help))
         }
         SessionError::Failed { failure, .. } if failure.reason.starts_with("server") => {

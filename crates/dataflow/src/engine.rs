@@ -72,6 +72,8 @@ struct State {
     counted: HashSet<Id>,
     /// How many more requests may be performed; `None` for any number.
     allowed: Option<u64>,
+    /// The step that asked for more than that: the run ends once all that was asked here before is answered.
+    exceeded: Option<usize>,
     broken: Option<(usize, Failure)>,
     closed: bool,
 }
@@ -202,8 +204,8 @@ impl Client {
         }
     }
 
-    /// Asks `requests`; replies come to `mailbox`, one for each. A key that is being asked already is not asked again. Where one more
-    /// would go to the engine than is allowed, the run ends.
+    /// Asks `requests`; replies come to `mailbox`, one for each. A key that is being asked already is not asked again. Those that go beyond what
+    /// is allowed get no reply: the run ends.
     /// Returns how many go to the engine.
     pub(crate) fn ask(
         &self,
@@ -218,7 +220,7 @@ impl Client {
         }
         let mut fresh = 0;
         let mut state = lock(&self.0.state);
-        let State { queues, waiting, failed, allowed, .. } = &mut *state;
+        let State { queues, waiting, failed, allowed, exceeded, .. } = &mut *state;
         let queue = queues.entry(effect).or_insert_with(|| Queue {
             op: op.clone(),
             here: Vec::new(),
@@ -234,9 +236,7 @@ impl Client {
             } else if let Some(answer) = self.0.kept(&request.key, &**op) {
                 mailbox.leave(request.key, Arc::new(answer));
             } else if *allowed == Some(0) {
-                drop(state);
-                self.fail(effect.0, fatal("not_allowed", "it asks for more than is allowed"));
-                return fresh;
+                exceeded.get_or_insert(effect.0);
             } else {
                 *allowed = allowed.map(|left| left - 1);
                 waiting.insert(request.key, vec![mailbox.clone()]);
@@ -246,6 +246,7 @@ impl Client {
             }
         }
         drop(state);
+        self.0.end_if_exceeded();
         self.0.wake.notify_all();
         fresh
     }
@@ -337,6 +338,16 @@ impl Shared {
         for mailbox in state.waiting.remove(&key).unwrap_or_default() {
             mailbox.leave(key, reply.clone());
         }
+        drop(state);
+        self.end_if_exceeded();
+    }
+
+    /// Ends the run where more was asked than is allowed and nothing is under way any more.
+    fn end_if_exceeded(&self) {
+        let state = lock(&self.state);
+        let Some(node) = state.exceeded.filter(|_| state.waiting.is_empty()) else { return };
+        drop(state);
+        self.break_off(node, fatal("not_allowed", "it asks for more calls than are allowed"));
     }
 
     fn keep(&self, node: usize, key: Id, cells: &[Value]) {

@@ -71,7 +71,7 @@ pub struct SessionOptions {
     pub workers: usize,
     /// What becomes of requests that the memo cannot answer.
     pub calls: Calls,
-    /// Most requests that this process performs; one more ends the run. `None` for any number.
+    /// Most requests that this process performs: where there are more, the run ends once so many are answered. `None` for any number.
     pub most_calls: Option<u64>,
     /// The ports whose rows the host will read, `None` for a step's rejected rows.
     pub capture: Vec<(usize, Option<Port>)>,

@@ -230,10 +230,10 @@ impl Models {
         let engine = engine.map_err(|error| crate::text::chain(&error))?;
         let declared = self.state().declared.get(id).cloned();
         let same = declared.is_some_and(|(path, stamp)| stamp.is_some() && declared::stamp(&path) == stamp);
-        if !same {
-            self.expect_same(id, &folder).map_err(refused)?;
+        match same || folder.digest().map_err(|error| refused(self.unusable(id, error)))? == id.0 {
+            true => Ok(engine),
+            false => Err(refused(self.changed(id))),
         }
-        Ok(engine)
     }
 
     /// The engine that `on_cpu` makes, on a GPU if engines draw on one.
@@ -249,18 +249,16 @@ impl Models {
         }
     }
 
-    /// Errs where the files of the checkpoint are not those that its digest names.
+    /// Errs where the files of a trained checkpoint are not those that its digest names.
     ///
     /// # Errors
     /// They are others, or cannot be read.
     pub fn expect_whole(&self, id: &Id) -> Result<(), CheckpointError> {
-        self.expect_same(id, &self.opened(id)?)
-    }
-
-    fn expect_same(&self, id: &Id, folder: &Folder) -> Result<(), CheckpointError> {
-        match folder.digest().map_err(|error| self.unusable(id, error))? == id.0 {
-            true => Ok(()),
-            false => Err(self.changed(id)),
+        let path = self.path(id);
+        match Folder::open(&path).and_then(|folder| folder.digest()) {
+            Ok(digest) if digest == id.0 => Ok(()),
+            Ok(_) => Err(CheckpointError::Changed { path }),
+            Err(source) => Err(CheckpointError::Damaged { path, source }),
         }
     }
 

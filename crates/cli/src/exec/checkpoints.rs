@@ -47,11 +47,14 @@ fn refusal(pipeline: &Pipeline, step: &str, folder: &Path, cause: &str) -> Halt 
     pipeline.halt_at_step(Exit::Failed, &codes::PUBLISH, step, message)
 }
 
-/// Whether a checkpoint can be put at `to`: nothing else is there, and a folder can be made beside it.
+/// Whether a checkpoint can be put at `to`: nothing is there but what was copied there before and texts of people, and a folder can be made
+/// beside it.
 fn expect_place(to: &Path) -> io::Result<()> {
-    let occupied = to.exists() && fs::read_dir(to)?.next().is_some();
-    if occupied && !to.join("config.json").exists() {
-        return Err(io::Error::other("something that is no checkpoint is there"));
+    if let Some(foreign) = foreign(to)? {
+        let foreign = foreign.display();
+        return Err(io::Error::other(format!(
+            "`{foreign}` is there, and would be lost; name another folder, or move it"
+        )));
     }
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
@@ -61,13 +64,59 @@ fn expect_place(to: &Path) -> io::Result<()> {
     fs::remove_dir(&probe)
 }
 
-/// Puts a copy of the folder `from` with its `card` at `to`, which is missing, empty or holds a checkpoint.
+/// The empty file by which a copy is known, whatever people write into its card.
+const MARK: &str = ".copied_by_flow";
+
+/// What is in a copy beside texts.
+const PARTS: [&str; 10] = [
+    MARK,
+    "adapter",
+    "adapter/adapter_config.json",
+    "adapter/adapter_model.safetensors",
+    "chat_template.jinja",
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "trained_on.parquet",
+];
+
+/// The first entry of the folder `to` that neither belongs to a checkpoint that was copied there nor is a text of people: any part of a
+/// checkpoint that has come there in another way.
+fn foreign(to: &Path) -> io::Result<Option<PathBuf>> {
+    if !to.exists() {
+        return Ok(None);
+    }
+    let card = to.join(card::NAME);
+    let is_copy = to.join(MARK).exists() || card.exists() && card::is_ours(&card);
+    let mut entries = entries(to)?;
+    if to.join("adapter").is_dir() {
+        entries.extend(self::entries(&to.join("adapter"))?);
+    }
+    entries.sort();
+    Ok(entries.into_iter().find(|path| {
+        let belongs = PARTS.iter().any(|part| *path == to.join(part));
+        let is_text = has_extension(path, "md") && path.parent() == Some(to);
+        !(is_text || is_copy && belongs)
+    }))
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// Puts a copy of the folder `from` with its `card` at `to`, which is missing or holds a copy made before and texts of people.
 fn replace(from: &Path, to: &Path, card: &str) -> io::Result<()> {
     expect_place(to)?;
     let (fresh, old) = (beside(to, "new"), beside(to, "old"));
     fs::create_dir(&fresh)?;
     let copied = keep_texts(to, &fresh)
         .and_then(|()| fill(from, &fresh))
+        .and_then(|()| fs::write(fresh.join(MARK), ""))
         .and_then(|()| put_card(&fresh, card))
         .and_then(|()| swap(&fresh, to, &old));
     if copied.is_err() {
@@ -99,7 +148,7 @@ fn keep_texts(to: &Path, fresh: &Path) -> io::Result<()> {
     }
     for entry in fs::read_dir(to)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "md") {
+        if has_extension(&path, "md") {
             fs::copy(&path, fresh.join(path.file_name().unwrap_or_default()))?;
         }
     }

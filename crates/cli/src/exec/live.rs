@@ -90,7 +90,7 @@ impl<'a> Live<'a> {
         let options = SessionOptions {
             workers: usize::from(args.workers),
             calls,
-            most_calls: args.max_calls,
+            most_calls: args.most_calls(&pipeline.plan),
             capture: captures.ports().collect(),
             cluster,
         };
@@ -129,7 +129,7 @@ impl<'a> Live<'a> {
     pub(crate) fn reload(&mut self, stale: &BTreeSet<Id>, started: Instant) -> Result<bool, Halt> {
         self.run.started = started;
         self.run.before = self.driver.session().counts();
-        self.driver.session().allow(self.run.host.args.max_calls);
+        self.driver.session().allow(self.run.host.args.most_calls(&self.run.pipeline().plan));
         let steps = self.run.pipeline().plan.steps.iter().enumerate();
         let nodes: Vec<usize> =
             steps.filter(|(_, step)| stale.contains(&step.digest)).map(|(at, _)| at).collect();

@@ -32,7 +32,7 @@ pub(super) fn serve(
     let options = SessionOptions {
         workers: usize::from(args.workers),
         calls: extent::calls(plan, &args.extent)?,
-        most_calls: args.max_calls,
+        most_calls: args.most_calls(plan),
         capture: captures.ports().collect(),
         cluster: None,
     };

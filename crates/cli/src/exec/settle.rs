@@ -110,6 +110,11 @@ impl Run<'_> {
             Ok(()) => self.publish(driver.session(), true).map(|()| Ending::Done),
             Err(SessionError::Interrupted) if interrupt.raised() => Ok(Ending::Interrupted),
             Err(SessionError::Interrupted) => Ok(Ending::Budget),
+            Err(SessionError::Failed { failure, .. })
+                if failure.reason == "not_allowed" && self.host.args.is_bound_by(&self.pipeline().plan) =>
+            {
+                Ok(Ending::Budget)
+            }
             Err(error) => Err(session_halt(&error)),
         }
     }
@@ -179,8 +184,10 @@ impl Run<'_> {
         let Budget { tokens, calls, wall } = &self.pipeline().plan.budget;
         let spent = Spent::of(state);
         let reached = |limit: &Option<u64>, spent: u64| limit.is_some_and(|limit| spent >= limit);
-        reached(tokens, spent.tokens - before.tokens)
-            || reached(calls, spent.calls - before.calls)
+        // Each process holds to the calls by itself; together they may come to more.
+        let exceeded = calls.is_some_and(|calls| spent.calls - before.calls > calls);
+        exceeded
+            || reached(tokens, spent.tokens - before.tokens)
             || reached(wall, self.started.elapsed().as_secs())
     }
 
