@@ -44,6 +44,7 @@ fn branches_become_mixtures_and_averages() {
         ("method: weighted, weights: {\"1\": 1, \"2\": 2, start: 0}", 0, "llama"),
         ("method: task_vectors, base: policy, scale: 0.5", 0, "llama"),
         ("method: btx", 3, "mixtral"),
+        ("method: btx, bias_update_rate: 0.01", 3, "flow_moe"),
         ("method: bam", 3, "flow_moe"),
         ("method: bam, shared_key_value: true", 3, "flow_moe"),
     ];

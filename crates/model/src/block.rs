@@ -169,8 +169,8 @@ impl Block {
         if self.null_experts > MOST_NULL_EXPERTS {
             return Err(bad("null_experts", self.null_experts, format!("at most {MOST_NULL_EXPERTS}")));
         }
-        if let Some(rate) = self.router_bias_update_rate.filter(|rate| !(*rate >= 0.0 && rate.is_finite())) {
-            return Err(bad("router_bias_update_rate", rate, "0 or more, or null".into()));
+        if let Some(rate) = self.router_bias_update_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            return Err(bad("router_bias_update_rate", rate, "0 to 1, or null".into()));
         }
         let positive = [
             ("clip_qkv", self.clip_qkv),

@@ -115,6 +115,14 @@ pub enum Error {
         /// The library's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Two tokens of a vocabulary have one id.
+    #[error("tokenizer: `{}` and `{}` have the same id, {id}", tokens[0], tokens[1])]
+    TokenizerIdTwice {
+        /// The id.
+        id: u32,
+        /// The two tokens.
+        tokens: [String; 2],
+    },
     /// A chat template is not valid, or raised an exception.
     #[error("cannot use the chat template of {path}")]
     ChatTemplate {

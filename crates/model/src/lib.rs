@@ -41,6 +41,6 @@ pub use folder::Folder;
 pub use rng::Rng;
 pub use rope::{Rope, RopeScaling};
 pub use tensor::Tensor;
-pub use tensors::Tensors;
+pub use tensors::{Tensors, expect_finite};
 pub use tokenizer::Tokenizer;
 pub use weights::{file_digest, load_weights, save_tensors, save_weights, weight_files};

@@ -38,3 +38,18 @@ impl Tensors for BTreeMap<String, Tensor> {
 pub(crate) fn missing(name: &str) -> Error {
     Error::TensorMissing { name: name.into(), help: String::new() }
 }
+
+/// Whether all `numbers` of the tensor `name` are finite.
+///
+/// # Errors
+/// The first that is not.
+pub fn expect_finite(name: &str, numbers: &[f32]) -> Result<(), Error> {
+    match numbers.iter().find(|number| !number.is_finite()) {
+        Some(found) => Err(Error::TensorValue {
+            name: name.into(),
+            found: found.to_string(),
+            expected: "finite numbers",
+        }),
+        None => Ok(()),
+    }
+}

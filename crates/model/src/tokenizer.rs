@@ -68,6 +68,7 @@ impl Tokenizer {
     }
 
     fn wrap(inner: HfTokenizer) -> Result<Self, Error> {
+        expect_own_ids(&inner)?;
         let json = inner.to_string(false).map_err(|source| failed("write the tokenizer as JSON", source))?;
         Ok(Self { inner: Arc::new(inner), json: json.into(), template: None })
     }
@@ -149,6 +150,19 @@ impl Tokenizer {
         let mut digest = [0; 16];
         blake3::Hasher::new().update(self.json.as_bytes()).finalize_xof().fill(&mut digest);
         digest
+    }
+}
+
+/// No two tokens of the vocabulary have one id: which of them it stands for would be left to chance.
+fn expect_own_ids(inner: &HfTokenizer) -> Result<(), Error> {
+    let mut tokens: Vec<(u32, String)> =
+        inner.get_vocab(false).into_iter().map(|(token, id)| (id, token)).collect();
+    tokens.sort_unstable();
+    match tokens.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => {
+            Err(Error::TokenizerIdTwice { id: pair[0].0, tokens: [pair[0].1.clone(), pair[1].1.clone()] })
+        }
+        None => Ok(()),
     }
 }
 

@@ -52,6 +52,18 @@ fn special_tokens_come_first_and_are_not_decoded() {
 }
 
 #[test]
+fn two_tokens_with_one_id_are_refused() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("tokenizer.json");
+    let text = trained().json().replacen("\"a\":", "\"twice\":", 1);
+    let id = trained().id("a").expect("a byte");
+    let twice = text.replacen("\"vocab\":{", &format!("\"vocab\":{{\"a\":{id},"), 1);
+    std::fs::write(&path, twice).expect("writes");
+    let error = Tokenizer::load(&path).expect_err("which one it is would be left to chance").to_string();
+    assert_eq!(error, format!("tokenizer: `a` and `twice` have the same id, {id}"));
+}
+
+#[test]
 fn training_is_reproducible_and_its_size_is_bounded() {
     assert_eq!(trained().digest(), trained().digest());
     assert!(trained().vocab_size() <= 300);

@@ -61,9 +61,9 @@ pub(crate) struct Config {
     #[schemars(range(max = 1024))]
     #[serde(default, skip_serializing_if = "crate::train::mixture::is_none")]
     null_experts: u32,
-    /// With `btx` and `bam`: by how much a step of training moves the bias that each expert is chosen with towards an even load, 0 or more (arXiv
+    /// With `btx` and `bam`: by how much a step of training moves the bias that each expert is chosen with towards an even load, 0 to 1 (arXiv
     /// 2408.15664). Not with `top_p` and `null_experts`.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bias_update_rate: Option<f64>,
     /// With `btx` and `bam`: whether the chosen probabilities are divided by their sum. By default they are with `btx` where a

@@ -216,7 +216,8 @@ impl Trainer {
             Some(moe) if start.config.moe.is_none() => {
                 flow_trainer::upcycle(&[&start], &moe.upcycling(), self.seed).map_err(|e| crate::text::chain(&e))
             }
-            _ => Ok(start),
+            Some(moe) => Ok(moe.going_on(start)),
+            None => Ok(start),
         }
     }
 }

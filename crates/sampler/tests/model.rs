@@ -83,6 +83,21 @@ fn logits_greedy_tokens_and_logprobs_equal_those_of_transformers() {
 }
 
 #[test]
+fn biases_of_routers_that_are_no_numbers_are_named() {
+    let block = flow_model::Block { router_bias_update_rate: Some(0.001), ..moe(None).block };
+    let mut model = random(Config { block, ..moe(None) }, 1);
+    let name = model.tensors.keys().find(|name| name.ends_with("e_score_correction_bias")).unwrap().clone();
+    for damage in [f32::NAN, f32::INFINITY] {
+        let shape = model.tensors[&name].shape.clone();
+        let damaged = flow_model::Tensor::new(shape.clone(), vec![damage; shape[0]]);
+        model.tensors.insert(name.clone(), damaged);
+        let error = Engine::new(&model).map(drop).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, format!("tensor `{name}` holds {damage}, expected finite numbers"));
+    }
+}
+
+#[test]
 fn real_models_tell_the_stories_llama2_c_tells() {
     for name in ["stories260k", "babyllama105"] {
         let Some(dir) = data(&format!("models/{name}")) else { return };

@@ -123,14 +123,14 @@ impl Model {
         }
     }
 
-    /// Moves the biases of routers, unless these are frozen, a step towards an even load: `loads` are the visits of each expert, by layer with
-    /// experts.
-    pub(crate) fn even_out(&mut self, loads: &[&[u64]]) -> Result<()> {
+    /// Moves the biases of routers, unless these are frozen, a step towards an even load: `demands` are how often each expert was chosen, by
+    /// layer with experts.
+    pub(crate) fn even_out(&mut self, demands: &[Vec<u64>]) -> Result<()> {
         let Some(rate) = self.config.block.router_bias_update_rate else { return Ok(()) };
         let biases: Vec<Slot> = self.parameters.layers.iter().filter_map(Layer::router_bias).collect();
-        for (slot, load) in biases.into_iter().zip(loads) {
+        for (slot, demand) in biases.into_iter().zip(demands) {
             if self.moves(&self.parameters.all[slot]) {
-                let moved = router::evened(&elements(&self.parameters.all[slot].value)?, load, rate as f32);
+                let moved = router::evened(&elements(&self.parameters.all[slot].value)?, demand, rate as f32);
                 self.restore(slot, moved)?;
             }
         }

@@ -49,8 +49,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state at rest, if there is one of this run.
+    /// The state at rest, if there is one of this run. What a killed process was writing is removed.
     pub(crate) fn load(saved: &Saved) -> Option<Self> {
+        sweep(&saved.path);
         let bytes = fs::read(&saved.path).ok()?;
         let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
         if checksum(body) != u64::from_le_bytes(sum.try_into().ok()?) {
@@ -91,6 +92,18 @@ fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&fresh, path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Removes what processes were writing beside `path` when they were killed. One that is there and cannot be removed is in nobody's way.
+fn sweep(path: &Path) {
+    let (Some(folder), Some(stem)) = (path.parent(), path.file_stem()) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let left = entry.path();
+        let of_path = left.file_stem().and_then(|stem| Path::new(stem).file_stem()) == Some(stem);
+        if of_path && left.extension().is_some_and(|extension| extension == "fresh") {
+            let _ = fs::remove_file(left);
+        }
+    }
 }
 
 /// A sum over words of eight bytes, mixed like FNV-1a with a rotation; it finds damage, and is safe from no one.

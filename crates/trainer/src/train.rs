@@ -153,9 +153,7 @@ impl<'a> Learner<'a> {
         }
         let learning_rate = self.config.rate(step, steps);
         self.update(learning_rate, grad_norm)?;
-        let layers = loads(&told);
-        let visits: Vec<&[u64]> = layers.iter().map(|layer| &layer.tokens_per_expert[..]).collect();
-        self.model.even_out(&visits)?;
+        self.model.even_out(&demands(&told))?;
         Ok(StepReport {
             step: step + 1,
             steps,
@@ -164,7 +162,7 @@ impl<'a> Learner<'a> {
             grad_norm,
             tokens,
             scored_tokens,
-            layers,
+            layers: loads(&told),
             preference: preference(self.config.loss, &told, weight),
             validation: None,
         })
@@ -243,6 +241,20 @@ impl<'a> Learner<'a> {
         }
         Ok(())
     }
+}
+
+/// How often routers chose each expert, by layer.
+fn demands(slices: &[Told]) -> Vec<Vec<u64>> {
+    let mut layers: Vec<Vec<u64>> = Vec::new();
+    for slice in slices {
+        layers.resize_with(slice.routings.len(), Vec::new);
+        for (layer, routing) in layers.iter_mut().zip(&slice.routings) {
+            let demand = routing.demand();
+            layer.resize(demand.len(), 0);
+            layer.iter_mut().zip(demand).for_each(|(sum, visits)| *sum += visits);
+        }
+    }
+    layers
 }
 
 /// The slices' use of the experts, by layer.

@@ -72,7 +72,7 @@ pub struct MoeUpcycle {
     pub top_p: Option<f64>,
     /// Further experts of the router that compute nothing (AdaMoE, arXiv 2406.13233). Default 0.
     pub null_experts: usize,
-    /// Experts are chosen with a bias of each, which begins at 0 and moves by this much a step towards an even load, 0 or more (arXiv
+    /// Experts are chosen with a bias of each, which begins at 0 and moves by this much a step towards an even load, 0 to 1 (arXiv
     /// 2408.15664); not with `top_p` and null experts. Default none.
     pub bias_update_rate: Option<f64>,
     /// What routers begin with. Default chance.
@@ -168,7 +168,7 @@ fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     let reachable = settings.top_p.is_none_or(|p| p > 0.0 && p <= 1.0);
     require(reachable, "top_p", settings.top_p.unwrap_or_default(), "above 0, at most 1")?;
     if let Some(rate) = settings.bias_update_rate {
-        require(rate >= 0.0 && rate.is_finite(), "bias_update_rate", rate, "0 or more")?;
+        require((0.0..=1.0).contains(&rate), "bias_update_rate", rate, "0 to 1")?;
         let alone = settings.top_p.is_none() && settings.null_experts == 0;
         require(alone, "bias_update_rate", rate, "none with top_p and null experts")?;
     }

@@ -112,6 +112,7 @@ macro_rules! with_course {
                     max_steps: self.max_steps,
                     of_example: self.epochs * learned / together,
                     cut: (self.packing, self.max_length),
+                    ends: (self.patience, self.eval_steps),
                 }
             }
 
@@ -172,16 +173,21 @@ pub struct Pace {
     pub(crate) max_steps: Option<u32>,
     /// Otherwise so many for each example.
     pub(crate) of_example: f64,
-    /// What else the number of batches of an example hangs on.
+    /// What else the number of batches of an example hangs on: packing, and the longest example.
     pub(crate) cut: (bool, Option<u32>),
+    /// What may end it early: patience, and the steps between validations.
+    pub(crate) ends: (Option<u32>, Option<u32>),
 }
 
 impl Pace {
     /// Steps over the data that one of the pace `before` took `steps` over; `None` where the keys do not tell.
     pub fn steps(&self, before: &Self, steps: f64) -> Option<f64> {
         match (self.max_steps, before.max_steps) {
+            _ if self == before => Some(steps),
             (Some(steps), _) => Some(f64::from(steps)),
-            (None, None) if self.cut == before.cut => Some(steps * self.of_example / before.of_example),
+            (None, None) if self.cut == before.cut && self.ends == before.ends => {
+                Some(steps * self.of_example / before.of_example)
+            }
             (None, _) => None,
         }
     }
@@ -223,11 +229,12 @@ mod tests {
 
     #[test]
     fn steps_follow_the_keys_as_far_as_they_tell() {
-        let pace = |max_steps, of_example, packing| Pace { max_steps, of_example, cut: (packing, None) };
+        let pace = |max_steps, of_example, packing| Pace { max_steps, of_example, cut: (packing, None), ends: (None, None) };
         let before = pace(None, 1.0 / 16.0, false);
         assert_eq!(pace(None, 3.0 / 16.0, false).steps(&before, 40.0), Some(120.0), "three epochs in place of one");
         assert_eq!(pace(None, 1.0 / 32.0, false).steps(&before, 40.0), Some(20.0), "twice the batch");
         assert_eq!(pace(Some(7), 1.0, true).steps(&before, 40.0), Some(7.0));
+        assert_eq!(pace(Some(7), 1.0, true).steps(&pace(Some(7), 1.0, true), 4.0), Some(4.0), "it ended early, and may again");
         assert_eq!(pace(None, 1.0 / 16.0, true).steps(&before, 40.0), None, "packing puts other numbers together");
         assert_eq!(before.steps(&pace(Some(7), 1.0 / 16.0, false), 7.0), None, "how many examples there are is not known");
     }

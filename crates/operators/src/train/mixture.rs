@@ -1,5 +1,6 @@
 //! How a dense start becomes a mixture of experts: the key `moe`.
 
+use flow_model::Checkpoint;
 use flow_plan::Problem;
 use flow_trainer::{MoeUpcycle, Part};
 use schemars::JsonSchema;
@@ -30,9 +31,9 @@ pub(crate) struct Moe {
     #[serde(default, skip_serializing_if = "is_none")]
     null_experts: u32,
     /// Experts are chosen by their probabilities plus a bias of each, which begins at 0 and after each step rises or falls by this much towards an
-    /// even load, 0 or more, such as 0.001: balance without a loss (arXiv 2408.15664; then `router_aux_loss_coef: 0`). The checkpoint says so,
+    /// even load, 0 to 1, such as 0.001: balance without a loss (arXiv 2408.15664; then `router_aux_loss_coef: 0`). The checkpoint says so,
     /// and is drawn from the same way. Not with `top_p` and `null_experts`.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1.0))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     bias_update_rate: Option<f64>,
     /// With `fine_grained`: slices that the dense block is cut into, at least 2, by default 4.
@@ -232,6 +233,18 @@ impl Moe {
         }
     }
 
+    /// A mixture that was made before, with the rate of its biases and the bits of its shared expert as these keys say.
+    pub(super) fn going_on(&self, mut mixture: Checkpoint) -> Checkpoint {
+        let block = &mut mixture.config.block;
+        if block.router_bias_update_rate.is_some() && self.bias_update_rate.is_some() {
+            block.router_bias_update_rate = self.bias_update_rate;
+        }
+        match self.has_int4_shared_expert() && mixture.config.block.plain_shared_expert {
+            true => mixture.with_int4_shared_expert(),
+            false => mixture,
+        }
+    }
+
     pub(super) fn upcycling(&self) -> MoeUpcycle {
         MoeUpcycle {
             from: match self.from {
@@ -252,5 +265,26 @@ impl Moe {
             router_aux_loss_coef: self.router_aux_loss_coef,
             router_z_loss_coef: self.router_z_loss_coef,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_mixture_takes_over_the_rate_of_its_biases() {
+        let dense = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/arith-tiny");
+        let dense = Checkpoint::load(&dense).expect("the checkpoint is part of the repository");
+        let moe = |keys: &str| -> Moe { serde_json::from_str(&format!("{{\"experts\": 2{keys}}}")).expect("keys") };
+        let mixture = |keys| flow_trainer::upcycle(&[&dense], &moe(keys).upcycling(), 1).expect("upcycles");
+        let biased = mixture(r#", "bias_update_rate": 0.5"#);
+        let going_on = moe(r#", "bias_update_rate": 0.25"#).going_on(biased.clone());
+        assert_eq!(going_on.config.block.router_bias_update_rate, Some(0.25));
+        assert_eq!(moe("").going_on(biased.clone()).config.block, biased.config.block, "its bias stays");
+        let plain = moe(r#", "bias_update_rate": 0.25"#).going_on(mixture(""));
+        assert_eq!(plain.config.block.router_bias_update_rate, None, "without biases there is none to move");
     }
 }

@@ -15,7 +15,8 @@ with_course! {
     pub(crate) struct Config {
         /// What training starts from: a declared model, a step that makes one, or `{hidden_size: ..}` for random weights.
         pub(super) start: Start,
-        /// Upcycle a dense start to a mixture of experts.
+        /// Upcycle a dense start to a mixture of experts. Of a start that has experts already, the rate of its biases is set, where it has some, and
+        /// its shared expert gets four bits where that is asked for; nothing else.
         pub(super) moe: Option<Moe>,
         /// What is minimised.
         #[serde(default, skip_serializing_if = "Loss::is_usual")]
@@ -30,7 +31,7 @@ with_course! {
         pub(super) lora: Option<Lora>,
         /// With experts: in each of the four parts of a batch that are computed side by side, the visits of each expert are brought to the
         /// nearest multiple of this, at least 1: those of the least probable tokens are dropped, or the most probable others are added (token
-        /// rounding, arXiv 2512.14080). Measuring and drawing know nothing of it.
+        /// rounding, arXiv 2512.14080). Parts with fewer tokens stay as they are. Measuring and drawing know nothing of it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(range(min = 1))]
         pub(super) token_rounding: Option<u32>,

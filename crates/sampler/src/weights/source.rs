@@ -199,7 +199,7 @@ impl Source<'_> {
         };
         Ok(FeedForward::Moe(Box::new(Moe {
             router: self.pack_router(router, self.config.router_rows())?,
-            router_bias: router_bias.as_ref().map(|name| self.whole(name, &[experts.len()])).transpose()?,
+            router_bias: router_bias.as_ref().map(|name| self.biases(name, experts.len())).transpose()?,
             experts: experts.iter().map(expert).collect::<Result<_, _>>()?,
             null_experts: self.config.block.null_experts,
             routing: match self.config.block.experts_top_p {
@@ -209,6 +209,13 @@ impl Source<'_> {
             renormalise: moe.norm_topk_prob,
             shared: shared.transpose()?,
         })))
+    }
+
+    /// What is added to the probabilities of so many experts; it decides which are chosen, so each is a number.
+    fn biases(&self, name: &str, experts: usize) -> Result<Vec<f32>, Error> {
+        let biases = self.whole(name, &[experts])?;
+        flow_model::expect_finite(name, &biases)?;
+        Ok(biases)
     }
 
     /// An expert whose weights become three-valued.

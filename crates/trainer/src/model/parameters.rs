@@ -238,6 +238,7 @@ impl Join<'_> {
 
     /// One that the load of experts moves.
     fn by_load(&mut self, name: &str) -> Result<Slot, Error> {
+        flow_model::expect_finite(name, &self.start.tensor(name)?.data)?;
         let slot = self.one(Part::Router, name)?;
         self.all[slot].by_load = true;
         Ok(slot)

@@ -244,6 +244,20 @@ fn rounding_keeps_the_most_probable_visits_and_adds_the_next() {
 }
 
 #[test]
+fn rounding_that_would_leave_no_visit_leaves_all() {
+    let n_tokens = 41;
+    let logits: Vec<f32> = (0..n_tokens * 4).map(|i| (i % 7) as f32).collect();
+    let logits = tensor(logits, (n_tokens, 4)).expect("a tensor");
+    let plain = Routing::new(&logits, None, top(4, 1)).expect("routes");
+    assert!(plain.load().iter().all(|load| *load < 20));
+    for tile in [40, 1 << 20] {
+        let rounded = Routing::new(&logits, None, top(4, 1)).expect("routes").rounded(tile);
+        assert_eq!(rounded.load(), plain.load());
+        assert!(rounded.balance().is_finite());
+    }
+}
+
+#[test]
 fn null_experts_take_choices_and_compute_nothing() {
     let logits = tensor(vec![0.0, 1.0, 3.0, 2.0, 4.0, 1.0, 3.0, 2.0], (2, 4)).expect("a tensor");
     let route =

@@ -52,7 +52,7 @@ pub(crate) struct Routing {
     probabilities: Vec<f32>,
     /// log Σ e^z, (N).
     log_sums: Vec<f32>,
-    /// Experts of each token in turn, from the most to the least likely, (V).
+    /// Experts of each token in turn, in the order in which they were chosen, (V).
     chosen: Vec<u32>,
     /// Where the visits of each token end, (N).
     ends: Vec<u32>,
@@ -60,6 +60,8 @@ pub(crate) struct Routing {
     nulls: Vec<u32>,
     /// Weights in the order of `chosen`, (V).
     weights: Vec<f32>,
+    /// Visits of each expert before they were rounded; none where they were not.
+    demand: Option<Vec<u64>>,
     /// Rows `offsets[e]..offsets[e + 1]` of the visits sorted by expert belong to expert e, (E + 1).
     pub(crate) offsets: Arc<[usize]>,
     /// Token of each visit sorted by expert, (V).
@@ -81,6 +83,7 @@ impl Routing {
             ends: Vec::with_capacity(n_tokens),
             nulls: Vec::new(),
             weights: Vec::new(),
+            demand: None,
             offsets: Arc::default(),
             tokens: Vec::new(),
             rows: Vec::new(),
@@ -146,15 +149,20 @@ impl Routing {
 
     /// The same with the visits of each expert brought to the nearest multiple of `tile`, halves up, as long as there are tokens: first those
     /// that chose it keep it, then others get it, from the most to the least probable, the earlier of equals first.
-    /// Fewer tokens than a tile stay as they are.
+    /// Where no expert would have a visit left, all stay as they are.
     pub(crate) fn rounded(mut self, tile: usize) -> Self {
-        let n_tokens = self.n_tokens();
-        if n_tokens < tile {
+        let (n_tokens, demand) = (self.n_tokens(), self.load());
+        let nearest = |load: &u64| {
+            let up = (*load as usize + tile / 2) / tile * tile;
+            if up > n_tokens { n_tokens / tile * tile } else { up }
+        };
+        let counts: Vec<usize> = demand.iter().map(nearest).collect();
+        if counts.iter().all(|count| *count == 0) {
             return self;
         }
         let mut visitors = vec![Vec::new(); n_tokens];
         let mut chose = vec![false; n_tokens];
-        for (e, load) in self.load().into_iter().enumerate() {
+        for (e, visits) in counts.into_iter().enumerate() {
             chose.fill(false);
             self.tokens[self.offsets[e]..self.offsets[e + 1]].iter().for_each(|n| chose[*n as usize] = true);
             let p = |n: usize| self.probabilities[n * self.routed + e];
@@ -162,8 +170,6 @@ impl Routing {
             order.sort_unstable_by(|a, b| {
                 chose[*b].cmp(&chose[*a]).then(p(*b).total_cmp(&p(*a))).then(a.cmp(b))
             });
-            let up = (load as usize + tile / 2) / tile * tile;
-            let visits = if up > n_tokens { n_tokens / tile * tile } else { up };
             order[..visits].iter().for_each(|n| visitors[*n].push(e as u32));
         }
         (self.chosen, self.ends, self.weights) = Default::default();
@@ -175,6 +181,7 @@ impl Routing {
             self.weigh(start, first);
         }
         self.sort();
+        self.demand = Some(demand);
         self
     }
 
@@ -256,6 +263,11 @@ impl Routing {
     /// Visits of each expert.
     pub(crate) fn load(&self) -> Vec<u64> {
         self.offsets.windows(2).map(|run| (run[1] - run[0]) as u64).collect()
+    }
+
+    /// Visits of each expert as the router chose them, before they were rounded.
+    pub(crate) fn demand(&self) -> Vec<u64> {
+        self.demand.clone().unwrap_or_else(|| self.load())
     }
 
     /// Mean entropy of the router's distribution over experts, nats.
