@@ -121,7 +121,10 @@ impl Gate {
                 let problem = Problem::new(key, "routers that begin by chance read no prompts");
                 Some(problem.with_help("say `gate: hidden` or `gate: cheap_embed` beside them"))
             }
-            (false, false) => Some(Problem::new(key, "expected texts that each expert is for, found none")),
+            (false, false) => {
+                let gate = key.replace("positive_prompts", "gate");
+                Some(Problem::new(&gate, "it reads `positive_prompts`, texts that each expert is for; found none"))
+            }
             _ => None,
         }
     }
