@@ -36,6 +36,20 @@ fn runs(bench: &Bench) -> Vec<String> {
 }
 
 #[test]
+fn what_is_damaged_while_a_run_goes_on_is_found_by_its_proof() {
+    let bench = bench(SCRIPT);
+    bench.exec(&["--verify-incremental"], 0);
+    let before = bench.published("out/shards");
+    bench.put(
+        "train.sh",
+        format!("{SCRIPT}for part in out/shards/current/round-001/*; do echo x >> $part; done\n"),
+    );
+    bench.exec(&["--verify-incremental"], 1).says(&["error[E0616]", "shards"]);
+    bench.exec(&["--verify-incremental"], 0);
+    assert!(before == bench.published("out/shards"), "the next run mends it");
+}
+
+#[test]
 fn a_script_trains_each_round_and_again_only_where_something_changed() {
     let bench = bench(SCRIPT);
     bench.exec(&[], 0);

@@ -179,9 +179,9 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
             let help = "run without `--from`, or name an earlier step; `flow plan` shows what is not known";
             Halt::with(Exit::Failed, codes::BEFORE.id, &error.to_string(), Some(help))
         }
-        SessionError::Failed { failure, .. } if failure.reason == "not_allowed" => {
+        SessionError::Failed { step, failure } if failure.reason == "not_allowed" => {
             let help = "what was answered is kept; `flow plan` tells how many calls are left";
-            let message = format!("{} by `--max-calls`", error.to_string().replace("not_allowed: ", ""));
+            let message = format!("step `{step}` failed: {} by `--max-calls`", failure.detail);
             Halt::with(Exit::Failed, codes::REFUSED.id, &message, Some(help))
         }
         SessionError::Failed { failure, .. } if failure.reason.starts_with("server") => {
