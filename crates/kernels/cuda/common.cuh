@@ -1,13 +1,15 @@
 // What all kernels share: lanes, sums in a fixed order, the exponential function.
 //
-// The kernels compute what the loops of this crate compute, operation by operation: the same chains of fused multiply-adds, the
+// The kernels of drawing compute what the loops of this crate compute, operation by operation: the same chains of fused multiply-adds, the
 // same sixteen lanes, the same tree that folds them, the same polynomials for e^x and the logarithm. So a row's numbers have the bits that the CPU
-// gives them, and the tolerance of every kernel is zero. It rests on IEEE division and square root, on no contraction of a
+// gives them, and the tolerance of every such kernel is zero. It rests on IEEE division and square root, on no contraction of a
 // product and a sum that are written apart, and on denormal numbers being kept: never compile with fast mathematics.
 //
-// The sources come one after the other as one program, this one first: for a GPU as CUDA C++, for the emulator as C++. They
-// include nothing and use of CUDA only blocks, threads, static shared memory and `__syncthreads`, which every thread of a block
-// must reach. Rows are padded with zeros to whole panels of 32 numbers; strides count them.
+// The kernels of training (`learn_*.cu`) compute formulas within rounding, their sums in a fixed order too.
+//
+// The sources come one after the other, this one first: for a GPU as two programs of CUDA C++, drawing and training, for the emulator as one of
+// C++. They include nothing and use of CUDA only blocks, threads, static shared memory and `__syncthreads`, which every thread of a block
+// must reach. Rows of drawing are padded with zeros to whole panels of 32 numbers; strides count them.
 
 typedef signed char i8;
 typedef unsigned short u16;
@@ -94,6 +96,19 @@ __device__ inline float soft_capped(float x, float cap) {
 __device__ inline float widen(float w) { return w; }
 __device__ inline float widen(u16 w) { return __uint_as_float((u32)w << 16); }
 __device__ inline float widen(i8 w) { return (float)w; }
+
+// Four neighbouring numbers, read and written at once.
+template <typename W> struct alignas(4 * sizeof(W)) Four {
+    W of[4];
+};
+
+template <typename W> __device__ inline Four<float> widen(Four<W> w) {
+    return {{widen(w.of[0]), widen(w.of[1]), widen(w.of[2]), widen(w.of[3])}};
+}
+
+__device__ inline void add_products(Four<float> &sums, float x, const Four<float> &w) {
+    for (u32 c = 0; c < 4; c++) sums.of[c] = fmaf(x, w.of[c], sums.of[c]);
+}
 
 // The softmax of `width` numbers, a multiple of the lanes, in place. All threads of the block call it; `lanes` is shared scratch.
 __device__ inline void softmax_row(float *row, u32 width, float *lanes) {

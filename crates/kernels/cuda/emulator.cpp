@@ -24,7 +24,7 @@ struct Index {
     unsigned x, y, z;
 };
 
-static Index threadIdx, blockIdx, blockDim;
+static Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulator {
 
@@ -188,6 +188,10 @@ static inline unsigned atomicMin(unsigned *to, unsigned x) {
 #include "attention.cu"
 #include "experts.cu"
 #include "select.cu"
+#include "learn_rows.cu"
+#include "learn_products.cu"
+#include "learn_attention.cu"
+#include "learn_update.cu"
 
 namespace emulator {
 
@@ -200,6 +204,16 @@ static const std::map<std::string, Kernel> KERNELS = {
     KERNEL(product_bf16_few),  KERNEL(product_int8_many), KERNEL(product_int8_few), KERNEL(place),
     KERNEL(attend),            KERNEL(copy_blocks),       KERNEL(mix_attentions),   KERNEL(route),
     KERNEL(group_visits),      KERNEL(combine),           KERNEL(select_tokens),
+    KERNEL(sum_numbers),                KERNEL(norm_rows),                  KERNEL(norm_rows_back),
+    KERNEL(norm_weight_back),           KERNEL(sum_chunks),                 KERNEL(gate_back),
+    KERNEL(scatter_rows),               KERNEL(scale_rows),                 KERNEL(dot_rows),
+    KERNEL(mix_rows),                   KERNEL(mix_rows_back),              KERNEL(predict_rows),
+    KERNEL(predict_rows_back),          KERNEL(learn_product),              KERNEL(absolute_sums),
+    KERNEL(ternary_values),             KERNEL(add_columns),                KERNEL(take_columns),
+    KERNEL(adamw),                      KERNEL(square_sums),                KERNEL(sum_wide),
+    KERNEL(attention_1),                KERNEL(attention_2),                KERNEL(attention_4),
+    KERNEL(attention_query_back_1),     KERNEL(attention_query_back_2),     KERNEL(attention_query_back_4),
+    KERNEL(attention_key_back_1),       KERNEL(attention_key_back_2),       KERNEL(attention_key_back_4),
 };
 
 // Bytes around an allocation that nothing may touch.
@@ -231,6 +245,7 @@ static std::string launch() {
     grid.x = take<uint32_t>();
     grid.y = take<uint32_t>();
     grid.z = take<uint32_t>();
+    gridDim = grid;
     unsigned threads = take<uint32_t>();
     bool descending = take<uint32_t>() != 0;
     std::vector<char> arguments(take<uint32_t>());

@@ -7,18 +7,6 @@
 // starts[z + 1] and its own weights and scales, one after another's; with `row_of`, row r reads x[row_of[r]]. A row's bits know nothing of
 // the tile.
 
-template <typename W> struct alignas(4 * sizeof(W)) Four {
-    W of[4];
-};
-
-template <typename W> __device__ inline Four<float> widen(Four<W> w) {
-    return {{widen(w.of[0]), widen(w.of[1]), widen(w.of[2]), widen(w.of[3])}};
-}
-
-__device__ inline void add_products(Four<float> &sums, float x, const Four<float> &w) {
-    for (u32 c = 0; c < 4; c++) sums.of[c] = fmaf(x, w.of[c], sums.of[c]);
-}
-
 template <typename W, u32 ROWS>
 __device__ void product_tile(const W *panels, const float *scales, const float *bias, u32 k, u32 n, u32 rows, const u32 *starts,
                              const u32 *row_of, const float *x, u32 x_stride, u32 add, float *out) {

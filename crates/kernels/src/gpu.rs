@@ -3,10 +3,12 @@
 //! A [`Gpu`] is a device behind [`Device`]: an NVIDIA GPU (`cuda`, with the feature of this name), or an [`Emulator`] that compiles the
 //! same sources for the CPU. Each launcher checks that its buffers belong to the device and hold what the kernel reads and writes.
 //! Numbers that a kernel takes for places ([`Indices`], [`Placed`], [`Routings`]) are looked at before they are uploaded, and no one else
-//! writes them: so nothing outside this crate can make a kernel reach beyond a buffer. The kernels compute the bits that the loops of the CPU compute.
+//! writes them: so nothing outside this crate can make a kernel reach beyond a buffer. The kernels of drawing compute the bits that the loops
+//! of the CPU compute; those of training (`learn`) what its formulas say, within rounding.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::numbers::Bf16;
 
@@ -17,6 +19,7 @@ mod cuda;
 mod emulator;
 mod experts;
 mod indices;
+mod learn;
 mod matrix;
 mod rows;
 mod select;
@@ -25,14 +28,18 @@ use attention::RawExtents;
 
 pub use attention::{Extents, Seen};
 #[cfg(feature = "cuda")]
-pub use cuda::Cuda;
+pub use cuda::{Cuda, Program};
 pub use emulator::Emulator;
 pub use experts::{Answers, Choosing, Visits};
 pub use indices::{Indices, Placed, Routings};
+pub use learn::{
+    AdamWStep, AttentionHeads, ColumnMajor, Documents, Groups, LibraryProduct, Mixed, Rounding, Scatter,
+    Stored, Turns,
+};
 pub use matrix::{Bounds, Embedding, Matrix, Source};
 pub use select::{Picks, Scores};
 
-/// The kernels as one program, for a compiler of CUDA C++.
+/// The kernels of drawing as one program, for a compiler of CUDA C++.
 pub const SOURCE: &str = concat!(
     include_str!("../cuda/common.cuh"),
     include_str!("../cuda/rows.cu"),
@@ -40,6 +47,15 @@ pub const SOURCE: &str = concat!(
     include_str!("../cuda/attention.cu"),
     include_str!("../cuda/experts.cu"),
     include_str!("../cuda/select.cu"),
+);
+
+/// The kernels that only training needs as another program; together they would take several times as long to compile.
+pub const LEARN_SOURCE: &str = concat!(
+    include_str!("../cuda/common.cuh"),
+    include_str!("../cuda/learn_rows.cu"),
+    include_str!("../cuda/learn_products.cu"),
+    include_str!("../cuda/learn_attention.cu"),
+    include_str!("../cuda/learn_update.cu"),
 );
 
 /// A device that cannot be used, or failed.
@@ -158,6 +174,12 @@ pub trait Device: Send {
     /// # Errors
     /// It cannot be started.
     fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError>;
+
+    /// Starts a product by a library of the device; `None` where it has none, and nothing was started.
+    fn library_product(&mut self, product: &LibraryProduct) -> Option<Result<(), DeviceError>> {
+        let _ = product;
+        None
+    }
 }
 
 /// Numbers that a device keeps.
@@ -197,13 +219,27 @@ impl Number for Bf16 {
 /// Numbers of a buffer that grows in steps of so many instead of twofold, and that are written at a time.
 const LARGE: usize = 1 << 20;
 
-/// Numbers in the memory of a [`Gpu`], which takes them back when it is dropped.
+/// What the buffers of a device held that were dropped: the device takes it back when it is next asked for memory.
+type Left = Arc<Mutex<Vec<Address>>>;
+
+/// Numbers in the memory of a [`Gpu`], given back when either is dropped.
 #[derive(Debug)]
 pub struct Buffer<T> {
-    owner: u64,
+    left: Left,
     address: Address,
     len: usize,
     of: PhantomData<T>,
+}
+
+/// Stands for no address.
+const NOWHERE: Address = Address(0);
+
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.address != NOWHERE {
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(self.address);
+        }
+    }
 }
 
 impl<T> Buffer<T> {
@@ -221,15 +257,22 @@ impl<T> Buffer<T> {
 /// A device, with all that was allocated on it.
 pub struct Gpu {
     device: Box<dyn Device>,
-    id: u64,
-    allocated: Vec<Address>,
+    allocated: BTreeSet<Address>,
+    left: Left,
+    /// Whether products may go to a library of the device.
+    library: bool,
 }
 
 impl Gpu {
     /// Takes a device into use.
     pub fn new(device: impl Device + 'static) -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        Self { device: Box::new(device), id: COUNT.fetch_add(1, Ordering::Relaxed), allocated: Vec::new() }
+        Self { device: Box::new(device), allocated: BTreeSet::new(), left: Left::default(), library: true }
+    }
+
+    /// The same with all products by our own kernels.
+    pub fn without_library(mut self) -> Self {
+        self.library = false;
+        self
     }
 
     /// What a person calls the device.
@@ -247,9 +290,10 @@ impl Gpu {
     /// # Errors
     /// There is not so much.
     pub fn allocate<T: Number>(&mut self, len: usize) -> Result<Buffer<T>, DeviceError> {
+        self.take_back();
         let address = self.device.allocate((len * size_of::<T>()).max(1))?;
-        self.allocated.push(address);
-        Ok(Buffer { owner: self.id, address, len, of: PhantomData })
+        self.allocated.insert(address);
+        Ok(self.buffer(address, len))
     }
 
     /// Memory that holds `numbers`.
@@ -286,9 +330,22 @@ impl Gpu {
 
     /// Gives back what `buffer` held.
     pub fn release<T>(&mut self, buffer: &mut Buffer<T>) {
-        let address = self.own(buffer, 0);
-        self.free(address);
-        *buffer = Buffer { owner: self.id, address: Address(0), len: 0, of: PhantomData };
+        self.own(buffer, 0);
+        *buffer = self.buffer(NOWHERE, 0);
+        self.take_back();
+    }
+
+    fn buffer<T>(&self, address: Address, len: usize) -> Buffer<T> {
+        Buffer { left: self.left.clone(), address, len, of: PhantomData }
+    }
+
+    /// Frees what dropped buffers held.
+    fn take_back(&mut self) {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        for address in left {
+            self.allocated.remove(&address);
+            self.device.free(address);
+        }
     }
 
     /// Writes `numbers` to `buffer` from the number `at` on.
@@ -333,16 +390,9 @@ impl Gpu {
         Ok(T::numbers(&bytes))
     }
 
-    fn free(&mut self, address: Address) {
-        if let Some(at) = self.allocated.iter().position(|other| *other == address) {
-            self.allocated.swap_remove(at);
-            self.device.free(address);
-        }
-    }
-
     /// Where `buffer` is, which must be of this device and hold at least `len` numbers.
     fn own<T>(&self, buffer: &Buffer<T>, len: usize) -> Address {
-        assert!(buffer.owner == self.id, "a buffer of another device");
+        assert!(Arc::ptr_eq(&buffer.left, &self.left), "a buffer of another device");
         assert!(buffer.len >= len, "a buffer of {} numbers, {len} are needed", buffer.len);
         buffer.address
     }
@@ -387,4 +437,65 @@ impl Drop for Gpu {
 /// A number of rows, positions or outputs as a kernel takes it.
 fn word(number: usize) -> Argument {
     Argument::Word(u32::try_from(number).expect("extents are below 2^32"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts what is taken.
+    struct Counting(Arc<Mutex<BTreeSet<u64>>>);
+
+    impl Device for Counting {
+        fn name(&self) -> String {
+            "a count".into()
+        }
+
+        fn free_bytes(&self) -> Option<usize> {
+            None
+        }
+
+        fn allocate(&mut self, _: usize) -> Result<Address, DeviceError> {
+            let mut taken = self.0.lock().unwrap();
+            let at = taken.last().map_or(1, |last| last + 1);
+            taken.insert(at);
+            Ok(Address(at))
+        }
+
+        fn free(&mut self, at: Address) {
+            assert!(self.0.lock().unwrap().remove(&at.0), "it was taken");
+        }
+
+        fn write(&mut self, _: Address, _: &[u8]) -> Result<(), DeviceError> {
+            Ok(())
+        }
+
+        fn read(&mut self, _: Address, _: &mut [u8]) -> Result<(), DeviceError> {
+            Ok(())
+        }
+
+        fn launch(&mut self, _: &Launch<'_>) -> Result<(), DeviceError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn dropped_buffers_are_given_back_once() {
+        let taken = Arc::new(Mutex::new(BTreeSet::new()));
+        let mut gpu = Gpu::new(Counting(taken.clone()));
+        let count = || taken.lock().unwrap().len();
+        let (mut first, second) = (gpu.upload(&[1.0f32]).unwrap(), gpu.upload(&[2.0f32]).unwrap());
+        drop(second);
+        gpu.release(&mut first);
+        assert_eq!(count(), 0);
+        let third = gpu.allocate::<u32>(3).unwrap();
+        drop(first);
+        let mut fourth = gpu.allocate::<u8>(1).unwrap();
+        gpu.grow(&mut fourth, 7).unwrap();
+        assert_eq!(count(), 2, "what it held before it grew is given back");
+        drop(gpu);
+        assert_eq!(count(), 0);
+        drop(third);
+        assert_eq!(count(), 0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Address, Argument, DeviceError, Launch};
+use super::{Address, Argument, DeviceError, Launch, LibraryProduct};
 
 /// Where each allocation begins, and its bytes.
 #[derive(Default)]
@@ -38,6 +38,11 @@ impl Allocations {
             Argument::Address(at, bytes @ 1..) => self.check(Address(at), bytes),
             _ => Ok(()),
         })
+    }
+
+    /// The same for all that a product may reach.
+    pub(super) fn check_product(&self, product: &LibraryProduct) -> Result<(), DeviceError> {
+        product.places().iter().try_for_each(|place| self.check(place.at, place.bytes))
     }
 }
 

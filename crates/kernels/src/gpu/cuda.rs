@@ -2,9 +2,11 @@
 //!
 //! NVRTC compiles at run time, so that building needs no toolkit, and no library is loaded before a
 //! device is asked for. It is told to compile what the CPU computes: no contraction of products and sums, IEEE division and square
-//! root, denormal numbers kept. It must know the GPU, and be no newer than the driver. All work is put on one stream, in order.
+//! root, denormal numbers kept. It must know the GPU, and be no newer than the driver. All work is put on one stream, in order. What only
+//! training needs comes when it is first asked for: its kernels, and cuBLAS for products where it is installed.
 #![allow(unsafe_code, reason = "the compiler can check neither memory of a device nor what a kernel does")]
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,16 +17,46 @@ use cudarc::driver::{
 use cudarc::nvrtc::{self, CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 
 use super::allocations::Allocations;
-use super::{Address, Argument, Device, DeviceError, Found, Launch, RawExtents, SOURCE};
+use super::{
+    Address, Argument, Device, DeviceError, Found, LEARN_SOURCE, Launch, LibraryProduct, RawExtents, SOURCE,
+};
+
+mod blas;
+
+use blas::Blas;
 
 // SAFETY: the structure has the C layout of the kernels' structure `Extents`, and every value of its fields is one.
 unsafe impl DeviceRepr for RawExtents {}
+
+/// The kernels of one source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Program {
+    /// Those of drawing.
+    Draw,
+    /// Those that only training needs.
+    Learn,
+}
+
+impl Program {
+    /// Its text.
+    fn source(self) -> &'static str {
+        match self {
+            Self::Draw => SOURCE,
+            Self::Learn => LEARN_SOURCE,
+        }
+    }
+}
+
+/// What was compiled in this process.
+type Compiled = BTreeMap<(Program, (i32, i32)), Ptx>;
 
 /// A GPU in use.
 pub struct Cuda {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    module: Arc<CudaModule>,
+    modules: BTreeMap<Program, Arc<CudaModule>>,
+    /// `None` where there is no cuBLAS.
+    library: OnceCell<Option<Blas>>,
     functions: BTreeMap<&'static str, CudaFunction>,
     allocated: BTreeMap<Address, CudaSlice<u8>>,
     taken: Allocations,
@@ -38,19 +70,18 @@ impl Cuda {
     pub fn new(ordinal: usize) -> Result<Self, DeviceError> {
         Self::find(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(|error| missing(said(error)))?;
-        let capability = context.compute_capability().map_err(|error| missing(said(error)))?;
-        let module = context.load_module(Self::compile(capability)?).map_err(|error| {
-            missing(format!("the driver does not load what NVRTC compiled: {}", said(error)))
-        })?;
         let stream = context.new_stream().map_err(failed("make a stream"))?;
-        Ok(Self {
+        let mut cuda = Self {
             context,
             stream,
-            module,
+            modules: BTreeMap::new(),
+            library: OnceCell::new(),
             functions: BTreeMap::new(),
             allocated: BTreeMap::new(),
             taken: Allocations::default(),
-        })
+        };
+        cuda.module(Program::Draw)?;
+        Ok(cuda)
     }
 
     /// The GPU of this number; nothing is taken into use.
@@ -74,22 +105,22 @@ impl Cuda {
         found().map_err(|error| missing(said(error)))
     }
 
-    /// The kernels compiled for GPUs of a compute capability, such as (9, 0), once in each process; this needs no GPU.
+    /// A program compiled for GPUs of a compute capability, such as (9, 0), once in each process; this needs no GPU.
     ///
     /// # Errors
     /// There is no NVRTC, or it does not compile the kernels for this capability.
-    pub fn compile(capability: (i32, i32)) -> Result<Ptx, DeviceError> {
-        static COMPILED: Mutex<BTreeMap<(i32, i32), Ptx>> = Mutex::new(BTreeMap::new());
+    pub fn compile(program: Program, capability: (i32, i32)) -> Result<Ptx, DeviceError> {
+        static COMPILED: Mutex<Compiled> = Mutex::new(BTreeMap::new());
         let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ptx) = compiled.get(&capability) {
+        if let Some(ptx) = compiled.get(&(program, capability)) {
             return Ok(ptx.clone());
         }
-        let ptx = Self::compile_now(capability)?;
-        compiled.insert(capability, ptx.clone());
+        let ptx = Self::compile_now(program, capability)?;
+        compiled.insert((program, capability), ptx.clone());
         Ok(ptx)
     }
 
-    fn compile_now((major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
+    fn compile_now(program: Program, (major, minor): (i32, i32)) -> Result<Ptx, DeviceError> {
         compiler()?;
         let options = CompileOptions {
             ftz: Some(false),
@@ -99,7 +130,7 @@ impl Cuda {
             options: vec![format!("--gpu-architecture=compute_{major}{minor}"), "--std=c++17".into()],
             ..CompileOptions::default()
         };
-        compile_ptx_with_opts(SOURCE, options).map_err(|error| {
+        compile_ptx_with_opts(program.source(), options).map_err(|error| {
             let reason = match error {
                 CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
                 other => format!("{other:?}"),
@@ -108,12 +139,28 @@ impl Cuda {
         })
     }
 
-    /// The kernel of this name; it is looked for once.
+    /// A program on the GPU; it is compiled and loaded once.
+    fn module(&mut self, program: Program) -> Result<Arc<CudaModule>, DeviceError> {
+        if let Some(module) = self.modules.get(&program) {
+            return Ok(module.clone());
+        }
+        let capability = self.context.compute_capability().map_err(|error| missing(said(error)))?;
+        let module = self.context.load_module(Self::compile(program, capability)?).map_err(|error| {
+            missing(format!("the driver does not load what NVRTC compiled: {}", said(error)))
+        })?;
+        self.modules.insert(program, module.clone());
+        Ok(module)
+    }
+
+    /// The kernel of this name; it is looked for once, among those of drawing first.
     fn function(&mut self, kernel: &'static str) -> Result<CudaFunction, DeviceError> {
         if let Some(function) = self.functions.get(kernel) {
             return Ok(function.clone());
         }
-        let function = self.module.load_function(kernel).map_err(failed(kernel))?;
+        let function = match self.module(Program::Draw)?.load_function(kernel) {
+            Ok(function) => function,
+            Err(_) => self.module(Program::Learn)?.load_function(kernel).map_err(failed(kernel))?,
+        };
         self.functions.insert(kernel, function.clone());
         Ok(function)
     }
@@ -210,6 +257,21 @@ impl Device for Cuda {
         let launched = unsafe { builder.launch(config) };
         launched.map(drop).map_err(failed(launch.kernel))
     }
+
+    fn library_product(&mut self, product: &LibraryProduct) -> Option<Result<(), DeviceError>> {
+        if let Err(error) = self.bind().and_then(|()| self.taken.check_product(product)) {
+            return Some(Err(error));
+        }
+        let library = self.library.get_or_init(|| Blas::open(&self.stream));
+        library.as_ref()?.multiply(product)
+    }
+}
+
+impl Drop for Cuda {
+    /// What cuBLAS holds is given back in the context of the GPU.
+    fn drop(&mut self) {
+        let _ = self.bind();
+    }
 }
 
 #[cfg(test)]
@@ -220,11 +282,15 @@ mod tests {
 
     #[test]
     fn the_kernels_compile_for_ampere_and_hopper() {
-        for capability in [(8, 0), (9, 0)] {
-            match Cuda::compile(capability) {
-                Ok(ptx) => assert!(ptx.to_src().contains("select_tokens")),
-                Err(DeviceError::Missing { reason, .. }) => return println!("skipped: {reason}"),
-                Err(error) => panic!("{capability:?}: {error}"),
+        for (program, kernel) in [(Program::Draw, "select_tokens"), (Program::Learn, "attention_4")] {
+            for capability in [(8, 0), (9, 0)] {
+                match Cuda::compile(program, capability) {
+                    Ok(ptx) => assert!(ptx.to_src().contains(kernel)),
+                    Err(DeviceError::Missing { reason, .. }) if reason.contains("not installed") => {
+                        return println!("skipped: {reason}");
+                    }
+                    Err(error) => panic!("{capability:?}: {error}"),
+                }
             }
         }
     }

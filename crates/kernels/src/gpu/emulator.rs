@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::allocations::Allocations;
-use super::{Address, Argument, Device, DeviceError, Launch};
+use super::{Address, Argument, Device, DeviceError, Launch, LibraryProduct};
 
 /// The files of the program, in a folder of their own.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 11] = [
     ("emulator.cpp", include_str!("../../cuda/emulator.cpp")),
     ("common.cuh", include_str!("../../cuda/common.cuh")),
     ("rows.cu", include_str!("../../cuda/rows.cu")),
@@ -19,6 +19,10 @@ const FILES: [(&str, &str); 7] = [
     ("attention.cu", include_str!("../../cuda/attention.cu")),
     ("experts.cu", include_str!("../../cuda/experts.cu")),
     ("select.cu", include_str!("../../cuda/select.cu")),
+    ("learn_rows.cu", include_str!("../../cuda/learn_rows.cu")),
+    ("learn_products.cu", include_str!("../../cuda/learn_products.cu")),
+    ("learn_attention.cu", include_str!("../../cuda/learn_attention.cu")),
+    ("learn_update.cu", include_str!("../../cuda/learn_update.cu")),
 ];
 
 /// A product and a sum that are written apart stay apart; there is no call of `longjmp` that a fortified library would refuse.
@@ -152,6 +156,11 @@ impl Device for Emulator {
             Ok(fault) => Err(failed(attempt(), fault)),
             Err(error) => Err(failed(attempt(), error)),
         }
+    }
+
+    /// There is no library; what one would reach is looked at all the same.
+    fn library_product(&mut self, product: &LibraryProduct) -> Option<Result<(), DeviceError>> {
+        self.taken.check_product(product).err().map(Err)
     }
 }
 
