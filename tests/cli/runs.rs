@@ -153,8 +153,12 @@ fn a_folder_that_no_checkpoint_can_be_copied_to_is_told_before_anything_runs() {
 fn a_loop_without_rows_to_train_on_says_so() {
     let bench = looped();
     let none = ["--set", "steps.chosen.at_least=100", "--set", "steps.chosen.at_most=100"];
-    let ran = bench.exec(&none, 0);
-    ran.says(&["the loop ended after 0 of 3 rounds: `learner` had nothing to train on"]);
+    let ran = bench.exec(&none, 1);
+    ran.says(&[
+        "the loop ended after 0 of 3 rounds: `learner` had nothing to train on",
+        "error[E0627]: no round of the loop came to its end: `learner` had nothing to train on",
+        "help: step `chosen` rejected all of its",
+    ]);
 }
 
 #[test]

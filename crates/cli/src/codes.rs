@@ -131,6 +131,10 @@ flow_spec::codes! {
          before the training would be drawn in vain, so nothing is run.",
         wrong "learner: {op: train, from: shards, start: policy, max_length: 100000}",
         right "learner: {op: train, from: shards, start: policy}";
+    NO_ROUND = "E0627", "a loop taught nothing",
+        "The rows of the first round ended before they reached the step that trains, so there is no model for a second round. What was          drawn is kept and the tables of the run are written; the help tells where the rows end. Often a column has another name than the          pipeline expects, a template refuses rows, or no answer passed the check.",
+        wrong "flow exec pipelines/everything.yaml --set steps.questions.path=without_levels.jsonl",
+        right "flow exec pipelines/everything.yaml --set steps.questions.path=with_levels.jsonl";
     GRADER = "E0631", "an answer checker cannot be set up so",
         "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
         wrong "flow verify rows.jsonl --with extract=box",

@@ -130,7 +130,9 @@ fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> 
     let ending = live.settle()?;
     live.write_down()?;
     if ending == Ending::Done {
-        report(args, &live.conclude()?)?;
+        let summary = live.conclude()?;
+        report(args, &summary)?;
+        summary.expect_a_round()?;
     } else {
         report_stop(args, command, ending)?;
     }

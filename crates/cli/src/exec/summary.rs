@@ -14,7 +14,9 @@ use serde::{Serialize, Serializer};
 use super::captures::Captures;
 use super::outputs::{Outputs, Shown};
 use super::settle::Ending;
+use crate::halt::Halt;
 use crate::pipeline::{Pipeline, run_folder};
+use crate::{Exit, codes};
 pub(super) use dead_ends::DeadEnd;
 
 /// The closing report; its JSON form is what `--format json` prints.
@@ -238,6 +240,21 @@ fn training(step: String, item: &Item) -> Training {
         n_steps: int("n_steps"),
         loss: losses.first().copied().zip(losses.last().copied()),
         experts: experts(int("n_experts"), floats(item.get(at("expert_load")))),
+    }
+}
+
+impl Summary {
+    /// Errs where the pipeline has a loop of which no round came to its end.
+    pub(super) fn expect_a_round(&self) -> Result<(), Halt> {
+        let taught_nothing = |rounds: &&Rounds| rounds.ran == 0 && rounds.of > 0;
+        let Some(why) =
+            self.rounds.as_ref().filter(taught_nothing).and_then(|rounds| rounds.ended_by.as_ref())
+        else {
+            return Ok(());
+        };
+        let help = self.dead_ends.first().map(DeadEnd::text);
+        let message = format!("no round of the loop came to its end: {why}");
+        Err(Halt::with(Exit::Failed, codes::NO_ROUND.id, &message, help.as_deref()))
     }
 }
 
