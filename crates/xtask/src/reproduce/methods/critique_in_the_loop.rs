@@ -43,8 +43,8 @@ pub(super) static METHOD: Method = Method {
     paper: "arXiv 2411.16579",
     setting: "\
 Actor: `models/arith-instruct` (0.87 M parameters). The critic learns from its flawed solutions (drawn, drawn hot from a step on, led
-by a mistake), criticised exactly by their equations and kept where 3 of 10 refinements are right: 10,923 critiques; the unfiltered critic
-learns as often from all 17,803, so it also learns longer. At test time 600 held-out problems
+by a mistake), criticised exactly by their equations and kept where 3 of 10 refinements are right: 10,923 critiques, six times each; the
+unfiltered critic learns from all 17,803 in as many steps. At test time 600 held-out problems
 are drawn four times, criticised and refined; as many tokens buy about 24 plain draws. `believed` takes a
 refinement only where the critic found a mistake, `parallel` always, `oracle` only where there is one. In the loop: 800 questions, 4 draws,
 wrong ones criticised and refined, two rounds, training from the base each round. `exact` critiques come from checking the equations. The paper has Llama 3 8B and GPT-4o as annotator.",
@@ -56,6 +56,7 @@ wrong ones criticised and refined, two rounds, training from the base each round
             set: &[
                 "name=unfiltered",
                 "steps.chosen.from=asked",
+                "steps.critic.max_steps=2052",
                 "steps.critic.path=target/reproduce/unfiltered-critic",
             ],
         },
