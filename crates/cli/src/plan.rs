@@ -38,6 +38,7 @@ pub(crate) fn plan(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
     let setup = Setup::of(pipeline, &args.store)?;
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
+    args.device.place(&setup)?;
     let forecast = Forecast::new(catalog, &setup, last.as_ref())?;
     let forecast = forecast.drawing_on(args.device, &setup)?.beside(&setup, &args.file)?;
     args.extent.expect_known(&setup.pipeline.plan, &forecast)?;

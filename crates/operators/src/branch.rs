@@ -95,8 +95,8 @@ impl Definition for Branch {
         let brancher = Brancher {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
+            learner: Learner::new(step, env, &[], config.precision),
             config,
-            learner: Learner::new(step, env, &[]),
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(Gather::new(step, false))), Stage::Effect(Arc::new(brancher))]))
     }
@@ -124,7 +124,7 @@ impl EffectOp for Brancher {
             let mut key = IdHasher::new("branch");
             key.part(&self.version.to_le_bytes());
             key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
-            key.part(self.config.identity().as_bytes()).part(flow_trainer::instruction_set().as_bytes());
+            key.part(self.config.identity().as_bytes()).part(self.learner.models.computer().as_bytes());
             key.part(domain.as_bytes());
             self.learner.manner.part(&mut key);
             Request { key: key.finish(), item: item.clone(), model, index: index as u32 }
@@ -133,7 +133,7 @@ impl EffectOp for Brancher {
     }
 
     fn machine(&self) -> Option<Id> {
-        Some(Id::of("machine", [flow_trainer::instruction_set().as_bytes()]))
+        Some(Id::of("machine", [self.learner.models.computer().as_bytes()]))
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {

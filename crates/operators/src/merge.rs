@@ -24,7 +24,7 @@ use flow_dataflow::{Body, EffectOp, Failure, KeyedOp, Out, Perform, Request, Sta
 use flow_model::Checkpoint;
 use flow_plan::{Input, Outlet, Problem, Shape};
 use flow_spec::help_with_names;
-use flow_trainer::{From, Merge as Average, MoeUpcycle};
+use flow_trainer::{From, Merge as Average, MoeUpcycle, Prompts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,12 +76,15 @@ pub(crate) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     attention_experts_per_token: Option<u32>,
-    /// With `btx` and `bam`: what routers of experts begin with; those of attention begin by chance.
+    /// With `btx` and `bam`: what routers begin with, of experts and of attentions.
     #[serde(default, skip_serializing_if = "Gate::is_random")]
     gate: Gate,
     /// With `gate: hidden` and `cheap_embed`: for each domain a list of texts that its expert is for; the mean of the models reads them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     positive_prompts: BTreeMap<String, Vec<String>>,
+    /// The same of texts that it is not for, of any of the domains; their mean is taken off that of the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    negative_prompts: BTreeMap<String, Vec<String>>,
     /// With `btx` and `bam`: weight of the load-balance loss.
     #[serde(default = "crate::train::mixture::aux_loss")]
     #[schemars(range(min = 0.0))]
@@ -116,6 +119,7 @@ pub(crate) struct Merge;
 
 impl Definition for Merge {
     const NAME: &'static str = "merge";
+    const VERSION: u32 = 2;
     const SOURCE: &'static str = include_str!("merge.rs");
     type Config = Config;
 
@@ -184,6 +188,10 @@ impl Config {
         };
         problems.extend(ways.mistakes(""));
         problems.extend(self.gate.mistake(!self.positive_prompts.is_empty(), "positive_prompts"));
+        for domain in self.negative_prompts.keys().filter(|domain| !self.positive_prompts.contains_key(*domain)) {
+            let words = format!("`positive_prompts` has no texts for `{domain}`");
+            problems.push(Problem::new(&format!("negative_prompts.{domain}"), words));
+        }
         for (domain, _) in self.positive_prompts.iter().filter(|(_, texts)| texts.is_empty()) {
             problems.push(Problem::new(&format!("positive_prompts.{domain}"), "expected at least one text, found none"));
         }
@@ -241,9 +249,10 @@ impl Config {
         }
     }
 
-    /// The texts that the expert of a domain is for.
-    fn prompts(&self, domain: &str) -> Vec<String> {
-        self.positive_prompts.get(domain).cloned().unwrap_or_default()
+    /// The texts that tell what the expert of a domain is for.
+    fn prompts(&self, domain: &str) -> Prompts {
+        let texts = |of: &BTreeMap<String, Vec<String>>| of.get(domain).cloned().unwrap_or_default();
+        Prompts { positive: texts(&self.positive_prompts), negative: texts(&self.negative_prompts) }
     }
 }
 

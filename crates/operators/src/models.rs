@@ -10,6 +10,7 @@ use flow_data::Id;
 use flow_model::{Checkpoint, Folder};
 use flow_sampler::{Engine, Error, Precision, open_gpu};
 use flow_spec::Served;
+use flow_trainer::Rounding;
 
 use crate::declared::{self, Notes};
 use crate::{Remarks, Server};
@@ -67,9 +68,11 @@ struct State {
     on_gpu: Option<OnGpu>,
 }
 
-/// Engines draw on a GPU.
+/// Engines draw on a GPU, and trainings learn there.
 #[derive(Clone)]
 struct OnGpu {
+    /// What a person calls it.
+    name: String,
     /// Told where a model cannot, and draws on the CPU instead; without them it fails.
     otherwise: Option<Remarks>,
 }
@@ -80,10 +83,30 @@ impl Models {
         Self { folder: folder.to_owned(), notes: Notes::beside(folder), state: Mutex::default() }
     }
 
-    /// From now on engines draw on the first GPU of this machine: the same draws. A model that does not fit it draws on the CPU, and
-    /// `otherwise` is told so; where there is no `otherwise`, it fails.
-    pub fn draw_on_gpu(&self, otherwise: Option<Remarks>) {
-        self.state().on_gpu = Some(OnGpu { otherwise });
+    /// From now on engines draw on the first GPU of this machine, which is called `name`: the same draws. A model that does not fit it draws
+    /// on the CPU, and `otherwise` is told so; where there is no `otherwise`, it fails. Trainings learn there too.
+    pub fn use_gpu(&self, name: &str, otherwise: Option<Remarks>) {
+        self.state().on_gpu = Some(OnGpu { name: name.to_owned(), otherwise });
+    }
+
+    /// What trainings are computed by, which decides their last bits: the GPU, or the instruction set of the CPU.
+    pub(crate) fn computer(&self) -> String {
+        let on_gpu = self.state().on_gpu.as_ref().map(|on_gpu| on_gpu.name.clone());
+        on_gpu.unwrap_or_else(|| flow_trainer::instruction_set().into())
+    }
+
+    /// The GPU for a training, its memory free of engines; none where trainings learn on the CPU.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(crate) fn gpu_to_train(&self, rounding: Rounding) -> Result<Option<flow_trainer::Device>, String> {
+        let mut state = self.state();
+        if state.on_gpu.is_none() {
+            return Ok(None);
+        }
+        state.engines.clear();
+        let gpu = open_gpu().map_err(|error| crate::text::chain(&error))?;
+        Ok(Some(flow_trainer::Device::new(gpu, rounding)))
     }
 
     /// The digest of the checkpoint at `path`. It is read for that, unless it was drawn from before and its files did not
@@ -239,7 +262,7 @@ impl Models {
     /// The engine that `on_cpu` makes, on a GPU if engines draw on one.
     fn placed(&self, on_cpu: impl Fn() -> Result<Engine, Error>) -> Result<Engine, Error> {
         let on_gpu = self.state().on_gpu.clone();
-        let Some(OnGpu { otherwise }) = on_gpu else { return on_cpu() };
+        let Some(OnGpu { otherwise, .. }) = on_gpu else { return on_cpu() };
         match (on_cpu().and_then(|engine| engine.on(open_gpu()?)), otherwise) {
             (Err(Error::Device(error)), Some(remarks)) => {
                 remarks.add(format!("a model draws on the CPU: {error}"));
@@ -391,12 +414,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let models = Models::new(dir.path());
         let id = models.keep(checkpoint()).expect("keeps");
-        models.draw_on_gpu(None);
+        models.use_gpu("a GPU", None);
         assert!(models.engine(&id, Precision::F32).is_err());
         let remarks = Remarks::default();
-        models.draw_on_gpu(Some(remarks.clone()));
+        models.use_gpu("a GPU", Some(remarks.clone()));
         assert_eq!(models.engine(&id, Precision::F32).expect("is ready").device(), "the CPU");
         assert!(remarks.take().iter().any(|line| line.starts_with("a model draws on the CPU: ")));
+        assert_eq!(models.computer(), "a GPU");
+        assert!(models.gpu_to_train(Rounding::None).is_err(), "a training does not go elsewhere by itself");
+        assert!(Models::new(dir.path()).gpu_to_train(Rounding::None).expect("learns on the CPU").is_none());
     }
 
     #[test]

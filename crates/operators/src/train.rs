@@ -18,7 +18,7 @@
 //! Rejects: none; a training that fails ends the run.
 //!
 //! Cost: one training per round and data set, memoised by data, start, settings, seed and the machine's vector
-//! instructions, which decide the last bits.
+//! instructions or GPU, which decide the last bits.
 //!
 //! ```yaml
 //! learner: {op: train, from: shards, start: policy, moe: {experts: 4, experts_per_token: 2}, epochs: 2, learning_rate: 0.0005}
@@ -97,7 +97,7 @@ impl Definition for Train {
         let trainer = Trainer {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
-            learner: Learner::new(step, env, &config.report_by),
+            learner: Learner::new(step, env, &config.report_by, config.precision),
             config,
         };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))
@@ -153,13 +153,13 @@ impl EffectOp for Trainer {
         let mut key = IdHasher::new("train");
         key.part(&self.version.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
-        key.part(self.config.identity().as_bytes()).part(flow_trainer::instruction_set().as_bytes());
+        key.part(self.config.identity().as_bytes()).part(self.learner.models.computer().as_bytes());
         self.learner.manner.part(&mut key);
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
 
     fn machine(&self) -> Option<Id> {
-        Some(Id::of("machine", [flow_trainer::instruction_set().as_bytes()]))
+        Some(Id::of("machine", [self.learner.models.computer().as_bytes()]))
     }
 
     fn perform(&self, requests: &[Request], perform: &Perform) {

@@ -1,41 +1,62 @@
 //! AdamW with decoupled weight decay, as plain loops over the parameters.
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, bail};
+use flow_kernels::gpu::AdamWStep;
 
 use crate::TrainConfig;
+use crate::device::Array;
 use crate::gradient::{Block, Gradient};
 use crate::ops::change;
 use crate::simd::vectorised;
+use crate::tensor::Tensor;
 use crate::workers::Workers;
 
-/// The moments of all parameters: twice their memory.
+/// The moments of all parameters, beside them: twice their memory.
 pub(crate) struct AdamW {
     moments: Vec<Moments>,
     step: i32,
 }
 
-#[derive(Default)]
-struct Moments {
-    first: Vec<f32>,
-    second: Vec<f32>,
+/// First and second moments of a parameter.
+enum Moments {
+    Host([Vec<f32>; 2]),
+    Device([Array; 2]),
+}
+
+impl Moments {
+    /// Beside `parameter`.
+    fn new(parameter: &Tensor, moments: [Vec<f32>; 2]) -> Result<Self> {
+        let Tensor::Device(array) = parameter else { return Ok(Self::Host(moments)) };
+        let [first, second] = moments.map(|numbers| array.device().upload(&numbers, &[numbers.len()]));
+        Ok(Self::Device([first?, second?]))
+    }
 }
 
 impl AdamW {
-    /// Moments of zero for parameters of these numbers of elements.
-    pub(crate) fn new(sizes: impl IntoIterator<Item = usize>) -> Self {
-        let zeros = |n| Moments { first: vec![0.0; n], second: vec![0.0; n] };
-        Self { moments: sizes.into_iter().map(zeros).collect(), step: 0 }
+    /// Moments of zero of so many numbers each, beside the parameters.
+    pub(crate) fn new<'a>(parameters: impl IntoIterator<Item = (&'a Tensor, usize)>) -> Result<Self> {
+        let zeros = |(parameter, n)| Moments::new(parameter, [vec![0.0; n], vec![0.0; n]]);
+        Ok(Self { moments: parameters.into_iter().map(zeros).collect::<Result<_>>()?, step: 0 })
     }
 
-    /// First and second moments of each parameter.
-    pub(crate) fn moments(&self) -> impl Iterator<Item = [&[f32]; 2]> {
-        self.moments.iter().map(|moments| [&moments.first[..], &moments.second[..]])
+    /// Copies of the first and second moments of parameter `i`.
+    pub(crate) fn moments(&self, i: usize) -> Result<[Vec<f32>; 2]> {
+        match &self.moments[i] {
+            Moments::Host(moments) => Ok(moments.clone()),
+            Moments::Device([first, second]) => Ok([first.to_vec()?, second.to_vec()?]),
+        }
     }
 
-    /// Goes on after `step` steps that left these moments of parameter `i`.
-    pub(crate) fn restore(&mut self, step: usize, i: usize, [first, second]: [Vec<f32>; 2]) {
+    /// Goes on after `step` steps that left these moments of `parameter`, the one of number `i`.
+    pub(crate) fn restore(
+        &mut self,
+        step: usize,
+        (i, parameter): (usize, &Tensor),
+        moments: [Vec<f32>; 2],
+    ) -> Result<()> {
         self.step = i32::try_from(step).unwrap_or(i32::MAX);
-        self.moments[i] = Moments { first, second };
+        self.moments[i] = Moments::new(parameter, moments)?;
+        Ok(())
     }
 
     /// Begins a step, in which gradients count `scale` times; every parameter is then updated once with the result.
@@ -100,8 +121,11 @@ impl Step<'_> {
         decays: bool,
         gradient: &Gradient,
     ) -> Result<()> {
-        let Moments { first, second } = &mut self.moments[i];
         let update = Update { decay: if decays { self.update.decay } else { 1.0 }, ..self.update };
+        let [first, second] = match &mut self.moments[i] {
+            Moments::Host(moments) => moments,
+            Moments::Device(moments) => return update.launch(parameter, moments, gradient),
+        };
         let sums = gradient.blocks.iter().map(Block::values).collect::<Result<Vec<_>>>()?;
         change(parameter, |values| {
             let length = values.len() / sums.len();
@@ -123,6 +147,20 @@ impl Step<'_> {
 }
 
 impl Update {
+    /// Updates a parameter on a device, whose gradient is in one block.
+    fn launch(self, parameter: &Tensor, [first, second]: &[Array; 2], gradient: &Gradient) -> Result<()> {
+        let Tensor::Device(values) = parameter else { bail!("moments on a device, a parameter on the host") };
+        let (b1, b2) = self.betas;
+        let (r1, r2) = self.rest;
+        let Self { rate, second_scale, eps, decay, scale, .. } = self;
+        let step = AdamWStep { betas: [b1, b2], rest: [r1, r2], rate, second_scale, eps, decay, scale };
+        let gradient = gradient.blocks[0].array().map(Array::numbers);
+        values.change(|gpu, values| {
+            let (mut first, mut second) = (first.numbers_mut(), second.numbers_mut());
+            gpu.adamw(parameter.elem_count(), &step, values, &mut first, &mut second, gradient.as_deref())
+        })
+    }
+
     /// In one pass: most of the cost is bringing the numbers in and out.
     #[inline(always)]
     fn apply(self, parameters: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
@@ -159,7 +197,8 @@ mod tests {
         let config = TrainConfig::default();
         let ends = [false, true].map(|zeros| {
             let parameter = tensor(vec![0.5; 2 * STRETCH + 2], 2 * STRETCH + 2).expect("a tensor");
-            let (mut adamw, workers) = (AdamW::new([2 * STRETCH + 2]), Workers::none());
+            let (mut adamw, workers) =
+                (AdamW::new([(&parameter, 2 * STRETCH + 2)]).expect("moments"), Workers::none());
             for step in 0..3 {
                 let mut gradient = Gradient::new(2);
                 let mut add = |block: usize, x: f32| {
@@ -189,7 +228,7 @@ mod tests {
         let gradients = [0.2, -0.4, 1.5, 0.01];
         for decays in [false, true] {
             let parameter = tensor(vec![0.5], 1).expect("a tensor");
-            let mut adamw = AdamW::new([1]);
+            let mut adamw = AdamW::new([(&parameter, 1)]).expect("moments");
             for g in gradients {
                 let mut gradient = Gradient::new(1);
                 gradient.blocks[0].add(tensor(vec![2.0 * g as f32], 1).expect("a tensor")).expect("adds");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use flow_model::Checkpoint;
 
 use crate::loss::Scored;
+use crate::ops::attention::Documents;
 use crate::{Error, Loss, TrainConfig};
 
 /// One document to learn from.
@@ -149,12 +150,12 @@ impl Document {
 pub(crate) type Grouped = Arc<[(Range<usize>, Arc<[u32]>)]>;
 
 /// Documents laid one after another.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Batch {
     /// Token ids (N).
     pub(crate) inputs: Vec<u32>,
     /// Rows of each document.
-    pub(crate) documents: Arc<[Range<usize>]>,
+    pub(crate) documents: Arc<Documents>,
     /// Rows whose next token counts in the loss (M).
     pub(crate) scored: Vec<u32>,
     /// The next tokens of those rows (M).
@@ -169,7 +170,11 @@ impl Batch {
     /// One document of which nothing is scored.
     pub(crate) fn document(tokens: &[u32]) -> Self {
         let whole = std::iter::once(0..tokens.len());
-        Self { inputs: tokens.to_vec(), documents: whole.collect(), ..Self::default() }
+        Self {
+            inputs: tokens.to_vec(),
+            documents: Arc::new(whole.collect::<Vec<_>>().into()),
+            ..Self::default()
+        }
     }
 
     /// Lays the documents of `lessons` out in order.
@@ -191,7 +196,7 @@ impl Batch {
             }
         }
         let Layout { inputs, documents, scored, targets } = layout;
-        let (documents, targets) = (documents.into(), targets.into());
+        let (documents, targets) = (Arc::new(documents.into()), targets.into());
         Self { inputs, documents, scored, targets, examples, groups: groups.into() }
     }
 }
@@ -260,7 +265,7 @@ mod tests {
     fn only_completion_tokens_are_targets() {
         let batch = Batch::new(&[document(&[1, 2, 3, 4], 2), document(&[5, 6], 1)]);
         assert_eq!(batch.inputs, [1, 2, 3, 5]);
-        assert_eq!(batch.documents[..], [0..3, 3..4]);
+        assert_eq!(*batch.documents.ranges(), [0..3, 3..4]);
         assert_eq!(batch.scored, [1, 2, 3]);
         assert_eq!(batch.targets[..], [3, 4, 6]);
     }
@@ -271,7 +276,7 @@ mod tests {
         let dealt = slices(&documents.iter().collect::<Vec<_>>(), 3);
         let tokens: Vec<usize> = dealt.iter().map(|batch| batch.inputs.len()).collect();
         assert_eq!(tokens.iter().sum::<usize>(), 22);
-        assert_eq!(dealt.iter().map(|batch| batch.documents.len()).sum::<usize>(), 8);
+        assert_eq!(dealt.iter().map(|batch| batch.documents.ranges().len()).sum::<usize>(), 8);
         assert!(tokens.iter().all(|n| (6..=8).contains(n)), "{tokens:?}");
         assert_eq!(slices(&[&documents[0]], 3).len(), 1);
     }

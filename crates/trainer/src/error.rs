@@ -108,6 +108,9 @@ pub enum Error {
     /// The checkpoint or its tokenizer failed.
     #[error("cannot use the checkpoint")]
     Model(#[from] flow_model::Error),
+    /// The device lacks what the model needs.
+    #[error(transparent)]
+    Device(#[from] flow_kernels::gpu::DeviceError),
     /// A tensor operation failed.
     #[error("cannot compute the step")]
     Tensor(#[from] candle_core::Error),

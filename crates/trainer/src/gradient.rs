@@ -1,9 +1,11 @@
 //! Gradients of a step.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
+use crate::device::Array;
 use crate::ops::{Elements, elements, sum};
 use crate::simd::{square_sum, vectorised};
+use crate::tensor::Tensor;
 
 /// The gradient of one parameter: in one block, or in one for each expert, so that an expert that no token visited costs nothing.
 pub(crate) struct Gradient {
@@ -16,7 +18,7 @@ pub(crate) struct Gradient {
 pub(crate) struct Block {
     /// The parts so far; none where there was none. A single one is taken as it is, without a copy.
     sum: Option<Tensor>,
-    /// The sum of its squares: of what was just added, which is in the cache still.
+    /// The sum of its squares, unless it is on a device: of what was just added, which is in the cache still.
     square: f64,
 }
 
@@ -39,12 +41,13 @@ impl Block {
             Some(before) => sum(&before, &part)?,
             None => part,
         };
-        let values = elements(&total)?;
-        self.square = vectorised(
-            #[inline(always)]
-            || square_sum(&values),
-        );
-        drop(values);
+        if let Tensor::Host(_) = total {
+            let values = elements(&total)?;
+            self.square = vectorised(
+                #[inline(always)]
+                || square_sum(&values),
+            );
+        }
         self.sum = Some(total);
         Ok(())
     }
@@ -54,9 +57,14 @@ impl Block {
         self.sum.as_ref().map(elements).transpose()
     }
 
-    /// The sum of the squares.
+    /// The sum of the squares, of one that is not on a device.
     pub(crate) fn square(&self) -> f64 {
         self.square
+    }
+
+    /// The sum, of one that is on a device; none where it is zero because nothing was added.
+    pub(crate) fn array(&self) -> Option<&Array> {
+        if let Some(Tensor::Device(array)) = &self.sum { Some(array) } else { None }
     }
 }
 

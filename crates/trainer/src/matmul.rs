@@ -1,11 +1,16 @@
-//! Large matrix products, each on the thread that asks for it.
+//! Large matrix products, each on the thread that asks for it, or on the device of its operands.
 //!
 //! candle's own product reads `/proc/cpuinfo` at every call to find how many threads it may take, fills the result with zeros
 //! that are never read, and shares out its work in a pool of one. The products here do none of that, to the same bits.
+//!
+//! On a device the rows may be in groups, each with a matrix of its own out of a stack: those of experts.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, bail};
+use flow_kernels::gpu::{Groups, Stored};
 
+use crate::device::Array;
 use crate::ops::{elements, tensor};
+use crate::tensor::Tensor;
 
 /// A row-major matrix as a product reads it.
 #[derive(Clone, Copy)]
@@ -14,22 +19,55 @@ enum Read {
     Transposed,
 }
 
-/// `a` (M, K) · `b` (K, N), to (M, N).
+/// `a` (M, K) · `b` (K, N), to (M, N); in groups, `b` is (E, K, N).
 ///
 /// # Errors
 /// When the shapes do not fit, or a tensor is not contiguous f32 on the CPU; so too of the other products.
-pub(crate) fn matmul(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+pub(crate) fn matmul(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
+    if let (Tensor::Device(a), Tensor::Device(b)) = (a, b) {
+        return on_device(a, b, Stored::Plain, groups);
+    }
     product((a, Read::Plain), (b, Read::Plain))
 }
 
-/// `a` (M, K) · `b`ᵀ, with `b` (N, K), to (M, N).
-pub(crate) fn matmul_bt(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+/// `a` (M, K) · `b`ᵀ, with `b` (N, K), to (M, N); in groups, `b` is (E, N, K).
+pub(crate) fn matmul_bt(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
+    if let (Tensor::Device(a), Tensor::Device(b)) = (a, b) {
+        return on_device(a, b, Stored::Transposed, groups);
+    }
     product((a, Read::Plain), (b, Read::Transposed))
 }
 
-/// `a`ᵀ · `b`, with `a` (K, M) and `b` (K, N), to (M, N).
-pub(crate) fn matmul_at(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    product((a, Read::Transposed), (b, Read::Plain))
+/// `a`ᵀ · `b`, with `a` (K, M) and `b` (K, N), to (M, N); in groups of the K rows, to (E, M, N).
+pub(crate) fn matmul_at(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
+    let (Tensor::Device(x), Tensor::Device(y)) = (a, b) else {
+        return product((a, Read::Transposed), (b, Read::Plain));
+    };
+    let ((k, m), (_, n), xs, ys) = (a.dims2()?, b.dims2()?, x.numbers(), y.numbers());
+    let (device, rounding) = (x.device(), x.device().rounding());
+    match groups {
+        None => device.make(&[m, n], |gpu, out| {
+            gpu.product([m, k, n], (&xs, Stored::Transposed), (&ys, Stored::Plain), rounding, out)
+        }),
+        Some(groups) => device.make(&[groups.count(), m, n], |gpu, out| {
+            gpu.product_over_groups(groups, [m, n], &xs, &ys, rounding, out)
+        }),
+    }
+}
+
+/// Rows times a matrix, or times that of their group.
+fn on_device(a: &Array, b: &Array, stored: Stored, groups: Option<&Groups>) -> Result<Tensor> {
+    let [.., m, k] = *a.dims() else { bail!("a product of a vector") };
+    let [.., rows, columns] = *b.dims() else { bail!("a product with a vector") };
+    let (inner, n) = if stored == Stored::Plain { (rows, columns) } else { (columns, rows) };
+    if k != inner {
+        bail!("a product of ({m}, {k}) and ({inner}, {n})")
+    }
+    let (xs, ws, rounding) = (a.numbers(), b.numbers(), a.device().rounding());
+    a.device().make(&[m, n], |gpu, out| match groups {
+        None => gpu.product([m, k, n], (&xs, Stored::Plain), (&ws, stored), rounding, out),
+        Some(groups) => gpu.product_by_group(groups, [k, n], &xs, (&ws, stored), rounding, out),
+    })
 }
 
 fn product(a: (&Tensor, Read), b: (&Tensor, Read)) -> Result<Tensor> {
@@ -92,22 +130,28 @@ fn gemm([m, k, n]: [usize; 3], a: (&[f32], [isize; 2]), b: (&[f32], [isize; 2]))
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
-    fn random(rows: usize, columns: usize, seed: usize) -> Tensor {
+    type Candle = candle_core::Tensor;
+
+    fn random(rows: usize, columns: usize, seed: usize) -> Candle {
         let numbers = (0..rows * columns).map(|i| ((i * 7919 + seed * 31) % 101) as f32 / 50.0 - 1.0);
-        Tensor::from_vec(numbers.collect::<Vec<f32>>(), (rows, columns), &Device::Cpu).expect("a tensor")
+        let numbers: Vec<f32> = numbers.collect();
+        Candle::from_vec(numbers, (rows, columns), &candle_core::Device::Cpu).expect("a tensor")
     }
 
-    fn bits(x: &Tensor) -> Vec<u32> {
-        x.flatten_all()
-            .and_then(|x| x.to_vec1::<f32>())
-            .expect("numbers")
-            .iter()
-            .map(|x| x.to_bits())
-            .collect()
+    fn bits(x: &Candle) -> Vec<u32> {
+        let numbers = x.flatten_all().and_then(|x| x.to_vec1::<f32>()).expect("numbers");
+        numbers.iter().map(|x| x.to_bits()).collect()
+    }
+
+    type Product = fn(&Tensor, &Tensor, Option<&Groups>) -> Result<Tensor>;
+
+    /// The bits of the product of two matrices as they are stored.
+    fn found(product: Product, a: &Candle, b: &Candle) -> Vec<u32> {
+        let stored = |x: &Candle| Tensor::Host(x.contiguous().expect("a contiguous tensor"));
+        let product = product(&stored(a), &stored(b), None).and_then(|product| product.to_vec());
+        product.expect("a product").iter().map(|x| x.to_bits()).collect()
     }
 
     #[test]
@@ -116,27 +160,21 @@ mod tests {
             [[1, 1, 1], [1, 37, 5], [19, 64, 1], [33, 17, 70], [130, 352, 96], [0, 4, 3], [600, 128, 381]]
         {
             let (a, b) = (random(m, k, 1), random(k, n, 2));
-            let transposed = |x: &Tensor| x.t().and_then(|x| x.contiguous()).expect("a transposed tensor");
-            let (a_t, b_t) = (transposed(&a), transposed(&b));
-            let expected = |a: &Tensor, b: &Tensor| bits(&a.matmul(b).expect("a product"));
-            assert_eq!(bits(&matmul(&a, &b).expect("a·b")), expected(&a, &b), "a·b, {m} {k} {n}");
-            assert_eq!(
-                bits(&matmul_bt(&a, &b_t).expect("a·bᵀ")),
-                expected(&a, &b_t.t().expect("bᵀ")),
-                "a·bᵀ, {m} {k} {n}"
-            );
-            assert_eq!(
-                bits(&matmul_at(&a_t, &b).expect("aᵀ·b")),
-                expected(&a_t.t().expect("aᵀ"), &b),
-                "aᵀ·b, {m} {k} {n}"
-            );
+            let stored = |x: &Candle| x.t().and_then(|x| x.contiguous()).expect("a transposed tensor");
+            let (a_t, b_t) = (stored(&a), stored(&b));
+            let transposed = |x: &Candle| x.t().expect("a transposed view");
+            let expected = |a: &Candle, b: &Candle| bits(&a.matmul(b).expect("a product"));
+            assert_eq!(found(matmul, &a, &b), expected(&a, &b), "a·b, {m} {k} {n}");
+            assert_eq!(found(matmul_bt, &a, &b_t), expected(&a, &transposed(&b_t)), "a·bᵀ, {m} {k} {n}");
+            assert_eq!(found(matmul_at, &a_t, &b), expected(&transposed(&a_t), &b), "aᵀ·b, {m} {k} {n}");
         }
     }
 
     #[test]
     fn an_empty_inner_dimension_gives_zeros_and_shapes_that_do_not_fit_an_error() {
-        assert_eq!(bits(&matmul(&random(2, 0, 1), &random(0, 3, 1)).expect("zeros")), [0; 6]);
-        let error = matmul(&random(2, 3, 1), &random(2, 3, 1)).expect_err("3 columns, 2 rows").to_string();
+        assert_eq!(found(matmul, &random(2, 0, 1), &random(0, 3, 1)), [0; 6]);
+        let matrix = || Tensor::Host(random(2, 3, 1));
+        let error = matmul(&matrix(), &matrix(), None).err().expect("3 columns, 2 rows").to_string();
         assert!(error.contains("(2, 3) and (2, 3)"), "{error}");
     }
 }

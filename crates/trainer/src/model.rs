@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use flow_model::{Checkpoint, Config};
 
 use self::experts::{Experts, Parts};
@@ -18,13 +18,14 @@ use self::parameters::{FeedForward, Layer, Parameters, Slot};
 use self::pass::Pass;
 use crate::batch::{Batch, Grouped};
 use crate::config::require;
+use crate::device::Device;
 use crate::gradient::Gradient;
 use crate::lora::Lora;
 use crate::loss::preference;
-use crate::ops::elements;
 use crate::ops::router::{self, Routing};
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 use crate::workers::Workers;
 use crate::{Error, Loss, Part, Preference};
 
@@ -94,6 +95,15 @@ impl Model {
         })
     }
 
+    /// The same on `device`.
+    pub(crate) fn on(mut self, device: &Device) -> Result<Self> {
+        for parameter in &mut self.parameters.all {
+            let numbers = parameter.value.to_vec()?;
+            parameter.value = Tensor::Device(device.upload(&numbers, parameter.value.dims())?);
+        }
+        Ok(self)
+    }
+
     /// The same, which computes layers again on the way back or keeps what they computed.
     pub(crate) fn recomputing(self, recomputes: bool) -> Self {
         Self { recomputes, ..self }
@@ -130,7 +140,7 @@ impl Model {
         let biases: Vec<Slot> = self.parameters.layers.iter().filter_map(Layer::router_bias).collect();
         for (slot, demand) in biases.into_iter().zip(demands) {
             if self.moves(&self.parameters.all[slot]) {
-                let moved = router::evened(&elements(&self.parameters.all[slot].value)?, demand, rate as f32);
+                let moved = router::evened(&self.parameters.all[slot].value.to_vec()?, demand, rate as f32);
                 self.restore(slot, moved)?;
             }
         }
@@ -150,7 +160,7 @@ impl Model {
     /// Puts `values` in the place of a parameter's numbers.
     pub(crate) fn restore(&mut self, i: usize, values: Vec<f32>) -> Result<()> {
         let parameter = &mut self.parameters.all[i];
-        parameter.value = crate::ops::tensor(values, parameter.value.shape())?;
+        parameter.value = crate::ops::tensor(values, parameter.value.shape())?.beside(&parameter.value)?;
         Ok(())
     }
 
@@ -163,7 +173,7 @@ impl Model {
 
     /// Zeros for the gradient of each parameter.
     pub(crate) fn zeros(&self) -> Vec<Gradient> {
-        self.parameters().iter().map(|parameter| Gradient::new(parameter.blocks())).collect()
+        self.parameters().iter().map(|parameter| Gradient::new(parameter.gradient_blocks())).collect()
     }
 
     /// The weights as they are now, with the tokenizer of `start`.
@@ -230,7 +240,7 @@ impl Model {
         let experts = self.forward(&mut passes, workers)?;
         let losses = workers.try_map(&mut passes, |pass| {
             let (loss, measured) = pass.loss(totals.loss, totals.weight)?;
-            let value = f64::from(loss.value.to_scalar::<f32>()?);
+            let value = f64::from(loss.value.to_scalar()?);
             pass.turn(loss).map(|()| (value, measured.preference))
         })?;
         for (at, experts) in experts.into_iter().enumerate().rev() {
@@ -278,13 +288,13 @@ impl Model {
         Ok(batch.examples.iter().map(|example| preference(example, &log_probabilities)).collect())
     }
 
-    /// What the feed-forward block of each layer of a dense model reads of `batch`, the mean over its tokens (C).
-    pub(crate) fn readings(&self, batch: &Batch) -> Result<Vec<Vec<f64>>> {
+    /// What attention and the feed-forward block of each layer of a dense model read of `batch`, the means over its tokens (C).
+    pub(crate) fn readings(&self, batch: &Batch) -> Result<Vec<[Vec<f64>; 2]>> {
         let mut pass = Pass::reading(self, batch)?;
         let mut readings = Vec::new();
         for layer in &self.parameters.layers {
-            let x = pass.attend(layer)?;
-            readings.push(mean(&x.value)?);
+            let [normed, x] = pass.attend(layer)?;
+            readings.push([mean(&normed.value)?, mean(&x.value)?]);
             pass.feed(layer, x)?;
         }
         Ok(readings)
@@ -301,7 +311,7 @@ impl Model {
 fn mean(x: &Tensor) -> Result<Vec<f64>> {
     let (n, width) = x.dims2()?;
     let mut mean = vec![0.0; width];
-    for row in elements(x)?.chunks_exact(width) {
+    for row in x.to_vec()?.chunks_exact(width) {
         mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / n as f64);
     }
     Ok(mean)
@@ -326,8 +336,8 @@ pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result
     require((highest as usize) < vocab, "token", highest, format!("an id below {vocab}"))?;
     let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
     let model = Model::new(&start.clone().latent(), longest, &[], None)?;
-    let batch = Batch { inputs: tokens, documents: ranges.clone().into(), ..Batch::default() };
+    let batch = Batch { inputs: tokens, documents: Arc::new(ranges.clone().into()), ..Batch::default() };
     let all = model.read(&batch)?.logits()?;
-    let values = elements(&all.value)?;
+    let values = all.value.to_vec()?;
     Ok(ranges.into_iter().map(|rows| values[rows.start * vocab..rows.end * vocab].to_vec()).collect())
 }

@@ -1,7 +1,7 @@
 //! Differentiable operations with hand-written backward passes, and access to the numbers inside a tensor.
 //!
-//! Products are a library's (`matmul`); the rest are loops over contiguous f32 on the CPU. Every backward pass is checked against
-//! finite differences.
+//! Products are a library's (`matmul`); the rest are loops over contiguous f32 on the CPU, and launches of their twins where the
+//! operands are on a device. Every backward pass is checked against finite differences, every twin against its loop.
 
 pub(crate) mod adapt;
 pub(crate) mod attention;
@@ -13,6 +13,7 @@ pub(crate) mod loss;
 pub(crate) mod rms_norm;
 pub(crate) mod router;
 pub(crate) mod soft_mixture;
+pub(crate) mod stretches;
 pub(crate) mod swiglu;
 pub(crate) mod ternary;
 
@@ -22,10 +23,11 @@ mod differences;
 use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, bail};
 
 use crate::simd::vectorised;
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// `a + b`, of equal shapes.
 pub(crate) fn add(tape: &mut Tape, a: &Node, b: &Node) -> Result<Node> {
@@ -35,6 +37,10 @@ pub(crate) fn add(tape: &mut Tape, a: &Node, b: &Node) -> Result<Node> {
 
 /// `a + b`, not recorded.
 pub(crate) fn sum(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    if let (Tensor::Device(x), Tensor::Device(y)) = (a, b) {
+        let (xs, ys, count) = (x.numbers(), y.numbers(), a.elem_count());
+        return x.device().make(a.dims(), |gpu, total| gpu.sum(count, &xs, &ys, total));
+    }
     let (xs, ys) = (elements(a)?, elements(b)?);
     let total = vectorised(
         #[inline(always)]
@@ -54,6 +60,7 @@ pub(crate) struct Elements<'a> {
 /// # Errors
 /// When it is not contiguous, not f32 or not on the CPU.
 pub(crate) fn elements(tensor: &Tensor) -> Result<Elements<'_>> {
+    let Tensor::Host(tensor) = tensor else { bail!("elements of a tensor on a device") };
     let (storage, layout) = tensor.storage_and_layout();
     let Some(range) = layout.contiguous_offsets() else {
         bail!("elements of a tensor that is not contiguous")
@@ -80,6 +87,7 @@ impl Deref for Elements<'_> {
 /// # Errors
 /// When it is not contiguous, not f32 or not on the CPU.
 pub(crate) fn change(tensor: &Tensor, change: impl FnOnce(&mut [f32])) -> Result<()> {
+    let Tensor::Host(tensor) = tensor else { bail!("a change of a tensor on a device") };
     tensor.inplace_op1(&Change { change: Cell::new(Some(change)) })
 }
 
@@ -103,7 +111,7 @@ impl<F: FnOnce(&mut [f32])> InplaceOp1 for Change<F> {
     }
 }
 
-/// A new tensor over `data`.
+/// A new tensor over `data`, in the memory of this machine.
 pub(crate) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> {
-    Tensor::from_vec(data, shape.into(), &Device::Cpu)
+    candle_core::Tensor::from_vec(data, shape.into(), &candle_core::Device::Cpu).map(Tensor::Host)
 }

@@ -1,11 +1,19 @@
 //! Rotary positions, rotate-half convention: element d of a head turns with element d + head_dim/2.
 
+use std::sync::OnceLock;
+
+use candle_core::Result;
+use flow_kernels::gpu::Turns;
+
+use crate::device::{Device, once};
+
 /// Cosines and sines by position and frequency.
-#[derive(Debug)]
 pub(crate) struct Rope {
     half: usize,
     cosines: Vec<f32>,
     sines: Vec<f32>,
+    /// The same on the device of a run.
+    there: OnceLock<Turns>,
 }
 
 impl Rope {
@@ -15,7 +23,12 @@ impl Rope {
         let angle = |i: usize| (i / half) as f64 * theta.powf(-((2 * (i % half)) as f64) / head_dim as f64);
         let (cosines, sines) =
             (0..positions * half).map(|i| (angle(i).cos() as f32, angle(i).sin() as f32)).unzip();
-        Self { half, cosines, sines }
+        Self { half, cosines, sines, there: OnceLock::new() }
+    }
+
+    /// The same on `device`, which is always the one of the first call.
+    pub(crate) fn there(&self, device: &Device) -> Result<&Turns> {
+        once(&self.there, || device.ask(|gpu| gpu.turns(&self.cosines, &self.sines, 2 * self.half)))
     }
 
     /// `to = scale · rotate(from)` for one head at `position`.

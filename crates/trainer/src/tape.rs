@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use crate::ops::sum;
+use crate::tensor::Tensor;
 
 /// A value on a tape.
 #[derive(Clone)]
@@ -128,7 +129,7 @@ impl<'a> Tape<'a> {
     /// The gradients of the scalar `of` with respect to `leaves`; none where it does not depend on one.
     #[cfg(test)]
     pub(crate) fn gradients(mut self, of: &Node, leaves: &[Node]) -> Result<Vec<Option<Tensor>>> {
-        self.flow_in(of.place(), of.value.ones_like()?)?;
+        self.flow_in(of.place(), crate::ops::tensor(vec![1.0; of.value.elem_count()], of.value.shape())?)?;
         self.rest(leaves.iter().map(Node::place))
     }
 

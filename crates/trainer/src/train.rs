@@ -2,15 +2,16 @@
 
 use std::ops::ControlFlow;
 
+use flow_kernels::gpu::Gpu;
 use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
 use crate::batch::{Example, Lesson, slices};
 use crate::config::adaptable;
+use crate::device::Device;
 use crate::gradient::{Block, Gradient};
 use crate::lessons::{add_references, lessons};
 use crate::model::{Model, Parameter, Told, Totals};
-use crate::ops::elements;
 use crate::report::{LayerLoad, StepReport, TrainReport, Trained, best};
 use crate::state::State;
 use crate::steps::steps;
@@ -42,6 +43,24 @@ pub fn train(
     config: &TrainConfig,
     observe: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
 ) -> Result<Trained, Error> {
+    train_on(None, start, examples, config, observe)
+}
+
+/// [`train`] on `device`, or on the CPU where there is none.
+///
+/// A device computes the same formulas in another order, so that its checkpoint is near the CPU's; the same arguments on the same kind
+/// of device give the same one, to the byte. It computes each batch at once, where the CPU computes four parts of it: the load of experts
+/// is balanced, and [`TrainConfig::token_rounding`] rounds, over the whole batch.
+///
+/// # Errors
+/// As [`train`], or the device fails, has no memory left, or does not hold heads of such a size.
+pub fn train_on(
+    device: Option<&Device>,
+    start: &Checkpoint,
+    examples: &[Example],
+    config: &TrainConfig,
+    observe: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
+) -> Result<Trained, Error> {
     config.validate(start.config.max_position_embeddings)?;
     let mut lessons = lessons(start, examples, config)?;
     let truncated = lessons.iter().filter(|lesson| lesson.is_truncated()).count();
@@ -52,7 +71,7 @@ pub fn train(
     }
     let skipped = examples.len() - lessons.len();
     let mut report = TrainReport { examples: examples.len(), skipped, truncated, ..TrainReport::default() };
-    let mut learner = Learner::new(start, config)?;
+    let mut learner = Learner::new(device, start, config)?;
     if !learner.model.parameters().iter().any(|parameter| learner.model.learns(parameter)) {
         return Err(Error::AllFrozen);
     }
@@ -98,9 +117,13 @@ pub fn train(
 /// A model, its optimiser and the threads.
 struct Learner<'a> {
     config: &'a TrainConfig,
+    /// Where the model is; none for the memory of this machine.
+    device: Option<&'a Device>,
     model: Model,
     adamw: AdamW,
     workers: Workers,
+    /// Parts of a step whose gradients are computed side by side.
+    slices: usize,
     /// Of the step under way, by parameter.
     gradients: Vec<Gradient>,
     /// Each parameter after the step with the least validation loss; empty as long as there is none.
@@ -108,7 +131,7 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    fn new(start: &Checkpoint, config: &'a TrainConfig) -> Result<Self, Error> {
+    fn new(device: Option<&'a Device>, start: &Checkpoint, config: &'a TrainConfig) -> Result<Self, Error> {
         let start = &start.clone().latent();
         let lora = config.lora.as_ref().map(|lora| (lora, config.seed));
         if lora.is_some() {
@@ -116,13 +139,26 @@ impl<'a> Learner<'a> {
         }
         config.freezes_int4(&start.config)?;
         let model = Model::new(start, config.max_length, config.frozen(&start.config), lora)?;
+        let model = match device {
+            Some(device) => {
+                Gpu::check_head_dim(start.config.head_dim)?;
+                model.on(device)?
+            }
+            None => model,
+        };
         let model = model.recomputing(config.recompute).rounding(config.token_rounding.unwrap_or(1));
         if lora.is_some() && !model.has_adapters() {
             return Err(Error::NoTarget);
         }
-        let adamw = AdamW::new(model.sizes());
-        let (workers, gradients) = (Workers::new(config.threads)?, model.zeros());
-        Ok(Self { config, model, adamw, workers, gradients, best: Vec::new() })
+        let adamw =
+            AdamW::new(model.parameters().iter().map(|parameter| &parameter.value).zip(model.sizes()))?;
+        // A device computes a batch at once.
+        let (workers, slices) = match device {
+            Some(_) => (Workers::none(), 1),
+            None => (Workers::new(config.threads)?, SLICES),
+        };
+        let gradients = model.zeros();
+        Ok(Self { config, device, model, adamw, workers, slices, gradients, best: Vec::new() })
     }
 
     /// What measures the model on `validation` in a run of `steps` steps that has not begun.
@@ -143,11 +179,11 @@ impl<'a> Learner<'a> {
         self.gradients.iter_mut().for_each(Gradient::clear);
         let mut told = Vec::new();
         for lessons in lessons.chunks(lessons.len().div_ceil(self.config.gradient_accumulation_steps)) {
-            let batches = slices(lessons, SLICES);
+            let batches = slices(lessons, self.slices);
             told.extend(self.model.gradients(&batches, totals, &self.workers, &mut self.gradients)?);
         }
         let loss = told.iter().map(|slice| slice.loss).sum::<f64>();
-        let grad_norm = self.norm();
+        let grad_norm = self.norm()?;
         if !f64::is_finite(loss) || !grad_norm.is_finite() {
             return Err(Error::Diverged { step: step + 1, loss, grad_norm });
         }
@@ -169,9 +205,13 @@ impl<'a> Learner<'a> {
     }
 
     /// Euclidean norm of all gradients, summed in f64.
-    fn norm(&self) -> f64 {
-        let blocks = self.gradients.iter().flat_map(|gradient| &gradient.blocks);
-        blocks.map(Block::square).sum::<f64>().sqrt()
+    fn norm(&self) -> Result<f64, Error> {
+        let blocks = || self.gradients.iter().flat_map(|gradient| &gradient.blocks);
+        let squares = match self.device {
+            Some(device) => device.square_sum(blocks().filter_map(Block::array))?,
+            None => blocks().map(Block::square).sum(),
+        };
+        Ok(squares.sqrt())
     }
 
     /// The adapters as they are now, where there are any.
@@ -185,8 +225,7 @@ impl<'a> Learner<'a> {
     /// Remembers the parameters if the last of `steps` has the least validation loss.
     fn keep_best(&mut self, steps: &[StepReport]) -> Result<(), Error> {
         if best(steps).is_some_and(|best| best + 1 == steps.len()) {
-            let values =
-                self.model.parameters().iter().map(|parameter| Ok(elements(&parameter.value)?.to_vec()));
+            let values = self.model.parameters().iter().map(|parameter| Ok(parameter.value.to_vec()?));
             self.best = values.collect::<Result<_, Error>>()?;
         }
         Ok(())
@@ -201,9 +240,9 @@ impl<'a> Learner<'a> {
     /// What it takes to go on after these steps.
     fn save(&self, steps: &[StepReport], saved: &Saved) -> Result<(), Error> {
         let mut numbers = Vec::new();
-        for (parameter, moments) in self.model.parameters().iter().zip(self.adamw.moments()) {
-            numbers.push(elements(&parameter.value)?.to_vec());
-            numbers.extend(moments.map(<[f32]>::to_vec));
+        for (i, parameter) in self.model.parameters().iter().enumerate() {
+            numbers.push(parameter.value.to_vec()?);
+            numbers.extend(self.adamw.moments(i)?);
         }
         numbers.extend(self.best.iter().cloned());
         let state = State { steps: steps.to_vec(), numbers };
@@ -225,7 +264,8 @@ impl<'a> Learner<'a> {
         let mut next = || numbers.next().expect("there are three lists for each parameter");
         for i in 0..self.model.parameters().len() {
             self.model.restore(i, next())?;
-            self.adamw.restore(state.steps.len(), i, [next(), next()]);
+            let parameter = &self.model.parameters()[i].value;
+            self.adamw.restore(state.steps.len(), (i, parameter), [next(), next()])?;
         }
         self.best = numbers.collect();
         Ok(state.steps)

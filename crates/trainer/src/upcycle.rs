@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use flow_model::names::{self, FeedForward, Swiglu};
 use flow_model::{AttentionExperts, Checkpoint, Config, Moe, Tensor, Ternary};
 
-pub use self::gates::Gate;
+pub use self::gates::{Gate, Prompts};
 use self::gates::{Gates, gates};
 use crate::Error;
 use crate::config::{require, trainable};
@@ -245,7 +245,7 @@ impl Maker<'_> {
             From::Btx => self.blocks(block, experts)?,
             From::Bam { .. } => {
                 self.blocks(block, experts)?;
-                self.attentions(&from, &to)?;
+                self.attentions(i, &from, &to)?;
             }
         }
         self.router(i, router);

@@ -1,4 +1,4 @@
-//! What can only be seen on a GPU: every kernel and whole models beside the CPU, bit by bit, and how fast they are.
+//! What can only be seen on a GPU: every kernel, whole models and trainings beside the CPU, and how fast they are.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,8 @@ use std::process::Command;
 /// The feature and package of each call.
 const ON_GPU: [&str; 5] = ["--release", "-p", "flow-sampler", "--features", "cuda"];
 
-/// Builds what is needed, looks for the GPU, holds kernels and models to the CPU and measures them; returns a table for BENCHMARKS.md.
+/// Builds what is needed, looks for the GPU, holds kernels, models and trainings to the CPU and measures them; returns tables for
+/// BENCHMARKS.md.
 pub(crate) fn gpu(root: &Path) -> Result<String, String> {
     let name = cargo(root, &[&["run"], &ON_GPU[..], &["--example", "gpu", "--", "probe"]].concat())
         .map_err(|said| format!("no kernel was run: {}", last_line(&said)))?;
@@ -14,8 +15,14 @@ pub(crate) fn gpu(root: &Path) -> Result<String, String> {
     cargo(root, &kernels).map_err(|said| format!("a kernel differs from the CPU:\n{said}"))?;
     let models = [&["test"], &ON_GPU[..], &["--test", "gpu"]].concat();
     cargo(root, &models).map_err(|said| format!("a model draws otherwise than on the CPU:\n{said}"))?;
-    let table = cargo(root, &[&["run"], &ON_GPU[..], &["--example", "gpu", "--", "bench"]].concat())?;
-    Ok(format!("kernels and models have the bits of the CPU on {}\n{}", name.trim(), table.trim()))
+    let trained =
+        ["test", "--release", "-p", "flow-trainer", "--features", "cuda", "--test", "trainer", "device"];
+    cargo(root, &trained).map_err(|said| format!("a training goes otherwise than on the CPU:\n{said}"))?;
+    let draws = cargo(root, &[&["run"], &ON_GPU[..], &["--example", "gpu", "--", "bench"]].concat())?;
+    let learns = ["run", "--release", "-p", "flow-trainer", "--features", "cuda", "--example", "gpu"];
+    let steps = cargo(root, &learns)?;
+    let (name, draws, steps) = (name.trim(), draws.trim(), steps.trim());
+    Ok(format!("draws have the bits of the CPU on {name}, trainings its gradients\n{draws}\n\n{steps}"))
 }
 
 /// What cargo's program prints; where it fails, all that was said. Tests may not go without the GPU.

@@ -16,7 +16,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("dataflow", &["data"]),
     ("store", &["data"]),
     ("sampler", &["kernels", "model"]),
-    ("trainer", &["model"]),
+    ("trainer", &["kernels", "model"]),
     (
         "operators",
         &[

@@ -1,4 +1,4 @@
-//! What a run draws on: the CPU, or a GPU where the program was built for one.
+//! What a run draws and learns on: the CPU, or a GPU where the program was built for one.
 
 use clap::ValueEnum;
 use flow_sampler::FoundGpu;
@@ -7,7 +7,7 @@ use crate::halt::Halt;
 use crate::setup::Setup;
 use crate::{Exit, codes};
 
-/// What models are drawn from on; the draws are the same.
+/// What models draw and learn on; the draws are the same, trained weights nearly so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
     /// A GPU where the program was built for one and one is there, the CPU otherwise.
@@ -40,21 +40,28 @@ impl Device {
         }
     }
 
-    /// Makes the models of `setup` draw there. Errs where a GPU is asked for and cannot be used. Models that do not fit it draw on the
-    /// CPU, unless it was asked for.
+    /// Makes the models of `setup` draw and learn there. Errs where a GPU is asked for and cannot be used. Models that do not fit it draw
+    /// on the CPU, unless it was asked for.
     pub(super) fn choose(self, setup: &Setup) -> Result<(), Halt> {
+        if let Some(remark) = self.place(setup)? {
+            setup.remarks.add(remark);
+        }
+        Ok(())
+    }
+
+    /// [`Self::choose`], for who only asks what a run there would do; returns what to say of it.
+    pub(crate) fn place(self, setup: &Setup) -> Result<Option<String>, Halt> {
         if self == Self::Cpu || (self == Self::Auto && !cfg!(feature = "cuda")) {
-            return Ok(());
+            return Ok(None);
         }
         match flow_sampler::find_gpu() {
             Ok(gpu) => {
-                setup.models.draw_on_gpu((self == Self::Auto).then(|| setup.remarks.clone()));
-                setup.remarks.add(format!("drawing on {}", gpu.name));
+                setup.models.use_gpu(&gpu.name, (self == Self::Auto).then(|| setup.remarks.clone()));
+                Ok(Some(format!("drawing and learning on {}", gpu.name)))
             }
-            Err(error) if self == Self::Cuda => return Err(missing(&error)),
-            Err(error) => setup.remarks.add(format!("drawing on the CPU: {error}")),
+            Err(error) if self == Self::Cuda => Err(missing(&error)),
+            Err(error) => Ok(Some(format!("drawing and learning on the CPU: {error}"))),
         }
-        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! How long and how fast a training goes: the keys that `train` and `branch` share.
 
-use flow_trainer::TrainConfig;
+use flow_trainer::{Rounding, TrainConfig};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// A config that has the keys of a course of training after its own.
 macro_rules! with_course {
@@ -65,6 +67,9 @@ macro_rules! with_course {
             /// shared expert of four bits a weight has to be among them.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<flow_trainer::Part>>,
+            /// What a GPU computes products in; their sums are `f32` either way. The CPU computes in `f32`.
+            #[serde(default, skip_serializing_if = "crate::train::course::Precision::is_usual")]
+            pub(crate) precision: $crate::train::course::Precision,
             /// Whether activations are computed again on the way back instead of kept: less memory, more time. No influence on the result.
             #[serde(default, skip_serializing)]
             recompute: bool,
@@ -165,6 +170,30 @@ macro_rules! with_course {
 }
 
 pub(crate) use with_course;
+
+/// What products are computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Operands with eight bits of fraction, by tensor cores.
+    Bf16,
+}
+
+impl Precision {
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Self::F32
+    }
+
+    pub(super) fn rounding(self) -> Rounding {
+        match self {
+            Self::F32 => Rounding::None,
+            Self::Bf16 => Rounding::Bf16,
+        }
+    }
+}
 
 /// How many optimiser steps a training takes, as far as its keys tell.
 #[derive(Clone, Copy, Debug, PartialEq)]

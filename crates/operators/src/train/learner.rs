@@ -12,6 +12,7 @@ use flow_plan::{Edge, Input, Problem};
 use flow_store::Parts;
 use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
+use super::course::Precision;
 use super::examples::{self, Columns, Row};
 use super::groups::Groups;
 use super::{learned, loads, preferences, validation};
@@ -116,12 +117,13 @@ pub(crate) struct Learner {
     step: String,
     /// Columns that the use of experts is told by.
     report_by: Vec<String>,
+    precision: Precision,
     remarks: Remarks,
 }
 
 impl Learner {
     /// For the parts that the steps before `step` publish; the use of experts is told by the columns `report_by` as well.
-    pub(crate) fn new(step: &StepContext<'_>, env: &Env, report_by: &[String]) -> Self {
+    pub(crate) fn new(step: &StepContext<'_>, env: &Env, report_by: &[String], precision: Precision) -> Self {
         let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
         let edges = step.step.inputs[0].edges.iter();
         let folders = edges.filter_map(|edge| Some(publication(&producer(edge))?.folder)).collect();
@@ -132,6 +134,7 @@ impl Learner {
             manner: Manner::of(step),
             step: step.step.name.clone(),
             report_by: report_by.to_vec(),
+            precision,
             remarks: env.remarks.clone(),
         }
     }
@@ -189,7 +192,9 @@ impl Learner {
                 false => ControlFlow::Continue(()),
             }
         };
-        let trained = flow_trainer::train(start, &examples, &settings, &mut observe).map_err(|e| crate::text::chain(&e))?;
+        let device = self.models.gpu_to_train(self.precision.rounding())?;
+        let trained = flow_trainer::train_on(device.as_ref(), start, &examples, &settings, &mut observe)
+            .map_err(|e| crate::text::chain(&e))?;
         if trained.report.stopped {
             return Ok(None);
         }

@@ -2,7 +2,7 @@
 
 use flow_model::Checkpoint;
 use flow_plan::Problem;
-use flow_trainer::{MoeUpcycle, Part};
+use flow_trainer::{MoeUpcycle, Part, Prompts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub(crate) struct Moe {
     /// With `gate: hidden` and `cheap_embed`: for each expert a list of texts that it is for, with `fine_grained` for each set of slices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     positive_prompts: Vec<Vec<String>>,
+    /// The same of texts that it is not for; their mean is taken off that of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    negative_prompts: Vec<Vec<String>>,
     /// Whether every token also visits a shared expert; with `mote` it always does.
     #[serde(default)]
     shared_expert: bool,
@@ -93,7 +96,7 @@ pub(crate) enum Gate {
     /// Chance.
     #[default]
     Random,
-    /// In each layer the mean of what its feed-forward block reads of an expert's prompts.
+    /// In each layer the mean of what its feed-forward block reads of an expert's prompts, for a router of attentions of what attention reads.
     Hidden,
     /// In all layers the mean embedding of the tokens of an expert's prompts: no pass through the model.
     CheapEmbed,
@@ -106,7 +109,7 @@ impl Gate {
     }
 
     /// As the trainer wants it, with the prompts by expert.
-    pub(crate) fn gate(self, prompts: Vec<Vec<String>>) -> flow_trainer::Gate {
+    pub(crate) fn gate(self, prompts: Vec<flow_trainer::Prompts>) -> flow_trainer::Gate {
         match self {
             Self::Random => flow_trainer::Gate::Random,
             Self::Hidden => flow_trainer::Gate::Hidden(prompts),
@@ -222,6 +225,9 @@ impl Moe {
             let key = format!("moe.positive_prompts.{at}");
             mistake(texts.is_empty(), &key, "expected at least one text, found none".into());
         }
+        let against = self.negative_prompts.len();
+        let unlike = against > 0 && against != found;
+        mistake(unlike, "moe.negative_prompts", format!("expected as many lists as `positive_prompts` has, {found}, found {against}"));
         problems.extend(self.gate.mistake(found > 0, "moe.positive_prompts"));
         problems.extend(self.ways().mistakes("moe."));
         problems
@@ -248,6 +254,13 @@ impl Moe {
         }
     }
 
+    /// The texts of each expert.
+    fn prompts(&self) -> Vec<Prompts> {
+        let negative = self.negative_prompts.iter().cloned().chain(std::iter::repeat(Vec::new()));
+        let both = self.positive_prompts.iter().cloned().zip(negative);
+        both.map(|(positive, negative)| Prompts { positive, negative }).collect()
+    }
+
     pub(super) fn upcycling(&self) -> MoeUpcycle {
         MoeUpcycle {
             from: match self.from {
@@ -262,7 +275,7 @@ impl Moe {
             top_p: self.top_p,
             null_experts: self.null_experts as usize,
             bias_update_rate: self.bias_update_rate,
-            gate: self.gate.gate(self.positive_prompts.clone()),
+            gate: self.gate.gate(self.prompts()),
             shared_expert: self.shared_expert,
             norm_topk_prob: self.norm_topk_prob,
             router_aux_loss_coef: self.router_aux_loss_coef,

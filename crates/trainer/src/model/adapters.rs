@@ -1,16 +1,19 @@
 //! Adapters as parameters of a model: which there are, what they add to products, and to the weights in the end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, bail};
+use flow_kernels::gpu::Groups;
 use flow_model::Rng;
 
 use super::parameters::{Parameter, Slot};
 use crate::lora::{Lora, names};
 use crate::ops::adapt::adapt;
 use crate::ops::linear::linear;
-use crate::ops::{elements, tensor};
+use crate::ops::tensor;
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// The adapters of a model.
 #[derive(Default)]
@@ -66,17 +69,19 @@ impl Adapters {
         self.by_slot.get(&slot).map_or(&[], Vec::as_slice)
     }
 
-    /// `x` times the transposed matrix at `slot`, with what its adapters add; `at` knows the nodes.
+    /// `x` times the transposed matrix at `slot`, with what its adapters add; `at` knows the nodes, `groups` which matrix of a stack a row
+    /// goes with.
     pub(super) fn linear<'n>(
         &self,
         tape: &mut Tape,
         x: &Node,
         slot: Slot,
         at: impl Fn(Slot) -> &'n Node,
+        groups: Option<&Arc<Groups>>,
     ) -> Result<Node> {
-        let mut y = linear(tape, x, at(slot))?;
+        let mut y = linear(tape, x, at(slot), groups)?;
         for adapter in self.of(slot) {
-            y = adapt(tape, &y, x, [at(adapter.a), at(adapter.b)], adapter.first, self.scale)?;
+            y = adapt(tape, &y, x, [at(adapter.a), at(adapter.b)], (adapter.first, self.scale), groups)?;
         }
         Ok(y)
     }
@@ -86,8 +91,7 @@ impl Adapters {
         let block_length = values.len() / all[slot].blocks();
         for adapter in self.of(slot) {
             let (a, b) = (&all[adapter.a].value, &all[adapter.b].value);
-            let product = b.matmul(a)?;
-            let product = elements(&product)?;
+            let product = product(&*b.on_host()?, &*a.on_host()?)?;
             let first = adapter.first * a.dims().last().copied().unwrap_or_default();
             let length = product.len() / all[slot].blocks();
             for (block, product) in values.chunks_exact_mut(block_length).zip(product.chunks_exact(length)) {
@@ -117,4 +121,10 @@ fn halves(rank: usize, seed: u64, parts: &[(String, Vec<usize>)], stacked: bool)
         Ok(Parameter::adapter(value, parts.iter().map(name).collect()))
     };
     Ok([half(0, a, [rank, width])?, half(1, vec![0.0; parts.len() * rows * rank], [rows, rank])?])
+}
+
+/// `b` · `a`, of matrices or of each of two stacks.
+fn product(b: &Tensor, a: &Tensor) -> Result<Vec<f32>> {
+    let (Tensor::Host(b), Tensor::Host(a)) = (b, a) else { bail!("a product of tensors on a device") };
+    b.matmul(a)?.flatten_all()?.to_vec1()
 }

@@ -1,14 +1,17 @@
 //! The routed experts of a layer, each over the rows that all slices have for it.
 //!
 //! An expert is a small graph of its own: its weights are read once forward and once back, and their gradient is one product,
-//! however the tokens are spread over slices. Its rows stand slice by slice, in the order of the slices' tokens.
+//! however the tokens are spread over slices. Its rows stand slice by slice, in the order of the slices' tokens. On a device there is
+//! one graph for all, whose products know which rows are whose.
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
+use flow_kernels::gpu::Groups;
 
 use super::adapters::Adapters;
 use super::parameters::{Block, Slot};
+use crate::device::Array;
 use crate::gradient::{self, Gradient};
 use crate::ops::linear::linear;
 use crate::ops::router::Routing;
@@ -16,14 +19,13 @@ use crate::ops::swiglu::swiglu;
 use crate::ops::ternary::{rounded_activations, ternary_weights};
 use crate::ops::{elements, tensor};
 use crate::tape::{Node, Place, Tape};
+use crate::tensor::Tensor;
 use crate::workers::Workers;
 
 /// The experts of one layer after their forward pass.
 pub(super) struct Experts<'a> {
     parts: Parts<'a>,
-    /// By expert; none where no row came.
-    work: Vec<Option<Work>>,
-    shares: Shares,
+    work: AllWork,
     /// Whether the rows rest on anything that learns.
     rows_learn: bool,
     /// Whether anything that they rest on learns.
@@ -46,7 +48,15 @@ pub(super) struct Parts<'a> {
     recomputes: bool,
 }
 
-/// What is kept of an expert until the way back.
+/// What is kept of the experts of a layer until the way back.
+enum AllWork {
+    /// Of each by itself, none where no row came.
+    Each(Vec<Option<Work>>, Shares),
+    /// Of all at once, on a device.
+    Together(Work, Arc<Groups>),
+}
+
+/// What is kept of a graph until the way back.
 enum Work {
     /// All that it computed.
     Done(Graph),
@@ -78,21 +88,38 @@ impl<'a> Experts<'a> {
         rows: &[(&Node, &Routing)],
         workers: &Workers,
     ) -> Result<(Self, Vec<Tensor>)> {
+        if let [(Node { value: Tensor::Device(array), learns, .. }, routing)] = rows {
+            let groups = array.device().ask(|gpu| gpu.groups(&routing.offsets))?;
+            return Self::together(parts, array.clone(), *learns, Arc::new(groups));
+        }
         let values: Vec<&Tensor> = rows.iter().map(|(node, _)| &node.value).collect();
-        let width = values.first().map_or(Ok(0), |rows| rows.dim(1))?;
+        let width = values.first().map_or(Ok((0, 0)), |rows| rows.dims2())?.1;
         let shares =
             Shares { width, offsets: rows.iter().map(|(_, routing)| routing.offsets.clone()).collect() };
         let rows_learn = rows.iter().any(|(node, _)| node.learns);
         let work = workers.try_map(0..shares.experts(), |e| {
             let Some(rows) = shares.of_expert(e, &values)? else { return Result::Ok(None) };
-            let (graph, out) = parts.graph(e, rows.clone(), rows_learn)?;
-            Ok(Some((if parts.recomputes { Work::Rows(rows) } else { Work::Done(graph) }, out)))
+            let (graph, out) = parts.expert(e, rows.clone(), rows_learn)?;
+            Ok(Some((parts.keep(graph, rows), out)))
         })?;
         let (work, outs): (Vec<_>, Vec<_>) = work.into_iter().map(Option::unzip).unzip();
         let learn = outs.iter().flatten().any(|out| out.learns);
         let outs: Vec<_> = outs.iter().map(|out| Some(&out.as_ref()?.value)).collect();
         let outs = workers.try_map(0..rows.len(), |slice| shares.of_slice(slice, &outs))?;
-        Ok((Self { parts, work, shares, rows_learn, learn }, outs))
+        Ok((Self { parts, work: AllWork::Each(work, shares), rows_learn, learn }, outs))
+    }
+
+    /// The same on a device, the rows of all experts in one product.
+    fn together(
+        parts: Parts<'a>,
+        rows: Array,
+        rows_learn: bool,
+        groups: Arc<Groups>,
+    ) -> Result<(Self, Vec<Tensor>)> {
+        let rows = Tensor::Device(rows);
+        let (graph, out) = parts.stacked(rows.clone(), rows_learn, &groups)?;
+        let work = AllWork::Together(parts.keep(graph, rows), groups);
+        Ok((Self { parts, work, rows_learn, learn: out.learns }, vec![out.value]))
     }
 
     /// Adds the gradients of the weights to `gradients`, from those of what the experts made, by slice. Returns those of the rows.
@@ -102,26 +129,49 @@ impl<'a> Experts<'a> {
         gradients: &mut [Gradient],
         workers: &Workers,
     ) -> Result<Vec<Tensor>> {
-        let d_outs: Vec<&Tensor> = d_outs.iter().collect();
-        let (parts, shares) = (&self.parts, &self.shares);
-        let mut work: Vec<_> = self.work.into_iter().map(|work| (work, Vec::new())).collect();
-        let gradients = gradients.iter_mut().enumerate();
-        for (_, gradient) in gradients.filter(|(slot, _)| parts.slots.contains(slot)) {
-            for ((_, blocks), block) in work.iter_mut().zip(&mut gradient.blocks) {
-                blocks.push(block);
+        let (parts, rows_learn) = (self.parts, self.rows_learn);
+        match self.work {
+            AllWork::Each(work, shares) => {
+                each_back(&parts, rows_learn, (work, &shares), d_outs, gradients, workers)
+            }
+            AllWork::Together(work, groups) => {
+                let graph = match work {
+                    Work::Done(graph) => graph,
+                    Work::Rows(rows) => parts.stacked(rows, rows_learn, &groups)?.0,
+                };
+                let blocks = parts.gradients(gradients).map(|gradient| &mut gradient.blocks[0]).collect();
+                Ok(graph.backward(d_outs[0].clone(), blocks)?.into_iter().collect())
             }
         }
-        let d_rows = workers.try_map(work.into_iter().enumerate(), |(e, (work, blocks))| {
-            let (Some(work), Some(d_out)) = (work, shares.of_expert(e, &d_outs)?) else { return Ok(None) };
-            let graph = match work {
-                Work::Done(graph) => graph,
-                Work::Rows(rows) => parts.graph(e, rows, self.rows_learn)?.0,
-            };
-            graph.backward(d_out, blocks)
-        })?;
-        let d_rows: Vec<Option<&Tensor>> = d_rows.iter().map(Option::as_ref).collect();
-        workers.try_map(0..d_outs.len(), |slice| shares.of_slice(slice, &d_rows))
     }
+}
+
+/// The way back through experts that are graphs of their own.
+fn each_back(
+    parts: &Parts<'_>,
+    rows_learn: bool,
+    (work, shares): (Vec<Option<Work>>, &Shares),
+    d_outs: &[Tensor],
+    gradients: &mut [Gradient],
+    workers: &Workers,
+) -> Result<Vec<Tensor>> {
+    let d_outs: Vec<&Tensor> = d_outs.iter().collect();
+    let mut work: Vec<_> = work.into_iter().map(|work| (work, Vec::new())).collect();
+    for gradient in parts.gradients(gradients) {
+        for ((_, blocks), block) in work.iter_mut().zip(&mut gradient.blocks) {
+            blocks.push(block);
+        }
+    }
+    let d_rows = workers.try_map(work.into_iter().enumerate(), |(e, (work, blocks))| {
+        let (Some(work), Some(d_out)) = (work, shares.of_expert(e, &d_outs)?) else { return Ok(None) };
+        let graph = match work {
+            Work::Done(graph) => graph,
+            Work::Rows(rows) => parts.expert(e, rows, rows_learn)?.0,
+        };
+        graph.backward(d_out, blocks)
+    })?;
+    let d_rows: Vec<Option<&Tensor>> = d_rows.iter().map(Option::as_ref).collect();
+    workers.try_map(0..d_outs.len(), |slice| shares.of_slice(slice, &d_rows))
 }
 
 impl<'a> Parts<'a> {
@@ -141,21 +191,47 @@ impl<'a> Parts<'a> {
         Self { block, adapters, slots, stacked, ternary, recomputes }
     }
 
+    /// The gradients of the matrices and their adapters, in the order of their slots.
+    fn gradients<'g>(&self, gradients: &'g mut [Gradient]) -> impl Iterator<Item = &'g mut Gradient> {
+        let of_block = |(slot, _): &(Slot, &mut Gradient)| self.slots.contains(slot);
+        gradients.iter_mut().enumerate().filter(of_block).map(|(_, gradient)| gradient)
+    }
+
+    /// What to keep of a graph until the way back, and of its rows.
+    fn keep(&self, graph: Graph, rows: Tensor) -> Work {
+        if self.recomputes { Work::Rows(rows) } else { Work::Done(graph) }
+    }
+
     /// Expert `e` on its rows, and what it makes of them.
-    fn graph(&self, e: usize, rows: Tensor, rows_learn: bool) -> Result<(Graph, Node)> {
+    fn expert(&self, e: usize, rows: Tensor, rows_learn: bool) -> Result<(Graph, Node)> {
+        self.graph(|stacked| stacked.get(e), rows, rows_learn, None)
+    }
+
+    /// All experts, each on its group of the rows, and what they make of them.
+    fn stacked(&self, rows: Tensor, rows_learn: bool, groups: &Arc<Groups>) -> Result<(Graph, Node)> {
+        self.graph(|stacked| Ok(stacked.clone()), rows, rows_learn, Some(groups))
+    }
+
+    fn graph(
+        &self,
+        weight: impl Fn(&Tensor) -> Result<Tensor>,
+        rows: Tensor,
+        rows_learn: bool,
+        groups: Option<&Arc<Groups>>,
+    ) -> Result<(Graph, Node)> {
         let mut tape = Tape::default();
         let x = tape.input(rows, rows_learn);
-        let weight = |stacked: &Node| Ok(tape.input(stacked.value.get(e)?, stacked.learns));
+        let weight = |stacked: &Node| Ok(tape.input(weight(&stacked.value)?, stacked.learns));
         let weights = self.stacked.iter().map(weight).collect::<Result<Vec<Node>>>()?;
         let at =
             |slot: Slot| &weights[self.slots.binary_search(&slot).expect("the slots are those of the block")];
         let (gate_up, down) = (self.block.gate_up, self.block.down);
         let out = match self.ternary {
-            Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix)?,
+            Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix, groups)?,
             None => {
-                let inner = self.adapters.linear(&mut tape, &x, gate_up, at)?;
+                let inner = self.adapters.linear(&mut tape, &x, gate_up, at, groups)?;
                 let inner = swiglu(&mut tape, &inner)?;
-                self.adapters.linear(&mut tape, &inner, down, at)?
+                self.adapters.linear(&mut tape, &inner, down, at, groups)?
             }
         };
         let weights = weights.iter().map(Node::place).collect();
@@ -179,14 +255,20 @@ impl Graph {
 }
 
 /// A block with weights of three values, `matrix` numbers each, and 8-bit activations.
-fn ternary_block(tape: &mut Tape, x: &Node, [gate_up, down]: [&Node; 2], matrix: usize) -> Result<Node> {
+fn ternary_block(
+    tape: &mut Tape,
+    x: &Node,
+    [gate_up, down]: [&Node; 2],
+    matrix: usize,
+    groups: Option<&Arc<Groups>>,
+) -> Result<Node> {
     let gate_up = ternary_weights(tape, gate_up, matrix)?;
     let down = ternary_weights(tape, down, matrix)?;
     let rounded = rounded_activations(tape, x)?;
-    let inner = linear(tape, &rounded, &gate_up)?;
+    let inner = linear(tape, &rounded, &gate_up, groups)?;
     let inner = swiglu(tape, &inner)?;
     let inner = rounded_activations(tape, &inner)?;
-    linear(tape, &inner, &down)
+    linear(tape, &inner, &down, groups)
 }
 
 impl Shares {

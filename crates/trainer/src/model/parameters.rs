@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
 use flow_model::Checkpoint;
 use flow_model::names::{self, Swiglu};
 
 use super::adapters::Adapters;
 use crate::lora::Lora;
-use crate::ops::{elements, tensor};
+use crate::ops::tensor;
+use crate::tensor::Tensor;
 use crate::{Error, Part};
 
 /// Tensors by name.
@@ -52,9 +52,14 @@ impl Parameter {
         }
     }
 
-    /// Blocks that get gradients apart: as many as there are experts stacked in it, or one.
+    /// How many stand one after another: as many as there are experts stacked in it, or one.
     pub(super) fn blocks(&self) -> usize {
         if let [experts, _, _] = self.value.dims() { *experts } else { 1 }
+    }
+
+    /// Blocks that get gradients apart.
+    pub(super) fn gradient_blocks(&self) -> usize {
+        if let Tensor::Host(_) = self.value { self.blocks() } else { 1 }
     }
 }
 
@@ -148,7 +153,7 @@ impl Parameters {
         let mut tensors = Tensors::new();
         for (slot, parameter) in self.all.iter().enumerate().filter(|(_, parameter)| parameter.part.is_some())
         {
-            let mut values = elements(&parameter.value)?.to_vec();
+            let mut values = parameter.value.to_vec()?;
             self.adapters.merge(slot, &self.all, &mut values)?;
             parameter.take_apart(&values, &mut tensors);
         }
@@ -159,7 +164,7 @@ impl Parameters {
     pub(super) fn adapter_tensors(&self) -> Result<Tensors, Error> {
         let mut tensors = Tensors::new();
         for parameter in self.all.iter().filter(|parameter| parameter.part.is_none()) {
-            parameter.take_apart(&elements(&parameter.value)?, &mut tensors);
+            parameter.take_apart(&parameter.value.to_vec()?, &mut tensors);
         }
         Ok(tensors)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use flow_model::{Config, Moe};
 
 use super::parameters::{Block, FeedForward, Layer, Slot};
@@ -20,8 +20,9 @@ use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Choice, Most, Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
 use crate::ops::swiglu::swiglu;
-use crate::ops::{add, elements};
+use crate::ops::{add, tensor};
 use crate::tape::{Node, Place, Tape};
+use crate::tensor::Tensor;
 
 /// A pass under way: forward layer by layer, and back again.
 pub(crate) struct Pass<'a> {
@@ -126,7 +127,7 @@ impl<'a> Pass<'a> {
     }
 
     fn go(&mut self, layer: &Layer) -> Result<()> {
-        let x = self.attend(layer)?;
+        let [_, x] = self.attend(layer)?;
         self.feed(layer, x)
     }
 
@@ -162,13 +163,14 @@ impl<'a> Pass<'a> {
         Ok(normed)
     }
 
-    /// Goes through the attention of `layer`: what its feed-forward block reads.
-    pub(super) fn attend(&mut self, layer: &Layer) -> Result<Node> {
+    /// Goes through the attention of `layer`: what that reads, and what its feed-forward block reads.
+    pub(super) fn attend(&mut self, layer: &Layer) -> Result<[Node; 2]> {
         let normed = self.mix(layer)?;
-        match layer.feed_forward_norm {
-            Some(norm) => self.norm(&self.hidden.clone(), norm),
-            None => Ok(normed),
-        }
+        let x = match layer.feed_forward_norm {
+            Some(norm) => self.norm(&self.hidden.clone(), norm)?,
+            None => normed.clone(),
+        };
+        Ok([normed, x])
     }
 
     /// Goes through the feed-forward block of `layer`, which reads `x`, where it has routed experts up to them.
@@ -234,7 +236,7 @@ impl<'a> Pass<'a> {
         for router_loss in std::mem::take(&mut self.router_losses) {
             loss = add(&mut self.tape, &loss, &router_loss)?;
         }
-        self.tape.flow_in(loss.place(), loss.value.ones_like()?)
+        self.tape.flow_in(loss.place(), tensor(vec![1.0], ())?)
     }
 
     /// Goes back to the experts of layer `at`, counted among those with experts: the gradient of what they gave.
@@ -309,7 +311,7 @@ impl<'a> Pass<'a> {
     /// Which experts each row visits whose router logits these are.
     fn route(&self, logits: &Tensor, bias: Option<Slot>) -> Result<Arc<Routing>> {
         let model = self.model;
-        let bias = bias.map(|bias| elements(&model.parameters.all[bias].value)).transpose()?;
+        let bias = bias.map(|bias| model.parameters.all[bias].value.to_vec()).transpose()?;
         let routing = Routing::new(logits, bias.as_deref(), choice(&model.config))?;
         Ok(Arc::new(if self.rounds_to > 1 { routing.rounded(self.rounds_to) } else { routing }))
     }
@@ -334,7 +336,7 @@ impl<'a> Pass<'a> {
     }
 
     fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
-        self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot])
+        self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot], None)
     }
 }
 

@@ -11,18 +11,21 @@
 //! document.
 
 mod head;
+mod there;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use pulp::{Arch, Simd, WithSimd};
 
 use self::head::Extent;
+pub(crate) use self::there::Documents;
 use super::{elements, tensor};
 use crate::product::padded;
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// How the columns of a row split into heads.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +79,12 @@ pub(crate) fn attention(
     rows: &Node,
     heads: Heads,
     rope: Arc<Rope>,
-    documents: Arc<[Range<usize>]>,
+    documents: Arc<Documents>,
 ) -> Result<Node> {
+    if let Tensor::Device(x) = &rows.value {
+        let op = there::Attention::forward(x.clone(), heads, rope, documents)?;
+        return Ok(tape.push(op.out(), [rows], move |dy| Ok([op.backward(dy)?])));
+    }
     let op = Attention { heads, rope, documents };
     let x = rows.value.clone();
     let y = op.forward(&x)?;
@@ -87,7 +94,7 @@ pub(crate) fn attention(
 struct Attention {
     heads: Heads,
     rope: Arc<Rope>,
-    documents: Arc<[Range<usize>]>,
+    documents: Arc<Documents>,
 }
 
 impl Attention {
@@ -110,7 +117,7 @@ impl Attention {
     fn mix<S: Simd>(&self, simd: S, x: &[f32], y: &mut [f32]) {
         let (heads, width) = (self.heads, self.heads.width());
         let mut s = Scratch::new(self.longest());
-        for document in self.documents.iter() {
+        for document in self.documents.ranges() {
             let extent = self.extent(document.len());
             let x = Columns { rows: &x[document.start * width..document.end * width], width };
             let y = &mut y[document.start * heads.output_width()..document.end * heads.output_width()];
@@ -133,7 +140,7 @@ impl Attention {
         let (heads, width, out_width) = (self.heads, self.heads.width(), self.heads.output_width());
         let mut s = Scratch::new(self.longest());
         let mut d = ScratchBack::new(self.longest());
-        for document in self.documents.iter() {
+        for document in self.documents.ranges() {
             let extent = self.extent(document.len());
             let x = Columns { rows: &x[document.start * width..document.end * width], width };
             let dy =
@@ -169,7 +176,7 @@ impl Attention {
     }
 
     fn longest(&self) -> Extent {
-        self.extent(self.documents.iter().map(Range::len).max().unwrap_or(0))
+        self.extent(self.documents.ranges().iter().map(Range::len).max().unwrap_or(0))
     }
 
     fn scale(&self) -> f32 {

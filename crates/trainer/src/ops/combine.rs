@@ -2,19 +2,58 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result, bail};
+use flow_kernels::gpu::Mixed;
 
 use super::router::Routing;
 use super::{elements, tensor};
+use crate::device::Array;
 use crate::simd::{dot, vectorised};
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// Expert outputs `x` (V, C), sorted by expert, weighted by `weights` (V), to (N, C).
 pub(crate) fn combine(tape: &mut Tape, x: &Node, weights: &Node, routing: Arc<Routing>) -> Result<Node> {
-    let op = Combine { routing };
     let (xs, ws) = (x.value.clone(), weights.value.clone());
+    if let (Tensor::Device(array), Tensor::Device(w)) = (&xs, &ws) {
+        let op = OnDevice::new(array, w, &routing)?;
+        return Ok(tape.push(op.forward()?, [x, weights], move |dy| op.backward(dy)));
+    }
+    let op = Combine { routing };
     let y = op.forward(&xs, &ws)?;
     Ok(tape.push(y, [x, weights], move |dy| op.backward(&xs, &ws, dy)))
+}
+
+/// The same on a device.
+struct OnDevice {
+    x: Array,
+    weights: Array,
+    mixed: Mixed,
+    n_tokens: usize,
+}
+
+impl OnDevice {
+    fn new(x: &Array, weights: &Array, routing: &Routing) -> Result<Self> {
+        let mixed = x.device().ask(|gpu| gpu.mixed(routing.ends(), &routing.rows))?;
+        Ok(Self { x: x.clone(), weights: weights.clone(), mixed, n_tokens: routing.n_tokens() })
+    }
+
+    fn width(&self) -> usize {
+        self.x.dims()[1]
+    }
+
+    fn forward(&self) -> Result<Tensor> {
+        let (width, xs, ws) = (self.width(), self.x.numbers(), self.weights.numbers());
+        self.x.device().make(&[self.n_tokens, width], |gpu, y| gpu.mix(width, &self.mixed, &xs, &ws, y))
+    }
+
+    fn backward(&self, dy: &Tensor) -> Result<[Tensor; 2]> {
+        let Tensor::Device(dy) = dy else { bail!("a gradient that is not on the device of its tensor") };
+        let (xs, ws, dys) = (self.x.numbers(), self.weights.numbers(), dy.numbers());
+        self.x.device().make_all([self.x.dims(), self.weights.dims()], |gpu, [dx, dw]| {
+            gpu.mix_back(self.width(), &self.mixed, &xs, &ws, &dys, dx, dw)
+        })
+    }
 }
 
 struct Combine {

@@ -1,10 +1,11 @@
 //! Rows by index: embeddings of tokens, scored positions, tokens sorted by expert.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::{elements, tensor};
 use crate::simd::vectorised;
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// Rows `indices` of `x` (R, C), to (number of indices, C). A row taken twice collects both gradients, in order.
 pub(crate) fn gather(tape: &mut Tape, x: &Node, indices: &[u32]) -> Result<Node> {
@@ -12,6 +13,11 @@ pub(crate) fn gather(tape: &mut Tape, x: &Node, indices: &[u32]) -> Result<Node>
     let y = rows_at(&x.value, indices)?;
     let indices = indices.to_vec();
     Ok(tape.push(y, [x], move |dy| {
+        if let Tensor::Device(array) = dy {
+            let (device, dys) = (array.device(), array.numbers());
+            let places = device.ask(|gpu| gpu.scatter_places(&indices, rows))?;
+            return Ok([device.make(&[rows, width], |gpu, dx| gpu.scatter(width, &places, &dys, dx))?]);
+        }
         let mut dx = vec![0.0; rows * width];
         let dy = elements(dy)?;
         vectorised(
@@ -23,7 +29,14 @@ pub(crate) fn gather(tape: &mut Tape, x: &Node, indices: &[u32]) -> Result<Node>
 }
 
 fn rows_at(x: &Tensor, indices: &[u32]) -> Result<Tensor> {
-    let (_, width) = x.dims2()?;
+    let (held, width) = x.dims2()?;
+    if let Tensor::Device(array) = x {
+        let (device, xs) = (array.device(), array.numbers());
+        let index = device.indices(indices)?;
+        return device.make(&[indices.len(), width], |gpu, y| {
+            gpu.gather(indices.len(), (&xs, held), &index, width, y)
+        });
+    }
     let xs = elements(x)?;
     let mut y = Vec::with_capacity(indices.len() * width);
     for i in indices {

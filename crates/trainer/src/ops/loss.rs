@@ -5,16 +5,18 @@
 
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
-use super::{elements, tensor};
+use super::{change, elements, tensor};
+use crate::device::Array;
 use crate::simd::{exp, largest, sum, vectorised};
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// What a model predicts where something is scored.
 pub(crate) struct Predicted {
     /// Of every token (M, V).
-    probabilities: Vec<f32>,
+    probabilities: Tensor,
     /// Of the targets (M).
     pub(crate) log_probabilities: Vec<f32>,
 }
@@ -22,6 +24,9 @@ pub(crate) struct Predicted {
 /// The predictions of logits (M, V) for `targets`.
 pub(crate) fn predicted(logits: &Tensor, targets: &[u32]) -> Result<Predicted> {
     let (rows, width) = logits.dims2()?;
+    if let Tensor::Device(array) = logits {
+        return predicted_there(array, [rows, width], targets);
+    }
     let values = elements(logits)?;
     let (mut probabilities, mut log_probabilities) = (vec![0.0; rows * width], vec![0.0; rows]);
     vectorised(
@@ -33,12 +38,26 @@ pub(crate) fn predicted(logits: &Tensor, targets: &[u32]) -> Result<Predicted> {
             }
         },
     );
-    Ok(Predicted { probabilities, log_probabilities })
+    Ok(Predicted { probabilities: tensor(probabilities, (rows, width))?, log_probabilities })
+}
+
+/// The same on a device.
+fn predicted_there(logits: &Array, extents: [usize; 2], targets: &[u32]) -> Result<Predicted> {
+    let (device, values) = (logits.device(), logits.numbers());
+    let targets = device.indices(targets)?;
+    let [probabilities, log_probabilities] =
+        device.make_all([logits.dims(), &extents[..1]], |gpu, [probabilities, log_probabilities]| {
+            gpu.predict(extents, &values, &targets, probabilities, log_probabilities)
+        })?;
+    Ok(Predicted { probabilities, log_probabilities: log_probabilities.to_vec()? })
 }
 
 /// The log-probabilities (M) of `targets` by logits (M, V), as in [`Predicted`] to the bit, in the memory of one row: for where nothing flows back.
 pub(crate) fn log_probabilities(logits: &Tensor, targets: &[u32]) -> Result<Vec<f32>> {
-    let (_, width) = logits.dims2()?;
+    let (rows, width) = logits.dims2()?;
+    if let Tensor::Device(array) = logits {
+        return Ok(predicted_there(array, [rows, width], targets)?.log_probabilities);
+    }
     let values = elements(logits)?;
     let mut scratch = vec![0.0; width];
     Ok(vectorised(
@@ -61,23 +80,33 @@ pub(crate) fn loss(
 ) -> Result<Node> {
     let (_, width) = logits.value.dims2()?;
     let loss = tensor(vec![loss as f32], ())?;
-    let mut d_logits = predicted.probabilities;
+    let d_logits = predicted.probabilities;
     Ok(tape.push(loss, [logits], move |d_loss| {
-        let d_loss = d_loss.to_scalar::<f32>()?;
-        vectorised(
-            #[inline(always)]
-            || rows_back(width, &targets, &slopes, d_loss, &mut d_logits),
-        );
-        Ok([tensor(d_logits, (targets.len(), width))?])
+        let d_loss = d_loss.to_scalar()?;
+        let factors: Vec<f32> = slopes.iter().map(|slope| -slope * d_loss).collect();
+        match &d_logits {
+            Tensor::Host(_) => change(&d_logits, |rows| {
+                vectorised(
+                    #[inline(always)]
+                    || rows_back(width, &targets, &factors, rows),
+                )
+            })?,
+            Tensor::Device(rows) => {
+                let (there, factors) =
+                    (rows.device().indices(&targets)?, rows.device().upload(&factors, &[factors.len()])?);
+                let factors = factors.numbers();
+                rows.change(|gpu, rows| gpu.predict_back([targets.len(), width], rows, &there, &factors))?;
+            }
+        }
+        Ok([d_logits])
     }))
 }
 
 /// `rows` hold p.
 #[inline(always)]
-fn rows_back(width: usize, targets: &[u32], slopes: &[f32], d_loss: f32, rows: &mut [f32]) {
-    for (row, (target, slope)) in rows.chunks_exact_mut(width).zip(targets.iter().zip(slopes)) {
+fn rows_back(width: usize, targets: &[u32], factors: &[f32], rows: &mut [f32]) {
+    for (row, (target, factor)) in rows.chunks_exact_mut(width).zip(targets.iter().zip(factors)) {
         row[*target as usize] -= 1.0;
-        let factor = -slope * d_loss;
         for d in row {
             *d *= factor;
         }

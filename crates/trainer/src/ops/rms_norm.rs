@@ -2,11 +2,12 @@
 //!
 //! With r = 1/√(mean(x²) + ε): ∂x = r·w·∂y − x · r³/C · Σ(w·∂y·x), ∂w = Σ over rows of ∂y·x·r.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::{elements, tensor};
 use crate::simd::{dot, vectorised};
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// `x` (N, C) scaled by the weight (C).
 pub(crate) fn rms_norm(tape: &mut Tape, x: &Node, weight: &Node, eps: f64) -> Result<Node> {
@@ -25,6 +26,10 @@ struct RmsNorm {
 
 impl RmsNorm {
     fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        if let (Tensor::Device(array), Tensor::Device(w)) = (x, weight) {
+            let ((rows, width), xs, ws) = (x.dims2()?, array.numbers(), w.numbers());
+            return array.device().make(x.dims(), |gpu, y| gpu.norm([rows, width], self.eps, &xs, &ws, y));
+        }
         let (xs, ws) = (elements(x)?, elements(weight)?);
         let mut y = vec![0.0; xs.len()];
         vectorised(
@@ -35,6 +40,12 @@ impl RmsNorm {
     }
 
     fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+        if let (Tensor::Device(array), Tensor::Device(w), Tensor::Device(d)) = (x, weight, dy) {
+            let ((rows, width), xs, ws, dys) = (x.dims2()?, array.numbers(), w.numbers(), d.numbers());
+            return array.device().make_all([x.dims(), weight.dims()], |gpu, [dx, dw]| {
+                gpu.norm_back([rows, width], self.eps, &xs, &ws, &dys, dx, dw)
+            });
+        }
         let (xs, ws, dys) = (elements(x)?, elements(weight)?, elements(dy)?);
         let (mut dx, mut dw) = (vec![0.0; xs.len()], vec![0.0; ws.len()]);
         vectorised(

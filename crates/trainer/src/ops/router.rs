@@ -15,12 +15,13 @@ use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::{elements, tensor};
 use crate::GroupLoad;
 use crate::simd::{exp, largest, sum, vectorised};
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// How experts are chosen and weighted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +75,7 @@ impl Routing {
     /// Routes by router logits (N, R), and by a bias (R) where there is one; of equals the lower expert is chosen.
     pub(crate) fn new(logits: &Tensor, bias: Option<&[f32]>, choice: Choice) -> Result<Self> {
         let (n_tokens, routed) = logits.dims2()?;
+        let logits = logits.on_host()?;
         let mut routing = Self {
             choice,
             routed,
@@ -88,7 +90,7 @@ impl Routing {
             tokens: Vec::new(),
             rows: Vec::new(),
         };
-        let rows = elements(logits)?;
+        let rows = elements(&logits)?;
         vectorised(
             #[inline(always)]
             || {
@@ -249,6 +251,11 @@ impl Routing {
         self.choice.experts
     }
 
+    /// Where the visits of each token end, counted over all tokens in order.
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
     /// The visits of a token, counted over all tokens in order.
     pub(crate) fn visits(&self, token: usize) -> Range<usize> {
         let start = token.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -344,8 +351,10 @@ fn best(scores: &[f32], taken: &[u32]) -> u32 {
 
 /// The weights (V) of the visits, from router logits (N, R).
 pub(crate) fn router_weights(tape: &mut Tape, logits: &Node, routing: Arc<Routing>) -> Result<Node> {
-    let weights = tensor(routing.weights.clone(), routing.weights.len())?;
-    Ok(tape.push(weights, [logits], move |d_weights| Ok([weights_back(&routing, d_weights)?])))
+    let weights = tensor(routing.weights.clone(), routing.weights.len())?.beside(&logits.value)?;
+    Ok(tape.push(weights, [logits], move |d_weights| {
+        Ok([weights_back(&routing, &d_weights.to_vec()?)?.beside(d_weights)?])
+    }))
 }
 
 /// `balance` · balance loss + `z` · z-loss, a scalar from router logits (N, R).
@@ -357,14 +366,15 @@ pub(crate) fn router_loss(
     z: f64,
 ) -> Result<Node> {
     let loss = tensor(vec![(balance * routing.balance() + z * routing.z_loss()) as f32], ())?;
-    Ok(tape.push(loss, [logits], move |d_loss| Ok([loss_back(&routing, balance, z, d_loss)?])))
+    let place = logits.value.clone();
+    Ok(tape
+        .push(loss, [logits], move |d_loss| Ok([loss_back(&routing, balance, z, d_loss)?.beside(&place)?])))
 }
 
 /// Renormalised: ∂z_i = w_i (∂w_i − Σ w∂w) for the chosen i. Otherwise ∂z_j = [j chosen] p_j ∂w_j − p_j Σ p∂w.
-fn weights_back(routing: &Routing, d_weights: &Tensor) -> Result<Tensor> {
+fn weights_back(routing: &Routing, d_weights: &[f32]) -> Result<Tensor> {
     let (routed, renormalise) = (routing.routed, routing.choice.renormalise);
     let mut d_logits = vec![0.0; routing.probabilities.len()];
-    let d_weights = elements(d_weights)?;
     for (n, d_row) in d_logits.chunks_exact_mut(routed).enumerate() {
         let visits = routing.visits(n);
         let (chosen, weights) = (&routing.chosen[visits.clone()], &routing.weights[visits.clone()]);
@@ -383,7 +393,7 @@ fn weights_back(routing: &Routing, d_weights: &Tensor) -> Result<Tensor> {
 
 /// ∂z_j = balance·R/N · p_j (f_j − Σ p f) + z·2/N · log Σ e^z · p_j.
 fn loss_back(routing: &Routing, balance: f64, z: f64, d_loss: &Tensor) -> Result<Tensor> {
-    let per_token = f64::from(d_loss.to_scalar::<f32>()?) / routing.n_tokens() as f64;
+    let per_token = f64::from(d_loss.to_scalar()?) / routing.n_tokens() as f64;
     let (balance, z) = (balance * routing.routed as f64 * per_token, 2.0 * z * per_token);
     let shares = routing.shares();
     let mut d_logits = Vec::with_capacity(routing.probabilities.len());

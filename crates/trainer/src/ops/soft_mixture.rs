@@ -3,12 +3,13 @@
 //!
 //! ∂x_nj = m_nj · g_nj · ∂y_nj; with a_nj = m_nj · Σ x_nj∂y_nj: ∂z_nj = g_nj · (a_nj − Σ_k g_nk · a_nk).
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use flow_model::AttentionExperts;
 
-use super::{elements, tensor};
-use crate::simd::{dot, vectorised};
+use super::stretches::{dots, scaled};
+use super::tensor;
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// `x` (N, J·W) weighted by logits (N, J), to (N, J·W); `experts` says which of the J count.
 pub(crate) fn soft_mixture(
@@ -18,56 +19,32 @@ pub(crate) fn soft_mixture(
     experts: AttentionExperts,
 ) -> Result<Node> {
     let stretches = experts.count;
-    let soft = softmax(&logits.value, stretches)?;
+    let soft = softmax(logits.value.to_vec()?, stretches);
     let mut weights = soft.clone();
     weights.chunks_exact_mut(stretches).for_each(|row| experts.keep(row));
     let xs = x.value.clone();
-    let mut y = elements(&xs)?.to_vec();
-    let width = y.len() / weights.len();
-    vectorised(
-        #[inline(always)]
-        || scale(width, &weights, &mut y),
-    );
-    let y = tensor(y, xs.shape())?;
+    let y = scaled(&xs, &weights)?;
     Ok(tape.push(y, [x, logits], move |dy| backward(&xs, &soft, &weights, stretches, dy)))
 }
 
-fn softmax(logits: &Tensor, stretches: usize) -> Result<Vec<f32>> {
-    let mut weights = elements(logits)?.to_vec();
+fn softmax(mut weights: Vec<f32>, stretches: usize) -> Vec<f32> {
     for row in weights.chunks_exact_mut(stretches) {
         let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         row.iter_mut().for_each(|z| *z = (*z - top).exp());
         let total: f32 = row.iter().sum();
         row.iter_mut().for_each(|z| *z /= total);
     }
-    Ok(weights)
+    weights
 }
 
 /// `weights` are those of `soft` that count, the others 0.
 fn backward(x: &Tensor, soft: &[f32], weights: &[f32], stretches: usize, dy: &Tensor) -> Result<[Tensor; 2]> {
-    let (xs, mut dx) = (elements(x)?, elements(dy)?.to_vec());
-    let width = dx.len() / weights.len();
-    let mut along = vec![0.0; weights.len()];
-    vectorised(
-        #[inline(always)]
-        || {
-            for ((along, x), dy) in along.iter_mut().zip(xs.chunks_exact(width)).zip(dx.chunks_exact(width)) {
-                *along = dot(x, dy);
-            }
-            scale(width, weights, &mut dx);
-        },
-    );
+    let mut along = dots(x, dy, weights.len())?;
     along.iter_mut().zip(weights).filter(|(_, weight)| **weight == 0.0).for_each(|(a, _)| *a = 0.0);
     for (row, soft) in along.chunks_exact_mut(stretches).zip(soft.chunks_exact(stretches)) {
         let mean: f32 = row.iter().zip(soft).map(|(a, g)| a * g).sum();
         row.iter_mut().zip(soft).for_each(|(a, g)| *a = g * (*a - mean));
     }
-    Ok([tensor(dx, x.shape())?, tensor(along, (weights.len() / stretches, stretches))?])
-}
-
-#[inline(always)]
-fn scale(width: usize, weights: &[f32], x: &mut [f32]) {
-    for (x, weight) in x.chunks_exact_mut(width).zip(weights) {
-        x.iter_mut().for_each(|x| *x *= *weight);
-    }
+    let d_logits = tensor(along, (weights.len() / stretches, stretches))?;
+    Ok([scaled(dy, weights)?, d_logits.beside(dy)?])
 }

@@ -2,11 +2,12 @@
 //!
 //! With s = σ(g): ∂g = ∂y·u·s·(1 + g·(1 − s)), ∂u = ∂y·g·s.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::{elements, tensor};
 use crate::simd::{sigmoid, vectorised};
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// (N, 2F) with the gates in the first half of each row to (N, F).
 pub(crate) fn swiglu(tape: &mut Tape, x: &Node) -> Result<Node> {
@@ -18,6 +19,10 @@ pub(crate) fn swiglu(tape: &mut Tape, x: &Node) -> Result<Node> {
 
 fn forward(x: &Tensor) -> Result<Tensor> {
     let (n, double) = x.dims2()?;
+    if let Tensor::Device(array) = x {
+        let xs = array.numbers();
+        return array.device().make(&[n, double / 2], |gpu, y| gpu.swiglu([n, double / 2], &xs, y));
+    }
     let xs = elements(x)?;
     let mut y = vec![0.0; n * double / 2];
     vectorised(
@@ -28,9 +33,13 @@ fn forward(x: &Tensor) -> Result<Tensor> {
 }
 
 fn backward(x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let (n, width) = dy.dims2()?;
+    if let (Tensor::Device(array), Tensor::Device(d)) = (x, dy) {
+        let (xs, dys) = (array.numbers(), d.numbers());
+        return array.device().make(x.dims(), |gpu, dx| gpu.swiglu_back([n, width], &xs, &dys, dx));
+    }
     let (xs, dys) = (elements(x)?, elements(dy)?);
     let mut dx = vec![0.0; xs.len()];
-    let width = dy.dim(1)?;
     vectorised(
         #[inline(always)]
         || rows_back(width, &xs, &dys, &mut dx),

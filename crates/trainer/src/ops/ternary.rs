@@ -6,21 +6,35 @@ use flow_model::ternary::{quantised, round_activations};
 
 use super::{elements, tensor};
 use crate::tape::{Node, Tape};
+use crate::tensor::Tensor;
 
 /// Each stretch of `length` weights as a matrix of three values.
 pub(crate) fn ternary_weights(tape: &mut Tape, weights: &Node, length: usize) -> Result<Node> {
-    let values: Vec<f32> = elements(&weights.value)?.chunks_exact(length).flat_map(quantised).collect();
-    let value = tensor(values, weights.value.shape())?;
-    Ok(tape.push(value, [weights], |gradient| Ok([gradient.clone()])))
+    Ok(tape.push(three_valued(&weights.value, length)?, [weights], |gradient| Ok([gradient.clone()])))
+}
+
+fn three_valued(weights: &Tensor, length: usize) -> Result<Tensor> {
+    if let Tensor::Device(array) = weights {
+        let (ws, matrices) = (array.numbers(), weights.elem_count() / length);
+        return array.device().make(weights.dims(), |gpu, y| gpu.ternary([matrices, length], &ws, y));
+    }
+    tensor(elements(weights)?.chunks_exact(length).flat_map(quantised).collect(), weights.shape())
 }
 
 /// Each row of `x` (N, C) with 8 bits a number.
 pub(crate) fn rounded_activations(tape: &mut Tape, x: &Node) -> Result<Node> {
-    let (_, width) = x.value.dims2()?;
-    let mut values = elements(&x.value)?.to_vec();
+    Ok(tape.push(rounded(&x.value)?, [x], |gradient| Ok([gradient.clone()])))
+}
+
+fn rounded(x: &Tensor) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    if let Tensor::Device(array) = x {
+        let xs = array.numbers();
+        return array.device().make(x.dims(), |gpu, y| gpu.round(rows, width, &xs, y));
+    }
+    let mut values = elements(x)?.to_vec();
     values.chunks_exact_mut(width).for_each(round_activations);
-    let value = tensor(values, x.value.shape())?;
-    Ok(tape.push(value, [x], |gradient| Ok([gradient.clone()])))
+    tensor(values, x.shape())
 }
 
 #[cfg(test)]

@@ -10,97 +10,116 @@ use crate::config::require;
 use crate::merge::{Merge, merge};
 use crate::model::Model;
 
-/// What routers begin with. Texts are those that an expert is for, at least one for each expert; with slices for each set of them.
+/// What routers begin with. With slices there are texts for each set of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Gate {
     /// Chance.
     #[default]
     Random,
-    /// In each layer the mean of what its feed-forward block reads of an expert's texts, brought to length 1. Of several models their mean
-    /// reads.
-    Hidden(Vec<Vec<String>>),
+    /// In each layer the mean of what its feed-forward block reads of an expert's texts, for a router of attentions of what attention reads,
+    /// brought to length 1. Of several models their mean reads.
+    Hidden(Vec<Prompts>),
     /// In all layers the mean embedding of the tokens of an expert's texts, brought to length 1.
-    CheapEmbed(Vec<Vec<String>>),
+    CheapEmbed(Vec<Prompts>),
 }
 
-/// Rows of the router of each layer, by expert (C); none where they begin by chance.
-pub(super) type Gates = Option<Vec<Vec<Vec<f32>>>>;
+/// Texts that tell what an expert is for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prompts {
+    /// What it is for, at least one.
+    pub positive: Vec<String>,
+    /// What it is not for: their mean is taken off that of the others.
+    pub negative: Vec<String>,
+}
+
+/// What the routers of each layer begin with; none where they begin by chance.
+pub(super) type Gates = Option<Vec<Rows>>;
+
+/// What the routers of a layer begin with: a row (C) for each expert.
+#[derive(Default)]
+pub(super) struct Rows {
+    experts: Vec<Vec<f32>>,
+    attentions: Vec<Vec<f32>>,
+}
+
+/// By layer, what a router of attentions and one of experts read, (C) each.
+type Readings = Vec<[Vec<f64>; 2]>;
 
 /// What routers of a mixture of `dense` models begin with.
 pub(super) fn gates(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<Gates, Error> {
-    let (texts, hidden) = match &settings.gate {
+    let (prompts, hidden) = match &settings.gate {
         Gate::Random => return Ok(None),
-        Gate::Hidden(texts) => (texts, true),
-        Gate::CheapEmbed(texts) => (texts, false),
+        Gate::Hidden(prompts) => (prompts, true),
+        Gate::CheapEmbed(prompts) => (prompts, false),
     };
     let sets = settings.experts / settings.alike();
-    require(texts.len() == sets, "positive_prompts", texts.len(), format!("texts for {sets} experts"))?;
+    require(prompts.len() == sets, "positive_prompts", prompts.len(), format!("texts for {sets} experts"))?;
     let reader = match dense {
         [alone] => (*alone).clone(),
         several => merge(several, &Merge::Uniform, None)?,
     };
-    let documents = texts.iter().map(|texts| documents(&reader, texts)).collect::<Result<Vec<_>, _>>()?;
-    let by_expert: Vec<Vec<Vec<f32>>> = match hidden {
-        true => {
-            let longest = documents.iter().flatten().map(Vec::len).max().unwrap_or(0);
-            let model = Model::new(&reader, longest, &[], None)?;
-            documents.iter().map(|documents| read(&model, documents)).collect::<Result<_, _>>()?
+    let mut layers: Vec<Rows> = Vec::new();
+    layers.resize_with(reader.config.num_hidden_layers, Rows::default);
+    for Prompts { positive, negative } in prompts {
+        require(!positive.is_empty(), "positive_prompts", 0, "at least one text for each expert")?;
+        let mut readings = read(&reader, hidden, "positive_prompts", positive)?;
+        for (for_it, against) in readings.iter_mut().zip(read(&reader, hidden, "negative_prompts", negative)?)
+        {
+            for_it.iter_mut().zip(&against).for_each(|(sum, less)| add(sum, less, -1.0));
         }
-        false => {
-            let embedding = reader.tensor(EMBEDDING)?;
-            documents.iter().map(|documents| embedded(embedding, documents, &reader.config)).collect()
+        for (rows, [attention, expert]) in layers.iter_mut().zip(&readings) {
+            rows.attentions.push(unit(attention));
+            rows.experts.push(unit(expert));
         }
-    };
-    let layers = 0..reader.config.num_hidden_layers;
-    Ok(Some(layers.map(|i| by_expert.iter().map(|layers| layers[i].clone()).collect()).collect()))
+    }
+    Ok(Some(layers))
 }
 
-/// The tokens of an expert's texts; what goes beyond the model's positions is cut off.
-fn documents(reader: &Checkpoint, texts: &[String]) -> Result<Vec<Vec<u32>>, Error> {
+/// The mean over `texts`, which stand at `key`, of the mean over their tokens; nothing of no texts.
+fn read(reader: &Checkpoint, hidden: bool, key: &'static str, texts: &[String]) -> Result<Readings, Error> {
+    let documents = documents(reader, key, texts)?;
+    let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
+    let model = if hidden { Some(Model::new(reader, longest, &[], None)?) } else { None };
+    let mut sums = Readings::new();
+    for tokens in &documents {
+        let means = match &model {
+            Some(model) => model.readings(&Batch::document(tokens))?,
+            None => embedded(reader.tensor(EMBEDDING)?, tokens, &reader.config),
+        };
+        sums.resize_with(means.len(), Default::default);
+        for (sums, means) in sums.iter_mut().zip(&means) {
+            sums.iter_mut().zip(means).for_each(|(sum, mean)| add(sum, mean, 1.0 / documents.len() as f64));
+        }
+    }
+    Ok(sums)
+}
+
+/// The tokens of `texts`; what goes beyond the model's positions is cut off.
+fn documents(reader: &Checkpoint, key: &'static str, texts: &[String]) -> Result<Vec<Vec<u32>>, Error> {
     let document = |text: &String| {
         let mut tokens = reader.tokenizer.encode(text)?;
         tokens.truncate(reader.config.max_position_embeddings);
-        require(
-            !tokens.is_empty(),
-            "positive_prompts",
-            format!("{text:?}"),
-            "texts with at least one token",
-        )?;
+        require(!tokens.is_empty(), key, format!("{text:?}"), "texts with at least one token")?;
         Ok(tokens)
     };
-    require(!texts.is_empty(), "positive_prompts", 0, "at least one text for each expert")?;
     texts.iter().map(document).collect()
 }
 
-/// By layer the mean over texts of the mean over tokens of what the feed-forward block reads, of length 1.
-fn read(model: &Model, documents: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Error> {
-    let mut sums: Vec<Vec<f64>> = Vec::new();
-    for tokens in documents {
-        let means = model.readings(&Batch::document(tokens))?;
-        sums.resize_with(means.len(), Vec::new);
-        sums.iter_mut().zip(&means).for_each(|(sum, mean)| add(sum, mean));
-    }
-    Ok(sums.iter().map(|sum| unit(sum)).collect())
-}
-
-/// The mean over texts of the mean embedding of their tokens, of length 1, for each layer.
-fn embedded(embedding: &Tensor, documents: &[Vec<u32>], config: &Config) -> Vec<Vec<f32>> {
+/// The mean embedding of `tokens`, for each layer.
+fn embedded(embedding: &Tensor, tokens: &[u32], config: &Config) -> Readings {
     let width = config.hidden_size;
-    let mut sum = Vec::new();
-    for tokens in documents {
-        let mut mean = vec![0.0; width];
-        for token in tokens {
-            let row = &embedding.data[*token as usize * width..][..width];
-            mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / tokens.len() as f64);
-        }
-        add(&mut sum, &mean);
+    let mut mean = vec![0.0; width];
+    for token in tokens {
+        let row = &embedding.data[*token as usize * width..][..width];
+        mean.iter_mut().zip(row).for_each(|(mean, x)| *mean += f64::from(*x) / tokens.len() as f64);
     }
-    vec![unit(&sum); config.num_hidden_layers]
+    vec![[mean.clone(), mean]; config.num_hidden_layers]
 }
 
-fn add(sum: &mut Vec<f64>, mean: &[f64]) {
-    sum.resize(mean.len(), 0.0);
-    sum.iter_mut().zip(mean).for_each(|(sum, x)| *sum += x);
+/// Adds `factor` times `x`.
+fn add(sum: &mut Vec<f64>, x: &[f64], factor: f64) {
+    sum.resize(x.len(), 0.0);
+    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += factor * x);
 }
 
 fn unit(vector: &[f64]) -> Vec<f32> {
@@ -116,7 +135,7 @@ impl Maker<'_> {
         let begun = experts / alike;
         let chance =
             Tensor::normal(self.seed, name, vec![begun + self.config.block.null_experts, hidden], ROUTER_STD);
-        let given = self.gates.as_ref().map(|gates| &gates[i]);
+        let given = self.gates.as_ref().map(|gates| &gates[i].experts);
         let row = |at: usize| match given {
             Some(given) if at < begun => &given[at][..],
             _ => &chance.data[at * hidden..][..hidden],
@@ -127,9 +146,13 @@ impl Maker<'_> {
         self.tensors.insert(name.to_owned(), Tensor::new([self.config.router_rows(), hidden], data));
     }
 
-    /// A router by chance.
-    pub(super) fn random_router(&mut self, name: &str, rows: usize) {
-        let router = Tensor::normal(self.seed, name, vec![rows, self.config.hidden_size], ROUTER_STD);
+    /// The router of the attentions of layer `i`.
+    pub(super) fn attention_router(&mut self, i: usize, name: &str) {
+        let shape = vec![self.config.attentions(), self.config.hidden_size];
+        let router = match &self.gates {
+            Some(gates) => Tensor::new(shape, gates[i].attentions.concat()),
+            None => Tensor::normal(self.seed, name, shape, ROUTER_STD),
+        };
         self.tensors.insert(name.to_owned(), router);
     }
 }

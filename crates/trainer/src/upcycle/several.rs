@@ -46,8 +46,8 @@ impl Maker<'_> {
         experts.iter().enumerate().try_for_each(|(model, expert)| self.copy(model, block, expert, 1.0))
     }
 
-    /// Attention j is that of model j; shared keys and values are the mean.
-    pub(super) fn attentions(&mut self, from: &Layer, to: &Layer) -> Result<(), Error> {
+    /// The attentions of layer `i`: number j is that of model j; shared keys and values are the mean.
+    pub(super) fn attentions(&mut self, i: usize, from: &Layer, to: &Layer) -> Result<(), Error> {
         for (from, to) in [(&from.queries, &to.queries), (&from.outputs, &to.outputs)] {
             self.each(&from[0], to)?;
         }
@@ -58,7 +58,7 @@ impl Maker<'_> {
             }
         }
         if let Some(router) = &to.attention_router {
-            self.random_router(router, to.queries.len());
+            self.attention_router(i, router);
         }
         Ok(())
     }

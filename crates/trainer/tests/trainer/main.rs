@@ -2,7 +2,10 @@
 
 mod adapters;
 mod common;
+mod device;
 mod differences;
+#[path = "../../../kernels/tests/emulated/mod.rs"]
+mod emulated;
 mod losses;
 mod plain;
 mod reference;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use flow_model::{Block, Checkpoint, Config, Family, ternary};
-use flow_trainer::{Error, From, Gate, Merge, MoeUpcycle, Part, TrainConfig, logits, merge, train, upcycle};
+use flow_trainer::{
+    Error, From, Gate, Merge, MoeUpcycle, Part, Prompts, TrainConfig, logits, merge, train, upcycle,
+};
 
 use crate::common;
 
@@ -95,7 +97,7 @@ fn routers_begin_with_what_texts_look_like() {
         found.iter().zip(expected).all(|(found, expected)| (f64::from(*found) - expected).abs() < 1e-5)
     };
     let [random, hidden, embeds] =
-        [Gate::Random, Gate::Hidden(texts.clone()), Gate::CheapEmbed(texts.clone())].map(routers);
+        [Gate::Random, Gate::Hidden(prompts(&texts)), Gate::CheapEmbed(prompts(&texts))].map(routers);
     for (e, texts) in texts.iter().enumerate() {
         let row = |router: &Vec<f32>| router[e * width..][..width].to_vec();
         assert!(close(&row(&hidden[0]), &mean_row(&dense, texts, normed)));
@@ -110,11 +112,60 @@ fn routers_begin_with_what_texts_look_like() {
         let null = |routers: &[Vec<f32>; 2]| routers[i][3 * width..].to_vec();
         assert_eq!((null(&hidden), null(&embeds)), (null(&random), null(&random)));
     }
-    let few = upcycle(&[&dense], &settings(Gate::Hidden(texts[..2].to_vec())), 5).expect_err("too few");
+    let few = upcycle(&[&dense], &settings(Gate::Hidden(prompts(&texts[..2]))), 5).expect_err("too few");
     assert!(
         few.to_string().contains("`positive_prompts` has the value 2, expected texts for 3 experts"),
         "{few}"
     );
+}
+
+/// Experts that are for these texts, and against none.
+fn prompts(texts: &[Vec<String>]) -> Vec<Prompts> {
+    texts.iter().map(|texts| Prompts { positive: texts.clone(), ..Prompts::default() }).collect()
+}
+
+#[test]
+fn routers_turn_away_from_what_an_expert_is_not_for() {
+    let dense = common::checkpoint(common::dense(), 1);
+    let texts = [vec!["one two".to_owned(), "three".to_owned()], vec!["four + 4".to_owned()]];
+    let rows = |gate| {
+        let settings = MoeUpcycle { experts: 2, gate, ..MoeUpcycle::default() };
+        let mixture = upcycle(&[&dense], &settings, 5).expect("upcycles");
+        mixture.tensors["model.layers.1.block_sparse_moe.gate.weight"].data.to_vec()
+    };
+    let width = dense.config.hidden_size;
+    for kind in [Gate::Hidden as fn(Vec<Prompts>) -> Gate, Gate::CheapEmbed] {
+        let against = |a: usize, b: usize| Prompts { positive: texts[a].clone(), negative: texts[b].clone() };
+        let turned = rows(kind(vec![against(0, 1), against(1, 0)]));
+        let (first, second) = turned.split_at(width);
+        assert!(first.iter().zip(second).all(|(a, b)| (a + b).abs() < 1e-6), "one difference, both ways");
+        let plain = rows(kind(prompts(&texts)));
+        let along = |row: &[f32], other: &[f32]| row.iter().zip(other).map(|(a, b)| a * b).sum::<f32>();
+        assert!(along(first, &plain[..width]) > 0.0 && along(first, &plain[width..]) < 0.0);
+        assert!((along(first, first) - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn routers_of_attentions_begin_with_what_attention_reads() {
+    let block = Block { parallel: true, ..Block::default() };
+    let [dense, other] =
+        [1, 2].map(|seed| common::checkpoint(Config { block: block.clone(), ..common::dense() }, seed));
+    let texts = [vec!["one two".to_owned()], vec!["four + 4".to_owned()]];
+    let bam = From::Bam { shared_key_value: false, attention_experts_per_token: None };
+    let joined = |gate| {
+        let settings =
+            MoeUpcycle { from: bam, experts: 2, experts_per_token: 1, gate, ..MoeUpcycle::default() };
+        upcycle(&[&dense, &other], &settings, 5).expect("upcycles").tensors
+    };
+    let (given, chance) = (joined(Gate::Hidden(prompts(&texts))), joined(Gate::Random));
+    for i in 0..2 {
+        let [of_attentions, of_experts] =
+            [format!("model.layers.{i}.self_attn.gate.weight"), format!("model.layers.{i}.mlp.gate.weight")];
+        // Both read one norm where the blocks are parallel.
+        assert_eq!(given[&of_attentions].data, given[&of_experts].data);
+        assert_ne!(given[&of_attentions].data, chance[&of_attentions].data);
+    }
 }
 
 #[test]
@@ -122,7 +173,7 @@ fn slices_of_a_set_begin_with_one_row_and_the_mean_of_several_models_reads() {
     let dense = common::checkpoint(common::dense(), 1);
     let other = common::checkpoint(common::dense(), 2);
     let texts = vec![vec!["one".to_owned()], vec!["four + 4".to_owned()]];
-    let gate = Gate::Hidden(texts);
+    let gate = Gate::Hidden(prompts(&texts));
     let sets = MoeUpcycle {
         from: From::FineGrained { slices: 4 },
         experts: 8,
