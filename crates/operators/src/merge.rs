@@ -187,8 +187,10 @@ impl Config {
             bias: self.bias_update_rate.is_some(),
         };
         problems.extend(ways.mistakes(""));
-        problems.extend(self.gate.mistake(!self.positive_prompts.is_empty(), "positive_prompts"));
-        for domain in self.negative_prompts.keys().filter(|domain| !self.positive_prompts.contains_key(*domain)) {
+        let has_prompts = !self.positive_prompts.is_empty() || (self.gate.is_random() && !self.negative_prompts.is_empty());
+        problems.extend(self.gate.mistake(has_prompts, "positive_prompts"));
+        let strange = |domain: &&String| !self.gate.is_random() && !self.positive_prompts.contains_key(*domain);
+        for domain in self.negative_prompts.keys().filter(strange) {
             let words = format!("`positive_prompts` has no texts for `{domain}`");
             problems.push(Problem::new(&format!("negative_prompts.{domain}"), words));
         }

@@ -226,9 +226,10 @@ impl Moe {
             mistake(texts.is_empty(), &key, "expected at least one text, found none".into());
         }
         let against = self.negative_prompts.len();
-        let unlike = against > 0 && against != found;
+        let unlike = against > 0 && found > 0 && against != found;
         mistake(unlike, "moe.negative_prompts", format!("expected as many lists as `positive_prompts` has, {found}, found {against}"));
-        problems.extend(self.gate.mistake(found > 0, "moe.positive_prompts"));
+        let has_prompts = found > 0 || (self.gate.is_random() && against > 0);
+        problems.extend(self.gate.mistake(has_prompts, "moe.positive_prompts"));
         problems.extend(self.ways().mistakes("moe."));
         problems
     }

@@ -57,7 +57,8 @@ fn routers_begin_with_texts_for_each_expert() {
         ("gate: hidden, positive_prompts: [[a], []]", "at least one text"),
         ("gate: cheap_embed, positive_prompts: [[a]]", "each of 2, found 1"),
         ("gate: hidden, positive_prompts: [[a], [b]], negative_prompts: [[b]]", "as `positive_prompts` has, 2, found 1"),
-        ("gate: hidden, negative_prompts: [[a], [b]]", "has, 0, found 2"),
+        ("gate: hidden, negative_prompts: [[a], [b]]", "found none"),
+        ("negative_prompts: [[a], [b]]", "begin by chance"),
     ] {
         let found = moe(others);
         assert!(found.len() == 1 && found[0].contains(words), "{others}: {found:?}");
