@@ -13,14 +13,19 @@ use crate::turnover::{sum, words};
 pub(crate) fn changes(
     plan: &Plan,
     models: &BTreeMap<String, ModelRecord>,
+    computer: &str,
     last: &Record,
 ) -> BTreeMap<String, Vec<String>> {
+    let moved = last.computer.as_ref().filter(|before| *before != computer);
+    let moved = moved.map(|before| format!("trained by {before}, now by {computer}"));
     let of = |at: usize| {
         let step = &plan.steps[at];
         let words = match last.steps.get(&step.name) {
             None => vec!["the last run had no such step".to_owned()],
             Some(before) => {
-                step_changes(plan, at, before).chain(model_changes(plan, step, models, last)).collect()
+                let moved = moved.clone().filter(|_| flow_operators::pace(step.op, &step.config).is_some());
+                let own = step_changes(plan, at, before).chain(moved);
+                own.chain(model_changes(plan, step, models, last)).collect()
             }
         };
         (step.name.clone(), words)

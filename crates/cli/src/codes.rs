@@ -132,7 +132,9 @@ flow_spec::codes! {
         wrong "learner: {op: train, from: shards, start: policy, max_length: 100000}",
         right "learner: {op: train, from: shards, start: policy}";
     NO_ROUND = "E0627", "a loop taught nothing",
-        "The rows of the first round ended before they reached the step that trains, so there is no model for a second round. What was          drawn is kept and the tables of the run are written; the help tells where the rows end. Often a column has another name than the          pipeline expects, a template refuses rows, or no answer passed the check.",
+        "The rows of the first round ended before they reached the step that trains, so there is no model for a second round. What was \
+         drawn is kept and the tables of the run are written; the help tells where the rows end. Often a column has another name than the \
+         pipeline expects, a template refuses rows, or no answer passed the check.",
         wrong "flow exec pipelines/everything.yaml --set steps.questions.path=without_levels.jsonl",
         right "flow exec pipelines/everything.yaml --set steps.questions.path=with_levels.jsonl";
     GRADER = "E0631", "an answer checker cannot be set up so",
@@ -154,8 +156,8 @@ flow_spec::codes! {
         "`--output` names a file that ends in .jsonl or .parquet, in a folder that is there and may be written.",
         wrong "flow verify rows.jsonl -o /proc/verdicts.jsonl",
         right "flow verify rows.jsonl -o verdicts.jsonl";
-    DEVICE = "E0635", "a device to draw on cannot be used",
-        "`--device cuda` draws on an NVIDIA GPU, for which the program is built with `--features cuda`; the machine needs NVIDIA's \
+    DEVICE = "E0635", "a device to draw and learn on cannot be used",
+        "`--device cuda` draws and learns on an NVIDIA GPU, for which the program is built with `--features cuda`; the machine needs NVIDIA's \
          driver and its run-time compiler, NVRTC. Without `--device` the CPU is used where there is no GPU: the draws are the same.",
         wrong "flow exec pipeline.yaml --device cuda",
         right "flow exec pipeline.yaml";

@@ -71,7 +71,8 @@ pub(crate) struct Args {
     /// Threads for sampling, training and encoding; no influence on results. By default one for each processor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// What models are drawn from on: a GPU needs a program built with `--features cuda`; no influence on results.
+    /// What models draw and learn on: a GPU needs a program built with `--features cuda`. The draws are the same; weights that a GPU trains differ
+    /// in their last bits.
     #[arg(long, value_enum, value_name = "DEVICE", default_value_t)]
     pub(crate) device: Device,
     /// Folder that keeps the answers of models and the trained models between runs.

@@ -247,7 +247,10 @@ impl Reading<'_> {
 
     fn forecast(&self, rounds: Round) -> Forecast {
         let models = ModelRecord::all(self.plan(), &self.setup.models, &self.setup.digests);
-        let own = self.last.map(|last| changes(self.plan(), &models, last)).unwrap_or_default();
+        let own = self
+            .last
+            .map(|last| changes(self.plan(), &models, &self.setup.models.computer(), last))
+            .unwrap_or_default();
         let mut steps: Vec<StepForecast> = Vec::new();
         for (at, turnover) in turnovers(self.plan(), self.session, self.last).into_iter().enumerate() {
             let step = self.step(at, turnover, &own, &steps);

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     overlay: Overlay,
     #[command(flatten)]
     extent: Extent,
-    /// What models would be drawn from on; no influence on what is asked.
+    /// What models would draw and learn on; no influence on what is drawn, a training on another one is another.
     #[arg(long, value_enum, value_name = "DEVICE", default_value_t)]
     device: Device,
     /// Folder that keeps the answers of models and the trained models between runs.
@@ -38,7 +38,7 @@ pub(crate) fn plan(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
     let setup = Setup::of(pipeline, &args.store)?;
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
-    args.device.place(&setup)?;
+    args.device.foresee(&setup)?;
     let forecast = Forecast::new(catalog, &setup, last.as_ref())?;
     let forecast = forecast.drawing_on(args.device, &setup)?.beside(&setup, &args.file)?;
     args.extent.expect_known(&setup.pipeline.plan, &forecast)?;

@@ -33,6 +33,9 @@ pub(crate) struct Record {
     pub(crate) rounds: Round,
     /// The declared models by name.
     pub(crate) models: BTreeMap<String, ModelRecord>,
+    /// What trainings were computed by; none in old records.
+    #[serde(default)]
+    pub(crate) computer: Option<String>,
     /// The steps by name.
     pub(crate) steps: BTreeMap<String, StepRecord>,
     /// The rows that a later run could keep as they are; in a part of their own.
@@ -129,7 +132,8 @@ impl Record {
             steps.insert(step.name.clone(), record);
         }
         let kept = kept::rows(plan, captures, session);
-        Self { form: FORM, seed: plan.seed, rounds, models: ledger.models.clone(), steps, kept, samples }
+        let (models, computer) = (ledger.models.clone(), Some(ledger.computer.clone()));
+        Self { form: FORM, seed: plan.seed, rounds, models, computer, steps, kept, samples }
     }
 
     /// The rows that a port of a step held.
@@ -172,6 +176,7 @@ impl Record {
 pub(crate) struct Ledger {
     folder: PathBuf,
     models: BTreeMap<String, ModelRecord>,
+    computer: String,
     because: BTreeMap<String, Vec<String>>,
     /// What the last run wrote down.
     pub(crate) last: Option<Record>,
@@ -185,8 +190,9 @@ impl Ledger {
         let plan = &setup.pipeline.plan;
         let models = ModelRecord::all(plan, &setup.models, &setup.digests);
         let last = Record::load(&setup.folder, plan)?;
-        let because = last.as_ref().map(|last| changes(plan, &models, last)).unwrap_or_default();
-        Ok(Self { folder: setup.folder.clone(), models, because, last, written: None })
+        let computer = setup.models.computer();
+        let because = last.as_ref().map(|last| changes(plan, &models, &computer, last)).unwrap_or_default();
+        Ok(Self { folder: setup.folder.clone(), models, computer, because, last, written: None })
     }
 
     /// What follows is compared with `record`, and is different from it in its rows only.

@@ -49,6 +49,7 @@ pub(crate) fn report(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let setup = Setup::new(catalog, &args.file, &args.overlay, &args.store)?;
     let plan = &setup.pipeline.plan;
     let last = Record::load(&setup.folder, plan)?;
+    setup.look_back(last.as_ref());
     let driver = traced(catalog, &setup, last.as_ref())?;
     if last.is_none() && !is_begun(&driver) {
         let message = format!("`{}` has not been run with the store `{}`", plan.name, args.store.display());

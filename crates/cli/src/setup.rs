@@ -49,6 +49,13 @@ impl Setup {
         Ok(Self { pipeline, folder: folder.to_owned(), models, digests, remarks: Remarks::default() })
     }
 
+    /// Lets trainings count as computed by what the run `last` computed them by: for verbs that look at what it made.
+    pub(crate) fn look_back(&self, last: Option<&Record>) {
+        if let Some(computer) = last.and_then(|last| last.computer.as_ref()) {
+            self.models.look_back(computer);
+        }
+    }
+
     /// The same models for another text of the pipeline, which declares them alike.
     pub(crate) fn with(&self, pipeline: Pipeline) -> Self {
         Self {

@@ -47,6 +47,7 @@ pub(crate) fn show(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let plan = &setup.pipeline.plan;
     let (at, port, columns) = place(plan, &args.what)?;
     let last = Record::load(&setup.folder, plan)?;
+    setup.look_back(last.as_ref());
     let driver = traced(catalog, &setup, last.as_ref())?;
     expect_round(args.round, &driver)?;
     let mut rows: Vec<_> = driver.rows(at, port).collect();

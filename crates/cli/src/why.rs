@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use crate::args::{Format, Overlay};
-use crate::exec::{Device, Extent, named, narrowed};
+use crate::exec::{Extent, named, narrowed};
 use crate::forecast::Forecast;
 use crate::halt::Halt;
 use crate::record::Record;
@@ -40,8 +40,8 @@ pub(crate) struct Args {
 pub(crate) fn why(catalog: Catalog<'_>, args: &Args) -> Result<Exit, Halt> {
     let pipeline = narrowed(pipeline::load(catalog, &args.file, &args.overlay)?, &args.extent)?;
     let setup = Setup::of(pipeline, &args.store)?;
-    Device::default().place(&setup)?;
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
+    setup.look_back(last.as_ref());
     let plan = &setup.pipeline.plan;
     let told = match plan.step(&args.what) {
         None if is_row(&args.what) => row::told(catalog, &setup, last.as_ref(), &args.what)?,

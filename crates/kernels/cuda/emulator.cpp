@@ -143,6 +143,7 @@ struct Kernel {
 
 #define __global__
 #define __device__
+#define __launch_bounds__(threads)
 #define __shared__ static thread_local
 #define __syncthreads() emulator::barrier(__LINE__)
 

@@ -312,20 +312,20 @@ __device__ inline void attend_key_back(const Layout &e, const u32 *tiles, const 
     store_tile<SLICES>(d_value, ones, tile, half, nullptr, nullptr, e.width(), dx + (e.query + e.key + g) * e.dim);
 }
 
-#define ATTENTION(SLICES)                                                                                                             \
-    extern "C" __global__ void attention_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles, const float *cos,       \
-                                                  const float *sin, const float *x, float *out, float *log_sums) {                    \
-        attend_tile<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, out, log_sums);                                           \
-    }                                                                                                                                 \
-    extern "C" __global__ void attention_query_back_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles,              \
-                                                             const float *cos, const float *sin, const float *x, const float *log_sums, \
-                                                             const float *alongs, const float *d_out, float *dx) {                    \
-        attend_query_back<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                       \
-    }                                                                                                                                 \
-    extern "C" __global__ void attention_key_back_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles,                \
-                                                           const float *cos, const float *sin, const float *x, const float *log_sums, \
-                                                           const float *alongs, const float *d_out, float *dx) {                      \
-        attend_key_back<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                         \
+#define ATTENTION(SLICES)                                                                                                            \
+    WIDE_KERNEL attention_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles, const float *cos,                     \
+                const float *sin, const float *x, float *out, float *log_sums) {                                                     \
+        attend_tile<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, out, log_sums);                                          \
+    }                                                                                                                                \
+    WIDE_KERNEL attention_query_back_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles,                            \
+                const float *cos, const float *sin, const float *x, const float *log_sums,                                           \
+                const float *alongs, const float *d_out, float *dx) {                                                                \
+        attend_query_back<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                      \
+    }                                                                                                                                \
+    WIDE_KERNEL attention_key_back_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles,                              \
+                const float *cos, const float *sin, const float *x, const float *log_sums,                                           \
+                const float *alongs, const float *d_out, float *dx) {                                                                \
+        attend_key_back<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                        \
     }
 
 ATTENTION(1)

@@ -34,8 +34,8 @@ constexpr u32 BY_GROUP = 1;
 constexpr u32 OVER_GROUPS = 2;
 
 // Rows and the depth of group z go from starts[z] to starts[z + 1].
-extern "C" __global__ void learn_product(const float *a, u32 a_transposed, const float *b, u32 b_transposed, u32 m, u32 k, u32 n,
-                                         const u32 *starts, u32 sharing, u32 bf16, float *out) {
+WIDE_KERNEL learn_product(const float *a, u32 a_transposed, const float *b, u32 b_transposed, u32 m, u32 k, u32 n,
+                          const u32 *starts, u32 sharing, u32 bf16, float *out) {
     __shared__ Four<float> left[TILE_DEPTH][TILE_ROWS / 4 + 1];
     __shared__ Four<float> right[TILE_DEPTH][TILE_COLUMNS / 4 + 1];
     u32 row = 0, row_end = m, from = 0, to = k, z = blockIdx.z;

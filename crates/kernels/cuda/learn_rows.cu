@@ -3,6 +3,9 @@
 // A row is shared out to a group of threads that sum by a tree: 32 threads where a block has four rows, the whole block where rows are a
 // vocabulary wide. Groups beyond the last row sum nothing and write nothing, but reach each barrier. Sums over rows are f64.
 
+// A kernel whose blocks have 256 threads, all of which a multiprocessor has registers for.
+#define WIDE_KERNEL extern "C" __global__ void __launch_bounds__(256)
+
 // Threads of a row, and rows of a block of 128.
 constexpr u32 ROW_THREADS = 32;
 constexpr u32 BLOCK_ROWS = 4;
@@ -157,21 +160,20 @@ extern "C" __global__ void mix_rows_back(const float *x, const float *weights, c
     if (v < visits && lane == 0) dw[v] = sum;
 }
 
-// The softmax p of each row of logits, and the logarithm of p[targets[r]]. One block of 256 threads a row.
-extern "C" __global__ void predict_rows(const float *logits, const u32 *targets, u32 width, float *probabilities, float *log_probabilities) {
+// Makes each row of logits its softmax p, and tells the logarithm of p[targets[r]]. One block of 256 threads a row.
+extern "C" __global__ void predict_rows(float *logits, const u32 *targets, u32 width, float *log_probabilities) {
     __shared__ float shared[256];
-    const float *row = logits + (u64)blockIdx.x * width;
-    float *p = probabilities + (u64)blockIdx.x * width;
-    float top = LEAST, sum = 0.0f;
+    float *row = logits + (u64)blockIdx.x * width;
+    float target = row[targets[blockIdx.x]], top = LEAST, sum = 0.0f;
     for (u32 i = threadIdx.x; i < width; i += blockDim.x) top = larger(top, row[i]);
     top = group_top<256>(top, shared);
     for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
-        p[i] = exp_lane(row[i] - top);
-        sum += p[i];
+        row[i] = exp_lane(row[i] - top);
+        sum += row[i];
     }
     float total = group_total<256>(sum, shared), inverse = 1.0f / total;
-    for (u32 i = threadIdx.x; i < width; i += blockDim.x) p[i] *= inverse;
-    if (threadIdx.x == 0) log_probabilities[blockIdx.x] = (float)((double)(row[targets[blockIdx.x]] - top) - log_wide((double)total));
+    for (u32 i = threadIdx.x; i < width; i += blockDim.x) row[i] *= inverse;
+    if (threadIdx.x == 0) log_probabilities[blockIdx.x] = (float)((double)(target - top) - log_wide((double)total));
 }
 
 // Makes p its gradient: p[r] = factors[r] (p[r] - one(targets[r])). One block a row.

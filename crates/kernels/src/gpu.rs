@@ -97,6 +97,8 @@ pub struct Found {
     pub name: String,
     /// Bytes of its memory, free or not.
     pub memory_bytes: usize,
+    /// The library that products of trainings go to, and its version; `None` where none is installed.
+    pub library: Option<String>,
 }
 
 /// The first GPU of this machine, with the feature `cuda`; looks for it and the libraries that it needs, and takes nothing into use.
@@ -169,8 +171,20 @@ pub trait Device: Send {
     /// The device fails, then or in a launch before.
     fn read(&mut self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceError>;
 
-    /// Starts a kernel.
+    /// The library that products go to, and its version; `None` where there is none.
+    fn library(&self) -> Option<String> {
+        None
+    }
+
+    /// Makes ready what only training needs, so that what is missing is told before anything is uploaded.
     ///
+    /// # Errors
+    /// A kernel does not compile, or the library of products is there and does not start.
+    fn prepare_to_learn(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    /// Starts a kernel.
     /// # Errors
     /// It cannot be started.
     fn launch(&mut self, launch: &Launch<'_>) -> Result<(), DeviceError>;
@@ -283,6 +297,19 @@ impl Gpu {
     /// Bytes of memory that are free; `None` where nothing is known of a bound.
     pub fn free_bytes(&self) -> Option<usize> {
         self.device.free_bytes()
+    }
+
+    /// The library that products go to, and its version; `None` where our own kernels compute them.
+    pub fn library(&self) -> Option<String> {
+        self.device.library().filter(|_| self.library)
+    }
+
+    /// Makes ready what only training needs.
+    ///
+    /// # Errors
+    /// A kernel does not compile, or the library of products is there and does not start.
+    pub fn prepare_to_learn(&mut self) -> Result<(), DeviceError> {
+        self.device.prepare_to_learn()
     }
 
     /// Memory for `len` numbers, whose values are open.
@@ -422,8 +449,9 @@ impl Gpu {
         if grid.contains(&0) {
             return Ok(());
         }
-        let grid =
-            grid.map(|blocks| u32::try_from(blocks).expect("a grid has fewer than 2^32 blocks a side"));
+        // CUDA's own limits of the sides of a grid.
+        assert!(grid[0] < 1 << 31 && grid[1].max(grid[2]) < 1 << 16, "{kernel}: a grid of {grid:?} blocks");
+        let grid = grid.map(|blocks| blocks as u32);
         self.device.launch(&Launch { kernel, grid, threads, arguments })
     }
 }

@@ -285,11 +285,11 @@ fn predictions_and_the_gradient_of_their_logits() {
     for mut gpu in devices() {
         for ([rows, width], shift) in [([3, 1], 0.0), ([4, 7], 300.0), ([5, 900], -9e4)] {
             let logits: Vec<f32> = numbers(rows * width, 1).iter().map(|x| x * 5.0 + shift).collect();
-            let (factors, on) = (numbers(rows, 2), gpu.upload(&logits).unwrap());
+            let (factors, mut p) = (numbers(rows, 2), gpu.upload(&logits).unwrap());
             let targets: Vec<u32> = (0..rows).map(|r| (r * 611 % width) as u32).collect();
             let (targets_on, factors_on) = (indices(&mut gpu, &targets), gpu.upload(&factors).unwrap());
-            let (mut p, mut log_p) = (gpu.allocate(logits.len()).unwrap(), gpu.allocate(rows).unwrap());
-            gpu.predict([rows, width], &on, &targets_on, &mut p, &mut log_p).unwrap();
+            let mut log_p = gpu.allocate(rows).unwrap();
+            gpu.predict([rows, width], &mut p, &targets_on, &mut log_p).unwrap();
             let (mut probabilities, mut logs) = (Vec::new(), Vec::new());
             for (row, target) in wide(&logits).chunks(width).zip(&targets) {
                 let top = row.iter().fold(f64::MIN, |top, x| top.max(*x));
@@ -420,7 +420,7 @@ fn what_a_launcher_is_not_given_right_is_refused() {
         assert!(refused(&mut || drop(gpu.mixed(&[2, 1], &[0, 1]))), "ends ascend");
         let targets = indices(&mut gpu, &[4]);
         let mut log_p = gpu.allocate(1).unwrap();
-        assert!(refused(&mut || gpu.predict([1, 4], &x, &targets, &mut out, &mut log_p).unwrap()));
+        assert!(refused(&mut || gpu.predict([1, 4], &mut out, &targets, &mut log_p).unwrap()));
         assert!(refused(&mut || gpu.add_columns([3, 4], 3, 2, 1.0, &x, &mut out).unwrap()));
     }
 }

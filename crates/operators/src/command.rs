@@ -39,7 +39,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::branch::untrained;
-use crate::train::course::Precision;
+use crate::train::course::ProductPrecision;
 use crate::train::learner::{self, Gather, Learner, digest};
 use crate::{BuildError, Definition, Env, StepContext, codes};
 use program::Program;
@@ -93,7 +93,7 @@ impl Definition for Command {
             seed: config.seed.unwrap_or(step.plan.seed),
             version: step.step.version,
             run: config.run,
-            learner: Learner::new(step, env, &[], Precision::default()),
+            learner: Learner::new(step, env, &[], ProductPrecision::default()),
         };
         let gather = Gather::new(step, false);
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(trainer))]))

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
 use flow_model::{Checkpoint, Folder};
-use flow_sampler::{Engine, Error, Precision, open_gpu};
+use flow_sampler::{Engine, Error, FoundGpu, Precision, open_gpu};
 use flow_spec::Served;
 use flow_trainer::Rounding;
 
@@ -65,14 +65,25 @@ struct State {
     parts: BTreeMap<Id, [Id; 3]>,
     checkpoints: Vec<(Id, Arc<Checkpoint>)>,
     engines: Vec<((Id, Precision), Arc<Engine>)>,
-    on_gpu: Option<OnGpu>,
+    draws: Option<OnGpu>,
+    learns: Learns,
 }
 
-/// Engines draw on a GPU, and trainings learn there.
+/// What trainings are computed by.
+#[derive(Default)]
+enum Learns {
+    /// The CPU.
+    #[default]
+    Cpu,
+    /// A GPU, in these words.
+    Gpu(String),
+    /// What a record of a run says: nothing is trained here.
+    Recorded(String),
+}
+
+/// Engines draw on a GPU.
 #[derive(Clone)]
 struct OnGpu {
-    /// What a person calls it.
-    name: String,
     /// Told where a model cannot, and draws on the CPU instead; without them it fails.
     otherwise: Option<Remarks>,
 }
@@ -83,30 +94,48 @@ impl Models {
         Self { folder: folder.to_owned(), notes: Notes::beside(folder), state: Mutex::default() }
     }
 
-    /// From now on engines draw on the first GPU of this machine, which is called `name`: the same draws. A model that does not fit it draws
-    /// on the CPU, and `otherwise` is told so; where there is no `otherwise`, it fails. Trainings learn there too.
-    pub fn use_gpu(&self, name: &str, otherwise: Option<Remarks>) {
-        self.state().on_gpu = Some(OnGpu { name: name.to_owned(), otherwise });
+    /// From now on engines draw on the first GPU of this machine: the same draws. A model that does not fit it draws on the CPU, and
+    /// `otherwise` is told so; where there is no `otherwise`, it fails.
+    pub fn draw_on_gpu(&self, otherwise: Option<Remarks>) {
+        self.state().draws = Some(OnGpu { otherwise });
     }
 
-    /// What trainings are computed by, which decides their last bits: the GPU, or the instruction set of the CPU.
-    pub(crate) fn computer(&self) -> String {
-        let on_gpu = self.state().on_gpu.as_ref().map(|on_gpu| on_gpu.name.clone());
-        on_gpu.unwrap_or_else(|| flow_trainer::instruction_set().into())
+    /// From now on trainings learn on `gpu`, the first one of this machine.
+    pub fn learn_on_gpu(&self, gpu: &FoundGpu) {
+        let products = gpu.library.as_deref().unwrap_or("products of its own");
+        let words = format!("{}, {products}, {}", gpu.name, flow_trainer::instruction_set());
+        self.state().learns = Learns::Gpu(words);
     }
 
-    /// The GPU for a training, its memory free of engines; none where trainings learn on the CPU.
+    /// What trainings are computed by, which decides their last bits: the instruction set of the CPU, and the GPU and its library.
+    pub fn computer(&self) -> String {
+        match &self.state().learns {
+            Learns::Cpu => flow_trainer::instruction_set().into(),
+            Learns::Gpu(words) | Learns::Recorded(words) => words.clone(),
+        }
+    }
+
+    /// From now on trainings count as computed by `computer`: for who looks at what a run made. Nothing can be trained then.
+    pub fn look_back(&self, computer: &str) {
+        self.state().learns = Learns::Recorded(computer.to_owned());
+    }
+
+    /// The GPU for a training, its memory free of engines of this process; none where trainings learn on the CPU.
     ///
     /// # Errors
     /// It cannot be used.
     pub(crate) fn gpu_to_train(&self, rounding: Rounding) -> Result<Option<flow_trainer::Device>, String> {
         let mut state = self.state();
-        if state.on_gpu.is_none() {
-            return Ok(None);
+        match state.learns {
+            Learns::Cpu => return Ok(None),
+            Learns::Gpu(_) => {}
+            Learns::Recorded(_) => return Err("a verb that looks back trains nothing".into()),
         }
-        state.engines.clear();
-        let gpu = open_gpu().map_err(|error| crate::text::chain(&error))?;
-        Ok(Some(flow_trainer::Device::new(gpu, rounding)))
+        if state.draws.is_some() {
+            state.engines.clear();
+        }
+        let device = open_gpu().and_then(|gpu| flow_trainer::Device::new(gpu, rounding));
+        device.map(Some).map_err(|error| crate::text::chain(&error))
     }
 
     /// The digest of the checkpoint at `path`. It is read for that, unless it was drawn from before and its files did not
@@ -261,8 +290,8 @@ impl Models {
 
     /// The engine that `on_cpu` makes, on a GPU if engines draw on one.
     fn placed(&self, on_cpu: impl Fn() -> Result<Engine, Error>) -> Result<Engine, Error> {
-        let on_gpu = self.state().on_gpu.clone();
-        let Some(OnGpu { otherwise, .. }) = on_gpu else { return on_cpu() };
+        let draws = self.state().draws.clone();
+        let Some(OnGpu { otherwise }) = draws else { return on_cpu() };
         match (on_cpu().and_then(|engine| engine.on(open_gpu()?)), otherwise) {
             (Err(Error::Device(error)), Some(remarks)) => {
                 remarks.add(format!("a model draws on the CPU: {error}"));
@@ -414,15 +443,21 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let models = Models::new(dir.path());
         let id = models.keep(checkpoint()).expect("keeps");
-        models.use_gpu("a GPU", None);
+        models.draw_on_gpu(None);
         assert!(models.engine(&id, Precision::F32).is_err());
         let remarks = Remarks::default();
-        models.use_gpu("a GPU", Some(remarks.clone()));
+        models.draw_on_gpu(Some(remarks.clone()));
         assert_eq!(models.engine(&id, Precision::F32).expect("is ready").device(), "the CPU");
         assert!(remarks.take().iter().any(|line| line.starts_with("a model draws on the CPU: ")));
-        assert_eq!(models.computer(), "a GPU");
+        assert!(models.gpu_to_train(Rounding::None).expect("learns on the CPU").is_none());
+        assert_eq!(models.computer(), flow_trainer::instruction_set());
+        let gpu = FoundGpu { name: "a GPU".into(), memory_bytes: 1, library: Some("cuBLAS 1.2.3".into()) };
+        models.learn_on_gpu(&gpu);
+        assert_eq!(models.computer(), format!("a GPU, cuBLAS 1.2.3, {}", flow_trainer::instruction_set()));
         assert!(models.gpu_to_train(Rounding::None).is_err(), "a training does not go elsewhere by itself");
-        assert!(Models::new(dir.path()).gpu_to_train(Rounding::None).expect("learns on the CPU").is_none());
+        models.look_back("another computer");
+        assert_eq!(models.computer(), "another computer");
+        assert!(models.gpu_to_train(Rounding::None).is_err());
     }
 
     #[test]

@@ -35,7 +35,12 @@ impl Moments {
 impl AdamW {
     /// Moments of zero of so many numbers each, beside the parameters.
     pub(crate) fn new<'a>(parameters: impl IntoIterator<Item = (&'a Tensor, usize)>) -> Result<Self> {
-        let zeros = |(parameter, n)| Moments::new(parameter, [vec![0.0; n], vec![0.0; n]]);
+        let zeros = |(parameter, n): (&Tensor, usize)| match parameter {
+            Tensor::Host(_) => Ok(Moments::Host([vec![0.0; n], vec![0.0; n]])),
+            Tensor::Device(array) => {
+                Ok(Moments::Device([array.device().zeros(n)?, array.device().zeros(n)?]))
+            }
+        };
         Ok(Self { moments: parameters.into_iter().map(zeros).collect::<Result<_>>()?, step: 0 })
     }
 

@@ -25,8 +25,12 @@ pub(crate) struct Array {
 
 impl Device {
     /// Takes `gpu` into use; operands of its products are rounded so.
-    pub fn new(gpu: Gpu, rounding: Rounding) -> Self {
-        Self { gpu: Arc::new(Mutex::new(gpu)), rounding }
+    ///
+    /// # Errors
+    /// What only training needs is not there, or does not start.
+    pub fn new(mut gpu: Gpu, rounding: Rounding) -> std::result::Result<Self, DeviceError> {
+        gpu.prepare_to_learn()?;
+        Ok(Self { gpu: Arc::new(Mutex::new(gpu)), rounding })
     }
 
     /// What operands of products are rounded to.
@@ -52,6 +56,18 @@ impl Device {
     pub(crate) fn upload(&self, numbers: &[f32], dims: &[usize]) -> Result<Array> {
         let numbers = self.ask(|gpu| gpu.upload(numbers))?;
         Ok(self.array(dims, numbers))
+    }
+
+    /// So many zeros.
+    ///
+    /// # Errors
+    /// The GPU fails, or has no memory left.
+    pub(crate) fn zeros(&self, count: usize) -> Result<Array> {
+        let numbers = self.ask(|gpu| {
+            let mut numbers = gpu.allocate(count)?;
+            gpu.clear(count, &mut numbers).map(|()| numbers)
+        })?;
+        Ok(self.array(&[count], numbers))
     }
 
     /// Copies numbers that stand for places to the GPU.

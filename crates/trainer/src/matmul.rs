@@ -12,13 +12,6 @@ use crate::device::Array;
 use crate::ops::{elements, tensor};
 use crate::tensor::Tensor;
 
-/// A row-major matrix as a product reads it.
-#[derive(Clone, Copy)]
-enum Read {
-    Plain,
-    Transposed,
-}
-
 /// `a` (M, K) · `b` (K, N), to (M, N); in groups, `b` is (E, K, N).
 ///
 /// # Errors
@@ -27,7 +20,7 @@ pub(crate) fn matmul(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<
     if let (Tensor::Device(a), Tensor::Device(b)) = (a, b) {
         return on_device(a, b, Stored::Plain, groups);
     }
-    product((a, Read::Plain), (b, Read::Plain))
+    product((a, Stored::Plain), (b, Stored::Plain))
 }
 
 /// `a` (M, K) · `b`ᵀ, with `b` (N, K), to (M, N); in groups, `b` is (E, N, K).
@@ -35,15 +28,18 @@ pub(crate) fn matmul_bt(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Resu
     if let (Tensor::Device(a), Tensor::Device(b)) = (a, b) {
         return on_device(a, b, Stored::Transposed, groups);
     }
-    product((a, Read::Plain), (b, Read::Transposed))
+    product((a, Stored::Plain), (b, Stored::Transposed))
 }
 
 /// `a`ᵀ · `b`, with `a` (K, M) and `b` (K, N), to (M, N); in groups of the K rows, to (E, M, N).
 pub(crate) fn matmul_at(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
     let (Tensor::Device(x), Tensor::Device(y)) = (a, b) else {
-        return product((a, Read::Transposed), (b, Read::Plain));
+        return product((a, Stored::Transposed), (b, Stored::Plain));
     };
-    let ((k, m), (_, n), xs, ys) = (a.dims2()?, b.dims2()?, x.numbers(), y.numbers());
+    let ((k, m), (depth, n), xs, ys) = (a.dims2()?, b.dims2()?, x.numbers(), y.numbers());
+    if k != depth {
+        bail!("a product of ({m}, {k}) and ({depth}, {n})")
+    }
     let (device, rounding) = (x.device(), x.device().rounding());
     match groups {
         None => device.make(&[m, n], |gpu, out| {
@@ -70,7 +66,7 @@ fn on_device(a: &Array, b: &Array, stored: Stored, groups: Option<&Groups>) -> R
     })
 }
 
-fn product(a: (&Tensor, Read), b: (&Tensor, Read)) -> Result<Tensor> {
+fn product(a: (&Tensor, Stored), b: (&Tensor, Stored)) -> Result<Tensor> {
     let ((m, k), a_strides) = layout(a)?;
     let ((of_b, n), b_strides) = layout(b)?;
     if k != of_b {
@@ -81,12 +77,12 @@ fn product(a: (&Tensor, Read), b: (&Tensor, Read)) -> Result<Tensor> {
 }
 
 /// Rows and columns as read, and how far apart neighbours in a row and in a column are.
-fn layout((x, read): (&Tensor, Read)) -> Result<((usize, usize), [isize; 2])> {
+fn layout((x, read): (&Tensor, Stored)) -> Result<((usize, usize), [isize; 2])> {
     let (rows, columns) = x.dims2()?;
     let width = columns as isize;
     Ok(match read {
-        Read::Plain => ((rows, columns), [1, width]),
-        Read::Transposed => ((columns, rows), [width, 1]),
+        Stored::Plain => ((rows, columns), [1, width]),
+        Stored::Transposed => ((columns, rows), [width, 1]),
     })
 }
 

@@ -68,7 +68,10 @@ impl Tensor {
     /// # Errors
     /// The device fails.
     pub(crate) fn to_vec(&self) -> Result<Vec<f32>> {
-        Ok(crate::ops::elements(self.on_host()?.as_ref())?.to_vec())
+        match self {
+            Self::Host(_) => Ok(crate::ops::elements(self)?.to_vec()),
+            Self::Device(array) => array.to_vec(),
+        }
     }
 
     /// The same in the memory of this machine.
@@ -88,9 +91,12 @@ impl Tensor {
     /// The device fails, or has no memory left.
     pub(crate) fn beside(self, other: &Self) -> Result<Self> {
         match (other, &self) {
-            (Self::Host(_), Self::Host(_)) => Ok(self),
+            (Self::Host(_), Self::Host(_)) | (Self::Device(_), Self::Device(_)) => Ok(self),
             (Self::Host(_), Self::Device(_)) => Ok(self.on_host()?.into_owned()),
-            (Self::Device(other), _) => other.device().upload(&self.to_vec()?, self.dims()).map(Self::Device),
+            (Self::Device(other), Self::Host(_)) => {
+                let numbers = crate::ops::elements(&self)?;
+                other.device().upload(&numbers, self.dims()).map(Self::Device)
+            }
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn expect(catalog: Catalog<'_>, setup: &Setup, args: &Args) -> Result
         return Ok(());
     }
     let last = Record::load(&setup.folder, &setup.pipeline.plan)?;
-    args.device.place(setup)?;
+    args.device.foresee(setup)?;
     let forecast = Forecast::new(catalog, setup, last.as_ref())?.drawing_on(args.device, setup)?;
     let (calls, recomputed) = (forecast.calls(), forecast.recomputed());
     if let Some(most) = args.max_calls.filter(|most| calls > *most) {

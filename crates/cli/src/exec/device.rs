@@ -1,7 +1,8 @@
 //! What a run draws and learns on: the CPU, or a GPU where the program was built for one.
 
 use clap::ValueEnum;
-use flow_sampler::FoundGpu;
+use flow_operators::pace;
+use flow_sampler::{FoundGpu, find_gpu, open_gpu};
 
 use crate::halt::Halt;
 use crate::setup::Setup;
@@ -20,12 +21,6 @@ pub(crate) enum Device {
 }
 
 impl Device {
-    /// What the member of a run draws on, of so many processes on its machine: where they share one, the GPU is the host's, unless it
-    /// was asked for.
-    pub(super) fn of_member(self, share_machine: usize) -> Self {
-        if self == Self::Auto && share_machine > 1 { Self::Cpu } else { self }
-    }
-
     /// Errs where a GPU is asked for and there is none.
     pub(crate) fn check(self) -> Result<(), Halt> {
         if self == Self::Cuda { self.found().map(drop) } else { Ok(()) }
@@ -34,30 +29,51 @@ impl Device {
     /// The GPU that would be drawn on; `None`: the CPU is. Errs where a GPU is asked for and there is none.
     pub(crate) fn found(self) -> Result<Option<FoundGpu>, Halt> {
         match self {
-            Self::Cuda => flow_sampler::find_gpu().map(Some).map_err(|error| missing(&error)),
-            Self::Auto if cfg!(feature = "cuda") => Ok(flow_sampler::find_gpu().ok()),
+            Self::Cuda => find_gpu().map(Some).map_err(|error| missing(&error)),
+            Self::Auto if cfg!(feature = "cuda") => Ok(find_gpu().ok()),
             Self::Auto | Self::Cpu => Ok(None),
         }
     }
 
-    /// Makes the models of `setup` draw and learn there. Errs where a GPU is asked for and cannot be used. Models that do not fit it draw
-    /// on the CPU, unless it was asked for.
-    pub(super) fn choose(self, setup: &Setup) -> Result<(), Halt> {
-        if let Some(remark) = self.place(setup)? {
+    /// Makes the models of `setup` draw and learn there in a process of a run that has `share_machine` on its machine, of which this is the
+    /// host or not. Where they share a GPU that was not asked for, the host draws on it, and all learn on the CPU. Models that do not fit
+    /// it draw on the CPU, unless it was asked for.
+    ///
+    /// # Errors
+    /// A GPU is asked for and cannot be used.
+    pub(super) fn choose(self, setup: &Setup, share_machine: usize, is_host: bool) -> Result<(), Halt> {
+        let shared = self == Self::Auto && share_machine > 1;
+        if shared && !is_host {
+            return Ok(());
+        }
+        if let Some(remark) = self.place(setup, !shared)? {
             setup.remarks.add(remark);
         }
         Ok(())
     }
 
-    /// [`Self::choose`], for who only asks what a run there would do; returns what to say of it.
-    pub(crate) fn place(self, setup: &Setup) -> Result<Option<String>, Halt> {
+    /// [`Self::choose`] for who only asks what a run of one process would do.
+    pub(crate) fn foresee(self, setup: &Setup) -> Result<(), Halt> {
+        self.place(setup, true).map(drop)
+    }
+
+    /// Makes the models draw there, and with `learns` learn; returns what to say of it.
+    fn place(self, setup: &Setup, learns: bool) -> Result<Option<String>, Halt> {
         if self == Self::Cpu || (self == Self::Auto && !cfg!(feature = "cuda")) {
             return Ok(None);
         }
-        match flow_sampler::find_gpu() {
+        let learns =
+            learns && setup.pipeline.plan.steps.iter().any(|step| pace(step.op, &step.config).is_some());
+        // A training that has a key of the GPU cannot go elsewhere, so that it is tried before.
+        let found = find_gpu().and_then(|gpu| if learns { open_gpu().map(|_| gpu) } else { Ok(gpu) });
+        match found {
             Ok(gpu) => {
-                setup.models.use_gpu(&gpu.name, (self == Self::Auto).then(|| setup.remarks.clone()));
-                Ok(Some(format!("drawing and learning on {}", gpu.name)))
+                setup.models.draw_on_gpu((self == Self::Auto).then(|| setup.remarks.clone()));
+                if learns {
+                    setup.models.learn_on_gpu(&gpu);
+                }
+                let what = if learns { "drawing and learning" } else { "drawing" };
+                Ok(Some(format!("{what} on {}", gpu.name)))
             }
             Err(error) if self == Self::Cuda => Err(missing(&error)),
             Err(error) => Ok(Some(format!("drawing and learning on the CPU: {error}"))),
@@ -72,16 +88,4 @@ fn missing(error: &flow_sampler::DeviceError) -> Halt {
         false => "build it with `cargo build --release --features cuda`, or leave `--device` out",
     };
     Halt::with(Exit::Invalid, codes::DEVICE.id, &error.to_string(), Some(help))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processes_of_one_machine_do_not_take_the_gpu_from_their_host() {
-        assert_eq!(Device::Auto.of_member(2), Device::Cpu);
-        assert_eq!(Device::Auto.of_member(1), Device::Auto);
-        assert_eq!(Device::Cuda.of_member(2), Device::Cuda);
-    }
 }

@@ -67,14 +67,12 @@ impl<'a> Live<'a> {
         others: Option<&mut Others>,
     ) -> Result<Self, Halt> {
         let (args, pipeline) = (host.args, &setup.pipeline);
-        args.device.choose(&setup)?;
+        let share_machine = others.as_ref().map_or(1, |others| others.share_machine());
+        args.device.choose(&setup, share_machine, true)?;
         let ledger = Ledger::open(&setup)?;
         kept::expect(&setup, ledger.last.as_ref())?;
-        let network = setup.network(
-            host.catalog,
-            &setup.env(args.threads(others.as_ref().map_or(1, |others| others.share_machine()))),
-            ledger.last.as_ref(),
-        )?;
+        let network =
+            setup.network(host.catalog, &setup.env(args.threads(share_machine)), ledger.last.as_ref())?;
         checkpoints::expect_places(pipeline)?;
         let outputs = Outputs::open(pipeline, &setup.digests, network.rounds.kept, host.command)?;
         let captures = Captures::of(&pipeline.plan, &network);

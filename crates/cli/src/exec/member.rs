@@ -24,7 +24,7 @@ pub(super) fn serve(
 ) -> Result<Exit, Halt> {
     let interrupt = Interrupt::listen()?;
     let setup = Setup::of(pipeline, &args.store)?;
-    args.device.of_member(place.share_machine).choose(&setup)?;
+    args.device.choose(&setup, place.share_machine, false)?;
     let plan = &setup.pipeline.plan;
     let last = Record::load(&setup.folder, plan)?;
     let network = setup.network(catalog, &setup.env(args.threads(place.share_machine)), last.as_ref())?;

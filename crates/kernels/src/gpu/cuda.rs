@@ -6,7 +6,6 @@
 //! training needs comes when it is first asked for: its kernels, and cuBLAS for products where it is installed.
 #![allow(unsafe_code, reason = "the compiler can check neither memory of a device nor what a kernel does")]
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,8 +54,8 @@ pub struct Cuda {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     modules: BTreeMap<Program, Arc<CudaModule>>,
-    /// `None` where there is no cuBLAS.
-    library: OnceCell<Option<Blas>>,
+    /// `None` until it is asked for; then `None` within where there is no cuBLAS.
+    library: Option<Option<Blas>>,
     functions: BTreeMap<&'static str, CudaFunction>,
     allocated: BTreeMap<Address, CudaSlice<u8>>,
     taken: Allocations,
@@ -71,11 +70,14 @@ impl Cuda {
         Self::find(ordinal)?;
         let context = CudaContext::new(ordinal).map_err(|error| missing(said(error)))?;
         let stream = context.new_stream().map_err(failed("make a stream"))?;
+        // SAFETY: all memory is used on one stream, in order.
+        unsafe { context.disable_event_tracking() };
+        keep_memory(&context).map_err(failed("keep memory"))?;
         let mut cuda = Self {
             context,
             stream,
             modules: BTreeMap::new(),
-            library: OnceCell::new(),
+            library: None,
             functions: BTreeMap::new(),
             allocated: BTreeMap::new(),
             taken: Allocations::default(),
@@ -100,7 +102,7 @@ impl Cuda {
             let device = result::device::get(number)?;
             // SAFETY: the driver has just named the device.
             let memory_bytes = unsafe { result::device::total_mem(device)? };
-            Ok(Found { name: result::device::get_name(device)?, memory_bytes })
+            Ok(Found { name: result::device::get_name(device)?, memory_bytes, library: Blas::version() })
         };
         found().map_err(|error| missing(said(error)))
     }
@@ -165,6 +167,14 @@ impl Cuda {
         Ok(function)
     }
 
+    /// Starts cuBLAS, if it is installed and was not started.
+    fn open_library(&mut self) -> Result<(), DeviceError> {
+        if self.library.is_none() {
+            self.library = Some(Blas::open(&self.stream)?);
+        }
+        Ok(())
+    }
+
     fn bind(&self) -> Result<(), DeviceError> {
         self.context.bind_to_thread().map_err(failed("serve this thread"))
     }
@@ -200,7 +210,8 @@ impl Device for Cuda {
     fn free_bytes(&self) -> Option<usize> {
         // What was freed is free when the stream has come so far.
         self.bind().and_then(|()| self.stream.synchronize().map_err(failed("wait"))).ok()?;
-        self.context.mem_get_info().ok().map(|(free, _)| free)
+        let (free, _) = self.context.mem_get_info().ok()?;
+        Some(free + pool(&self.context).map_or(0, kept_bytes))
     }
 
     fn allocate(&mut self, bytes: usize) -> Result<Address, DeviceError> {
@@ -216,6 +227,8 @@ impl Device for Cuda {
 
     fn free(&mut self, at: Address) {
         self.taken.remove(at);
+        // What cannot be freed after a failure of the GPU goes with the process.
+        let _ = self.bind();
         self.allocated.remove(&at);
     }
 
@@ -262,16 +275,66 @@ impl Device for Cuda {
         if let Err(error) = self.bind().and_then(|()| self.taken.check_product(product)) {
             return Some(Err(error));
         }
-        let library = self.library.get_or_init(|| Blas::open(&self.stream));
-        library.as_ref()?.multiply(product)
+        if let Err(error) = self.open_library() {
+            return Some(Err(error));
+        }
+        self.library.as_ref()?.as_ref()?.multiply(product)
+    }
+
+    fn library(&self) -> Option<String> {
+        Blas::version()
+    }
+
+    fn prepare_to_learn(&mut self) -> Result<(), DeviceError> {
+        self.bind()?;
+        self.module(Program::Learn)?;
+        self.open_library()
     }
 }
 
 impl Drop for Cuda {
-    /// What cuBLAS holds is given back in the context of the GPU.
+    /// What cuBLAS and the pool hold is given back in the context of the GPU, unless that failed.
     fn drop(&mut self) {
-        let _ = self.bind();
+        let _ = self.bind(); // a failure that was not told yet comes first
+        let alive = self.bind().is_ok() && self.stream.synchronize().is_ok();
+        if !alive && let Some(Some(library)) = self.library.take() {
+            library.forget();
+        }
+        self.allocated.clear();
+        if let Some(pool) = pool(&self.context).filter(|_| alive) {
+            // SAFETY: the pool is the GPU's own; what others have in it stays.
+            let _ = unsafe { result::mem_pool::trim_to(pool, 0) };
+        }
     }
+}
+
+/// Where memory comes from; `None` where the GPU knows no pools.
+fn pool(context: &CudaContext) -> Option<sys::CUmemoryPool> {
+    // SAFETY: the device is one that the driver named.
+    let pool = || unsafe { result::device::get_default_mem_pool(context.cu_device()) };
+    context.has_async_alloc().then(pool)?.ok()
+}
+
+/// Lets the GPU's pool keep what is freed, for the next allocation: by default it gives all back whenever the host waits.
+fn keep_memory(context: &CudaContext) -> Result<(), DriverError> {
+    let Some(pool) = pool(context) else { return Ok(()) };
+    let mut all = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is the GPU's own; the attribute is a number of 64 bits, read before the call returns.
+    unsafe { sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut all).cast()).result() }
+}
+
+/// Bytes that a pool holds and nothing uses.
+fn kept_bytes(pool: sys::CUmemoryPool) -> usize {
+    use sys::CUmemPool_attribute::{CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, CU_MEMPOOL_ATTR_USED_MEM_CURRENT};
+    let [reserved, used] =
+        [CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, CU_MEMPOOL_ATTR_USED_MEM_CURRENT].map(|what| {
+            let mut bytes = 0u64;
+            // SAFETY: the pool is the GPU's own; the driver writes one number of 64 bits.
+            let _ = unsafe { sys::cuMemPoolGetAttribute(pool, what, (&raw mut bytes).cast()) };
+            bytes
+        });
+    usize::try_from(reserved.saturating_sub(used)).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -68,8 +68,8 @@ macro_rules! with_course {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<flow_trainer::Part>>,
             /// What a GPU computes products in; their sums are `f32` either way. The CPU computes in `f32`.
-            #[serde(default, skip_serializing_if = "crate::train::course::Precision::is_usual")]
-            pub(crate) precision: $crate::train::course::Precision,
+            #[serde(default, skip_serializing_if = "crate::train::course::ProductPrecision::is_usual")]
+            pub(crate) precision: $crate::train::course::ProductPrecision,
             /// Whether activations are computed again on the way back instead of kept: less memory, more time. No influence on the result.
             #[serde(default, skip_serializing)]
             recompute: bool,
@@ -174,7 +174,7 @@ pub(crate) use with_course;
 /// What products are computed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Precision {
+pub(crate) enum ProductPrecision {
     /// Single precision.
     #[default]
     F32,
@@ -182,7 +182,7 @@ pub(crate) enum Precision {
     Bf16,
 }
 
-impl Precision {
+impl ProductPrecision {
     pub(crate) fn is_usual(&self) -> bool {
         *self == Self::F32
     }

@@ -12,7 +12,7 @@ use flow_plan::{Edge, Input, Problem};
 use flow_store::Parts;
 use flow_trainer::{Example, Saved, StepReport, TrainConfig, Trained};
 
-use super::course::Precision;
+use super::course::ProductPrecision;
 use super::examples::{self, Columns, Row};
 use super::groups::Groups;
 use super::{learned, loads, preferences, validation};
@@ -117,13 +117,13 @@ pub(crate) struct Learner {
     step: String,
     /// Columns that the use of experts is told by.
     report_by: Vec<String>,
-    precision: Precision,
+    precision: ProductPrecision,
     remarks: Remarks,
 }
 
 impl Learner {
     /// For the parts that the steps before `step` publish; the use of experts is told by the columns `report_by` as well.
-    pub(crate) fn new(step: &StepContext<'_>, env: &Env, report_by: &[String], precision: Precision) -> Self {
+    pub(crate) fn new(step: &StepContext<'_>, env: &Env, report_by: &[String], precision: ProductPrecision) -> Self {
         let producer = |edge: &Edge| StepContext { step: &step.plan.steps[edge.step], ..*step };
         let edges = step.step.inputs[0].edges.iter();
         let folders = edges.filter_map(|edge| Some(publication(&producer(edge))?.folder)).collect();

@@ -41,15 +41,15 @@ pub(crate) fn predicted(logits: &Tensor, targets: &[u32]) -> Result<Predicted> {
     Ok(Predicted { probabilities: tensor(probabilities, (rows, width))?, log_probabilities })
 }
 
-/// The same on a device.
+/// The same on a device, where the logits become the probabilities: nothing reads them later.
 fn predicted_there(logits: &Array, extents: [usize; 2], targets: &[u32]) -> Result<Predicted> {
-    let (device, values) = (logits.device(), logits.numbers());
+    let device = logits.device();
     let targets = device.indices(targets)?;
-    let [probabilities, log_probabilities] =
-        device.make_all([logits.dims(), &extents[..1]], |gpu, [probabilities, log_probabilities]| {
-            gpu.predict(extents, &values, &targets, probabilities, log_probabilities)
-        })?;
-    Ok(Predicted { probabilities, log_probabilities: log_probabilities.to_vec()? })
+    let log_probabilities = device.make(&extents[..1], |gpu, log_probabilities| {
+        gpu.predict(extents, &mut logits.numbers_mut(), &targets, log_probabilities)
+    })?;
+    let log_probabilities = log_probabilities.to_vec()?;
+    Ok(Predicted { probabilities: Tensor::Device(logits.clone()), log_probabilities })
 }
 
 /// The log-probabilities (M) of `targets` by logits (M, V), as in [`Predicted`] to the bit, in the memory of one row: for where nothing flows back.

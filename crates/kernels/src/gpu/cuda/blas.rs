@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cudarc::cublas::sys::{cublasComputeType_t, cublasGemmAlgo_t, cublasOperation_t, cudaDataType};
+use cudarc::cublas::sys::{
+    cublasComputeType_t, cublasGemmAlgo_t, cublasOperation_t, cudaDataType, libraryPropertyType_t,
+};
 use cudarc::cublas::{CudaBlas, result, sys};
 use cudarc::driver::CudaStream;
 
@@ -12,11 +14,34 @@ use super::super::{ColumnMajor, DeviceError, LibraryProduct, Rounding};
 pub(super) struct Blas(CudaBlas);
 
 impl Blas {
-    /// cuBLAS on a stream, whose context serves this thread; `None` where it is not installed or does not start.
-    pub(super) fn open(stream: &Arc<CudaStream>) -> Option<Self> {
+    /// What is installed, such as `cuBLAS 13.0.2`; `None` where nothing is.
+    pub(super) fn version() -> Option<String> {
         // SAFETY: this only looks for the library; NVIDIA's has no constructor that could do harm.
-        let present = unsafe { sys::is_culib_present() };
-        present.then(|| CudaBlas::new(stream.clone()).ok().map(Self)).flatten()
+        if !unsafe { sys::is_culib_present() } {
+            return None;
+        }
+        use libraryPropertyType_t::{MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL};
+        let [major, minor, patch] = [MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL].map(|part| {
+            let mut number = 0;
+            // SAFETY: the library writes one number.
+            let _ = unsafe { sys::cublasGetProperty(part, &raw mut number) };
+            number
+        });
+        Some(format!("cuBLAS {major}.{minor}.{patch}"))
+    }
+
+    /// cuBLAS on a stream, whose context serves this thread; `None` where it is not installed.
+    pub(super) fn open(stream: &Arc<CudaStream>) -> Result<Option<Self>, DeviceError> {
+        let failed = |error| DeviceError::Failed {
+            attempt: "start cuBLAS".into(),
+            reason: format!("{error}; it is installed, so that products are its own"),
+        };
+        Self::version().map(|_| CudaBlas::new(stream.clone()).map(Self).map_err(failed)).transpose()
+    }
+
+    /// Leaves what it holds to the process: for after a failure of the GPU, when it could not be given back.
+    pub(super) fn forget(self) {
+        std::mem::forget(self);
     }
 
     /// Starts a product, whose places were checked; `None` where an extent is too large for cuBLAS.

@@ -4,23 +4,21 @@ use super::super::{Buffer, DeviceError, Gpu, Indices, word};
 use super::{THREADS, WIDE};
 
 impl Gpu {
-    /// The softmax of each row of `logits` (rows, width), and the logarithm of its number at the row's target (rows).
+    /// Makes each row of `logits` (rows, width) its softmax; the logarithms of its number at the row's target are `log_probabilities` (rows).
     ///
     /// # Errors
     /// The device fails.
     pub fn predict(
         &mut self,
         [rows, width]: [usize; 2],
-        logits: &Buffer<f32>,
+        logits: &mut Buffer<f32>,
         targets: &Indices,
-        probabilities: &mut Buffer<f32>,
         log_probabilities: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
         let arguments = [
             self.given(logits, rows * width),
             self.below(targets, rows, width),
             word(width),
-            self.given(probabilities, rows * width),
             self.given(log_probabilities, rows),
         ];
         self.launch("predict_rows", [rows, 1, 1], WIDE, &arguments)
