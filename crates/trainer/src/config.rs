@@ -24,9 +24,9 @@ pub enum Schedule {
 pub enum Part {
     /// The embedding, which is the output head too where the two are tied.
     Embeddings,
-    /// The four projections of each attention.
+    /// The four projections of each attention, and their biases.
     Attention,
-    /// All norms.
+    /// All norms, those of queries and keys among them.
     Norms,
     /// Dense feed-forward blocks.
     FeedForward,
@@ -223,9 +223,16 @@ pub fn is_trainable(model: &flow_model::Config) -> bool {
     trainable(model).is_ok()
 }
 
-/// Training knows Llama's layers, dense or with experts in all of them, and the switches of this project's own family.
+/// Training knows Llama's layers, dense or with experts in all of them, biases, normed queries and keys, stretched positions, windows that
+/// are longer than what is learned, and the switches of this project's own family.
 pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
-    let own = flow_model::Block {
+    let unknown = flow_model::Block {
+        qkv_bias: false,
+        output_bias: false,
+        mlp_bias: false,
+        qk_norm: None,
+        rope_scaling: flow_model::RopeScaling::Default,
+        sliding: model.block.sliding.clone().filter(|sliding| sliding.rope.is_some()),
         parallel: false,
         attention_experts: None,
         plain_shared_expert: false,
@@ -236,8 +243,23 @@ pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
         router_bias_update_rate: None,
         ..model.block.clone()
     };
-    match own == flow_model::Block::default() {
+    match unknown == flow_model::Block::default() {
         true => Ok(()),
         false => Err(Error::Untrainable { family: model.family().model_type() }),
     }
+}
+
+/// Positions that each layer sees, its own included; none where all layers see all.
+pub(crate) fn window(model: &flow_model::Config) -> Option<usize> {
+    model
+        .block
+        .sliding
+        .as_ref()
+        .filter(|sliding| sliding.layers.contains(&true))
+        .map(|sliding| sliding.window)
+}
+
+/// The longest document that each layer sees whole.
+pub(crate) fn reach(model: &flow_model::Config) -> usize {
+    window(model).unwrap_or(usize::MAX).min(model.max_position_embeddings)
 }

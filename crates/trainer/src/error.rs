@@ -78,11 +78,33 @@ pub enum Error {
     },
     /// The checkpoint's layers do what training does not.
     #[error(
-        "a checkpoint of the family `{family}` cannot be trained yet, only llama, mixtral, qwen2_moe and flow_moe without biases, windows and stretched positions; it can be sampled from"
+        "a checkpoint of the family `{family}` cannot be trained yet: Gemma's norms and caps, activations other than SiLU, clipped projections and dense layers beside experts are missing; it can be sampled from"
     )]
     Untrainable {
         /// Its family, as in `model_type`.
         family: &'static str,
+    },
+    /// An example is longer than some layers see.
+    #[error(
+        "example {at} has {tokens} tokens, and layers of the model see the last {window} only, which is not trained: set `max_length` to {window} or less"
+    )]
+    Window {
+        /// Its place, counted from 1.
+        at: usize,
+        /// Its tokens, the end token among them.
+        tokens: usize,
+        /// Positions that the layers see.
+        window: usize,
+    },
+    /// No family of checkpoints has the mixture that a dense checkpoint would become.
+    #[error(
+        "no family of checkpoints has experts of this kind beside what a `{family}` checkpoint has ({parts}): leave out a shared expert and what only `flow_moe` has (`top_p`, `null_experts`, `bias_update_rate`, `mote`, `bam`)"
+    )]
+    NoMixture {
+        /// The family of the dense checkpoint.
+        family: &'static str,
+        /// What its layers have beyond Llama's.
+        parts: String,
     },
     /// Adapters do not go with the model.
     #[error(

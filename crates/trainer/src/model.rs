@@ -17,7 +17,7 @@ pub(crate) use self::parameters::Parameter;
 use self::parameters::{FeedForward, Layer, Parameters, Slot};
 use self::pass::Pass;
 use crate::batch::{Batch, Grouped};
-use crate::config::require;
+use crate::config::{reach, require};
 use crate::device::Device;
 use crate::gradient::Gradient;
 use crate::lora::Lora;
@@ -84,7 +84,7 @@ impl Model {
         lora: Option<(&Lora, u64)>,
     ) -> std::result::Result<Self, Error> {
         let config = start.config.clone();
-        let rope = Arc::new(Rope::new(positions, config.head_dim, config.rope_theta));
+        let rope = Arc::new(Rope::new(positions, config.head_dim, &config.rope()));
         Ok(Self {
             parameters: Parameters::new(start, lora)?,
             config,
@@ -321,9 +321,9 @@ fn mean(x: &Tensor) -> Result<Vec<f64>> {
 /// row by row. A reference for other implementations; documents do not influence each other.
 ///
 /// # Errors
-/// When a document is empty or longer than the model's positions, or a token is not in the vocabulary.
+/// When a document is empty, or longer than the model's positions or a window of its layers, or a token is not in the vocabulary.
 pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result<Vec<Vec<f32>>, Error> {
-    let (positions, vocab) = (start.config.max_position_embeddings, start.config.vocab_size);
+    let (positions, vocab) = (reach(&start.config), start.config.vocab_size);
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for document in documents {
         let fits = (1..=positions).contains(&document.len());

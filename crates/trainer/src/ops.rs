@@ -5,11 +5,13 @@
 
 pub(crate) mod adapt;
 pub(crate) mod attention;
+pub(crate) mod bias;
 pub(crate) mod combine;
 pub(crate) mod gate;
 pub(crate) mod gather;
 pub(crate) mod linear;
 pub(crate) mod loss;
+pub(crate) mod qk_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod router;
 pub(crate) mod soft_mixture;

@@ -17,12 +17,12 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    /// Angles position · theta^(−2d / head_dim), computed in f64.
-    pub(crate) fn new(positions: usize, head_dim: usize, theta: f64) -> Self {
-        let half = head_dim / 2;
-        let angle = |i: usize| (i / half) as f64 * theta.powf(-((2 * (i % half)) as f64) / head_dim as f64);
-        let (cosines, sines) =
-            (0..positions * half).map(|i| (angle(i).cos() as f32, angle(i).sin() as f32)).unzip();
+    /// Of so many positions, computed in f64.
+    pub(crate) fn new(positions: usize, head_dim: usize, rope: &flow_model::Rope) -> Self {
+        let (half, frequencies) = (head_dim / 2, rope.frequencies(head_dim, positions));
+        let (angle, amplitude) = (|i: usize| (i / half) as f64 * frequencies[i % half], rope.amplitude());
+        let turn = |i: usize| ((angle(i).cos() * amplitude) as f32, (angle(i).sin() * amplitude) as f32);
+        let (cosines, sines) = (0..positions * half).map(turn).unzip();
         Self { half, cosines, sines, there: OnceLock::new() }
     }
 

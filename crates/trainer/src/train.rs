@@ -36,7 +36,8 @@ const SLICES: usize = 4;
 /// The same arguments on the same [`crate::instruction_set`] give the same checkpoint, to the byte.
 ///
 /// # Errors
-/// A setting is out of range, every part is frozen, a shared expert of four bits a weight is not, no example has anything to learn, a text cannot be encoded, or the run diverges.
+/// A setting is out of range, layers of the model are not trained, every part is frozen, a shared expert of four bits a weight is not, an example is
+/// longer than a window of the model, no example has anything to learn, a text cannot be encoded, or the run diverges.
 pub fn train(
     start: &Checkpoint,
     examples: &[Example],

@@ -121,12 +121,13 @@ impl MoeUpcycle {
 /// one seed model. Routers that begin by chance depend on `seed`. Ternary experts are latent.
 ///
 /// # Errors
-/// When a checkpoint already has experts, cannot be trained or does not fit the first, or a setting is out of range, or a text of
+/// When a checkpoint already has experts, cannot be trained or does not fit the first, no family of checkpoints has the mixture, or a setting is out of range, or a text of
 /// [`MoeUpcycle::gate`] cannot be encoded.
 pub fn upcycle(dense: &[&Checkpoint], settings: &MoeUpcycle, seed: u64) -> Result<Checkpoint, Error> {
     check(dense, settings)?;
     let first = dense[0];
     let config = mixture_config(&first.config, settings);
+    storable(&first.config, &config)?;
     let gates = gates(dense, settings)?;
     let mut maker =
         Maker { dense, settings, seed, config: &config, gates, tensors: several::mean(dense, &config)? };
@@ -218,6 +219,24 @@ fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
         router_z_loss_coef: settings.router_z_loss_coef,
     });
     config
+}
+
+/// Some family of checkpoints has the switches of the mixture that `dense` becomes.
+fn storable(dense: &Config, mixture: &Config) -> Result<(), Error> {
+    let block = &dense.block;
+    let parts = [
+        (block.qkv_bias, "biases of queries, keys and values"),
+        (block.output_bias, "a bias of what attention gives"),
+        (block.mlp_bias, "biases of feed-forward blocks"),
+        (block.qk_norm.is_some(), "norms of queries and keys"),
+        (block.sliding.is_some(), "sliding windows"),
+    ];
+    let parts: Vec<&str> = parts.into_iter().filter_map(|(has, words)| has.then_some(words)).collect();
+    let is_stored = || Config::from_json(&mixture.to_json()).is_ok_and(|stored| stored == *mixture);
+    match parts.is_empty() || is_stored() {
+        true => Ok(()),
+        false => Err(Error::NoMixture { family: dense.family().model_type(), parts: parts.join(", ") }),
+    }
 }
 
 /// A mixture under construction: begun with all tensors that its config and the dense one have in common.

@@ -184,7 +184,7 @@ impl<'a> Parts<'a> {
         ternary: Option<usize>,
         recomputes: bool,
     ) -> Self {
-        let matrices = [block.gate_up, block.down].into_iter();
+        let matrices = [block.gate_up.weight, block.down.weight].into_iter();
         let mut slots: Vec<Slot> = matrices.flat_map(|slot| adapters.slots(slot)).collect();
         slots.sort_unstable();
         let stacked = slots.iter().map(|slot| leaves[*slot].clone()).collect();
@@ -225,7 +225,7 @@ impl<'a> Parts<'a> {
         let weights = self.stacked.iter().map(weight).collect::<Result<Vec<Node>>>()?;
         let at =
             |slot: Slot| &weights[self.slots.binary_search(&slot).expect("the slots are those of the block")];
-        let (gate_up, down) = (self.block.gate_up, self.block.down);
+        let (gate_up, down) = (self.block.gate_up.weight, self.block.down.weight);
         let out = match self.ternary {
             Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix, groups)?,
             None => {

@@ -1,6 +1,6 @@
 //! The parameters of a model: Hugging Face's tensors joined where one product can do the work of several.
 //!
-//! Query, key and value projections are one matrix, gate and up projections another, and the experts of a layer are
+//! Query, key and value projections are one matrix, gate and up projections another, their biases one vector each, and the experts of a layer are
 //! stacked. All joins are along the rows, so a parameter is its parts one after another.
 
 use std::collections::BTreeMap;
@@ -66,12 +66,21 @@ impl Parameter {
 /// The place of a parameter in the list.
 pub(super) type Slot = usize;
 
-/// One SwiGLU block, or the stacked blocks of E experts with one dimension more.
+/// A matrix, and a number for each of its rows where it has a bias.
+#[derive(Clone, Copy)]
+pub(super) struct Linear {
+    /// (out, in).
+    pub(super) weight: Slot,
+    /// (out).
+    pub(super) bias: Option<Slot>,
+}
+
+/// One SwiGLU block, or the stacked blocks of E experts with one dimension more, which have no biases.
 pub(super) struct Block {
     /// (2·intermediate, C): gate, then up.
-    pub(super) gate_up: Slot,
+    pub(super) gate_up: Linear,
     /// (C, intermediate).
-    pub(super) down: Slot,
+    pub(super) down: Linear,
 }
 
 /// The block after attention.
@@ -98,9 +107,11 @@ pub(super) struct Layer {
     /// Router of a mixture of attention, (attentions, C).
     pub(super) attention_router: Option<Slot>,
     /// (query + 2·key/value columns, C), each of all attentions.
-    pub(super) query_key_value: Slot,
+    pub(super) query_key_value: Linear,
+    /// Of queries and of keys: as long as a head, or as the projection.
+    pub(super) qk_norms: Option<[Slot; 2]>,
     /// (C, query columns of all attentions).
-    pub(super) output: Slot,
+    pub(super) output: Linear,
     /// (C); none where the block reads what attention reads.
     pub(super) feed_forward_norm: Option<Slot>,
     /// What follows attention.
@@ -191,12 +202,21 @@ struct Join<'a> {
 impl Join<'_> {
     fn layer(&mut self, i: usize) -> Result<Layer, Error> {
         let names = names::layer(&self.start.config, i);
+        let (qkv_bias, output_bias) = (self.start.config.block.qkv_bias, self.start.config.block.output_bias);
+        let qkv: Vec<&String> = names.queries.iter().chain(&names.keys).chain(&names.values).collect();
+        let outputs: Vec<&String> = names.outputs.iter().collect();
         Ok(Layer {
             attention_norm: self.one(Part::Norms, &names.attention_norm)?,
             attention_router: self.maybe(Part::Router, names.attention_router.as_ref())?,
-            query_key_value: self
-                .rows(Part::Attention, names.queries.iter().chain(&names.keys).chain(&names.values))?,
-            output: self.beside(Part::Attention, &names.outputs)?,
+            query_key_value: self.linear(Part::Attention, &qkv, qkv_bias)?,
+            qk_norms: match &names.qk_norms {
+                Some([query, key]) => Some([self.one(Part::Norms, query)?, self.one(Part::Norms, key)?]),
+                None => None,
+            },
+            output: Linear {
+                weight: self.beside(Part::Attention, &names.outputs)?,
+                bias: self.bias(Part::Attention, &outputs, output_bias)?,
+            },
             feed_forward_norm: self.maybe(Part::Norms, names.feed_forward_norm.as_ref())?,
             feed_forward: self.feed_forward(&names.feed_forward)?,
         })
@@ -204,14 +224,17 @@ impl Join<'_> {
 
     fn feed_forward(&mut self, names: &names::FeedForward) -> Result<FeedForward, Error> {
         Ok(match names {
-            names::FeedForward::Dense(block) => FeedForward::Dense(self.block(Part::FeedForward, block)?),
+            names::FeedForward::Dense(block) => {
+                let biased = self.start.config.block.mlp_bias;
+                FeedForward::Dense(self.block(Part::FeedForward, block, biased)?)
+            }
             names::FeedForward::Moe { router, router_bias, experts, shared } => FeedForward::Moe {
                 router: self.one(Part::Router, router)?,
                 router_bias: router_bias.as_ref().map(|name| self.by_load(name)).transpose()?,
                 experts: self.experts(experts)?,
                 shared: match shared {
                     Some((block, gate)) => Some((
-                        self.block(Part::SharedExpert, block)?,
+                        self.block(Part::SharedExpert, block, false)?,
                         self.maybe(Part::SharedExpert, gate.as_ref())?,
                     )),
                     None => None,
@@ -220,9 +243,9 @@ impl Join<'_> {
         })
     }
 
-    fn block(&mut self, part: Part, names: &Swiglu) -> Result<Block, Error> {
-        let gate_up = self.rows(part, [&names.gate, &names.up].into_iter())?;
-        Ok(Block { gate_up, down: self.one(part, &names.down)? })
+    fn block(&mut self, part: Part, names: &Swiglu, biased: bool) -> Result<Block, Error> {
+        let gate_up = self.linear(part, &[&names.gate, &names.up], biased)?;
+        Ok(Block { gate_up, down: self.linear(part, &[&names.down], biased)? })
     }
 
     fn experts(&mut self, experts: &[Swiglu]) -> Result<Block, Error> {
@@ -230,15 +253,16 @@ impl Join<'_> {
         let down: Vec<&str> = experts.iter().map(|names| names.down.as_str()).collect();
         let hidden = self.start.config.hidden_size;
         let width = self.start.config.intermediate_size;
+        let gate_up = self.join(Part::Experts, &gate_up, vec![experts.len(), 2 * width, hidden])?;
+        let down = self.join(Part::Experts, &down, vec![experts.len(), hidden, width])?;
         Ok(Block {
-            gate_up: self.join(Part::Experts, &gate_up, vec![experts.len(), 2 * width, hidden])?,
-            down: self.join(Part::Experts, &down, vec![experts.len(), hidden, width])?,
+            gate_up: Linear { weight: gate_up, bias: None },
+            down: Linear { weight: down, bias: None },
         })
     }
 
     fn one(&mut self, part: Part, name: &str) -> Result<Slot, Error> {
-        let shape = self.start.tensor(name)?.shape.clone();
-        self.join(part, &[name], shape)
+        self.rows(part, &[name])
     }
 
     /// One that the load of experts moves.
@@ -253,14 +277,26 @@ impl Join<'_> {
         name.map(|name| self.one(part, name)).transpose()
     }
 
-    /// Matrices with the same number of columns, one below the other.
-    fn rows<'n>(&mut self, part: Part, names: impl Iterator<Item = &'n String>) -> Result<Slot, Error> {
-        let names: Vec<&str> = names.map(String::as_str).collect();
-        let mut rows = 0;
-        for name in &names {
-            rows += self.start.tensor(name)?.shape[0];
+    /// Matrices with the same number of columns, one below the other, and so their biases.
+    fn linear(&mut self, part: Part, names: &[&String], biased: bool) -> Result<Linear, Error> {
+        let matrices: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+        Ok(Linear { weight: self.rows(part, &matrices)?, bias: self.bias(part, names, biased)? })
+    }
+
+    /// The biases of matrices, where they have some, one after another.
+    fn bias(&mut self, part: Part, names: &[&String], biased: bool) -> Result<Option<Slot>, Error> {
+        let biases: Vec<String> = names.iter().map(|name| names::bias(name)).collect();
+        let biases: Vec<&str> = biases.iter().map(String::as_str).collect();
+        biased.then(|| self.rows(part, &biases)).transpose()
+    }
+
+    /// Tensors that differ in the number of their rows at most, one below the other.
+    fn rows(&mut self, part: Part, names: &[&str]) -> Result<Slot, Error> {
+        let mut shape = self.start.tensor(names[0])?.shape.clone();
+        for name in &names[1..] {
+            shape[0] += self.start.tensor(name)?.shape[0];
         }
-        self.join(part, &names, vec![rows, self.start.config.hidden_size])
+        self.join(part, names, shape)
     }
 
     /// Matrices of the same shape, side by side.

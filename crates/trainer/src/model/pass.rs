@@ -5,17 +5,19 @@ use std::sync::Arc;
 use candle_core::Result;
 use flow_model::{Config, Moe};
 
-use super::parameters::{Block, FeedForward, Layer, Slot};
+use super::parameters::{Block, FeedForward, Layer, Linear, Slot};
 use super::{Model, Parameter};
 use crate::Loss;
 use crate::batch::Batch;
 use crate::loss::Measured;
 use crate::ops;
 use crate::ops::attention::{Heads, attention};
+use crate::ops::bias::bias;
 use crate::ops::combine::combine;
 use crate::ops::gate::gate;
 use crate::ops::gather::gather;
 use crate::ops::loss::predicted;
+use crate::ops::qk_norm::qk_norm;
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Choice, Most, Routing, router_loss, router_weights};
 use crate::ops::soft_mixture::soft_mixture;
@@ -268,7 +270,7 @@ impl<'a> Pass<'a> {
     /// Logits (M, V) of rows of the residual stream.
     fn head(&mut self, hidden: &Node) -> Result<Node> {
         let normed = self.norm(hidden, self.model.parameters.final_norm)?;
-        self.linear(&normed, self.model.parameters.head)
+        self.product(&normed, self.model.parameters.head)
     }
 
     /// All attentions of a layer at once: as one with the heads of all.
@@ -280,11 +282,16 @@ impl<'a> Pass<'a> {
             key_value: config.key_values() * config.num_key_value_heads,
             dim: config.head_dim,
         };
-        let rows = self.linear(normed, layer.query_key_value)?;
+        let mut rows = self.linear(normed, layer.query_key_value)?;
+        if let Some([query, key]) = layer.qk_norms {
+            let weights = [&self.leaves[query], &self.leaves[key]];
+            let widths = [config.query_size(), config.key_value_size()];
+            rows = qk_norm(&mut self.tape, &rows, weights, widths, config.rms_norm_eps)?;
+        }
         let (rope, documents) = (self.model.rope.clone(), self.batch.documents.clone());
         let mut mixed = attention(&mut self.tape, &rows, heads, rope, documents)?;
         if let (Some(router), Some(experts)) = (layer.attention_router, config.block.attention_experts) {
-            let logits = self.linear(normed, router)?;
+            let logits = self.product(normed, router)?;
             mixed = soft_mixture(&mut self.tape, &mixed, &logits, experts)?;
         }
         self.linear(&mixed, layer.output)
@@ -299,7 +306,7 @@ impl<'a> Pass<'a> {
     /// Chooses the experts of each row of `x`, and sorts the rows by them.
     fn meet(&mut self, x: Node, router: Slot, bias: Option<Slot>) -> Result<()> {
         let moe = self.model.config.moe.as_ref().expect("experts are built from the config's own");
-        let logits = self.linear(&x, router)?;
+        let logits = self.product(&x, router)?;
         let routing = self.route(&logits.value, bias)?;
         self.add_router_loss(moe, &logits, routing.clone())?;
         let rows = gather(&mut self.tape, &x, &routing.tokens)?;
@@ -319,7 +326,7 @@ impl<'a> Pass<'a> {
     fn shared(&mut self, x: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
         let shared = self.swiglu(x, block)?;
         let Some(weight) = gate_weight else { return Ok(shared) };
-        let opening = self.linear(x, weight)?;
+        let opening = self.product(x, weight)?;
         gate(&mut self.tape, &shared, &opening)
     }
 
@@ -335,7 +342,15 @@ impl<'a> Pass<'a> {
         rms_norm(&mut self.tape, x, &self.leaves[weight], self.model.config.rms_norm_eps)
     }
 
-    fn linear(&mut self, x: &Node, weight: Slot) -> Result<Node> {
+    fn linear(&mut self, x: &Node, linear: Linear) -> Result<Node> {
+        let y = self.product(x, linear.weight)?;
+        match linear.bias {
+            Some(slot) => bias(&mut self.tape, &y, &self.leaves[slot]),
+            None => Ok(y),
+        }
+    }
+
+    fn product(&mut self, x: &Node, weight: Slot) -> Result<Node> {
         self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot], None)
     }
 }

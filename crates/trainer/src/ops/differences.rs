@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use candle_core::Result;
-use flow_model::{AttentionExperts, Rng};
+use flow_model::{AttentionExperts, Rng, RopeScaling};
 
 use super::adapt::adapt;
 use super::attention::{Heads, attention};
+use super::bias::bias;
 use super::combine::combine;
 use super::gate::gate;
 use super::gather::gather;
 use super::linear::linear;
 use super::loss::{loss, predicted};
+use super::qk_norm::qk_norm;
 use super::rms_norm::rms_norm;
 use super::router::{Choice, Most, Routing, evened, router_loss, router_weights};
 use super::soft_mixture::soft_mixture;
@@ -73,12 +75,34 @@ fn difference(inputs: &[Tensor], i: usize, at: usize, value: &impl Fn(&[Tensor])
 }
 
 #[test]
-fn norm_swiglu_gate_add() {
+fn norm_swiglu_gate_bias_add() {
     check(&[random(1, &[3, 20]), random(2, &[20])], |tape, x| rms_norm(tape, &x[0], &x[1], 1e-5));
     check(&[random(3, &[3, 2 * 9])], |tape, x| swiglu(tape, &x[0]));
     check(&[random(4, &[3, 17]), random(5, &[3, 1])], |tape, x| gate(tape, &x[0], &x[1]));
+    check(&[random(8, &[5, 19]), random(9, &[19])], |tape, x| bias(tape, &x[0], &x[1]));
     check(&[random(6, &[2, 3]), random(7, &[2, 3])], |tape, x| add(tape, &x[0], &x[1]));
     check(&[random(6, &[2, 3])], |tape, x| add(tape, &x[0], &x[0]));
+}
+
+#[test]
+fn queries_and_keys_are_normed_by_head_or_whole() {
+    // Two query heads of four, a key head, a value head.
+    for [query, key] in [[4, 4], [8, 4]] {
+        let inputs = [random(1, &[3, 16]), random(2, &[query]), random(3, &[key])];
+        let normed = |tape: &mut Tape, x: &[Node]| qk_norm(tape, &x[0], [&x[1], &x[2]], [8, 4], 1e-5);
+        check(&inputs, normed);
+        let mut tape = Tape::default();
+        let nodes = inputs.clone().map(|input| tape.leaf(input));
+        let (x, y) = (nodes[0].value.clone(), normed(&mut tape, &nodes).expect("forward").value);
+        let (x, y) = (elements(&x).expect("elements"), elements(&y).expect("elements"));
+        for (x, y) in x.chunks(16).zip(y.chunks(16)) {
+            assert_eq!(x[12..], y[12..], "values stay");
+            let weight = elements(&inputs[1].clone()).expect("elements").to_vec();
+            let square = x[..query].iter().map(|x| x * x).sum::<f32>() / query as f32;
+            let first = x[0] * weight[0] / (square + 1e-5).sqrt();
+            assert!((first - y[0]).abs() < 1e-5, "{first} {}", y[0]);
+        }
+    }
 }
 
 #[test]
@@ -107,8 +131,19 @@ fn losses_of_a_few_rows() {
 
 #[test]
 fn attention_over_documents_with_grouped_heads() {
-    let rope = Arc::new(Rope::new(20, 6, 100.0));
-    for (query, readers) in [(4, 1), (8, 2)] {
+    let scaling = RopeScaling::Yarn {
+        factor: 4.0,
+        original: 5,
+        attention_factor: 1.3,
+        beta_fast: 0.5,
+        beta_slow: 0.1,
+        truncate: false,
+    };
+    let stretched = flow_model::Rope { theta: 100.0, scaling };
+    for (query, readers, rope) in
+        [(4, 1, flow_model::Rope::plain(100.0)), (8, 2, flow_model::Rope::plain(100.0)), (4, 1, stretched)]
+    {
+        let rope = Arc::new(Rope::new(20, 6, &rope));
         let heads = Heads { query, readers, key_value: 2, dim: 6 };
         check(&[random(1, &[22, (query + 4) * 6])], |tape, x| {
             attention(tape, &x[0], heads, rope.clone(), Arc::new(vec![0..1, 1..19, 19..22].into()))

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 
 /// `x` (N, C) scaled by the weight (C).
 pub(crate) fn rms_norm(tape: &mut Tape, x: &Node, weight: &Node, eps: f64) -> Result<Node> {
-    let norm = RmsNorm { eps: eps as f32 };
+    let norm = RmsNorm::new(eps);
     let (xs, ws) = (x.value.clone(), weight.value.clone());
     let y = norm.forward(&xs, &ws)?;
     let again = (xs.clone(), ws.clone());
@@ -19,13 +19,18 @@ pub(crate) fn rms_norm(tape: &mut Tape, x: &Node, weight: &Node, eps: f64) -> Re
     Ok(y.computed(move || norm.forward(&again.0, &again.1)))
 }
 
+/// The norm, of any rows.
 #[derive(Clone, Copy)]
-struct RmsNorm {
+pub(super) struct RmsNorm {
     eps: f32,
 }
 
 impl RmsNorm {
-    fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    pub(super) fn new(eps: f64) -> Self {
+        Self { eps: eps as f32 }
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         if let (Tensor::Device(array), Tensor::Device(w)) = (x, weight) {
             let ((rows, width), xs, ws) = (x.dims2()?, array.numbers(), w.numbers());
             return array.device().make(x.dims(), |gpu, y| gpu.norm([rows, width], self.eps, &xs, &ws, y));
@@ -39,7 +44,7 @@ impl RmsNorm {
         tensor(y, x.shape())
     }
 
-    fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
+    pub(super) fn backward(&self, x: &Tensor, weight: &Tensor, dy: &Tensor) -> Result<[Tensor; 2]> {
         if let (Tensor::Device(array), Tensor::Device(w), Tensor::Device(d)) = (x, weight, dy) {
             let ((rows, width), xs, ws, dys) = (x.dims2()?, array.numbers(), w.numbers(), d.numbers());
             return array.device().make_all([x.dims(), weight.dims()], |gpu, [dx, dw]| {
@@ -60,8 +65,9 @@ impl RmsNorm {
         1.0 / (dot(row, row) / row.len() as f32 + self.eps).sqrt()
     }
 
+    /// Rows as long as the weight.
     #[inline(always)]
-    fn rows(&self, x: &[f32], weight: &[f32], y: &mut [f32]) {
+    pub(super) fn rows(&self, x: &[f32], weight: &[f32], y: &mut [f32]) {
         let width = weight.len();
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
             let r = self.inverse_rms(x);
@@ -71,8 +77,9 @@ impl RmsNorm {
         }
     }
 
+    /// Writes the gradient of rows as long as the weight, and adds to that of the weight.
     #[inline(always)]
-    fn rows_back(&self, x: &[f32], weight: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
+    pub(super) fn rows_back(&self, x: &[f32], weight: &[f32], dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
         let width = weight.len();
         for ((x, dy), dx) in x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width))
         {

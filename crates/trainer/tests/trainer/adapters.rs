@@ -35,9 +35,11 @@ fn run(start: &Checkpoint, examples: &[Example], config: &TrainConfig) -> Traine
     train(start, examples, config, &mut |_| ControlFlow::Continue(())).expect("trains")
 }
 
-/// A dense model and mixtures in each of the forms that Hugging Face has.
-fn kinds() -> [Config; 3] {
-    [common::dense(), common::mixture(true, None), common::mixture(true, Some(16))]
+/// Dense models and mixtures in each of the forms that Hugging Face has.
+fn kinds() -> Vec<Config> {
+    let mut kinds = vec![common::dense(), common::mixture(true, None), common::mixture(true, Some(16))];
+    kinds.extend(common::families());
+    kinds
 }
 
 /// B·A of each matrix that has an adapter, times the scale, by the name of the matrix.
@@ -88,11 +90,9 @@ fn adapters_begin_as_the_start_and_end_in_its_weights() {
 }
 
 fn is_target(name: &str) -> bool {
-    let attention = name.contains("self_attn") && name.ends_with("_proj.weight");
-    attention
-        || ["gate_proj", "up_proj", "down_proj", ".w1.", ".w2.", ".w3."]
-            .iter()
-            .any(|part| name.contains(part))
+    let attention = name.contains("self_attn") && name.contains("_proj.");
+    let feed_forward = ["gate_proj", "up_proj", "down_proj", ".w1.", ".w2.", ".w3."];
+    name.ends_with(".weight") && (attention || feed_forward.iter().any(|part| name.contains(part)))
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Small models and examples for the tests.
 
-use flow_model::{AttentionExperts, Block, Checkpoint, Config, Moe, Ternary, Tokenizer};
+use flow_model::{
+    AttentionExperts, Block, Checkpoint, Config, Moe, QkNorm, RopeScaling, Sliding, Ternary, Tokenizer,
+};
 use flow_trainer::Example;
 
 /// A dense decoder of a few thousand parameters with grouped heads.
@@ -67,15 +69,57 @@ pub(crate) fn kinds() -> Vec<Config> {
         with(mixture(true, Some(16)), routed(Some(0.8), 2)),
         with(mixture(true, Some(16)), Block { router_bias_update_rate: Some(0.01), ..Block::default() }),
     ]
+    .into_iter()
+    .chain(families())
+    .collect()
 }
 
-/// Random weights, larger than usual so that every part matters.
+/// Decoders of the families that people bring: the switches of Llama with biases, Llama 3, Mistral, Qwen2, Qwen3 and their mixtures, and OLMoE.
+pub(crate) fn families() -> Vec<Config> {
+    let with = |config: Config, block| Config { block, ..config };
+    let llama3 =
+        RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 32 };
+    let yarn = RopeScaling::Yarn {
+        factor: 4.0,
+        original: 16,
+        attention_factor: 1.2,
+        beta_fast: 2.0,
+        beta_slow: 0.1,
+        truncate: true,
+    };
+    let window = Sliding { window: 40, layers: vec![true; 2], rope: None };
+    let normed = |qk_norm| Block { qk_norm: Some(qk_norm), ..Block::default() };
+    let biased = Block { qkv_bias: true, ..Block::default() };
+    vec![
+        with(dense(), Block { output_bias: true, mlp_bias: true, ..biased.clone() }),
+        with(dense(), Block { rope_scaling: llama3, ..Block::default() }),
+        with(
+            dense(),
+            Block {
+                rope_scaling: RopeScaling::Linear { factor: 2.0 },
+                sliding: Some(window),
+                ..Block::default()
+            },
+        ),
+        with(dense(), Block { rope_scaling: yarn, ..biased.clone() }),
+        with(dense(), normed(QkNorm::Head)),
+        with(mixture(false, Some(16)), biased),
+        with(mixture(true, None), normed(QkNorm::Head)),
+        with(mixture(false, None), normed(QkNorm::Whole)),
+    ]
+}
+
+/// Random weights, larger than usual so that every part matters; norms of the residual stream stay as they begin.
 pub(crate) fn checkpoint(config: Config, seed: u64) -> Checkpoint {
     let tokenizer = Tokenizer::train_byte_bpe(&["one two three four"], 270, &["<|end|>"]).expect("trains");
     let mut start = Checkpoint::init(config, tokenizer, seed).expect("the config is valid");
     for (name, tensor) in &mut start.tensors {
         if tensor.shape.len() > 1 || name.ends_with("e_score_correction_bias") {
             *tensor = flow_model::Tensor::normal(seed, name, tensor.shape.clone(), 0.3);
+        } else if name.contains("self_attn") || name.ends_with(".bias") {
+            let around = flow_model::Tensor::normal(seed, name, tensor.shape.clone(), 0.3);
+            let moved: Vec<f32> = tensor.data.iter().zip(around.data.iter()).map(|(x, by)| x + by).collect();
+            *tensor = flow_model::Tensor::new(tensor.shape.clone(), moved);
         }
     }
     start

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use flow_model::names::{self, FeedForward, Layer, Swiglu};
-use flow_model::{Checkpoint, Config, ternary};
+use flow_model::{Checkpoint, Config, Rope, ternary};
 
 /// Weights by name.
 pub(crate) type Weights = BTreeMap<String, Vec<f64>>;
@@ -77,12 +77,18 @@ impl Plain {
     }
 
     fn norm(&self, weights: &Weights, name: &str, rows: &Rows) -> Rows {
-        let scale = &weights[name];
-        let norm = |x: &Vec<f64>| -> Vec<f64> {
-            let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
-            let factor = (mean + self.config.rms_norm_eps).sqrt().recip();
-            x.iter().zip(scale).map(|(x, w)| x * w * factor).collect()
-        };
+        rows.iter().map(|x| self.norm_one(&weights[name], x)).collect()
+    }
+
+    fn norm_one(&self, scale: &[f64], x: &[f64]) -> Vec<f64> {
+        let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+        let factor = (mean + self.config.rms_norm_eps).sqrt().recip();
+        x.iter().zip(scale).map(|(x, w)| x * w * factor).collect()
+    }
+
+    /// Each stretch of a row as long as the scale.
+    fn norm_stretches(&self, scale: &[f64], rows: Rows) -> Rows {
+        let norm = |row: &Vec<f64>| row.chunks(scale.len()).flat_map(|x| self.norm_one(scale, x)).collect();
         rows.iter().map(norm).collect()
     }
 
@@ -118,9 +124,14 @@ impl Plain {
                 .map(|(p, row)| row.chunks(dim).flat_map(|head| self.turn(p, head)).collect())
                 .collect()
         };
-        let query = turned(times(&weights[&layer.queries[j]], x));
-        let key = turned(times(&weights[&layer.keys[j % layer.keys.len()]], x));
-        let value = times(&weights[&layer.values[j % layer.values.len()]], x);
+        let mut query = linear(weights, &layer.queries[j], x);
+        let mut key = linear(weights, &layer.keys[j % layer.keys.len()], x);
+        if let Some([of_queries, of_keys]) = &layer.qk_norms {
+            query = self.norm_stretches(&weights[of_queries], query);
+            key = self.norm_stretches(&weights[of_keys], key);
+        }
+        let (query, key) = (turned(query), turned(key));
+        let value = linear(weights, &layer.values[j % layer.values.len()], x);
         let head = |p: usize, h: usize| -> Vec<f64> {
             let at = h / group * dim..(h / group + 1) * dim;
             let score =
@@ -129,15 +140,17 @@ impl Plain {
             at.map(|c| shares.iter().zip(&value).map(|(share, v)| share * v[c]).sum()).collect()
         };
         let mixed = |p: usize| (0..config.num_attention_heads).flat_map(|h| head(p, h)).collect();
-        times(&weights[&layer.outputs[j]], &(0..x.len()).map(mixed).collect())
+        linear(weights, &layer.outputs[j], &(0..x.len()).map(mixed).collect())
     }
 
     fn turn(&self, position: usize, head: &[f64]) -> Vec<f64> {
         let half = head.len() / 2;
+        let rope: Rope = self.config.rope();
+        let frequencies = rope.frequencies(head.len(), self.tokens.len());
         let turned = |i: usize| {
-            let angle = position as f64 * self.config.rope_theta.powf(-((i % half) as f64) / half as f64);
+            let angle = position as f64 * frequencies[i % half];
             let other = if i < half { -head[i + half] } else { head[i - half] };
-            head[i] * angle.cos() + other * angle.sin()
+            rope.amplitude() * (head[i] * angle.cos() + other * angle.sin())
         };
         (0..head.len()).map(turned).collect()
     }
@@ -234,8 +247,8 @@ impl From<Row> for Rows {
 }
 
 fn gated(weights: &Weights, names: &Swiglu, x: &Rows) -> Rows {
-    let (gate, up) = (times(&weights[&names.gate], x), times(&weights[&names.up], x));
-    times(&weights[&names.down], &gate.iter().zip(&up).map(|(gate, up)| swiglu(gate, up)).collect())
+    let (gate, up) = (linear(weights, &names.gate, x), linear(weights, &names.up, x));
+    linear(weights, &names.down, &gate.iter().zip(&up).map(|(gate, up)| swiglu(gate, up)).collect())
 }
 
 fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
@@ -244,6 +257,15 @@ fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
 
 fn row(matrix: &[f64], width: usize, at: usize) -> &[f64] {
     &matrix[at * width..][..width]
+}
+
+/// Each row of `x` times the transposed matrix `name`, plus its bias where it has one.
+fn linear(weights: &Weights, name: &str, x: &Rows) -> Rows {
+    let mut out = times(&weights[name], x);
+    if let Some(bias) = weights.get(&names::bias(name)) {
+        out.iter_mut().for_each(|row| row.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+    }
+    out
 }
 
 /// Each row of `x` times the transposed matrix.

@@ -217,12 +217,51 @@ fn a_mixture_is_saved_as_its_family_and_comes_back() {
 
 #[test]
 fn layers_that_training_does_not_know_are_refused_by_family() {
-    let block = flow_model::Block { qkv_bias: true, ..Default::default() };
-    let qwen2 = common::checkpoint(flow_model::Config { block, ..common::dense() }, 1);
-    let error = upcycle(&[&qwen2], &MoeUpcycle::default(), 5).expect_err("biases");
-    assert!(matches!(error, Error::Untrainable { family: "qwen2" }), "{error}");
-    let error = logits(&qwen2, &[vec![1, 2]]).expect_err("biases");
-    assert!(matches!(error, Error::Untrainable { family: "qwen2" }), "{error}");
+    let block = flow_model::Block { activation: flow_model::Activation::Gelu, ..Default::default() };
+    let other = common::checkpoint(flow_model::Config { block, ..common::dense() }, 1);
+    let error = upcycle(&[&other], &MoeUpcycle::default(), 5).expect_err("another activation");
+    assert!(matches!(error, Error::Untrainable { family: "llama" }), "{error}");
+    let error = logits(&other, &[vec![1, 2]]).expect_err("another activation");
+    assert!(matches!(error, Error::Untrainable { family: "llama" }), "{error}");
+}
+
+#[test]
+fn what_a_family_has_beyond_llama_goes_over_to_its_mixture_or_is_refused() {
+    let [biased, llama3, mistral, qwen2, qwen3, ..] = &common::families()[..] else {
+        panic!("five and more")
+    };
+    let shared = MoeUpcycle { shared_expert: true, ..MoeUpcycle::default() };
+    let documents = vec![(0..40).collect(), vec![7, 7, 270]];
+    let cases = [
+        (llama3, MoeUpcycle::default(), Family::Mixtral),
+        (mistral, MoeUpcycle::default(), Family::Mixtral),
+        (qwen2, MoeUpcycle::default(), Family::Qwen2Moe),
+        (qwen2, shared.clone(), Family::Qwen2Moe),
+        (qwen3, MoeUpcycle::default(), Family::Qwen3Moe),
+    ];
+    for (config, settings, family) in cases {
+        let dense = common::checkpoint(config.clone(), 1);
+        let mixture = upcycle(&[&dense], &settings, 5).expect("upcycles");
+        assert_eq!(mixture.config.family(), family);
+        let (found, expected) =
+            [&mixture, &dense].map(|model| logits(model, &documents).expect("logits").concat()).into();
+        let size = expected.iter().fold(0f32, |a, b| a.max(b.abs()));
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5 * size), "{family:?}");
+        let btx = MoeUpcycle { from: From::Btx, experts: 2, ..MoeUpcycle::default() };
+        let together = upcycle(&[&dense, &dense], &btx, 5).expect("upcycles");
+        assert_eq!(together.config.block, dense.config.block);
+    }
+    let refused = |config: &Config, settings: &MoeUpcycle| {
+        upcycle(&[&common::checkpoint(config.clone(), 1)], settings, 5).expect_err("refused").to_string()
+    };
+    let none = "no family of checkpoints has experts of this kind";
+    let message = refused(biased, &MoeUpcycle::default());
+    assert!(message.starts_with(none) && message.contains("biases of feed-forward blocks"), "{message}");
+    let message = refused(qwen3, &shared);
+    assert!(
+        message.starts_with(none) && message.contains("`qwen3`") && message.contains("norms"),
+        "{message}"
+    );
 }
 
 #[test]
