@@ -156,6 +156,10 @@ impl Block {
             }
         }
         if let Some(AttentionExperts { count, experts_per_token, .. }) = self.attention_experts {
+            if self.qkv_bias || self.qk_norm.is_some() {
+                let expected = "null with biases or norms of queries and keys".into();
+                return Err(bad("attention_experts", count, expected));
+            }
             if count < 2 {
                 return Err(bad("attention_experts", count, "at least 2, or null".into()));
             }

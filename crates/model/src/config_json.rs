@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::block::{Activation, AttentionExperts, Block, Dense, Sliding, Ternary};
+use crate::block::{Activation, AttentionExperts, Block, Dense, QkNorm, Sliding, Ternary};
 use crate::config::MOST_LAYERS;
 use crate::family::{AttentionBias, Experts, Traits, Windows};
 use crate::keys::Keys;
@@ -22,6 +22,9 @@ const ACTIVATIONS: [(&str, Activation); 5] = [
 
 /// `ternary_experts` and what it means.
 const TERNARY: [(&str, Ternary); 2] = [("latent", Ternary::Latent), ("packed", Ternary::Packed)];
+
+/// `qk_norm` of this project's own family, and what it means.
+const QK_NORMS: [(&str, QkNorm); 2] = [("head", QkNorm::Head), ("whole", QkNorm::Whole)];
 
 /// `layer_types` of a layer with a window and of one without.
 const LAYER_TYPES: [&str; 2] = ["sliding_attention", "full_attention"];
@@ -141,13 +144,14 @@ fn block(keys: &Keys, traits: &Traits, layers: usize) -> Result<Block, Error> {
         Family::Gemma2 | Family::Gemma3 => keys.number(key),
         _ => Ok(None),
     };
+    let own = own(keys, traits)?;
     let scaled_by = if traits.gemma { keys.number("query_pre_attn_scalar")?.or(Some(256.0)) } else { None };
     Ok(Block {
         activation: activation(keys, traits)?,
-        qkv_bias,
+        qkv_bias: qkv_bias || own.qkv_bias,
         output_bias,
         mlp_bias: traits.family == Family::Llama && keys.flag("mlp_bias", false)?,
-        qk_norm: traits.qk_norm,
+        qk_norm: traits.qk_norm.or(own.qk_norm),
         clip_qkv: if traits.experts == Experts::Olmoe { keys.number("clip_qkv")? } else { None },
         gemma_norms: traits.gemma,
         query_pre_attn_scalar: scaled_by,
@@ -156,11 +160,11 @@ fn block(keys: &Keys, traits: &Traits, layers: usize) -> Result<Block, Error> {
         rope_scaling: Default::default(),
         sliding: sliding(keys, traits, layers)?,
         dense: dense(keys, traits, layers)?,
-        ..own(keys, traits)?
+        ..own
     })
 }
 
-/// The switches that only this project's family has.
+/// The switches that only this project's family has, or has by keys of its own.
 fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
     if traits.experts != Experts::Own {
         return Ok(Block::default());
@@ -168,13 +172,9 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
     let shared_key_value = keys.flag("shared_key_value", false)?;
     let attentions = keys.size("attention_experts")?;
     let experts_per_token = keys.size("attention_experts_per_token")?;
-    let ternary = keys.text("ternary_experts")?.map(|name| {
-        let known = TERNARY.iter().find(|(known, _)| *known == name);
-        known
-            .map(|(_, ternary)| *ternary)
-            .ok_or_else(|| keys.bad("ternary_experts", &json!(name), "latent or packed"))
-    });
     Ok(Block {
+        qkv_bias: keys.flag("qkv_bias", false)?,
+        qk_norm: named(keys, "qk_norm", &QK_NORMS, "head or whole")?,
         parallel: keys.flag("parallel_block", false)?,
         attention_experts: attentions.map(|count| AttentionExperts {
             count,
@@ -182,13 +182,22 @@ fn own(keys: &Keys, traits: &Traits) -> Result<Block, Error> {
             experts_per_token,
         }),
         plain_shared_expert: !keys.flag("shared_expert_gate", true)?,
-        ternary_experts: ternary.transpose()?,
+        ternary_experts: named(keys, "ternary_experts", &TERNARY, "latent or packed")?,
         int4_shared_expert: int4_shared_expert(keys)?,
         experts_top_p: keys.number("experts_top_p")?,
         null_experts: keys.size("null_experts")?.unwrap_or(0),
         router_bias_update_rate: keys.number("router_bias_update_rate")?,
         ..Block::default()
     })
+}
+
+/// What the text at `key` names, which is one of `names`; `None` where there is none.
+fn named<T: Copy>(keys: &Keys, key: &str, names: &[(&str, T)], expected: &str) -> Result<Option<T>, Error> {
+    let Some(name) = keys.text(key)? else { return Ok(None) };
+    match names.iter().find(|(known, _)| *known == name) {
+        Some((_, meant)) => Ok(Some(*meant)),
+        None => Err(keys.bad(key, &json!(name), expected)),
+    }
 }
 
 /// Whether `shared_expert_bits` is 4, and not null.
@@ -355,6 +364,9 @@ fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
             block.attention_experts.is_some_and(|experts| experts.shared_key_value).into(),
         ));
         // Written where they say something: models without them keep their digests.
+        let normed = QK_NORMS.iter().find(|(_, norm)| Some(*norm) == block.qk_norm);
+        keys.extend(normed.map(|(name, _)| ("qk_norm", (*name).into())));
+        keys.extend(block.qkv_bias.then(|| ("qkv_bias", true.into())));
         let kept = block.attention_experts.and_then(|experts| experts.experts_per_token);
         keys.extend(kept.map(|kept| ("attention_experts_per_token", kept.into())));
         keys.extend(block.experts_top_p.map(|p| ("experts_top_p", p.into())));

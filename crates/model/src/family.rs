@@ -30,7 +30,7 @@ pub enum Family {
     /// `olmoe`: experts, with queries and keys normed over all heads.
     Olmoe,
     /// `flow_moe`: this project's own, for what no family of `transformers` has: parallel blocks, mixtures of attention,
-    /// ternary experts, a shared expert without a gate or of four bits a weight.
+    /// ternary experts, a shared expert without a gate, of four bits a weight or beside normed queries and keys.
     FlowMoe,
 }
 
@@ -246,6 +246,7 @@ impl Config {
         };
         let shared = moe.shared_expert_intermediate_size.is_some();
         match block.qk_norm {
+            Some(_) if shared => Family::FlowMoe,
             Some(QkNorm::Whole) => Family::Olmoe,
             Some(QkNorm::Head) => Family::Qwen3Moe,
             None if moe.norm_topk_prob && !shared && !block.qkv_bias && block.dense.is_none() => {

@@ -98,7 +98,7 @@ pub enum Error {
     },
     /// No family of checkpoints has the mixture that a dense checkpoint would become.
     #[error(
-        "no family of checkpoints has experts of this kind beside what a `{family}` checkpoint has ({parts}): leave out a shared expert and what only `flow_moe` has (`top_p`, `null_experts`, `bias_update_rate`, `mote`, `bam`)"
+        "no family of checkpoints has experts of this kind beside what a `{family}` checkpoint has: {parts}; see `docs/models.md` for which go together"
     )]
     NoMixture {
         /// The family of the dense checkpoint.

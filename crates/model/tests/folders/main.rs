@@ -81,7 +81,7 @@ const FAMILIES: [Family; 11] = [
 /// Models with the switches of each family on, and the family they are stored as.
 fn switched() -> Vec<(Config, Family)> {
     let sliding = |layers: [bool; 2]| Some(Sliding { window: 5, layers: layers.into(), rope: None });
-    let head = Some(QkNorm::Head);
+    let (head, whole) = (Some(QkNorm::Head), Some(QkNorm::Whole));
     let gemma = Block {
         activation: Activation::GeluTanh,
         gemma_norms: true,
@@ -133,10 +133,12 @@ fn switched() -> Vec<(Config, Family)> {
         (true, None, Block { attention_experts: Some(mixed(false, None)), ..plain() }, Family::FlowMoe),
         (false, Some(12), mote, Family::FlowMoe),
         (true, Some(6), Block { router_bias_update_rate: Some(0.001), ..plain() }, Family::FlowMoe),
+        (true, Some(6), Block { qk_norm: head, ..plain() }, Family::FlowMoe),
+        (true, None, Block { qkv_bias: true, qk_norm: whole, null_experts: 2, ..plain() }, Family::FlowMoe),
         (true, None, Block { sliding: sliding([true, true]), ..plain() }, Family::Mixtral),
         (false, Some(6), Block { qkv_bias: true, dense: dense_first.clone(), ..plain() }, Family::Qwen2Moe),
         (true, None, Block { qk_norm: head, dense: dense_first, ..plain() }, Family::Qwen3Moe),
-        (false, None, Block { qk_norm: Some(QkNorm::Whole), clip_qkv: Some(8.0), ..plain() }, Family::Olmoe),
+        (false, None, Block { qk_norm: whole, clip_qkv: Some(8.0), ..plain() }, Family::Olmoe),
     ];
     let of_dense = dense_cases.into_iter().map(|(block, family)| (Config { block, ..dense() }, family));
     let of_moe = moe_cases
@@ -167,6 +169,15 @@ fn switches_that_no_family_has_together_are_refused() {
     let block = Block { clip_qkv: Some(8.0), ..Block::default() };
     let error = Checkpoint::init(Config { block, ..dense() }, tokenizer(), 1).expect_err("only OLMoE clips");
     assert!(error.to_string().contains("switches that one family has together"), "{error}");
+    let several = Some(AttentionExperts { count: 2, shared_key_value: false, experts_per_token: None });
+    for block in [
+        Block { qkv_bias: true, attention_experts: several, ..Block::default() },
+        Block { qk_norm: Some(QkNorm::Head), attention_experts: several, ..Block::default() },
+    ] {
+        let config = Config { block, ..with_experts(true, None) };
+        let error = Checkpoint::init(config, tokenizer(), 1).expect_err("one attention has them");
+        assert!(error.to_string().contains("`attention_experts`"), "{error}");
+    }
 }
 
 #[test]

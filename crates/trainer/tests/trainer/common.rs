@@ -74,7 +74,8 @@ pub(crate) fn kinds() -> Vec<Config> {
     .collect()
 }
 
-/// Decoders of the families that people bring: the switches of Llama with biases, Llama 3, Mistral, Qwen2, Qwen3 and their mixtures, and OLMoE.
+/// Decoders of the families that people bring: the switches of Llama with biases, Llama 3, Mistral, Qwen2, Qwen3 and their mixtures, OLMoE, and what
+/// Qwen becomes in this project's own family.
 pub(crate) fn families() -> Vec<Config> {
     let with = |config: Config, block| Config { block, ..config };
     let llama3 =
@@ -103,9 +104,10 @@ pub(crate) fn families() -> Vec<Config> {
         ),
         with(dense(), Block { rope_scaling: yarn, ..biased.clone() }),
         with(dense(), normed(QkNorm::Head)),
-        with(mixture(false, Some(16)), biased),
+        with(mixture(false, Some(16)), biased.clone()),
         with(mixture(true, None), normed(QkNorm::Head)),
         with(mixture(false, None), normed(QkNorm::Whole)),
+        with(mixture(true, Some(16)), Block { null_experts: 2, qk_norm: Some(QkNorm::Head), ..biased }),
     ]
 }
 

@@ -231,13 +231,16 @@ fn what_a_family_has_beyond_llama_goes_over_to_its_mixture_or_is_refused() {
         panic!("five and more")
     };
     let shared = MoeUpcycle { shared_expert: true, ..MoeUpcycle::default() };
+    let biased_routers = MoeUpcycle { bias_update_rate: Some(0.001), ..MoeUpcycle::default() };
     let documents = vec![(0..40).collect(), vec![7, 7, 270]];
     let cases = [
         (llama3, MoeUpcycle::default(), Family::Mixtral),
         (mistral, MoeUpcycle::default(), Family::Mixtral),
         (qwen2, MoeUpcycle::default(), Family::Qwen2Moe),
         (qwen2, shared.clone(), Family::Qwen2Moe),
+        (qwen2, biased_routers.clone(), Family::FlowMoe),
         (qwen3, MoeUpcycle::default(), Family::Qwen3Moe),
+        (qwen3, shared, Family::FlowMoe),
     ];
     for (config, settings, family) in cases {
         let dense = common::checkpoint(config.clone(), 1);
@@ -257,11 +260,19 @@ fn what_a_family_has_beyond_llama_goes_over_to_its_mixture_or_is_refused() {
     let none = "no family of checkpoints has experts of this kind";
     let message = refused(biased, &MoeUpcycle::default());
     assert!(message.starts_with(none) && message.contains("biases of feed-forward blocks"), "{message}");
-    let message = refused(qwen3, &shared);
-    assert!(
-        message.starts_with(none) && message.contains("`qwen3`") && message.contains("norms"),
-        "{message}"
-    );
+    let message = refused(mistral, &biased_routers);
+    assert!(message.starts_with(none) && message.contains("`mistral` checkpoint has: sliding"), "{message}");
+    let start = common::checkpoint(qwen3.clone(), 1);
+    let bam = From::Bam { shared_key_value: false, attention_experts_per_token: None };
+    let settings = MoeUpcycle { from: bam, experts: 2, experts_per_token: 1, ..MoeUpcycle::default() };
+    let message = upcycle(&[&start, &start], &settings, 5).expect_err("refused").to_string();
+    assert!(message.starts_with(none) && message.contains("norms of queries and keys"), "{message}");
+    let mote = From::Mote { int4_shared_expert: true };
+    let settings = MoeUpcycle { from: mote, experts_per_token: 1, ..MoeUpcycle::default() };
+    let config = TrainConfig { max_steps: Some(2), max_length: 32, ..TrainConfig::default() };
+    let ternary = upcycle(&[&start], &settings, 5).expect("upcycles");
+    let end = train(&ternary, &common::sums(20), &config, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(end.expect("trains").checkpoint.config.family(), Family::FlowMoe);
 }
 
 #[test]
