@@ -199,7 +199,7 @@ impl Trainer {
     fn train(&self, request: &Request, perform: &Perform) -> Result<Option<Vec<Value>>, String> {
         let rows = self.learner.rows(request, self.config.columns(), None)?;
         let (rows, held_out) = validation::split(rows, self.config.validation_ratio)?;
-        let start = self.start(request.model, &rows)?;
+        let start = self.start(request, &rows)?;
         let mut settings = self.config.training(self.seed, self.learner.threads, &start, held_out);
         settings.loss = self.config.loss.loss();
         settings.token_rounding = self.config.token_rounding.map(|tile| tile as usize);
@@ -207,16 +207,22 @@ impl Trainer {
         self.learner.learn(&start, rows, settings, self.config.save_steps, request, perform)
     }
 
-    fn start(&self, model: Option<Id>, rows: &[examples::Row]) -> Result<Checkpoint, String> {
+    fn start(&self, request: &Request, rows: &[examples::Row]) -> Result<Checkpoint, String> {
         let start = match &self.config.start {
             Start::Init(init) => start::initial(init, rows, self.seed)?,
-            Start::Model(_) => self.learner.checkpoint(model)?,
+            Start::Model(_) => self.learner.checkpoint(request.model)?,
         };
         match &self.config.moe {
             Some(moe) if start.config.moe.is_none() => {
                 flow_trainer::upcycle(&[&start], &moe.upcycling(), self.seed).map_err(|e| crate::text::chain(&e))
             }
-            Some(moe) => Ok(moe.going_on(start)),
+            Some(moe) => {
+                // In later rounds it is a mixture that these keys have made.
+                if request.item.row.round == 0 {
+                    moe.left_aside(&start.config).into_iter().for_each(|words| self.learner.remark(&words));
+                }
+                Ok(moe.going_on(start))
+            }
             None => Ok(start),
         }
     }

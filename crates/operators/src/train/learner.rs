@@ -203,6 +203,11 @@ impl Learner {
         Ok(Some(cells))
     }
 
+    /// Says something about the step.
+    pub(crate) fn remark(&self, words: &str) {
+        self.remarks.add(format!("{} {words}", self.step));
+    }
+
     /// Says what is learned, by the first example: what mistakes in templates and columns look like.
     fn show(&self, examples: &[Example], n_validated: usize) {
         let Some(Example { prompt, completion, rejected, .. }) = examples.first() else { return };
@@ -212,9 +217,9 @@ impl Learner {
             None => format!("learns {}", shown(completion)),
         };
         let prompt = shown(prompt);
-        let (step, n) = (&self.step, examples.len());
+        let n = examples.len();
         let validation = if n_validated == 0 { String::new() } else { format!(" and is measured on {n_validated}") };
-        self.remarks.add(format!("{step} learns from {n} examples{validation}; after {prompt} it {learned}"));
+        self.remark(&format!("learns from {n} examples{validation}; after {prompt} it {learned}"));
     }
 
     /// The parts of a data set, in the order of their digests.

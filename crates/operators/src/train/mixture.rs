@@ -1,10 +1,11 @@
 //! How a dense start becomes a mixture of experts: the key `moe`.
 
-use flow_model::Checkpoint;
+use flow_model::{Checkpoint, Config};
 use flow_plan::Problem;
 use flow_trainer::{MoeUpcycle, Part, Prompts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 /// How a dense start becomes a mixture of experts.
 #[derive(Deserialize, Serialize, JsonSchema)]
@@ -255,6 +256,41 @@ impl Moe {
         }
     }
 
+    /// What to say of keys that ask for another mixture than the one that was made before; nothing where none does.
+    pub(super) fn left_aside(&self, mixture: &Config) -> Option<String> {
+        let made = mixture.moe.as_ref()?;
+        let same = [("experts", made.num_experts), ("experts_per_token", made.experts_per_token)];
+        let heeded = [
+            ("bias_update_rate", mixture.block.router_bias_update_rate.is_some()),
+            ("shared_expert_bits", mixture.block.plain_shared_expert),
+        ];
+        let is_met = |key: &str, value: &Value| {
+            same.iter().any(|(name, count)| key == *name && value == *count) || heeded.contains(&(key, true))
+        };
+        let mut written = self.keys();
+        written.retain(|key, value| !is_met(key, value));
+        let keys: Vec<String> = written.keys().map(|key| format!("`moe.{key}`")).collect();
+        let words = format!(
+            "starts from a model that has {} experts already, and leaves aside what a dense start would heed: {}",
+            made.num_experts,
+            keys.join(", ")
+        );
+        (!keys.is_empty()).then_some(words)
+    }
+
+    /// The number of experts, and the keys whose values are not their defaults.
+    fn keys(&self) -> Map<String, Value> {
+        let keys = |moe: &Self| match serde_json::to_value(moe) {
+            Ok(Value::Object(keys)) => keys,
+            _ => unreachable!("keys are a map with text keys"),
+        };
+        let usual = serde_json::from_value(json!({"experts": self.experts})).map(|usual| keys(&usual));
+        let usual = usual.expect("all keys but `experts` have defaults");
+        let mut written = keys(self);
+        written.retain(|key, value| key == "experts" || usual.get(key) != Some(value));
+        written
+    }
+
     /// The texts of each expert.
     fn prompts(&self) -> Vec<Prompts> {
         let negative = self.negative_prompts.iter().cloned().chain(std::iter::repeat(Vec::new()));
@@ -291,12 +327,32 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_mixture_takes_over_the_rate_of_its_biases() {
+    fn moe(keys: &str) -> Moe {
+        serde_json::from_str(&format!("{{\"experts\": 2{keys}}}")).expect("keys")
+    }
+
+    fn mixture(keys: &str) -> Checkpoint {
         let dense = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/arith-tiny");
         let dense = Checkpoint::load(&dense).expect("the checkpoint is part of the repository");
-        let moe = |keys: &str| -> Moe { serde_json::from_str(&format!("{{\"experts\": 2{keys}}}")).expect("keys") };
-        let mixture = |keys| flow_trainer::upcycle(&[&dense], &moe(keys).upcycling(), 1).expect("upcycles");
+        flow_trainer::upcycle(&[&dense], &moe(keys).upcycling(), 1).expect("upcycles")
+    }
+
+    #[test]
+    fn keys_that_ask_for_another_mixture_are_named() {
+        let plain = mixture("").config;
+        assert_eq!(moe("").left_aside(&plain), None, "it is what was made");
+        let other: Moe = serde_json::from_str(r#"{"experts": 3, "gate": "hidden", "bias_update_rate": 0.1}"#).expect("keys");
+        let words = other.left_aside(&plain).expect("three keys");
+        for said in ["has 2 experts", "`moe.bias_update_rate`", "`moe.experts`", "`moe.gate`"] {
+            assert!(words.contains(said), "{words}");
+        }
+        assert!(!words.contains("shared"), "{words}");
+        let biased = mixture(r#", "bias_update_rate": 0.5"#).config;
+        assert_eq!(moe(r#", "bias_update_rate": 0.1"#).left_aside(&biased), None, "the rate is heeded");
+    }
+
+    #[test]
+    fn a_mixture_takes_over_the_rate_of_its_biases() {
         let biased = mixture(r#", "bias_update_rate": 0.5"#);
         let going_on = moe(r#", "bias_update_rate": 0.25"#).going_on(biased.clone());
         assert_eq!(going_on.config.block.router_bias_update_rate, Some(0.25));
