@@ -41,6 +41,8 @@ fn the_values_of_transformers_are_met_in_every_family() {
         }
         assert!(model.ends_with(found["family"].as_str().unwrap()), "{model}: {}", found["family"]);
         assert_eq!(found["tokenizer"], Json::Null);
+        let is_gemma = found["family"].as_str().unwrap().starts_with("gemma");
+        assert_eq!(found["trainable"], json!(!is_gemma), "{model}");
     }
 }
 

@@ -1,10 +1,11 @@
 //! What is trained is what is drawn from: the trainer's logits and the sampler's agree.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use flow_model::{Checkpoint, Tensor};
+use flow_model::{Block, Checkpoint, Config, Moe, QkNorm, RopeScaling, Sliding, Tensor};
 use flow_sampler::Engine;
-use flow_trainer::{From, MoeUpcycle, logits, upcycle};
+use flow_trainer::{Example, From, MoeUpcycle, TrainConfig, logits, train, upcycle};
 
 /// Largest difference, relative to the largest logit.
 const TOLERANCE: f32 = 1e-4;
@@ -27,10 +28,11 @@ fn mixture() -> Checkpoint {
     mixture
 }
 
-/// Tokens from all over the vocabulary that fill the whole context, where the angles of positions are largest.
+/// Tokens from all over the vocabulary that fill what layers see of the context, where the angles of positions are largest.
 fn tokens(checkpoint: &Checkpoint) -> Vec<u32> {
-    let vocab = checkpoint.config.vocab_size as u32;
-    (0..checkpoint.config.max_position_embeddings as u32).map(|i| i * 7919 % vocab).collect()
+    let config = &checkpoint.config;
+    let seen = config.block.window(0).unwrap_or(config.max_position_embeddings);
+    (0..seen as u32).map(|i| i * 7919 % config.vocab_size as u32).collect()
 }
 
 fn assert_agreement(checkpoint: &Checkpoint) -> Vec<f32> {
@@ -90,5 +92,64 @@ fn trainer_and_sampler_agree_on_every_method_of_upcycling() {
         let mixture = mixture.expect("upcycles");
         assert_agreement(&mixture);
         assert_agreement(&mixture.packed());
+    }
+}
+
+/// The shapes of families that people bring, of the size and with the tokenizer of `dense`.
+fn families(dense: &Config) -> Vec<Config> {
+    let positions = dense.max_position_embeddings;
+    let llama3 = RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original: positions / 4,
+    };
+    let yarn = RopeScaling::Yarn {
+        factor: 4.0,
+        original: positions / 4,
+        attention_factor: 1.2,
+        beta_fast: 8.0,
+        beta_slow: 0.5,
+        truncate: true,
+    };
+    let layers = vec![true; dense.num_hidden_layers];
+    let window = Sliding { window: positions - 1, layers, rope: None };
+    let moe = |norm_topk_prob, shared_expert_intermediate_size| Moe {
+        num_experts: 4,
+        experts_per_token: 2,
+        norm_topk_prob,
+        shared_expert_intermediate_size,
+        router_aux_loss_coef: 0.01,
+        router_z_loss_coef: 0.0,
+    };
+    let of = |moe, block| Config { moe, block, ..dense.clone() };
+    let (plain, biased) = (Block::default(), Block { qkv_bias: true, ..Block::default() });
+    let normed = |qk_norm| Block { qk_norm: Some(qk_norm), ..Block::default() };
+    vec![
+        of(None, Block { output_bias: true, mlp_bias: true, ..biased.clone() }),
+        of(None, Block { rope_scaling: llama3, ..plain.clone() }),
+        of(None, Block { sliding: Some(window), rope_scaling: RopeScaling::Linear { factor: 2.0 }, ..plain }),
+        of(None, Block { rope_scaling: yarn, ..biased.clone() }),
+        of(None, normed(QkNorm::Head)),
+        of(Some(moe(false, Some(48))), biased.clone()),
+        of(Some(moe(true, None)), normed(QkNorm::Head)),
+        of(Some(moe(false, None)), normed(QkNorm::Whole)),
+        of(Some(moe(true, Some(48))), Block { null_experts: 2, qk_norm: Some(QkNorm::Head), ..biased }),
+    ]
+}
+
+#[test]
+fn trainer_and_sampler_agree_on_every_family_after_it_has_learned() {
+    let tiny = dense();
+    let steps =
+        TrainConfig { learning_rate: 1e-2, max_steps: Some(3), max_length: 32, ..TrainConfig::default() };
+    let examples: Vec<Example> =
+        (0..30).map(|i| Example::new(format!("{i}+{i}="), format!("{}", 2 * i))).collect();
+    for config in families(&tiny.config) {
+        let start = Checkpoint::init(config, tiny.tokenizer.clone(), 5).expect("a family has these switches");
+        let trained = train(&start, &examples, &steps, &mut |_| ControlFlow::Continue(())).expect("trains");
+        let moved = |(name, before): (&String, &Tensor)| before != &trained.checkpoint.tensors[name];
+        assert!(start.tensors.iter().all(moved), "every tensor learns");
+        assert_agreement(&trained.checkpoint);
     }
 }
