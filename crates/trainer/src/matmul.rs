@@ -3,36 +3,56 @@
 //! candle's own product reads `/proc/cpuinfo` at every call to find how many threads it may take, fills the result with zeros
 //! that are never read, and shares out its work in a pool of one. The products here do none of that, to the same bits.
 //!
-//! On a device the rows may be in groups, each with a matrix of its own out of a stack: those of experts.
+//! On a device there are several kinds: see [`Kind`].
+
+use std::sync::Arc;
 
 use candle_core::{Result, bail};
-use flow_kernels::gpu::{Groups, Stored};
+use flow_kernels::gpu::{Groups, Rounding, Stored};
 
 use crate::device::Array;
 use crate::ops::{elements, tensor};
 use crate::tensor::Tensor;
 
+/// What a product on a device heeds; on the CPU all are alike.
+#[derive(Clone, Default)]
+pub(crate) enum Kind {
+    /// Operands are rounded as the device is told to.
+    #[default]
+    Plain,
+    /// Operands are not rounded: for routers and gates, where little decides much.
+    Exact,
+    /// Rows are in groups, each with a matrix of its own out of a stack: those of experts.
+    ByGroup(Arc<Groups>),
+}
+
+impl Kind {
+    fn rounding(&self, a: &Array) -> Rounding {
+        if let Self::Exact = self { Rounding::None } else { a.device().rounding() }
+    }
+}
+
 /// `a` (M, K) · `b` (K, N), to (M, N); in groups, `b` is (E, K, N).
 ///
 /// # Errors
 /// When the shapes do not fit, or a tensor is not contiguous f32 on the CPU; so too of the other products.
-pub(crate) fn matmul(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
+pub(crate) fn matmul(a: &Tensor, b: &Tensor, kind: &Kind) -> Result<Tensor> {
     if let (Tensor::Device(a), Tensor::Device(b)) = (a, b) {
-        return on_device(a, b, Stored::Plain, groups);
+        return on_device(a, b, Stored::Plain, kind);
     }
     product((a, Stored::Plain), (b, Stored::Plain))
 }
 
 /// `a` (M, K) · `b`ᵀ, with `b` (N, K), to (M, N); in groups, `b` is (E, N, K).
-pub(crate) fn matmul_bt(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
+pub(crate) fn matmul_bt(a: &Tensor, b: &Tensor, kind: &Kind) -> Result<Tensor> {
     if let (Tensor::Device(a), Tensor::Device(b)) = (a, b) {
-        return on_device(a, b, Stored::Transposed, groups);
+        return on_device(a, b, Stored::Transposed, kind);
     }
     product((a, Stored::Plain), (b, Stored::Transposed))
 }
 
 /// `a`ᵀ · `b`, with `a` (K, M) and `b` (K, N), to (M, N); in groups of the K rows, to (E, M, N).
-pub(crate) fn matmul_at(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Result<Tensor> {
+pub(crate) fn matmul_at(a: &Tensor, b: &Tensor, kind: &Kind) -> Result<Tensor> {
     let (Tensor::Device(x), Tensor::Device(y)) = (a, b) else {
         return product((a, Stored::Transposed), (b, Stored::Plain));
     };
@@ -40,29 +60,31 @@ pub(crate) fn matmul_at(a: &Tensor, b: &Tensor, groups: Option<&Groups>) -> Resu
     if k != depth {
         bail!("a product of ({m}, {k}) and ({depth}, {n})")
     }
-    let (device, rounding) = (x.device(), x.device().rounding());
-    match groups {
-        None => device.make(&[m, n], |gpu, out| {
+    let (device, rounding) = (x.device(), kind.rounding(x));
+    match kind {
+        Kind::Plain | Kind::Exact => device.make(&[m, n], |gpu, out| {
             gpu.product([m, k, n], (&xs, Stored::Transposed), (&ys, Stored::Plain), rounding, out)
         }),
-        Some(groups) => device.make(&[groups.count(), m, n], |gpu, out| {
+        Kind::ByGroup(groups) => device.make(&[groups.count(), m, n], |gpu, out| {
             gpu.product_over_groups(groups, [m, n], &xs, &ys, rounding, out)
         }),
     }
 }
 
 /// Rows times a matrix, or times that of their group.
-fn on_device(a: &Array, b: &Array, stored: Stored, groups: Option<&Groups>) -> Result<Tensor> {
+fn on_device(a: &Array, b: &Array, stored: Stored, kind: &Kind) -> Result<Tensor> {
     let [.., m, k] = *a.dims() else { bail!("a product of a vector") };
     let [.., rows, columns] = *b.dims() else { bail!("a product with a vector") };
     let (inner, n) = if stored == Stored::Plain { (rows, columns) } else { (columns, rows) };
     if k != inner {
         bail!("a product of ({m}, {k}) and ({inner}, {n})")
     }
-    let (xs, ws, rounding) = (a.numbers(), b.numbers(), a.device().rounding());
-    a.device().make(&[m, n], |gpu, out| match groups {
-        None => gpu.product([m, k, n], (&xs, Stored::Plain), (&ws, stored), rounding, out),
-        Some(groups) => gpu.product_by_group(groups, [k, n], &xs, (&ws, stored), rounding, out),
+    let (xs, ws, rounding) = (a.numbers(), b.numbers(), kind.rounding(a));
+    a.device().make(&[m, n], |gpu, out| match kind {
+        Kind::Plain | Kind::Exact => {
+            gpu.product([m, k, n], (&xs, Stored::Plain), (&ws, stored), rounding, out)
+        }
+        Kind::ByGroup(groups) => gpu.product_by_group(groups, [k, n], &xs, (&ws, stored), rounding, out),
     })
 }
 
@@ -141,12 +163,12 @@ mod tests {
         numbers.iter().map(|x| x.to_bits()).collect()
     }
 
-    type Product = fn(&Tensor, &Tensor, Option<&Groups>) -> Result<Tensor>;
+    type Product = fn(&Tensor, &Tensor, &Kind) -> Result<Tensor>;
 
     /// The bits of the product of two matrices as they are stored.
     fn found(product: Product, a: &Candle, b: &Candle) -> Vec<u32> {
         let stored = |x: &Candle| Tensor::Host(x.contiguous().expect("a contiguous tensor"));
-        let product = product(&stored(a), &stored(b), None).and_then(|product| product.to_vec());
+        let product = product(&stored(a), &stored(b), &Kind::Plain).and_then(|product| product.to_vec());
         product.expect("a product").iter().map(|x| x.to_bits()).collect()
     }
 
@@ -170,7 +192,7 @@ mod tests {
     fn an_empty_inner_dimension_gives_zeros_and_shapes_that_do_not_fit_an_error() {
         assert_eq!(found(matmul, &random(2, 0, 1), &random(0, 3, 1)), [0; 6]);
         let matrix = || Tensor::Host(random(2, 3, 1));
-        let error = matmul(&matrix(), &matrix(), None).err().expect("3 columns, 2 rows").to_string();
+        let error = matmul(&matrix(), &matrix(), &Kind::Plain).err().expect("3 columns, 2 rows").to_string();
         assert!(error.contains("(2, 3) and (2, 3)"), "{error}");
     }
 }

@@ -97,7 +97,8 @@ impl Model {
 
     /// The same on `device`.
     pub(crate) fn on(mut self, device: &Device) -> Result<Self> {
-        for parameter in &mut self.parameters.all {
+        // What the load of experts moves is read by the host alone.
+        for parameter in self.parameters.all.iter_mut().filter(|parameter| !parameter.by_load) {
             let numbers = parameter.value.to_vec()?;
             parameter.value = Tensor::Device(device.upload(&numbers, parameter.value.dims())?);
         }

@@ -1,14 +1,13 @@
 //! Adapters as parameters of a model: which there are, what they add to products, and to the weights in the end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use candle_core::{Result, bail};
-use flow_kernels::gpu::Groups;
 use flow_model::Rng;
 
 use super::parameters::{Parameter, Slot};
 use crate::lora::{Lora, names};
+use crate::matmul::Kind;
 use crate::ops::adapt::adapt;
 use crate::ops::linear::linear;
 use crate::ops::tensor;
@@ -69,19 +68,19 @@ impl Adapters {
         self.by_slot.get(&slot).map_or(&[], Vec::as_slice)
     }
 
-    /// `x` times the transposed matrix at `slot`, with what its adapters add; `at` knows the nodes, `groups` which matrix of a stack a row
-    /// goes with.
+    /// `x` times the transposed matrix at `slot`, with what its adapters add; `at` knows the nodes, `kind` what
+    /// the product heeds.
     pub(super) fn linear<'n>(
         &self,
         tape: &mut Tape,
         x: &Node,
         slot: Slot,
         at: impl Fn(Slot) -> &'n Node,
-        groups: Option<&Arc<Groups>>,
+        kind: &Kind,
     ) -> Result<Node> {
-        let mut y = linear(tape, x, at(slot), groups)?;
+        let mut y = linear(tape, x, at(slot), kind)?;
         for adapter in self.of(slot) {
-            y = adapt(tape, &y, x, [at(adapter.a), at(adapter.b)], (adapter.first, self.scale), groups)?;
+            y = adapt(tape, &y, x, [at(adapter.a), at(adapter.b)], (adapter.first, self.scale), kind)?;
         }
         Ok(y)
     }

@@ -13,6 +13,7 @@ use super::adapters::Adapters;
 use super::parameters::{Block, Slot};
 use crate::device::Array;
 use crate::gradient::{self, Gradient};
+use crate::matmul::Kind;
 use crate::ops::linear::linear;
 use crate::ops::router::Routing;
 use crate::ops::swiglu::swiglu;
@@ -204,12 +205,12 @@ impl<'a> Parts<'a> {
 
     /// Expert `e` on its rows, and what it makes of them.
     fn expert(&self, e: usize, rows: Tensor, rows_learn: bool) -> Result<(Graph, Node)> {
-        self.graph(|stacked| stacked.get(e), rows, rows_learn, None)
+        self.graph(|stacked| stacked.get(e), rows, rows_learn, &Kind::Plain)
     }
 
     /// All experts, each on its group of the rows, and what they make of them.
     fn stacked(&self, rows: Tensor, rows_learn: bool, groups: &Arc<Groups>) -> Result<(Graph, Node)> {
-        self.graph(|stacked| Ok(stacked.clone()), rows, rows_learn, Some(groups))
+        self.graph(|stacked| Ok(stacked.clone()), rows, rows_learn, &Kind::ByGroup(groups.clone()))
     }
 
     fn graph(
@@ -217,7 +218,7 @@ impl<'a> Parts<'a> {
         weight: impl Fn(&Tensor) -> Result<Tensor>,
         rows: Tensor,
         rows_learn: bool,
-        groups: Option<&Arc<Groups>>,
+        kind: &Kind,
     ) -> Result<(Graph, Node)> {
         let mut tape = Tape::default();
         let x = tape.input(rows, rows_learn);
@@ -227,11 +228,11 @@ impl<'a> Parts<'a> {
             |slot: Slot| &weights[self.slots.binary_search(&slot).expect("the slots are those of the block")];
         let (gate_up, down) = (self.block.gate_up.weight, self.block.down.weight);
         let out = match self.ternary {
-            Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix, groups)?,
+            Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix, kind)?,
             None => {
-                let inner = self.adapters.linear(&mut tape, &x, gate_up, at, groups)?;
+                let inner = self.adapters.linear(&mut tape, &x, gate_up, at, kind)?;
                 let inner = swiglu(&mut tape, &inner)?;
-                self.adapters.linear(&mut tape, &inner, down, at, groups)?
+                self.adapters.linear(&mut tape, &inner, down, at, kind)?
             }
         };
         let weights = weights.iter().map(Node::place).collect();
@@ -260,15 +261,15 @@ fn ternary_block(
     x: &Node,
     [gate_up, down]: [&Node; 2],
     matrix: usize,
-    groups: Option<&Arc<Groups>>,
+    kind: &Kind,
 ) -> Result<Node> {
     let gate_up = ternary_weights(tape, gate_up, matrix)?;
     let down = ternary_weights(tape, down, matrix)?;
     let rounded = rounded_activations(tape, x)?;
-    let inner = linear(tape, &rounded, &gate_up, groups)?;
+    let inner = linear(tape, &rounded, &gate_up, kind)?;
     let inner = swiglu(tape, &inner)?;
     let inner = rounded_activations(tape, &inner)?;
-    linear(tape, &inner, &down, groups)
+    linear(tape, &inner, &down, kind)
 }
 
 impl Shares {

@@ -10,6 +10,7 @@ use super::{Model, Parameter};
 use crate::Loss;
 use crate::batch::Batch;
 use crate::loss::Measured;
+use crate::matmul::Kind;
 use crate::ops;
 use crate::ops::attention::{Heads, attention};
 use crate::ops::bias::bias;
@@ -270,7 +271,7 @@ impl<'a> Pass<'a> {
     /// Logits (M, V) of rows of the residual stream.
     fn head(&mut self, hidden: &Node) -> Result<Node> {
         let normed = self.norm(hidden, self.model.parameters.final_norm)?;
-        self.product(&normed, self.model.parameters.head)
+        self.product(&normed, self.model.parameters.head, &Kind::Plain)
     }
 
     /// All attentions of a layer at once: as one with the heads of all.
@@ -291,7 +292,7 @@ impl<'a> Pass<'a> {
         let (rope, documents) = (self.model.rope.clone(), self.batch.documents.clone());
         let mut mixed = attention(&mut self.tape, &rows, heads, rope, documents)?;
         if let (Some(router), Some(experts)) = (layer.attention_router, config.block.attention_experts) {
-            let logits = self.product(normed, router)?;
+            let logits = self.product(normed, router, &Kind::Exact)?;
             mixed = soft_mixture(&mut self.tape, &mixed, &logits, experts)?;
         }
         self.linear(&mixed, layer.output)
@@ -306,7 +307,7 @@ impl<'a> Pass<'a> {
     /// Chooses the experts of each row of `x`, and sorts the rows by them.
     fn meet(&mut self, x: Node, router: Slot, bias: Option<Slot>) -> Result<()> {
         let moe = self.model.config.moe.as_ref().expect("experts are built from the config's own");
-        let logits = self.product(&x, router)?;
+        let logits = self.product(&x, router, &Kind::Exact)?;
         let routing = self.route(&logits.value, bias)?;
         self.add_router_loss(moe, &logits, routing.clone())?;
         let rows = gather(&mut self.tape, &x, &routing.tokens)?;
@@ -326,7 +327,7 @@ impl<'a> Pass<'a> {
     fn shared(&mut self, x: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
         let shared = self.swiglu(x, block)?;
         let Some(weight) = gate_weight else { return Ok(shared) };
-        let opening = self.product(x, weight)?;
+        let opening = self.product(x, weight, &Kind::Exact)?;
         gate(&mut self.tape, &shared, &opening)
     }
 
@@ -343,15 +344,15 @@ impl<'a> Pass<'a> {
     }
 
     fn linear(&mut self, x: &Node, linear: Linear) -> Result<Node> {
-        let y = self.product(x, linear.weight)?;
+        let y = self.product(x, linear.weight, &Kind::Plain)?;
         match linear.bias {
             Some(slot) => bias(&mut self.tape, &y, &self.leaves[slot]),
             None => Ok(y),
         }
     }
 
-    fn product(&mut self, x: &Node, weight: Slot) -> Result<Node> {
-        self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot], None)
+    fn product(&mut self, x: &Node, weight: Slot, kind: &Kind) -> Result<Node> {
+        self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot], kind)
     }
 }
 

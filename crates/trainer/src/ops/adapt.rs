@@ -3,13 +3,11 @@
 //! With ∂v the part of ∂y' in these columns, times s, and u = x·aᵀ: ∂b = ∂vᵀ·u, ∂u = ∂v·b, ∂a = ∂uᵀ·x, ∂x = ∂u·a, ∂y = ∂y'.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use candle_core::Result;
-use flow_kernels::gpu::Groups;
 
 use super::{elements, tensor};
-use crate::matmul::{matmul, matmul_at, matmul_bt};
+use crate::matmul::{Kind, matmul, matmul_at, matmul_bt};
 use crate::tape::{Node, Tape};
 use crate::tensor::Tensor;
 
@@ -21,19 +19,18 @@ pub(crate) fn adapt(
     x: &Node,
     [a, b]: [&Node; 2],
     (first, scale): (usize, f32),
-    groups: Option<&Arc<Groups>>,
+    kind: &Kind,
 ) -> Result<Node> {
-    let (xs, a_s, bs, groups) = (x.kept(), a.value.clone(), b.value.clone(), groups.cloned());
-    let u = matmul_bt(&x.value, &a_s, groups.as_deref())?;
-    let v = matmul_bt(&u, &bs, groups.as_deref())?;
+    let (xs, a_s, bs, kind) = (x.kept(), a.value.clone(), b.value.clone(), kind.clone());
+    let u = matmul_bt(&x.value, &a_s, &kind)?;
+    let v = matmul_bt(&u, &bs, &kind)?;
     let op = Adapt { columns: first..first + v.dims2()?.1, scale };
     let value = op.forward(&y.value, &v)?;
     Ok(tape.push(value, [y, x, a, b], move |dy| {
-        let groups = groups.as_deref();
         let dv = op.columns(dy)?;
-        let du = matmul(&dv, &bs, groups)?;
-        let (da, db) = (matmul_at(&du, &xs.value()?, groups)?, matmul_at(&dv, &u, groups)?);
-        Ok([dy.clone(), matmul(&du, &a_s, groups)?, da, db])
+        let du = matmul(&dv, &bs, &kind)?;
+        let (da, db) = (matmul_at(&du, &xs.value()?, &kind)?, matmul_at(&dv, &u, &kind)?);
+        Ok([dy.clone(), matmul(&du, &a_s, &kind)?, da, db])
     }))
 }
 

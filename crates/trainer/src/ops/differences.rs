@@ -21,6 +21,7 @@ use super::swiglu::swiglu;
 use super::{add, elements, tensor};
 use crate::Loss;
 use crate::loss::Scored;
+use crate::matmul::Kind;
 use crate::rope::Rope;
 use crate::tape::{Node, Tape};
 use crate::tensor::Tensor;
@@ -107,9 +108,9 @@ fn queries_and_keys_are_normed_by_head_or_whole() {
 
 #[test]
 fn products_and_rows() {
-    check(&[random(1, &[3, 4]), random(2, &[5, 4])], |tape, x| linear(tape, &x[0], &x[1], None));
+    check(&[random(1, &[3, 4]), random(2, &[5, 4])], |tape, x| linear(tape, &x[0], &x[1], &Kind::Plain));
     check(&[random(3, &[3, 7]), random(4, &[3, 4]), random(5, &[2, 4]), random(6, &[5, 2])], |tape, x| {
-        adapt(tape, &x[0], &x[1], [&x[2], &x[3]], (1, 1.5), None)
+        adapt(tape, &x[0], &x[1], [&x[2], &x[3]], (1, 1.5), &Kind::Plain)
     });
     check(&[random(5, &[3, 4])], |tape, x| gather(tape, &x[0], &[2, 0, 2, 2]));
 }
@@ -165,8 +166,8 @@ fn a_soft_mixture_of_stretches() {
 fn what_does_not_learn_gets_no_gradient() {
     let mut tape = Tape::default();
     let (x, frozen) = (tape.leaf(random(1, &[3, 4])), tape.constant(random(2, &[5, 4])));
-    let y = linear(&mut tape, &x, &frozen, None).expect("forward");
-    let still = linear(&mut tape, &frozen, &frozen, None).expect("forward");
+    let y = linear(&mut tape, &x, &frozen, &Kind::Plain).expect("forward");
+    let still = linear(&mut tape, &frozen, &frozen, &Kind::Plain).expect("forward");
     assert!(y.learns && !still.learns);
     let total = tape.push(tensor(vec![0.0], ()).expect("a scalar"), [&y], |_| Ok([random(3, &[3, 5])]));
     let gradients = tape.gradients(&total, &[x, frozen]).expect("backward");

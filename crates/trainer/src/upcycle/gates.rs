@@ -58,14 +58,23 @@ pub(super) fn gates(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<Gate
         [alone] => (*alone).clone(),
         several => merge(several, &Merge::Uniform, None)?,
     };
+    let tokens = |Prompts { positive, negative }: &Prompts| {
+        require(!positive.is_empty(), "positive_prompts", 0, "at least one text for each expert")?;
+        let positive = documents(&reader, "positive_prompts", positive)?;
+        Ok([positive, documents(&reader, "negative_prompts", negative)?])
+    };
+    let prompts = prompts.iter().map(tokens).collect::<Result<Vec<_>, Error>>()?;
+    let longest = prompts.iter().flatten().flatten().map(Vec::len).max().unwrap_or(0);
+    let model = if hidden { Some(Model::new(&reader, longest, &[], None)?) } else { None };
     let mut layers: Vec<Rows> = Vec::new();
     layers.resize_with(reader.config.num_hidden_layers, Rows::default);
-    for Prompts { positive, negative } in prompts {
-        require(!positive.is_empty(), "positive_prompts", 0, "at least one text for each expert")?;
-        let mut readings = read(&reader, hidden, "positive_prompts", positive)?;
-        for (for_it, against) in readings.iter_mut().zip(read(&reader, hidden, "negative_prompts", negative)?)
-        {
-            for_it.iter_mut().zip(&against).for_each(|(sum, less)| add(sum, less, -1.0));
+    for [positive, negative] in &prompts {
+        let [mut readings, against] =
+            [read(&reader, model.as_ref(), positive)?, read(&reader, model.as_ref(), negative)?];
+        for (sums, against) in readings.iter_mut().zip(&against) {
+            sums.iter_mut().zip(against).for_each(|(sum, against)| {
+                *sum = between((sum, positive.len()), (against, negative.len()));
+            });
         }
         for (rows, [attention, expert]) in layers.iter_mut().zip(&readings) {
             rows.attentions.push(unit(attention));
@@ -75,23 +84,26 @@ pub(super) fn gates(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<Gate
     Ok(Some(layers))
 }
 
-/// The mean over `texts`, which stand at `key`, of the mean over their tokens; nothing of no texts.
-fn read(reader: &Checkpoint, hidden: bool, key: &'static str, texts: &[String]) -> Result<Readings, Error> {
-    let documents = documents(reader, key, texts)?;
-    let longest = documents.iter().map(Vec::len).max().unwrap_or(0);
-    let model = if hidden { Some(Model::new(reader, longest, &[], None)?) } else { None };
+/// The sum over documents of the mean over their tokens; nothing of no documents.
+fn read(reader: &Checkpoint, model: Option<&Model>, documents: &[Vec<u32>]) -> Result<Readings, Error> {
     let mut sums = Readings::new();
-    for tokens in &documents {
-        let means = match &model {
+    for tokens in documents {
+        let means = match model {
             Some(model) => model.readings(&Batch::document(tokens))?,
             None => embedded(reader.tensor(EMBEDDING)?, tokens, &reader.config),
         };
         sums.resize_with(means.len(), Default::default);
         for (sums, means) in sums.iter_mut().zip(&means) {
-            sums.iter_mut().zip(means).for_each(|(sum, mean)| add(sum, mean, 1.0 / documents.len() as f64));
+            sums.iter_mut().zip(means).for_each(|(sum, mean)| add(sum, mean));
         }
     }
     Ok(sums)
+}
+
+/// Where the mean of the second sum of so many lies from that of the first, times a number.
+fn between((sum, n): (&[f64], usize), (against, n_against): (&[f64], usize)) -> Vec<f64> {
+    let (n, n_against) = (n as f64, n_against as f64);
+    sum.iter().zip(against).map(|(x, less)| x * n_against - less * n).collect()
 }
 
 /// The tokens of `texts`; what goes beyond the model's positions, or a window of its layers, is cut off.
@@ -116,10 +128,9 @@ fn embedded(embedding: &Tensor, tokens: &[u32], config: &Config) -> Readings {
     vec![[mean.clone(), mean]; config.num_hidden_layers]
 }
 
-/// Adds `factor` times `x`.
-fn add(sum: &mut Vec<f64>, x: &[f64], factor: f64) {
+fn add(sum: &mut Vec<f64>, x: &[f64]) {
     sum.resize(x.len(), 0.0);
-    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += factor * x);
+    sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += x);
 }
 
 fn unit(vector: &[f64]) -> Vec<f32> {
