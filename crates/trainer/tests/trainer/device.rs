@@ -178,7 +178,7 @@ fn operands_of_eight_bits_of_fraction_learn_nearly_the_same() {
         let found = run(Some(&device), &start, &examples(6), &steps).report.steps;
         for (found, expected) in found.iter().zip(&expected) {
             let apart = (found.grad_norm / expected.grad_norm - 1.0).abs();
-            assert!((1e-6..0.03).contains(&apart), "{} {}", found.grad_norm, expected.grad_norm);
+            assert!((1e-6..0.1).contains(&apart), "{} {}", found.grad_norm, expected.grad_norm);
             assert!((found.loss / expected.loss - 1.0).abs() < 0.02, "{} {}", found.loss, expected.loss);
         }
     }
