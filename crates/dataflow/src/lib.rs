@@ -22,6 +22,7 @@ mod render;
 mod rounds;
 mod session;
 mod sources;
+mod split;
 mod workers;
 
 pub use census::{Census, Sample, Turnover};

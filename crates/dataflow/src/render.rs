@@ -18,6 +18,7 @@ use crate::engine::Client;
 use crate::moves::Moves;
 use crate::out::Settled;
 use crate::pile::Pile;
+use crate::split::split;
 use crate::{
     Body, Emission, InputId, ModelWire, Network, Node, Out, Port, RowOp, Stage, Wire, effect, keyed,
 };
@@ -45,6 +46,17 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     /// This process among several; `None` where it is alone.
     pub(crate) team: Option<Team>,
+}
+
+impl Shared {
+    /// What counts the rows that leave a node.
+    fn teller(&self, node: usize) -> impl FnMut(Option<Port>, &[(Row, Tick, isize)]) + 'static {
+        let (counts, moves) = (self.counts.clone(), self.moves.clone());
+        move |port, updates| {
+            counts.node(node).add(port, updates.iter().map(|(row, _, diff)| (row, *diff)));
+            moves.add(node, port, updates);
+        }
+    }
 }
 
 /// A step and one of its ports; `None` for its rejected rows.
@@ -98,7 +110,7 @@ impl Place {
         &self.network.nodes[self.node].name
     }
 
-    fn stage_counts(&self) -> &StageCounts {
+    pub(crate) fn stage_counts(&self) -> &StageCounts {
         &self.counts.node(self.node).stages[self.stage]
     }
 
@@ -135,6 +147,8 @@ impl Place {
 struct Built<'scope> {
     ports: Vec<Rows<'scope>>,
     rejected: Rows<'scope>,
+    /// Whether the rows were counted as they left, and no operator is behind what rejects.
+    counted: bool,
 }
 
 /// Builds the dataflow; the host feeds `Inputs` and waits on the probe.
@@ -156,24 +170,24 @@ pub(crate) fn render<'scope>(scope: Scope<'scope, Tick>, shared: &Shared) -> (In
     (inputs, probe)
 }
 
-/// Counts, captures and probes every port of a node.
+/// Counts, captures and probes what leaves a node. Rows that were counted as they left need one probe: all ports of a stage are as far as
+/// what it rejects.
 fn observe(shared: &Shared, node: usize, built: Built<'_>, probe: &Handle<Tick>) {
     let ports = built.ports.into_iter().enumerate().map(|(port, rows)| (Some(port as Port), rows));
-    for (port, rows) in ports.chain([(None, built.rejected)]) {
-        let (counts, moves) = (shared.counts.clone(), shared.moves.clone());
-        let captured = shared.captured.watches((node, port)).then(|| shared.captured.clone());
-        let rows = rows.inspect_batch(move |_, updates| {
-            counts.node(node).add(port, updates.iter().map(|(row, _, diff)| (row, *diff)));
-            moves.add(node, port, updates);
-        });
-        let Some(captured) = captured else {
+    for (port, mut rows) in ports.chain([(None, built.rejected)]) {
+        if !built.counted {
+            let mut tell = shared.teller(node);
+            rows = rows.inspect_batch(move |_, updates| tell(port, updates));
+        }
+        if shared.captured.watches((node, port)) {
+            let captured = shared.captured.clone();
+            // The host reads them, whose workers are the first.
+            carry(shared.team, &shared.heap, rows, |row| *row, |_| 0)
+                .inspect_batch(move |_, updates| captured.add((node, port), updates))
+                .probe_with(probe);
+        } else if !built.counted || port.is_none() {
             rows.probe_with(probe);
-            continue;
-        };
-        // The host reads them, whose workers are the first.
-        carry(shared.team, &shared.heap, rows, |row| *row, |_| 0)
-            .inspect_batch(move |_, updates| captured.add((node, port), updates))
-            .probe_with(probe);
+        }
     }
 }
 
@@ -212,6 +226,7 @@ impl<'scope> Builder<'scope, '_> {
             Body::Source(_) => Built {
                 ports: vec![self.input(InputId::Rows(node))],
                 rejected: self.input(InputId::Rejected(node)),
+                counted: false,
             },
             Body::Chain(stages) => {
                 let built = self.chain(node, stages);
@@ -244,28 +259,33 @@ impl<'scope> Builder<'scope, '_> {
             let kept = self.shared.network.rounds.kept;
             rows = rows.filter(move |row| row.round == 0 || row.round > kept);
         }
+        let union = usize::from(description.is_union());
+        let last = stages.len() + union - 1;
+        // Fed rows come behind, so that they are counted there with the others.
+        let counted = !self.is_fed(node);
         let mut rejected = Vec::new();
-        let mut emissions = None;
-        if description.is_union() {
-            let place = self.place(node, 0);
-            let made = keyed::union(place.clone(), counted(&place, rows.clone()));
-            rejected.push(rejected_of(&place, made.clone()));
-            emissions = Some(made);
-        }
-        for (stage, at) in stages.iter().zip(usize::from(description.is_union())..) {
-            if let Some(last) = emissions.take() {
-                rows = port_of(last, 0);
-            }
+        for at in 0.. {
             let place = self.place(node, at);
-            let made = self.stage(place.clone(), stage, rows.clone());
-            rejected.push(rejected_of(&place, made.clone()));
-            emissions = Some(made);
+            let made = match at.checked_sub(union) {
+                None => keyed::union(place.clone(), counted_in(&place, rows)),
+                Some(stage) => self.stage(place.clone(), &stages[stage], rows),
+            };
+            let mut tell = self.shared.teller(node);
+            // Rows go from stage to stage by the first port.
+            let (ports, leave) = if at == last { (description.ports, true) } else { (1, false) };
+            let leaving = split(place, made, ports, move |port, updates| {
+                if counted && (leave || port.is_none()) {
+                    tell(port, updates);
+                }
+            });
+            rejected.push(leaving.rejected);
+            if leave {
+                let rejected = concatenated(self.scope, rejected);
+                return Built { ports: leaving.ports, rejected, counted };
+            }
+            rows = leaving.ports.into_iter().next().expect("it has one port");
         }
-        let emissions = emissions.expect("a chain has at least one stage");
-        Built {
-            ports: (0..description.ports).map(|port| port_of(emissions.clone(), port as Port)).collect(),
-            rejected: differential_dataflow::collection::concatenate(self.scope, rejected),
-        }
+        unreachable!("a chain has a last stage")
     }
 
     fn place(&self, node: usize, stage: usize) -> Place {
@@ -284,7 +304,7 @@ impl<'scope> Builder<'scope, '_> {
     fn stage(&self, place: Place, stage: &Stage, rows: Rows<'scope>) -> Rows<'scope, Emission> {
         match stage {
             Stage::Row(op) => row_stage(place, op.clone(), rows),
-            Stage::Keyed(op) => keyed::render(place.clone(), op.clone(), counted(&place, rows)),
+            Stage::Keyed(op) => keyed::render(place.clone(), op.clone(), counted_in(&place, rows)),
             Stage::Effect(op) => {
                 let client = self.shared.client.clone();
                 let Some(wire) = self.shared.network.nodes[place.node].model else {
@@ -307,7 +327,7 @@ impl<'scope> Builder<'scope, '_> {
             let repeat = any_round && !self.shared.network.nodes[wire.node].per_round;
             if repeat { self.in_every_round(rows) } else { rows }
         });
-        differential_dataflow::collection::concatenate(self.scope, wires.collect::<Vec<_>>())
+        concatenated(self.scope, wires.collect())
     }
 
     fn wire(&self, wire: &Wire) -> Rows<'scope> {
@@ -390,8 +410,16 @@ impl<'scope> Builder<'scope, '_> {
     }
 }
 
+/// All rows of several collections.
+fn concatenated<'scope>(scope: Scope<'scope, Tick>, mut rows: Vec<Rows<'scope>>) -> Rows<'scope> {
+    match rows.pop() {
+        Some(only) if rows.is_empty() => only,
+        last => differential_dataflow::collection::concatenate(scope, rows.into_iter().chain(last)),
+    }
+}
+
 /// The same rows, counted as the input of the stage.
-fn counted<'scope>(place: &Place, rows: Rows<'scope>) -> Rows<'scope> {
+fn counted_in<'scope>(place: &Place, rows: Rows<'scope>) -> Rows<'scope> {
     let place = place.clone();
     rows.inspect_batch(move |_, updates| place.count_input(updates.iter().map(|(_, _, diff)| diff).sum()))
 }
@@ -420,32 +448,6 @@ fn row_stage<'scope>(place: Place, op: Arc<dyn RowOp>, rows: Rows<'scope>) -> Ro
             let mut out = Out::new(&place.heap, place.width);
             op.row(&Item::load(&place.heap, row), &mut out);
             place.emit(out, row, time, diff)
-        })
-        .as_collection()
-}
-
-fn port_of(emissions: Rows<'_, Emission>, wanted: Port) -> Rows<'_> {
-    emissions.flat_map(move |emission| match emission {
-        Emission::Row(port, row) if port == wanted => Some(row),
-        _ => None,
-    })
-}
-
-/// The rejected rows of a stage. Groups' counts of used rows end here too.
-fn rejected_of<'scope>(place: &Place, emissions: Rows<'scope, Emission>) -> Rows<'scope> {
-    let place = place.clone();
-    emissions
-        .inner
-        .flat_map(move |(emission, time, diff)| match emission {
-            Emission::Rejected(row) => {
-                place.stage_counts().rejected.fetch_add(diff as i64, Relaxed);
-                Some((row, time, diff))
-            }
-            Emission::Taken(_, rows) => {
-                place.stage_counts().taken.fetch_add(i64::from(rows) * diff as i64, Relaxed);
-                None
-            }
-            Emission::Row(..) => None,
         })
         .as_collection()
 }
