@@ -137,6 +137,11 @@ flow_spec::codes! {
          pipeline expects, a template refuses rows, or no answer passed the check.",
         wrong "flow exec pipelines/everything.yaml --set steps.questions.path=without_levels.jsonl",
         right "flow exec pipelines/everything.yaml --set steps.questions.path=with_levels.jsonl";
+    UNTRAINABLE = "E0628", "a model cannot be trained",
+        "`train` and `branch` learn with the layers of Llama, Mistral, Qwen2, Qwen3, OLMoE and the mixtures of these; what a model has beyond \
+         them is named. It can be drawn from all the same. What is before the training would be drawn in vain, so nothing is run.",
+        wrong "learner: {op: train, from: shards, start: gemma}",
+        right "learner: {op: train, from: shards, start: qwen}";
     GRADER = "E0631", "an answer checker cannot be set up so",
         "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
         wrong "flow verify rows.jsonl --with extract=box",

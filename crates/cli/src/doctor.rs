@@ -159,7 +159,7 @@ impl Findings {
                 begins: tokenizer.encode("").unwrap_or_default(),
                 ends: config.clone().ending_turns(tokenizer).eos_token_ids,
             }),
-            trainable: flow_operators::is_trainable(&config),
+            trainable: flow_operators::untrainable(&config).is_none(),
             reference: agreement.transpose()?,
         })
     }

@@ -13,7 +13,7 @@ use crate::exec::{Store, declare};
 use crate::halt::Halt;
 use crate::pipeline::{self, Pipeline};
 use crate::record::Record;
-use crate::{Catalog, Exit, codes, kept, lengths};
+use crate::{Catalog, Exit, codes, kept, starts};
 
 /// A pipeline with its models loaded.
 pub(crate) struct Setup {
@@ -45,7 +45,7 @@ impl Setup {
     pub(crate) fn of(pipeline: Pipeline, folder: &Path) -> Result<Self, Halt> {
         let models = Arc::new(Models::new(&folder.join("models")));
         let digests = declare(&pipeline, &models)?;
-        lengths::expect(&pipeline)?;
+        starts::expect(&pipeline)?;
         Ok(Self { pipeline, folder: folder.to_owned(), models, digests, remarks: Remarks::default() })
     }
 

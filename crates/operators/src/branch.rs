@@ -124,7 +124,7 @@ impl EffectOp for Brancher {
             let mut key = IdHasher::new("branch");
             key.part(&self.version.to_le_bytes());
             key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
-            key.part(self.config.identity().as_bytes()).part(self.learner.models.computer().as_bytes());
+            key.part(self.config.identity().as_bytes()).part(self.learner.computer().as_bytes());
             key.part(domain.as_bytes());
             self.learner.manner.part(&mut key);
             Request { key: key.finish(), item: item.clone(), model, index: index as u32 }

@@ -36,7 +36,7 @@ pub use assemble::{assemble, feeds};
 pub use conversation::{precision, unasked};
 pub use env::{BuildError, Env, Remarks};
 pub use fit::misfits;
-pub use flow_trainer::is_trainable;
+pub use flow_trainer::untrainable;
 pub use models::{CheckpointError, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;

@@ -174,6 +174,8 @@ impl Config {
             only(self.attention_experts_per_token.is_some(), bam, "attention_experts_per_token", "`bam`"),
             only(self.scale != 1.0, vectors, "scale", "`task_vectors`"),
             only(!self.gate.is_random(), mixture, "gate", "`btx` or `bam`"),
+            only(!self.positive_prompts.is_empty(), mixture, "positive_prompts", "`btx` or `bam`"),
+            only(!self.negative_prompts.is_empty(), mixture, "negative_prompts", "`btx` or `bam`"),
             only(self.router_aux_loss_coef != aux_loss(), mixture, "router_aux_loss_coef", "`btx` or `bam`"),
             only(self.router_z_loss_coef != z_loss(), mixture, "router_z_loss_coef", "`btx` or `bam`"),
         ]
@@ -187,12 +189,17 @@ impl Config {
             bias: self.bias_update_rate.is_some(),
         };
         problems.extend(ways.mistakes(""));
-        let has_prompts = !self.positive_prompts.is_empty() || (self.gate.is_random() && !self.negative_prompts.is_empty());
-        problems.extend(self.gate.mistake(has_prompts, "positive_prompts"));
+        if mixture {
+            let has_prompts =
+                !self.positive_prompts.is_empty() || (self.gate.is_random() && !self.negative_prompts.is_empty());
+            problems.extend(self.gate.mistake(has_prompts, "positive_prompts"));
+        }
+        let named: Vec<&str> = self.positive_prompts.keys().map(String::as_str).collect();
         let strange = |domain: &&String| !self.gate.is_random() && !self.positive_prompts.contains_key(*domain);
         for domain in self.negative_prompts.keys().filter(strange) {
-            let words = format!("`positive_prompts` has no texts for `{domain}`");
-            problems.push(Problem::new(&format!("negative_prompts.{domain}"), words));
+            let words = format!("`{domain}` has no texts in `positive_prompts`");
+            let problem = Problem::new(&format!("negative_prompts.{domain}"), words);
+            problems.push(problem.with_help(help_with_names(domain, "domains", &named)));
         }
         for (domain, _) in self.positive_prompts.iter().filter(|(_, texts)| texts.is_empty()) {
             problems.push(Problem::new(&format!("positive_prompts.{domain}"), "expected at least one text, found none"));

@@ -115,6 +115,15 @@ impl Models {
         }
     }
 
+    /// Whether trainings learn, or learned, on a GPU.
+    pub(crate) fn learns_on_gpu(&self) -> bool {
+        match &self.state().learns {
+            Learns::Cpu => false,
+            Learns::Gpu(_) => true,
+            Learns::Recorded(words) => words != flow_trainer::instruction_set(),
+        }
+    }
+
     /// From now on trainings count as computed by `computer`: for who looks at what a run made. Nothing can be trained then.
     pub fn look_back(&self, computer: &str) {
         self.state().learns = Learns::Recorded(computer.to_owned());

@@ -153,7 +153,7 @@ impl EffectOp for Trainer {
         let mut key = IdHasher::new("train");
         key.part(&self.version.to_le_bytes());
         key.part(&model.unwrap_or_default().0).part(&item.row.id.0).part(&self.seed.to_le_bytes());
-        key.part(self.config.identity().as_bytes()).part(self.learner.models.computer().as_bytes());
+        key.part(self.config.identity().as_bytes()).part(self.learner.computer().as_bytes());
         self.learner.manner.part(&mut key);
         Ok(vec![Request { key: key.finish(), item: item.clone(), model, index: 0 }])
     }
@@ -217,8 +217,8 @@ impl Trainer {
                 flow_trainer::upcycle(&[&start], &moe.upcycling(), self.seed).map_err(|e| crate::text::chain(&e))
             }
             Some(moe) => {
-                // In later rounds it is a mixture that these keys have made.
-                if request.item.row.round == 0 {
+                // In later rounds than the first it is a mixture that these keys have made.
+                if request.item.row.round < 2 {
                     moe.left_aside(&start.config).into_iter().for_each(|words| self.learner.remark(&words));
                 }
                 Ok(moe.going_on(start))

@@ -218,9 +218,9 @@ pub(crate) fn adaptable(model: &flow_model::Config) -> Result<(), Error> {
     }
 }
 
-/// Whether a model of this config can be trained.
-pub fn is_trainable(model: &flow_model::Config) -> bool {
-    trainable(model).is_ok()
+/// Why a model of this config cannot be trained; `None` where it can.
+pub fn untrainable(model: &flow_model::Config) -> Option<String> {
+    trainable(model).err().map(|error| error.to_string())
 }
 
 /// Training knows Llama's layers, dense or with experts in all of them, biases, normed queries and keys, stretched positions, windows that
@@ -245,8 +245,26 @@ pub(crate) fn trainable(model: &flow_model::Config) -> Result<(), Error> {
     };
     match unknown == flow_model::Block::default() {
         true => Ok(()),
-        false => Err(Error::Untrainable { family: model.family().model_type() }),
+        false => {
+            Err(Error::Untrainable { family: model.family().model_type(), parts: unknown_parts(&unknown) })
+        }
     }
+}
+
+/// What of `block` training does not know, in words.
+fn unknown_parts(block: &flow_model::Block) -> String {
+    let caps = block.attn_logit_softcapping.or(block.final_logit_softcapping).is_some();
+    let parts = [
+        (block.gemma_norms, "Gemma's norms"),
+        (caps, "scores that are held between caps"),
+        (block.query_pre_attn_scalar.is_some(), "`query_pre_attn_scalar`"),
+        (block.activation != flow_model::Activation::Silu, "an activation other than SiLU"),
+        (block.clip_qkv.is_some(), "`clip_qkv`"),
+        (block.dense.is_some(), "layers without experts beside those with some"),
+        (block.sliding.is_some(), "windows with rotary positions of their own"),
+    ];
+    let parts: Vec<&str> = parts.into_iter().filter(|(has, _)| *has).map(|(_, words)| words).collect();
+    parts.join(", ")
 }
 
 /// Positions that each layer sees, its own included; none where all layers see all.

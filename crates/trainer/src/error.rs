@@ -78,11 +78,13 @@ pub enum Error {
     },
     /// The checkpoint's layers do what training does not.
     #[error(
-        "a checkpoint of the family `{family}` cannot be trained yet: Gemma's norms and caps, activations other than SiLU, clipped projections and dense layers beside experts are missing; it can be sampled from"
+        "a checkpoint of the family `{family}` with {parts} cannot be trained yet; it can be sampled from"
     )]
     Untrainable {
         /// Its family, as in `model_type`.
         family: &'static str,
+        /// What its layers have that training does not know.
+        parts: String,
     },
     /// An example is longer than some layers see.
     #[error(

@@ -23,9 +23,25 @@ pub(super) fn halt(
     let plan = &pipeline.plan;
     let step = &plan.steps[output.step].name;
     let folder = output.publication.folder.display();
-    let (at, outlet) = last_rows(plan, output.step, counts);
+    let (at, cause) = cause(plan, output.step, counts, dead_ends);
     let culprit = &plan.steps[at];
-    let cause = dead_ends.iter().find(|end| end.step() == culprit.name).map_or_else(
+    let rows = counted(i64::try_from(published).unwrap_or(i64::MAX), "row");
+    let message = format!("step `{step}` has no rows to publish in the place of {rows}: {cause}");
+    let help = format!("what is published stays; if nothing is to be there, remove `{folder}` and run again");
+    let mistake = pipeline.mistake_in_step(&codes::EMPTIED, &culprit.name, &[], message);
+    Halt::located(Exit::Failed, &[Diagnostic { help: Some(help), ..mistake }], &pipeline.sources)
+}
+
+/// Where the rows end that `step` lacks, and in what way.
+pub(super) fn cause(
+    plan: &Plan,
+    step: usize,
+    counts: &[StepCounts],
+    dead_ends: &[DeadEnd],
+) -> (usize, String) {
+    let (at, outlet) = last_rows(plan, step, counts);
+    let culprit = &plan.steps[at];
+    let words = dead_ends.iter().find(|end| end.step() == culprit.name).map_or_else(
         || match outlet {
             Outlet::Port(port) => {
                 let from = counted(counts[at].input, "row");
@@ -38,11 +54,7 @@ pub(super) fn halt(
         },
         DeadEnd::text,
     );
-    let rows = counted(i64::try_from(published).unwrap_or(i64::MAX), "row");
-    let message = format!("step `{step}` has no rows to publish in the place of {rows}: {cause}");
-    let help = format!("what is published stays; if nothing is to be there, remove `{folder}` and run again");
-    let mistake = pipeline.mistake_in_step(&codes::EMPTIED, &culprit.name, &[], message);
-    Halt::located(Exit::Failed, &[Diagnostic { help: Some(help), ..mistake }], &pipeline.sources)
+    (at, words)
 }
 
 /// The step before `step` that rows reach and do not leave, or a source without rows, and the outlet that they should take.

@@ -8,12 +8,13 @@ use flow_data::{Heap, Id};
 use flow_dataflow::{Driver, Session, SessionOptions, SourceRows, StepCounts};
 
 use super::captures::Captures;
+use super::emptied;
 use super::host::Host;
 use super::outputs::Outputs;
 use super::processes::{Meeting, Others};
 use super::settle::{Ending, Run, Spent};
 use super::store::Store;
-use super::summary::Summary;
+use super::summary::{DeadEnd, Summary};
 use super::usage::Usage;
 use super::{checkpoints, extent, proof, session_halt, source_halt};
 use crate::halt::Halt;
@@ -21,6 +22,7 @@ use crate::kept;
 use crate::pipeline::Pipeline;
 use crate::record::{Ledger, Record};
 use crate::setup::Setup;
+use crate::{Exit, codes};
 
 /// A pipeline with its dataflow. After an error, or an early end, of [`Live::settle`] it can only be closed.
 pub(crate) struct Live<'a> {
@@ -197,6 +199,17 @@ impl<'a> Live<'a> {
             *started,
             warnings,
         ))
+    }
+
+    /// Errs where the pipeline has a loop of which no round came to its end, and says where the rows end.
+    pub(super) fn expect_a_round(&self, summary: &Summary) -> Result<(), Halt> {
+        let Some((step, why)) = summary.taught_nothing() else { return Ok(()) };
+        let Run { setup, captures, .. } = &self.run;
+        let session = self.driver.session();
+        let dead_ends = DeadEnd::all(&setup.pipeline.plan, captures, session);
+        let (_, help) = emptied::cause(&setup.pipeline.plan, step, &session.counts(), &dead_ends);
+        let message = format!("no round of the loop came to its end: {why}");
+        Err(Halt::with(Exit::Failed, codes::NO_ROUND.id, &message, Some(&help)))
     }
 
     /// Takes the pipeline down and notes what it used of the store. Returns the rows of its sources, unless most of the heap is

@@ -14,9 +14,7 @@ use serde::{Serialize, Serializer};
 use super::captures::Captures;
 use super::outputs::{Outputs, Shown};
 use super::settle::Ending;
-use crate::halt::Halt;
 use crate::pipeline::{Pipeline, run_folder};
-use crate::{Exit, codes};
 pub(super) use dead_ends::DeadEnd;
 
 /// The closing report; its JSON form is what `--format json` prints.
@@ -77,6 +75,9 @@ struct Rounds {
     of: u32,
     /// Why it ended early.
     ended_by: Option<String>,
+    /// The step that made the least.
+    #[serde(skip)]
+    slowest: usize,
 }
 
 /// One training.
@@ -244,17 +245,10 @@ fn training(step: String, item: &Item) -> Training {
 }
 
 impl Summary {
-    /// Errs where the pipeline has a loop of which no round came to its end.
-    pub(super) fn expect_a_round(&self) -> Result<(), Halt> {
-        let taught_nothing = |rounds: &&Rounds| rounds.ran == 0 && rounds.of > 0;
-        let Some(why) =
-            self.rounds.as_ref().filter(taught_nothing).and_then(|rounds| rounds.ended_by.as_ref())
-        else {
-            return Ok(());
-        };
-        let help = self.dead_ends.first().map(DeadEnd::text);
-        let message = format!("no round of the loop came to its end: {why}");
-        Err(Halt::with(Exit::Failed, codes::NO_ROUND.id, &message, help.as_deref()))
+    /// The step that was to teach and why it did not, where the pipeline has a loop of which no round came to its end.
+    pub(super) fn taught_nothing(&self) -> Option<(usize, &str)> {
+        let rounds = self.rounds.as_ref().filter(|rounds| rounds.ran == 0 && rounds.of > 0)?;
+        Some((rounds.slowest, rounds.ended_by.as_deref()?))
     }
 }
 
@@ -269,7 +263,7 @@ fn rounds(plan: &Plan, session: &Session) -> Option<Rounds> {
         Some((gate, _)) => format!("gate `{}` closed", name(gate)),
         None => format!("`{}` had nothing to train on", name(slowest)),
     };
-    Some(Rounds { ran, of: rounds.count, ended_by: (ran < rounds.count).then_some(why) })
+    Some(Rounds { ran, of: rounds.count, ended_by: (ran < rounds.count).then_some(why), slowest })
 }
 
 /// Where the last checkpoint of each training step lies: in the folder it names, else in the store.

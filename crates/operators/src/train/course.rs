@@ -68,7 +68,7 @@ macro_rules! with_course {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             freeze: Option<Vec<flow_trainer::Part>>,
             /// What a GPU computes products in; their sums are `f32` either way. The CPU computes in `f32`.
-            #[serde(default, skip_serializing_if = "crate::train::course::ProductPrecision::is_usual")]
+            #[serde(default, skip_serializing)]
             pub(crate) precision: $crate::train::course::ProductPrecision,
             /// Whether activations are computed again on the way back instead of kept: less memory, more time. No influence on the result.
             #[serde(default, skip_serializing)]
@@ -183,10 +183,6 @@ pub(crate) enum ProductPrecision {
 }
 
 impl ProductPrecision {
-    pub(crate) fn is_usual(&self) -> bool {
-        *self == Self::F32
-    }
-
     pub(super) fn rounding(self) -> Rounding {
         match self {
             Self::F32 => Rounding::None,

@@ -139,6 +139,14 @@ impl Learner {
         }
     }
 
+    /// What its trainings are computed by, as their keys name it: the CPU knows one precision.
+    pub(crate) fn computer(&self) -> String {
+        match (self.models.learns_on_gpu(), self.precision) {
+            (true, ProductPrecision::Bf16) => self.models.computer() + ", bf16",
+            _ => self.models.computer(),
+        }
+    }
+
     /// Whether the checkpoint that an answer tells of is still in the store.
     pub(crate) fn has(&self, answer: &[Value]) -> bool {
         digest(answer).is_some_and(|digest| self.models.has(&digest))

@@ -78,6 +78,9 @@ impl Summary {
         let memory = self
             .peak_memory_bytes
             .map(|bytes| format!(", peak memory {} MiB", grouped((bytes >> 20) as i64)));
+        if self.taught_nothing().is_some() {
+            return self.hints();
+        }
         format!(
             "{}{} is done: {:.1} s{}\n",
             self.hints(),

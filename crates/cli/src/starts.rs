@@ -1,0 +1,75 @@
+//! What a training starts from and does not fit it: told before anything is drawn for the training.
+
+use std::path::Path;
+
+use flow_model::Config;
+use flow_operators::{pace, untrainable};
+use flow_plan::{ModelRef, Plan};
+use flow_spec::Diagnostic;
+use serde_json::Value as Json;
+
+use crate::halt::Halt;
+use crate::pipeline::Pipeline;
+use crate::{Exit, codes};
+
+/// Errs where a training starts from a model that cannot be trained, or its `max_length` is above the positions of that, as far as this is
+/// known.
+pub(crate) fn expect(pipeline: &Pipeline) -> Result<(), Halt> {
+    let steps = 0..pipeline.plan.steps.len();
+    let mistakes = steps.flat_map(|at| [too_long(pipeline, at), cannot_learn(pipeline, at)]).flatten();
+    let mistakes: Vec<Diagnostic> = mistakes.collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(Halt::located(Exit::Invalid, &mistakes, &pipeline.sources)) }
+}
+
+fn too_long(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
+    let step = &pipeline.plan.steps[at];
+    let length = step.config.get("max_length").and_then(Json::as_u64)?;
+    let positions = positions(&pipeline.plan, at).filter(|positions| length > *positions)?;
+    let message =
+        format!("step `{}`: `max_length` is {length}, and the model has {positions} positions", step.name);
+    let mistake = pipeline.mistake_in_step(&codes::TOO_LONG, &step.name, &["max_length"], message);
+    Some(Diagnostic {
+        help: Some(format!("leave `max_length` out, or write at most {positions}")),
+        ..mistake
+    })
+}
+
+fn cannot_learn(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
+    let step = &pipeline.plan.steps[at];
+    pace(step.op, &step.config)?;
+    let words = untrainable(&config(&pipeline.plan, at)?)?;
+    let message = format!("step `{}`: {words}", step.name);
+    let mistake = pipeline.mistake_in_step(&codes::UNTRAINABLE, &step.name, &["start"], message);
+    let help = "`docs/models.md` says what can be trained; a trainer of your own is a step `command`";
+    Some(Diagnostic { help: Some(help.into()), ..mistake })
+}
+
+/// The positions of the model that the training at `step` starts from; none where that is not known without a run.
+fn positions(plan: &Plan, step: usize) -> Option<u64> {
+    let first = first(plan, step);
+    let random = plan.steps[first].config.get("start").and_then(|start| start.get("max_position_embeddings"));
+    match random {
+        Some(positions) => positions.as_u64(),
+        None => u64::try_from(config(plan, first)?.max_position_embeddings).ok(),
+    }
+}
+
+/// The config of the declared model that the training at `step` goes back to; none where that is not known without a run.
+fn config(plan: &Plan, step: usize) -> Option<Config> {
+    let ModelRef::Declared(name) = start(plan, first(plan, step))? else { return None };
+    Config::of_folder(Path::new(plan.models.get(name)?.folder()?)).ok()
+}
+
+/// The first of the trainings of which each starts from the one before, up to `step`: what they train has the layers and positions of what
+/// they start from.
+fn first(plan: &Plan, step: usize) -> usize {
+    let trains = |step: &usize| pace(plan.steps[*step].op, &plan.steps[*step].config).is_some();
+    match start(plan, step) {
+        Some(ModelRef::Step(maker)) if trains(maker) => first(plan, *maker),
+        _ => step,
+    }
+}
+
+fn start(plan: &Plan, step: usize) -> Option<&ModelRef> {
+    plan.steps[step].models.iter().find(|used| used.key == "start").map(|used| &used.model)
+}
