@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const POLARS: &str = "polars==1.35.2";
+const POLARS: &str = "polars==2.1.0";
 const SCRIPT: &str = include_str!("peer.py");
 
 /// A Python with Polars.
