@@ -42,14 +42,23 @@ impl Device {
     /// # Errors
     /// A GPU is asked for and cannot be used.
     pub(super) fn choose(self, setup: &Setup, share_machine: usize, is_host: bool) -> Result<(), Halt> {
-        let shared = self == Self::Auto && share_machine > 1;
-        if shared && !is_host {
+        if !self.draws(share_machine, is_host) {
             return Ok(());
         }
-        if let Some(remark) = self.place(setup, !shared)? {
+        if let Some(remark) = self.place(setup, self.learns(share_machine))? {
             setup.remarks.add(remark);
         }
         Ok(())
+    }
+
+    /// Whether a process draws there that shares its machine with so many, itself among them: a GPU that was not asked for is the host's.
+    fn draws(self, share_machine: usize, is_host: bool) -> bool {
+        self != Self::Auto || share_machine == 1 || is_host
+    }
+
+    /// Whether it learns there: all processes of a machine learn on one thing, since a training's key names it.
+    fn learns(self, share_machine: usize) -> bool {
+        self != Self::Auto || share_machine == 1
     }
 
     /// [`Self::choose`] for who only asks what a run of one process would do.
@@ -88,4 +97,17 @@ fn missing(error: &flow_sampler::DeviceError) -> Halt {
         false => "build it with `cargo build --release --features cuda`, or leave `--device` out",
     };
     Halt::with(Exit::Invalid, codes::DEVICE.id, &error.to_string(), Some(help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_of_one_machine_do_not_take_the_gpu_from_their_host() {
+        assert!(!Device::Auto.draws(2, false) && Device::Auto.draws(2, true));
+        assert!(Device::Auto.draws(1, false) && Device::Auto.learns(1));
+        assert!(!Device::Auto.learns(2), "host and members have one key");
+        assert!(Device::Cuda.draws(2, false) && Device::Cuda.learns(2));
+    }
 }
