@@ -56,6 +56,21 @@ fn a_start_that_cannot_be_trained_is_told_before_anything_is_drawn() {
 }
 
 #[test]
+fn a_mixture_that_no_family_has_is_told_before_anything_is_drawn() {
+    let bench = bench();
+    let config = bench.path("policy/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen('{', "{\n  \"mlp_bias\": true,", 1)).unwrap();
+    let words = [
+        "error[E0628]",
+        "`learner`: no family of checkpoints has experts of this kind",
+        "biases of feed-forward blocks",
+    ];
+    bench.exec(&["--set", "steps.learner.moe={experts: 4}"], 78).says(&words);
+    assert!(!bench.path("out/shards/current").exists());
+}
+
+#[test]
 fn perplexity_is_the_loss_that_training_begins_with() {
     let bench = bench();
     let ran = bench.exec(&[], 0);

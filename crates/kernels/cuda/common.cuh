@@ -12,6 +12,7 @@
 // must reach. Rows of drawing are padded with zeros to whole panels of 32 numbers; strides count them.
 
 typedef signed char i8;
+typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;

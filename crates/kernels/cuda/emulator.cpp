@@ -205,6 +205,8 @@ static const std::map<std::string, Kernel> KERNELS = {
     KERNEL(product_bf16_few),  KERNEL(product_int8_many), KERNEL(product_int8_few), KERNEL(place),
     KERNEL(attend),            KERNEL(copy_blocks),       KERNEL(mix_attentions),   KERNEL(route),
     KERNEL(group_visits),      KERNEL(combine),           KERNEL(select_tokens),
+    KERNEL(product_ternary_many),       KERNEL(product_ternary_few),        KERNEL(product_int4_many),
+    KERNEL(product_int4_few),
     KERNEL(sum_numbers),                KERNEL(norm_rows),                  KERNEL(norm_rows_back),
     KERNEL(norm_weight_back),           KERNEL(sum_chunks),                 KERNEL(gate_back),
     KERNEL(scatter_rows),               KERNEL(scale_rows),                 KERNEL(dot_rows),

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::numbers::Bf16;
+use crate::panels::{FourBits, TwoBits};
 
 mod allocations;
 mod attention;
@@ -229,6 +230,22 @@ impl Number for Bf16 {
         bytes.as_chunks().0.iter().map(|bytes| Self::of_bits(u16::from_le_bytes(*bytes))).collect()
     }
 }
+
+macro_rules! codes {
+    ($($codes:ty),*) => {$(
+        impl Number for $codes {
+            fn bytes(rows: &[Self]) -> Vec<u8> {
+                rows.iter().flat_map(|row| row.0).collect()
+            }
+
+            fn numbers(bytes: &[u8]) -> Vec<Self> {
+                bytes.as_chunks().0.iter().map(|row| Self(*row)).collect()
+            }
+        }
+    )*};
+}
+
+codes!(TwoBits, FourBits);
 
 /// Numbers of a buffer that grows in steps of so many instead of twofold, and that are written at a time.
 const LARGE: usize = 1 << 20;

@@ -8,10 +8,8 @@
 use pulp::Simd;
 
 use crate::numbers::{Bf16, Precision, Weight, round, scale};
-use crate::simd::{Kernel, LANES, Lanes, Unit, run};
-
-/// Columns in one panel of packed weights; widths of all row buffers are multiples of it.
-pub const PANEL: usize = 2 * LANES;
+use crate::panels::{Code, PANEL, Panels, Row};
+use crate::simd::{Kernel, LANES, Unit, run};
 
 /// Rows in the largest tile: 12 x 2 accumulators fill 24 of the 32 registers of AVX-512.
 const TILE: usize = 12;
@@ -22,21 +20,13 @@ pub fn padded(n: usize) -> usize {
     n.next_multiple_of(PANEL)
 }
 
-/// A weight matrix, inputs x outputs, cut into panels of 32 outputs: `[output / 32][input][output % 32]`.
+/// A weight matrix, inputs x outputs, cut into panels of 32 outputs.
 pub struct Packed {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
     pub(crate) panels: Panels,
     /// Added to each output row, padded with zeros.
     pub(crate) bias: Option<Box<[f32]>>,
-}
-
-/// The weights of all panels.
-pub(crate) enum Panels {
-    F32(Box<[f32]>),
-    Bf16(Box<[Bf16]>),
-    /// With what each output is multiplied by when its sum is complete.
-    Int8(Box<[i8]>, Box<[f32]>),
 }
 
 impl Packed {
@@ -56,17 +46,20 @@ impl Packed {
     /// The same of zeros, with so many `outputs` for each matrix: [`Packed::set`] fills it, a few outputs at a time.
     pub fn zeros(precision: Precision, inputs: usize, outputs: impl IntoIterator<Item = usize>) -> Self {
         let outputs = outputs.into_iter().map(padded).sum();
-        let weights = inputs * outputs;
-        let panels = match precision {
-            Precision::F32 => Panels::F32(zeros(weights)),
-            Precision::Bf16 => Panels::Bf16(zeros(weights)),
-            Precision::Int8 => Panels::Int8(zeros(weights), zeros(outputs)),
-        };
-        Self { inputs, outputs, panels, bias: None }
+        Self { inputs, outputs, panels: Panels::zeros(precision, inputs, outputs), bias: None }
+    }
+
+    /// The same for weights that [`Packed::set_coded`] sets.
+    pub fn coded(code: Code, inputs: usize, outputs: impl IntoIterator<Item = usize>) -> Self {
+        let outputs = outputs.into_iter().map(padded).sum();
+        Self { inputs, outputs, panels: Panels::coded(code, inputs, outputs), bias: None }
     }
 
     /// Sets the weights of outputs from the column `first` on, row-major (outputs, inputs). The columns of a matrix begin behind the
     /// padded ones of the matrix before it.
+    ///
+    /// # Panics
+    /// The weights are coded.
     pub fn set(&mut self, first: usize, weights: &[f32]) {
         let inputs = self.inputs;
         for (column, row) in (first..).zip(weights.chunks_exact(inputs)) {
@@ -78,6 +71,36 @@ impl Packed {
                     scales[column] = scale;
                     put(panels, column, row, |w| round(w, scale));
                 }
+                Panels::Ternary(..) | Panels::Int4(..) => panic!("coded weights are set by their codes"),
+            }
+        }
+    }
+
+    /// The same of codes, and of the `scales` of their groups, row-major (outputs, groups).
+    ///
+    /// # Panics
+    /// The weights are not coded.
+    pub fn set_coded(&mut self, first: usize, codes: &[i8], scales: &[f32]) {
+        let inputs = self.inputs;
+        let groups = scales.len() * inputs / codes.len();
+        let outputs = codes.chunks_exact(inputs).zip(scales.chunks_exact(groups));
+        for (column, (codes, scales)) in (first..).zip(outputs) {
+            let (panel, at) = (column / PANEL, column % PANEL);
+            let kept = match &mut self.panels {
+                Panels::Ternary(rows, kept) => {
+                    let rows = rows[panel * inputs..].iter_mut().zip(codes);
+                    rows.for_each(|(row, code)| row.put(at, *code));
+                    kept
+                }
+                Panels::Int4(rows, kept) => {
+                    let rows = rows[panel * inputs..].iter_mut().zip(codes);
+                    rows.for_each(|(row, code)| row.put(at, *code));
+                    kept
+                }
+                Panels::F32(_) | Panels::Bf16(_) | Panels::Int8(..) => panic!("the weights have no codes"),
+            };
+            for (g, scale) in scales.iter().enumerate() {
+                kept[(panel * groups + g) * PANEL + at] = *scale;
             }
         }
     }
@@ -93,12 +116,7 @@ impl Packed {
 
     /// Bytes it takes.
     pub fn bytes(&self) -> usize {
-        let panels = match &self.panels {
-            Panels::F32(panels) => size_of_val(&**panels),
-            Panels::Bf16(panels) => size_of_val(&**panels),
-            Panels::Int8(panels, scales) => size_of_val(&**panels) + size_of_val(&**scales),
-        };
-        panels + self.bias.as_ref().map_or(0, |bias| size_of_val(&**bias))
+        self.panels.bytes() + self.bias.as_ref().map_or(0, |bias| size_of_val(&**bias))
     }
 
     /// Width of an output row, padding included.
@@ -120,11 +138,28 @@ impl Packed {
 
     fn product<const ADD: bool>(&self, rows: usize, x: &[f32], out: &mut [f32]) {
         let (k, n) = (self.inputs, self.outputs);
+        let plain = Scales { sums: None, groups: &[], group: k };
         match &self.panels {
-            Panels::F32(panels) => run(Product::<f32, ADD> { k, n, panels, scales: None, rows, x, out }),
-            Panels::Bf16(panels) => run(Product::<Bf16, ADD> { k, n, panels, scales: None, rows, x, out }),
-            Panels::Int8(panels, scales) => {
-                run(Product::<i8, ADD> { k, n, panels, scales: Some(scales), rows, x, out });
+            Panels::F32(weights) => {
+                let weights = weights.as_chunks::<PANEL>().0;
+                run(Product::<_, ADD> { k, n, weights, scales: plain, rows, x, out });
+            }
+            Panels::Bf16(weights) => {
+                let weights = weights.as_chunks::<PANEL>().0;
+                run(Product::<_, ADD> { k, n, weights, scales: plain, rows, x, out });
+            }
+            Panels::Int8(weights, sums) => {
+                let (weights, scales) =
+                    (weights.as_chunks::<PANEL>().0, Scales { sums: Some(sums), ..plain });
+                run(Product::<_, ADD> { k, n, weights, scales, rows, x, out });
+            }
+            Panels::Ternary(weights, groups) => {
+                let scales = Scales { groups, ..plain };
+                run(Product::<_, ADD> { k, n, weights, scales, rows, x, out });
+            }
+            Panels::Int4(weights, groups) => {
+                let scales = Scales { groups, group: Code::Int4.group(k), ..plain };
+                run(Product::<_, ADD> { k, n, weights, scales, rows, x, out });
             }
         }
     }
@@ -137,10 +172,6 @@ impl Packed {
     }
 }
 
-fn zeros<W: Weight>(len: usize) -> Box<[W]> {
-    vec![W::default(); len].into()
-}
-
 /// Puts the weights of an output into its panel, as `of` keeps them.
 fn put<W: Weight>(panels: &mut [W], column: usize, weights: &[f32], of: impl Fn(f32) -> W) {
     let panel = &mut panels[column / PANEL * PANEL * weights.len()..][..PANEL * weights.len()];
@@ -149,14 +180,25 @@ fn put<W: Weight>(panels: &mut [W], column: usize, weights: &[f32], of: impl Fn(
     }
 }
 
+/// What weights or sums are multiplied by.
+#[derive(Clone, Copy)]
+struct Scales<'a> {
+    /// Complete sums, one for each output.
+    sums: Option<&'a [f32]>,
+    /// Codes, `[output / 32][group][output % 32]`.
+    groups: &'a [f32],
+    /// Inputs of a group.
+    group: usize,
+}
+
 struct Product<'a, W, const ADD: bool> {
     /// Inputs.
     k: usize,
     /// Outputs.
     n: usize,
-    panels: &'a [W],
-    /// One for each output.
-    scales: Option<&'a [f32]>,
+    /// Panels x inputs.
+    weights: &'a [W],
+    scales: Scales<'a>,
     rows: usize,
     /// rows x padded(inputs)
     x: &'a [f32],
@@ -164,12 +206,12 @@ struct Product<'a, W, const ADD: bool> {
     out: &'a mut [f32],
 }
 
-impl<W: Weight, const ADD: bool> Kernel for Product<'_, W, ADD> {
+impl<W: Row, const ADD: bool> Kernel for Product<'_, W, ADD> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
-        let Self { k, n, panels, scales, rows, x, out } = self;
+        let Self { k, n, weights, scales, rows, x, out } = self;
         let stride = padded(k);
         // Accumulators of a tile must fit the registers: 32 of 512 bits, 16 of 256, 32 of 128.
         let limit = match V {
@@ -178,8 +220,14 @@ impl<W: Weight, const ADD: bool> Kernel for Product<'_, W, ADD> {
             _ => 1,
         };
         let tiles = rows.div_ceil(limit);
-        for (p, weights) in panels.chunks_exact(k * PANEL).enumerate() {
-            let panel = Panel { k, weights, scales: scales.map(|scales| &scales[p * PANEL..][..PANEL]) };
+        let groups = k.div_ceil(scales.group) * PANEL;
+        for (p, weights) in weights.chunks_exact(k).enumerate() {
+            let scales = Scales {
+                sums: scales.sums.map(|sums| &sums[p * PANEL..][..PANEL]),
+                groups: if W::CODED { &scales.groups[p * groups..][..groups] } else { &[] },
+                group: scales.group,
+            };
+            let panel = Panel { stride, weights, scales };
             for t in 0..tiles {
                 let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
                 let x = &x[first * stride..end * stride];
@@ -205,35 +253,47 @@ impl<W: Weight, const ADD: bool> Kernel for Product<'_, W, ADD> {
 
 /// 32 outputs of a matrix.
 struct Panel<'a, W> {
-    k: usize,
+    /// Numbers in a row of inputs, padding included.
+    stride: usize,
     weights: &'a [W],
-    scales: Option<&'a [f32]>,
+    /// Those of the 32 outputs.
+    scales: Scales<'a>,
 }
 
 /// `R` rows of `x` times one panel, into 32 columns of `R` rows of `out` (row length `n`).
 #[inline(always)]
-fn tile<S: Simd, const V: usize, W: Weight, const R: usize, const ADD: bool>(
+fn tile<S: Simd, const V: usize, W: Row, const R: usize, const ADD: bool>(
     unit: Unit<S, V>,
     x: &[f32],
     panel: &Panel<'_, W>,
     out: &mut [f32],
     n: usize,
 ) {
-    let k = panel.k;
-    let stride = padded(k);
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride..][..k]);
+    let Panel { stride, weights, scales: Scales { sums: of_sums, groups, group } } = panel;
+    let (stride, group) = (*stride, *group);
+    let both = |scales: &[f32]| {
+        let scales = scales.as_chunks::<LANES>().0;
+        [unit.load(&scales[0]), unit.load(&scales[1])]
+    };
     let mut sums = [[unit.splat(0.0); 2]; R];
-    for (i, weights) in panel.weights.as_chunks::<PANEL>().0[..k].iter().enumerate() {
-        let w = halves(unit, weights);
-        for r in 0..R {
-            let value = unit.splat(rows[r][i]);
-            sums[r] = [unit.fma(value, w[0], sums[r][0]), unit.fma(value, w[1], sums[r][1])];
+    for (g, weights) in weights.chunks(group).enumerate() {
+        let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride + g * group..][..weights.len()]);
+        let scales = if W::CODED { both(&groups[g * PANEL..][..PANEL]) } else { [unit.splat(1.0); 2] };
+        for (i, weights) in weights.iter().enumerate() {
+            let mut w = weights.halves(unit);
+            if W::CODED {
+                w = [unit.mul(w[0], scales[0]), unit.mul(w[1], scales[1])];
+            }
+            for r in 0..R {
+                let value = unit.splat(rows[r][i]);
+                sums[r] = [unit.fma(value, w[0], sums[r][0]), unit.fma(value, w[1], sums[r][1])];
+            }
         }
     }
-    if let Some(scales) = panel.scales {
-        let scales = scales.as_chunks::<LANES>().0;
+    if let Some(scales) = of_sums {
+        let scales = both(scales);
         for sums in &mut sums {
-            *sums = [unit.mul(sums[0], unit.load(&scales[0])), unit.mul(sums[1], unit.load(&scales[1]))];
+            *sums = [unit.mul(sums[0], scales[0]), unit.mul(sums[1], scales[1])];
         }
     }
     for r in 0..R {
@@ -243,13 +303,6 @@ fn tile<S: Simd, const V: usize, W: Weight, const R: usize, const ADD: bool>(
             unit.store(total, chunk);
         }
     }
-}
-
-#[inline(always)]
-fn halves<S: Simd, const V: usize, W: Weight>(unit: Unit<S, V>, row: &[W; PANEL]) -> [Lanes<S, V>; 2] {
-    let (chunks, _) = row.as_chunks::<LANES>();
-    let widened = |chunk: &[W; LANES]| unit.load(&chunk.map(W::widen));
-    [widened(&chunks[0]), widened(&chunks[1])]
 }
 
 #[cfg(test)]
@@ -324,6 +377,46 @@ mod tests {
                 assert!(packed.bytes() < 4 * k * packed.outputs() / 2 + 5 * packed.outputs());
             }
         }
+    }
+
+    /// A matrix of random codes with their scales, packed, and the weights that it computes with, (n, k).
+    fn coded(code: Code, k: usize, n: usize) -> (Packed, Vec<f32>) {
+        let (most, groups) = (if code == Code::Ternary { 1.0 } else { 7.0 }, k.div_ceil(code.group(k)));
+        let codes = numbers(n * k, 1).into_iter().map(|x| (2.0 * most * x).round_ties_even() as i8);
+        // Of few bits, so that products have no rounding.
+        let scales = numbers(n * groups, 3).into_iter().map(|x| Bf16::round(x.abs()).widen());
+        let (codes, scales): (Vec<i8>, Vec<f32>) = (codes.collect(), scales.collect());
+        let scale = |o: usize, i: usize| scales[o * groups + i / code.group(k)];
+        let weights = (0..n * k).map(|at| f32::from(codes[at]) * scale(at / k, at % k)).collect();
+        let mut packed = Packed::coded(code, k, [n]);
+        // In two parts, as chunks of a file are.
+        let first = n / 2;
+        packed.set_coded(first, &codes[first * k..], &scales[first * groups..]);
+        if first > 0 {
+            packed.set_coded(0, &codes[..first * k], &scales[..first * groups]);
+        }
+        (packed, weights)
+    }
+
+    #[test]
+    fn coded_weights_compute_what_they_stand_for() {
+        for code in [Code::Ternary, Code::Int4] {
+            for (k, n) in [(1, 1), (8, 33), (128, 70), (300, 64)] {
+                let ((packed, weights), x) = (coded(code, k, n), rows(&numbers(40 * k, 2), k));
+                let full = Packed::new(Precision::F32, k, &[&weights]);
+                for count in [1, 2, 13, 40] {
+                    let products = [&packed, &full].map(|matrix| {
+                        let mut out = vec![1.5; count * matrix.outputs()];
+                        matrix.multiply_add(count, &x, &mut out);
+                        out.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                    });
+                    assert_eq!(products[0], products[1], "{code:?} {k} x {n}, {count} rows");
+                }
+                assert_eq!(packed.bytes(), code.bytes(k, packed.outputs()));
+            }
+        }
+        let bits = |code: Code| 8.0 * code.bytes(4096, 4096) as f64 / (4096.0 * 4096.0);
+        assert_eq!([Code::Ternary, Code::Int4].map(bits), [2.0 + 32.0 / 4096.0, 4.25]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The numbers that weights are kept as: f32, bf16, or 8 bits with a scale for each output.
 
-/// How an engine keeps the matrices of a model. All sums are f32, whichever it is.
+/// How an engine keeps the matrices of a model that have no few bits of their own ([`crate::Code`]). All sums are f32, whichever it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Precision {
     /// 4 bytes a weight: those of the checkpoint.

@@ -24,6 +24,12 @@ fn products() {
         let packed = Packed::new(precision, 40, &[&w]);
         alike(29 * packed.outputs(), |out| packed.multiply_add(29, &x, out));
     }
+    let codes: Vec<i8> = w.iter().map(|w| w.round_ties_even().clamp(-1.0, 1.0) as i8).collect();
+    for code in [Code::Ternary, Code::Int4] {
+        let mut packed = Packed::coded(code, 40, [70]);
+        packed.set_coded(0, &codes, &numbers(70, 3));
+        alike(29 * packed.outputs(), |out| packed.multiply_add(29, &x, out));
+    }
 }
 
 #[test]

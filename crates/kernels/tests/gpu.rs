@@ -5,9 +5,9 @@ mod emulated;
 
 use flow_kernels::gpu::{Answers, Bounds, Buffer, Choosing, Extents, Gpu, Indices, Scores, Seen, Source};
 use flow_kernels::{
-    Activation, BLOCK, Chooser, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules, Selector,
-    Shape, Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, sigmoid, soft_cap,
-    softmax, uniform, write,
+    Activation, BLOCK, Chooser, Code, Heads, Norm, Packed, Paged, Pick, Place, Precision, Routing, Rules,
+    Selector, Shape, Table, add_scaled, attend, choose, gate, padded, rms_norm, rms_norm_parts, sigmoid,
+    soft_cap, softmax, uniform, write,
 };
 
 /// All devices, the emulator with its threads ascending and descending.
@@ -71,6 +71,38 @@ fn products() {
     }
 }
 
+/// A matrix of coded weights, outputs x inputs.
+fn coded(code: Code, inputs: usize, outputs: usize, seed: u8) -> Packed {
+    let codes = numbers(inputs * outputs, seed).into_iter().map(|x| match code {
+        Code::Ternary => x.round_ties_even().clamp(-1.0, 1.0) as i8,
+        Code::Int4 => (3.4 * x).round_ties_even() as i8,
+    });
+    let scales = numbers(outputs * inputs.div_ceil(code.group(inputs)), seed + 1);
+    let mut packed = Packed::coded(code, inputs, [outputs]);
+    packed.set_coded(0, &codes.collect::<Vec<_>>(), &scales);
+    packed
+}
+
+#[test]
+fn products_of_coded_weights() {
+    for mut gpu in devices() {
+        for (count, inputs, outputs) in [(1, 1, 1), (5, 40, 33), (9, 128, 64), (45, 300, 70), (131, 35, 40)] {
+            let x = rows(&numbers(count * inputs, 1), inputs);
+            for code in [Code::Ternary, Code::Int4] {
+                let packed = coded(code, inputs, outputs, 5);
+                let mut expected = numbers(count * packed.outputs(), 4);
+                let (matrix, held) = (gpu.matrix(&[&packed]).unwrap(), gpu.upload(&x).unwrap());
+                let mut out = gpu.upload(&expected).unwrap();
+                let source = Source { x: &held, rows: count, row_of: None, held: count };
+                gpu.multiply(&matrix, source, None, true, &mut out).unwrap();
+                packed.multiply_add(count, &x, &mut expected);
+                let found = gpu.read(&out, 0, expected.len()).unwrap();
+                same(&found, &expected, &format!("{code:?}, {count} x {inputs} x {outputs}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn products_of_experts_read_the_rows_of_their_visits() {
     let (inputs, outputs, held) = (40, 64, 6);
@@ -78,10 +110,13 @@ fn products_of_experts_read_the_rows_of_their_visits() {
     let row_of: Vec<u32> = (0..101).map(|place| place * 5 % held as u32).collect();
     let x = rows(&numbers(held * inputs, 1), inputs);
     for mut gpu in devices() {
-        for precision in PRECISIONS {
-            let packed: Vec<Packed> = (0..4)
-                .map(|e| Packed::new(precision, inputs, &[&numbers(outputs * inputs, 10 + e)]))
-                .collect();
+        let full = |precision| {
+            (0..4).map(|e| Packed::new(precision, inputs, &[&numbers(outputs * inputs, 10 + e)])).collect()
+        };
+        let few = |code| (0..4).map(|e| coded(code, inputs, outputs, 10 + 2 * e)).collect();
+        let kinds: Vec<Vec<Packed>> =
+            PRECISIONS.into_iter().map(full).chain([Code::Ternary, Code::Int4].map(few)).collect();
+        for packed in kinds {
             let matrix = gpu.matrix(&packed.iter().collect::<Vec<_>>()).unwrap();
             let (on, starts_on) = (gpu.upload(&x).unwrap(), indices(&mut gpu, &starts));
             let (row_on, mut out) = (indices(&mut gpu, &row_of), gpu.allocate(101 * outputs).unwrap());

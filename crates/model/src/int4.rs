@@ -76,18 +76,26 @@ fn scale(group: &[f32]) -> Result<u16, f32> {
     found.ok_or_else(|| misfit(group, from_f16(usual)).unwrap_or(largest))
 }
 
+/// The codes, -7 to 7, of a quantised matrix with rows of `width`, and the scales of its groups, as f16.
+///
+/// # Errors
+/// The first value that no scale of its group gives.
+pub(crate) fn codes(values: &[f32], width: usize) -> Result<(Vec<i8>, Vec<u16>), f32> {
+    let scales = groups(values, width).map(scale).collect::<Result<Vec<_>, _>>()?;
+    let codes = groups(values, width).zip(&scales).flat_map(|(group, scale)| {
+        let scale = from_f16(*scale);
+        group.iter().map(move |value| code(*value, scale))
+    });
+    Ok((codes.collect(), scales))
+}
+
 /// Four bits for each weight of a quantised matrix with rows of `width`, and the scales of its groups, as f16.
 ///
 /// # Errors
 /// The first value that no scale of its group gives.
 pub(crate) fn pack(values: &[f32], width: usize) -> Result<(Vec<u8>, Vec<u16>), f32> {
-    let scales = groups(values, width).map(scale).collect::<Result<Vec<_>, _>>()?;
-    let codes = groups(values, width).zip(&scales).flat_map(|(group, scale)| {
-        let scale = from_f16(*scale);
-        group.iter().map(move |value| (code(*value, scale) + OFFSET) as u8)
-    });
-    let codes: Vec<u8> = codes.collect();
-    let byte = |codes: &[u8]| codes.iter().rev().fold(0, |byte, code| byte << 4 | code);
+    let (codes, scales) = codes(values, width)?;
+    let byte = |codes: &[i8]| codes.iter().rev().fold(0, |byte, code| byte << 4 | (code + OFFSET) as u8);
     let bytes = codes.chunks(width).flat_map(|row| row.chunks(PER_BYTE).map(byte)).collect();
     Ok((bytes, scales))
 }

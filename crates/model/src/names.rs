@@ -131,7 +131,7 @@ fn feed_forward(config: &Config, moe: Option<&Moe>, at: impl Fn(&str) -> String)
     }
 }
 
-/// How a matrix of few bits a weight rests.
+/// How a matrix has few bits a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
     /// Two bits a weight, see [`crate::ternary`].
@@ -143,8 +143,13 @@ pub enum Packing {
 /// The matrices that rest as few bits a weight: those of ternary experts where these are [`Ternary::Packed`], and those of shared experts with
 /// [`crate::Block::int4_shared_expert`].
 pub fn packed(config: &Config) -> BTreeMap<String, Packing> {
-    let (ternary, int4) =
-        (config.block.ternary_experts == Some(Ternary::Packed), config.block.int4_shared_expert);
+    let latent = config.block.ternary_experts == Some(Ternary::Latent);
+    computed(config).into_iter().filter(|(_, packing)| !latent || *packing != Packing::Ternary).collect()
+}
+
+/// The matrices that a model computes with few bits a weight of, however they rest.
+pub fn computed(config: &Config) -> BTreeMap<String, Packing> {
+    let (ternary, int4) = (config.block.ternary_experts.is_some(), config.block.int4_shared_expert);
     let routed = routed(config).into_iter().filter(|_| ternary).map(|name| (name, Packing::Ternary));
     routed.chain(shared(config).into_iter().filter(|_| int4).map(|name| (name, Packing::Int4))).collect()
 }

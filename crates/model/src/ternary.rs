@@ -41,6 +41,13 @@ pub fn round_activations(row: &mut [f32]) {
     row.iter_mut().for_each(|x| *x = (*x * up).round_ties_even().clamp(-128.0, 127.0) * down);
 }
 
+/// The codes, -1 to 1, of a quantised matrix with rows of `width`, and the scale of each row: 0 of one without other weights.
+pub(crate) fn codes(values: &[f32], width: usize) -> (Vec<i8>, Vec<f32>) {
+    let code = |value: &f32| if *value == 0.0 { 0 } else { value.signum() as i8 };
+    let scale = |row: &[f32]| row.iter().fold(0.0f32, |scale, value| value.abs().max(scale));
+    (values.iter().map(code).collect(), values.chunks(width).map(scale).collect())
+}
+
 /// Bytes of a packed row of `width` weights.
 pub fn packed_width(width: usize) -> usize {
     width.div_ceil(PER_BYTE)
@@ -48,10 +55,10 @@ pub fn packed_width(width: usize) -> usize {
 
 /// Two bits for each weight of a quantised matrix with rows of `width`, and its scale.
 pub(crate) fn pack(values: &[f32], width: usize) -> (Vec<u8>, f32) {
-    let code = |value: f32| if value < 0.0 { 0 } else { 1 + u8::from(value > 0.0) };
-    let byte = |values: &[f32]| values.iter().rev().fold(0, |byte, value| byte << 2 | code(*value));
-    let bytes = values.chunks(width).flat_map(|row| row.chunks(PER_BYTE).map(byte)).collect();
-    (bytes, values.iter().fold(0.0, |scale, value| value.abs().max(scale)))
+    let (codes, scales) = codes(values, width);
+    let byte = |codes: &[i8]| codes.iter().rev().fold(0, |byte, code| byte << 2 | (code + 1) as u8);
+    let bytes = codes.chunks(width).flat_map(|row| row.chunks(PER_BYTE).map(byte)).collect();
+    (bytes, scales.into_iter().fold(0.0, f32::max))
 }
 
 /// The matrix that [`pack`] made `bytes` of.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
 
+use crate::half::from_f16;
 use crate::names::{self, Packing};
 use crate::{Config, Error, Tensor, TensorFiles, Tensors, int4, ternary};
 
@@ -60,6 +61,37 @@ fn pack(packing: Packing, name: &str, tensor: &Tensor) -> Result<[Stored; 2], Er
 /// Four bits for each weight of a matrix, and its scales.
 fn four_bits(name: &str, tensor: &Tensor) -> Result<(Vec<u8>, Vec<u16>), Error> {
     int4::pack(&tensor.data, tensor.shape[1]).map_err(|value| no_int4(name, value.to_string()))
+}
+
+/// Weights that are few whole numbers, each times a scale.
+#[derive(Debug)]
+pub struct Coded {
+    /// -1 to 1 of [`Packing::Ternary`], -7 to 7 of [`Packing::Int4`]; as many as weights.
+    pub codes: Vec<i8>,
+    /// One for each row of [`Packing::Ternary`], one for each 128 weights of a row of [`Packing::Int4`].
+    pub scales: Vec<f32>,
+}
+
+impl Packing {
+    /// The codes of quantised `weights` of the matrix `name`, with rows of `width`: codes times scales give each of them exactly.
+    ///
+    /// # Errors
+    /// They are no multiples of one scale.
+    pub fn coded(self, name: &str, weights: &[f32], width: usize) -> Result<Coded, Error> {
+        match self {
+            Self::Ternary => {
+                let (codes, scales) = ternary::codes(weights, width);
+                let rows = weights.chunks(width).zip(&scales);
+                rows.into_iter().try_for_each(|(row, scale)| three_valued(name, row, *scale))?;
+                Ok(Coded { codes, scales })
+            }
+            Self::Int4 => {
+                let found = int4::codes(weights, width);
+                let (codes, scales) = found.map_err(|value| no_int4(name, value.to_string()))?;
+                Ok(Coded { codes, scales: scales.into_iter().map(from_f16).collect() })
+            }
+        }
+    }
 }
 
 /// What is wrong with a matrix of four bits a weight.

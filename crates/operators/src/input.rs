@@ -8,9 +8,9 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flow_data::{Columns, Type, Value};
+use flow_data::{Columns, Id, Type, Value};
 use flow_dataflow::SourceError;
-use flow_store::{Error, JsonLines, LineBlocks, LineError, TableReader, read_jsonl};
+use flow_store::{Error, JsonLines, LineBlocks, LineError, Parts, TableReader, read_jsonl};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -33,12 +33,15 @@ pub(crate) enum Format {
 pub(crate) struct InputFile {
     path: PathBuf,
     format: Format,
+    /// The digest that its manifest gives it, where it is a part of a published data set.
+    published: Option<Id>,
 }
 
 impl InputFile {
     /// The records in the order of the file. Of a Parquet file only the columns in `names` are read; errs when it has
-    /// not all of those in `required`.
+    /// not all of those in `required`, or is not what was published.
     pub(crate) fn records(&self, names: &[&str], required: &[&str]) -> Result<Records<'static>, SourceError> {
+        self.check()?;
         let failed = |error| refused(&self.path, &error);
         let reader = match self.format {
             Format::Jsonl => Reader::Lines(read_jsonl(&self.path).map_err(failed)?),
@@ -57,6 +60,17 @@ impl InputFile {
             }
         };
         Ok(Records { path: self.path.clone(), reader })
+    }
+
+    /// A part of a published data set has the bytes that were published.
+    fn check(&self) -> Result<(), SourceError> {
+        let Some(digest) = self.published.filter(|_| self.path.exists()) else { return Ok(()) };
+        if Parts::is_whole(&self.path, &digest).map_err(|error| refused(&self.path, &error))? {
+            return Ok(());
+        }
+        let message = format!("`{}` does not have the bytes that were published", self.path.display());
+        let help = "run the pipeline that publishes it again, which mends it; to read it as it is, copy it out of the published folder";
+        Err(SourceError { code: codes::UNREADABLE.id, message, help: Some(help.to_owned()) })
     }
 
     /// Where it lies.

@@ -36,13 +36,13 @@ pub use assemble::{assemble, feeds};
 pub use conversation::{precision, unasked};
 pub use env::{BuildError, Env, Remarks};
 pub use fit::misfits;
-pub use flow_trainer::untrainable;
+pub use flow_trainer::{unstorable, untrainable};
 pub use models::{CheckpointError, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;
 pub use train::course::Pace;
-pub use train::{adapters, destination, pace};
+pub use train::{adapters, destination, pace, upcycling};
 pub use write::{Publication, publication};
 
 macro_rules! catalog {

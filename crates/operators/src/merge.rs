@@ -27,6 +27,7 @@ use flow_spec::help_with_names;
 use flow_trainer::{From, Merge as Average, MoeUpcycle, Prompts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::branch::{Branch, untrained};
 use crate::train::Train;
@@ -149,6 +150,15 @@ impl Definition for Merge {
         let seed = config.seed.unwrap_or(step.plan.seed);
         let merger = Merger { config, seed, version: step.step.version, models: env.models.clone() };
         Ok(Body::Chain(vec![Stage::Keyed(Arc::new(gather)), Stage::Effect(Arc::new(merger))]))
+    }
+}
+
+impl Merge {
+    /// The mixture that a step with these keys makes of two models; none where it averages them.
+    pub(crate) fn mixture(config: &Json) -> Option<MoeUpcycle> {
+        let config: Config = flow_plan::config_of(config).ok()?;
+        let joins = matches!(config.method, Method::Btx | Method::Bam);
+        joins.then(|| config.mixture(&["".into(), "".into()]))
     }
 }
 

@@ -51,6 +51,7 @@ use serde_json::Value as Json;
 
 use crate::branch::Branch;
 use crate::command::Command;
+use crate::merge::Merge;
 use crate::{BuildError, Definition, Env, StepContext};
 use learner::{Gather, Learner, digest, need_columns};
 use course::Pace;
@@ -137,6 +138,15 @@ pub fn pace(op: &str, config: &Json) -> Option<Pace> {
     match op {
         Train::NAME => Some(flow_plan::config_of::<Config>(config).ok()?.pace()),
         Branch::NAME => Some(flow_plan::config_of::<crate::branch::Config>(config).ok()?.pace()),
+        _ => None,
+    }
+}
+
+/// The mixture that the operator `op` with these keys makes of dense models; none where it makes none.
+pub fn upcycling(op: &str, config: &Json) -> Option<flow_trainer::MoeUpcycle> {
+    match op {
+        Train::NAME => flow_plan::config_of::<Config>(config).ok()?.moe.map(|moe| moe.upcycling()),
+        Merge::NAME => Merge::mixture(config),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ use flow_kernels::{BLOCK, Heads, Precision, padded};
 use flow_model::{Config, names};
 
 use crate::gpu;
+use crate::weights::code;
 
 /// Draws a worker keeps going: from two full tiles of rows to eight. A step reads all weights once, which more draws share;
 /// fewer keep their keys and values in cache, which matters where the weights are small.
@@ -89,7 +90,11 @@ fn weight_bytes(config: &Config, precision: Precision) -> usize {
     // Of 8 bits, each output, or row of the embedding, has a scale.
     let scale = if precision == Precision::Int8 { size_of::<f32>() } else { 0 };
     let matrix = |outputs: usize, inputs: usize| outputs * (inputs * precision.bytes() + scale);
+    let few_bits = names::computed(config);
     let bytes = |(name, shape): &(String, Vec<usize>)| match shape[..] {
+        [outputs, inputs] if let Some(packing) = few_bits.get(name) => {
+            code(*packing).bytes(inputs, padded(outputs))
+        }
         [vocab, inputs] if name == names::EMBEDDING => matrix(vocab, inputs),
         [outputs, inputs] if names::is_router(name) => padded(outputs) * inputs * size_of::<f32>(),
         [outputs, inputs] => matrix(padded(outputs), inputs),

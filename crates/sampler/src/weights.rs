@@ -11,6 +11,8 @@ mod source;
 
 use source::Source;
 
+pub(crate) use source::code;
+
 /// Everything a forward pass reads.
 pub(crate) struct Weights {
     pub(crate) shape: Shape,

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{dense, generate, moe, random, switched};
-use flow_model::{Checkpoint, Folder, Tensor};
-use flow_sampler::{Engine, Params, Precision, Prompt, Request};
+use flow_model::{Block, Checkpoint, Config, Folder, Tensor, names};
+use flow_sampler::{Engine, Params, Plan, Precision, Prompt, Request};
 
 /// The checkpoint as it would be, stored as bf16.
 fn stored_as_bf16(mut checkpoint: Checkpoint) -> Checkpoint {
@@ -19,7 +19,7 @@ fn stored_as_bf16(mut checkpoint: Checkpoint) -> Checkpoint {
 fn a_checkpoint_that_is_stored_as_bf16_keeps_its_bits_in_half_the_memory() {
     for config in [dense(), moe(None), moe(Some(36))].into_iter().chain(switched()) {
         if config.block.ternary_experts.is_some() {
-            continue; // These become whole multiples of a mean, which is no bf16.
+            continue; // These become whole multiples of a mean: cut to bf16, a packed model has no such values.
         }
         let checkpoint = stored_as_bf16(random(config, 5));
         let [exact, half] =
@@ -33,6 +33,31 @@ fn a_checkpoint_that_is_stored_as_bf16_keeps_its_bits_in_half_the_memory() {
             |engine| generate(engine, &requests, 1).into_iter().map(Result::unwrap).collect::<Vec<_>>();
         assert_eq!(drawn(&exact), drawn(&half));
         assert!(half.weight_bytes() < exact.weight_bytes() * 2 / 3);
+    }
+}
+
+#[test]
+fn experts_of_two_bits_and_shared_ones_of_four_take_no_more_at_any_precision() {
+    let few_bits = |config: &Config| config.block.ternary_experts.is_some();
+    let wide = |config| Config { hidden_size: 256, intermediate_size: 320, ..config };
+    let models: Vec<Config> = switched().into_iter().filter(few_bits).map(wide).collect();
+    assert_eq!(models.len(), 3);
+    for config in models {
+        let checkpoint = random(config.clone(), 5);
+        let experts = names::routed(&config).len();
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let engine = Engine::with_precision(&checkpoint, precision).unwrap();
+            let plan = Plan::new(&config, precision, 1);
+            let dense = Config {
+                block: Block { ternary_experts: None, int4_shared_expert: false, ..config.block.clone() },
+                ..config.clone()
+            };
+            let saved = Plan::new(&dense, precision, 1).weight_bytes - plan.weight_bytes;
+            // Each expert's matrix has 256 x 320 weights; of those that are as wide as f32's they keep a sixteenth, and scales.
+            let bits = 8 * precision.bytes() - 2;
+            assert!(saved > experts * 256 * 320 * bits / 8 * 9 / 10, "{precision:?}: {saved}");
+            assert!(engine.weight_bytes() >= plan.weight_bytes);
+        }
     }
 }
 

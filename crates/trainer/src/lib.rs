@@ -44,4 +44,4 @@ pub use report::{GroupLoad, LayerLoad, StepReport, TrainReport, Trained};
 pub use simd::instruction_set;
 pub use state::Saved;
 pub use train::{train, train_on};
-pub use upcycle::{From, Gate, MoeUpcycle, Prompts, upcycle};
+pub use upcycle::{From, Gate, MoeUpcycle, Prompts, unstorable, upcycle};

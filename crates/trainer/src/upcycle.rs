@@ -142,6 +142,13 @@ pub fn upcycle(dense: &[&Checkpoint], settings: &MoeUpcycle, seed: u64) -> Resul
     })
 }
 
+/// Why no family of checkpoints has the mixture that valid `settings` make of models of this config; `None` where one has, and where the
+/// models have experts already.
+pub fn unstorable(dense: &Config, settings: &MoeUpcycle) -> Option<String> {
+    let mixture = dense.moe.is_none().then(|| mixture_config(dense, settings))?;
+    storable(dense, &mixture).err().map(|error| error.to_string())
+}
+
 fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     for checkpoint in dense {
         trainable(&checkpoint.config)?;

@@ -28,7 +28,7 @@ pub(crate) struct Method {
     paper: &'static str,
     /// What the runs are, in Markdown: models, data, sizes, and what differs from the paper.
     setting: &'static str,
-    /// Pipelines that make what the arms need, once for all seeds, unless the path is there.
+    /// Pipelines that make the models which the arms need, once for all seeds.
     needs: &'static [Need],
     arms: &'static [Arm],
     /// Steps of `evaluate` whose scores are shown, and the measures.
@@ -38,7 +38,6 @@ pub(crate) struct Method {
 
 /// A model that a pipeline of its own makes.
 struct Need {
-    path: &'static str,
     pipeline: &'static str,
     /// Values set in it.
     set: &'static [&'static str],
@@ -107,7 +106,7 @@ pub(crate) fn reproduce(place: &Place, name: Option<&str>) -> Result<String, Str
 }
 
 fn page_of(place: &Place, method: &Method) -> Result<String, String> {
-    for need in method.needs.iter().filter(|need| !place.root.join(need.path).exists()) {
+    for need in method.needs {
         let set = need.set.iter().flat_map(|set| ["--set", set]);
         flow(place, method, &["exec", need.pipeline].into_iter().chain(set).collect::<Vec<_>>())?;
     }

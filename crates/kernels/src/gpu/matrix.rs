@@ -1,23 +1,39 @@
 //! Weights on a device, and rows times them.
 
 use super::{Argument, Buffer, DeviceError, Gpu, Indices, Number, word};
-use crate::matmul::{PANEL, Packed, Panels, padded};
+use crate::matmul::{Packed, padded};
 use crate::numbers::{Bf16, Table};
+use crate::panels::{FourBits, PANEL, Panels, TwoBits};
 
-/// Numbers in the precision that they are kept in.
+/// Numbers as they are kept.
 enum Kept {
     F32(Buffer<f32>),
     Bf16(Buffer<Bf16>),
     Int8(Buffer<i8>, Buffer<f32>),
+    Ternary(Buffer<TwoBits>, Buffer<f32>),
+    Int4(Buffer<FourBits>, Buffer<f32>),
 }
 
 impl Kept {
+    /// The kernels of products of many rows and of few.
+    fn products(&self) -> [&'static str; 2] {
+        match self {
+            Self::F32(_) => ["product_f32_many", "product_f32_few"],
+            Self::Bf16(_) => ["product_bf16_many", "product_bf16_few"],
+            Self::Int8(..) => ["product_int8_many", "product_int8_few"],
+            Self::Ternary(..) => ["product_ternary_many", "product_ternary_few"],
+            Self::Int4(..) => ["product_int4_many", "product_int4_few"],
+        }
+    }
+
     /// The numbers and their scales as arguments.
     fn arguments(&self, gpu: &Gpu) -> [Argument; 2] {
         match self {
             Self::F32(data) => [gpu.whole(data), Argument::Address(0, 0)],
             Self::Bf16(data) => [gpu.whole(data), Argument::Address(0, 0)],
             Self::Int8(data, scales) => [gpu.whole(data), gpu.whole(scales)],
+            Self::Ternary(data, scales) => [gpu.whole(data), gpu.whole(scales)],
+            Self::Int4(data, scales) => [gpu.whole(data), gpu.whole(scales)],
         }
     }
 }
@@ -25,6 +41,8 @@ impl Kept {
 /// A table of rows on a device.
 pub struct Embedding {
     kept: Kept,
+    /// The kernel that reads it.
+    kernel: &'static str,
     rows: usize,
     width: usize,
 }
@@ -72,9 +90,9 @@ pub struct Bounds<'a> {
 }
 
 /// What `of` finds in the panels of each expert.
-fn parts<'a, T>(experts: &[&'a Packed], of: impl Fn(&'a Panels) -> Option<&'a [T]>) -> Vec<&'a [T]> {
+fn parts<'a, T>(experts: &[&'a Packed], of: impl Fn(&'a Panels) -> Option<T>) -> Vec<T> {
     let all: Option<Vec<_>> = experts.iter().map(|expert| of(&expert.panels)).collect();
-    all.expect("all experts are kept in one precision")
+    all.expect("all experts are kept in one way")
 }
 
 impl Gpu {
@@ -83,17 +101,14 @@ impl Gpu {
     /// # Errors
     /// There is not so much memory, or the device fails.
     pub fn embedding(&mut self, table: &Table, width: usize) -> Result<Embedding, DeviceError> {
-        let len = match table {
-            Table::F32(data) => data.len(),
-            Table::Bf16(data) => data.len(),
-            Table::Int8(data, _) => data.len(),
+        let (kept, kernel, len) = match table {
+            Table::F32(data) => (Kept::F32(self.upload(data)?), "embed_f32", data.len()),
+            Table::Bf16(data) => (Kept::Bf16(self.upload(data)?), "embed_bf16", data.len()),
+            Table::Int8(data, scales) => {
+                (Kept::Int8(self.upload(data)?, self.upload(scales)?), "embed_int8", data.len())
+            }
         };
-        let kept = match table {
-            Table::F32(data) => Kept::F32(self.upload(data)?),
-            Table::Bf16(data) => Kept::Bf16(self.upload(data)?),
-            Table::Int8(data, scales) => Kept::Int8(self.upload(data)?, self.upload(scales)?),
-        };
-        Ok(Embedding { kept, rows: len / width, width })
+        Ok(Embedding { kept, kernel, rows: len / width, width })
     }
 
     /// Copies a matrix, or those of experts, which have equal extents, precision, and no bias.
@@ -109,23 +124,36 @@ impl Gpu {
         assert!(experts.iter().all(|other| (other.inputs, other.outputs) == (inputs, outputs)));
         let kept = match &first.panels {
             Panels::F32(_) => Kept::F32(self.beside(&parts(experts, |panels| match panels {
-                Panels::F32(weights) => Some(weights),
+                Panels::F32(weights) => Some(&**weights),
                 _ => None,
             }))?),
             Panels::Bf16(_) => Kept::Bf16(self.beside(&parts(experts, |panels| match panels {
-                Panels::Bf16(weights) => Some(weights),
+                Panels::Bf16(weights) => Some(&**weights),
                 _ => None,
             }))?),
             Panels::Int8(..) => {
-                let weights = parts(experts, |panels| match panels {
-                    Panels::Int8(weights, _) => Some(weights),
+                let parts = parts(experts, |panels| match panels {
+                    Panels::Int8(weights, scales) => Some((&**weights, &**scales)),
                     _ => None,
                 });
-                let scales = parts(experts, |panels| match panels {
-                    Panels::Int8(_, scales) => Some(scales),
+                let (weights, scales) = self.scaled(&parts)?;
+                Kept::Int8(weights, scales)
+            }
+            Panels::Ternary(..) => {
+                let parts = parts(experts, |panels| match panels {
+                    Panels::Ternary(weights, scales) => Some((&**weights, &**scales)),
                     _ => None,
                 });
-                Kept::Int8(self.beside(&weights)?, self.beside(&scales)?)
+                let (weights, scales) = self.scaled(&parts)?;
+                Kept::Ternary(weights, scales)
+            }
+            Panels::Int4(..) => {
+                let parts = parts(experts, |panels| match panels {
+                    Panels::Int4(weights, scales) => Some((&**weights, &**scales)),
+                    _ => None,
+                });
+                let (weights, scales) = self.scaled(&parts)?;
+                Kept::Int4(weights, scales)
             }
         };
         let bias = match &first.bias {
@@ -133,6 +161,15 @@ impl Gpu {
             _ => None,
         };
         Ok(Matrix { kept, bias, inputs, outputs, experts: experts.len() })
+    }
+
+    /// Memory that holds the weights of `parts`, one behind the other, and memory that holds their scales.
+    fn scaled<T: Number>(
+        &mut self,
+        parts: &[(&[T], &[f32])],
+    ) -> Result<(Buffer<T>, Buffer<f32>), DeviceError> {
+        let (weights, scales): (Vec<_>, Vec<_>) = parts.iter().copied().unzip();
+        Ok((self.beside(&weights)?, self.beside(&scales)?))
     }
 
     /// Memory that holds `parts`, one behind the other.
@@ -159,17 +196,12 @@ impl Gpu {
         out: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
         let stride = padded(table.width);
-        let kernel = match table.kept {
-            Kept::F32(_) => "embed_f32",
-            Kept::Bf16(_) => "embed_bf16",
-            Kept::Int8(..) => "embed_int8",
-        };
         let [data, scales] = table.kept.arguments(self);
         let tokens = self.below(tokens, rows, table.rows);
         let out = self.given(out, rows * stride);
         let scale = Argument::Float(scale.unwrap_or(1.0));
         let arguments = [data, scales, tokens, word(table.width), word(stride), scale, out];
-        self.launch(kernel, [rows, 1, 1], 128, &arguments)
+        self.launch(table.kernel, [rows, 1, 1], 128, &arguments)
     }
 
     /// `out = x · W + bias`, or with `add` `out += x · W + bias`, the product complete before it is added. With `bounds` each
@@ -187,14 +219,7 @@ impl Gpu {
     ) -> Result<(), DeviceError> {
         let Source { x, rows, row_of, held } = source;
         let few = rows <= 8;
-        let kernel = match (&matrix.kept, few) {
-            (Kept::F32(_), false) => "product_f32_many",
-            (Kept::F32(_), true) => "product_f32_few",
-            (Kept::Bf16(_), false) => "product_bf16_many",
-            (Kept::Bf16(_), true) => "product_bf16_few",
-            (Kept::Int8(..), false) => "product_int8_many",
-            (Kept::Int8(..), true) => "product_int8_few",
-        };
+        let [many_rows, few_rows] = matrix.kept.products();
         assert!(bounds.is_some() || matrix.experts == 1, "experts have bounds");
         let [data, scales] = matrix.kept.arguments(self);
         let stride = padded(matrix.inputs);
@@ -217,7 +242,8 @@ impl Gpu {
             word(add.into()),
             self.given(out, all * matrix.outputs),
         ];
-        let tiles = rows.div_ceil(if few { 8 } else { 64 });
+        let (kernel, tile) = if few { (few_rows, 8) } else { (many_rows, 64) };
+        let tiles = rows.div_ceil(tile);
         self.launch(kernel, [matrix.outputs / PANEL, tiles, matrix.experts], 64, &arguments)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use flow_data::Id;
 use flow_dataflow::SourceError;
 use flow_plan::Problem;
 use flow_store::{Error, Snapshot};
@@ -55,17 +56,20 @@ impl Files {
 
     /// The files as they are now, in the order of their names. Errs where there is none.
     pub(crate) fn list(&self) -> Result<Vec<InputFile>, SourceError> {
-        let named = |path: PathBuf| {
+        let input = |(path, published): (PathBuf, Option<Id>)| {
             let format = self.format.or_else(|| of_extension(&path))?;
-            Some(InputFile { path, format })
+            Some(InputFile { path, format, published })
         };
+        let named = |path: PathBuf| input((path, None));
         let found: Vec<InputFile> = match self.pattern() {
             Some((folder, pattern)) => {
                 let fits = |path: &PathBuf| name_of(path).is_some_and(|name| fits(name, pattern));
                 entries(folder)?.into_iter().filter(fits).filter_map(named).collect()
             }
             None if self.path.is_dir() => match self.published()? {
-                Some(snapshot) => snapshot.files().filter_map(named).collect(),
+                Some(snapshot) => {
+                    snapshot.parts().filter_map(|(path, digest)| input((path, Some(digest)))).collect()
+                }
                 None => entries(&self.path)?.into_iter().filter_map(named).collect(),
             },
             None => named(self.path.clone()).into_iter().collect(),

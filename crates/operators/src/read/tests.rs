@@ -70,6 +70,14 @@ fn a_folder_a_pattern_and_a_published_data_set_are_files() {
     publisher.publish(&flow_store::Manifest::new(&columns, None, vec![part], serde_json::Map::new())).unwrap();
     assert_eq!(prompts(published.path()), ["published"]);
     assert_eq!(prompts(&published.path().join("current")), ["published"]);
+
+    let part = published.path().join("current/round-001/part.parquet");
+    let mut damaged = bytes;
+    damaged[6] ^= 1;
+    std::fs::remove_file(&part).unwrap();
+    std::fs::write(&part, damaged).unwrap();
+    let Err(error) = read(published.path(), "") else { panic!("it is not what was published") };
+    assert!(error.code == "E0401" && error.message.contains("the bytes that were published"), "{error:?}");
 }
 
 #[test]

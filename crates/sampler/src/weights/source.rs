@@ -1,7 +1,7 @@
 //! From the tensors of a checkpoint to packed weights, a few rows at a time.
 
-use flow_kernels::{Activation, Norm, Packed, Precision, Routing, Table, padded};
-use flow_model::names::{self, FeedForward as Names};
+use flow_kernels::{Activation, Code, Norm, Packed, Precision, Routing, Table, padded};
+use flow_model::names::{self, FeedForward as Names, Packing};
 use flow_model::{AttentionExperts, Config, QkNorm, Tensors, Ternary, ternary};
 
 use super::{FeedForward, Gated, Layer, Moe};
@@ -188,12 +188,16 @@ impl Source<'_> {
         let shared = shared.as_ref().zip(moe.shared_expert_intermediate_size);
         let shared = shared.map(|((names, gate), width)| -> Result<_, Error> {
             let gate = gate.as_ref().map(|gate| self.pack_router(gate, 1));
-            Ok((self.gated(names, width, false)?, gate.transpose()?))
+            let block = match config.block.int4_shared_expert {
+                true => self.coded_block(names, width, Packing::Int4),
+                false => self.gated(names, width, false),
+            };
+            Ok((block?, gate.transpose()?))
         });
         let expert = |names| match config.block.ternary_experts {
-            Some(Ternary::Latent) => self.latent(names),
-            Some(Ternary::Packed) => {
-                Ok(Gated { rounds: true, ..self.gated(names, config.intermediate_size, false)? })
+            Some(_) => {
+                let block = self.coded_block(names, config.intermediate_size, Packing::Ternary)?;
+                Ok(Gated { rounds: true, ..block })
             }
             None => self.gated(names, config.intermediate_size, false),
         };
@@ -218,19 +222,45 @@ impl Source<'_> {
         Ok(biases)
     }
 
-    /// An expert whose weights become three-valued.
-    fn latent(&self, names: &names::Swiglu) -> Result<Gated, Error> {
-        let (hidden, width) = (self.config.hidden_size, self.config.intermediate_size);
-        let values = |name: &str, outputs: usize, inputs: usize| -> Result<Vec<f32>, Error> {
-            Ok(ternary::quantised(&self.whole(name, &[outputs, inputs])?))
-        };
-        let (gate, up) = (values(&names.gate, width, hidden)?, values(&names.up, width, hidden)?);
+    /// A block whose weights have few bits each.
+    fn coded_block(&self, names: &names::Swiglu, width: usize, packing: Packing) -> Result<Gated, Error> {
+        let hidden = self.config.hidden_size;
         Ok(Gated {
             activation: self.activation(),
-            rounds: true,
-            gate_up: Packed::new(self.precision, hidden, &[&gate, &up]),
-            down: Packed::new(self.precision, width, &[&values(&names.down, hidden, width)?]),
+            rounds: false,
+            gate_up: self.pack_coded(packing, hidden, &[(&names.gate, width), (&names.up, width)])?,
+            down: self.pack_coded(packing, width, &[(&names.down, hidden)])?,
         })
+    }
+
+    /// Packs matrices of (name, outputs) of few bits a weight side by side.
+    fn pack_coded(
+        &self,
+        packing: Packing,
+        inputs: usize,
+        matrices: &[(&str, usize)],
+    ) -> Result<Packed, Error> {
+        let mut packed = Packed::coded(code(packing), inputs, matrices.iter().map(|(_, outputs)| *outputs));
+        let mut column = 0;
+        for (name, outputs) in matrices {
+            let (mut at, mut done) = (column, Ok(()));
+            let mut take = |rows: &[f32]| {
+                let put = packing.coded(name, rows, inputs);
+                let put = put.map(|coded| packed.set_coded(at, &coded.codes, &coded.scales));
+                at += rows.len() / inputs;
+                done = std::mem::replace(&mut done, Ok(())).and(put);
+            };
+            match (packing, self.config.block.ternary_experts) {
+                // The scale of latent weights is known when all of them are.
+                (Packing::Ternary, Some(Ternary::Latent)) => {
+                    take(&ternary::quantised(&self.whole(name, &[*outputs, inputs])?));
+                }
+                _ => self.read(name, &[*outputs, inputs], &mut take)?,
+            }
+            done?;
+            column += padded(*outputs);
+        }
+        Ok(packed)
     }
 
     fn activation(&self) -> Activation {
@@ -249,5 +279,13 @@ impl Source<'_> {
             gate_up: self.pack(hidden, &[(&names.gate, width), (&names.up, width)], biased)?,
             down: self.pack(width, &[(&names.down, hidden)], biased)?,
         })
+    }
+}
+
+/// How weights that rest in few bits are kept while they are drawn with.
+pub(crate) fn code(packing: Packing) -> Code {
+    match packing {
+        Packing::Ternary => Code::Ternary,
+        Packing::Int4 => Code::Int4,
     }
 }

@@ -140,13 +140,17 @@ impl Snapshot {
 
     /// Whether every part is there with the bytes that the manifest says; reads them all.
     pub fn is_whole(&self) -> bool {
-        let mut files = self.manifest.parts.iter().zip(self.files());
-        files.all(|(part, path)| Parts::is_whole(&path, &part.digest).unwrap_or(false))
+        self.parts().all(|(path, digest)| Parts::is_whole(&path, &digest).unwrap_or(false))
+    }
+
+    /// Path and digest of each part, in the manifest's order.
+    pub fn parts(&self) -> impl Iterator<Item = (PathBuf, Id)> {
+        self.manifest.parts.iter().map(|part| (self.folder.join(&part.path), part.digest))
     }
 
     /// The paths of the parts, in the manifest's order.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        self.manifest.parts.iter().map(|part| self.folder.join(&part.path))
+        self.parts().map(|(path, _)| path)
     }
 }
 

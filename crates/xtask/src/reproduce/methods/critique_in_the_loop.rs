@@ -49,9 +49,8 @@ are drawn four times, criticised and refined; as many tokens buy about 24 plain 
 refinement only where the critic found a mistake, `parallel` always, `oracle` only where there is one. In the loop: 800 questions, 4 draws,
 wrong ones criticised and refined, two rounds, training from the base each round. `exact` critiques come from checking the equations. The paper has Llama 3 8B and GPT-4o as annotator.",
     needs: &[
-        Need { path: "models/arith-critic", pipeline: CRITIC, set: &[] },
+        Need { pipeline: CRITIC, set: &[] },
         Need {
-            path: "target/reproduce/unfiltered-critic",
             pipeline: CRITIC,
             set: &[
                 "name=unfiltered",

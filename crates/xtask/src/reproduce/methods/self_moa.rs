@@ -26,7 +26,7 @@ One model (0.87 M parameters, taught to aggregate by `pipelines/aggregator-data.
 T = 0.7 and writes one answer from the six. `single` holds the six draws (their majority is self-consistency), `universal` the draw that
 the model picks as the most consistent, `mixed` an answer from three draws of it and three of `models/arith-tiny`. The paper
 aggregates with models of 7 B and more that were never taught to.",
-    needs: &[Need { path: "models/arith-aggregator", pipeline: "pipelines/aggregator-data.yaml", set: &[] }],
+    needs: &[Need { pipeline: "pipelines/aggregator-data.yaml", set: &[] }],
     arms: &[
         Arm { name: "six", pipeline: "pipelines/self-moa.yaml", profile: None, set: &[] },
         Arm { name: "twelve", pipeline: "pipelines/self-moa-seq.yaml", profile: None, set: &[] },
