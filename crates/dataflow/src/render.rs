@@ -20,7 +20,7 @@ use crate::out::Settled;
 use crate::pile::Pile;
 use crate::split::split;
 use crate::{
-    Body, Emission, InputId, ModelWire, Network, Node, Out, Port, RowOp, Stage, Wire, effect, keyed,
+    Body, EffectOp, Emission, InputId, ModelWire, Network, Node, Out, Port, RowOp, Stage, Wire, effect, keyed,
 };
 
 /// Logical time: one step for each batch of input changes.
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// What counts the rows that leave a node.
-    fn teller(&self, node: usize) -> impl FnMut(Option<Port>, &[(Row, Tick, isize)]) + 'static {
+    pub(crate) fn teller(&self, node: usize) -> impl FnMut(Option<Port>, &[(Row, Tick, isize)]) + 'static {
         let (counts, moves) = (self.counts.clone(), self.moves.clone());
         move |port, updates| {
             counts.node(node).add(port, updates.iter().map(|(row, _, diff)| (row, *diff)));
@@ -147,7 +147,7 @@ impl Place {
 struct Built<'scope> {
     ports: Vec<Rows<'scope>>,
     rejected: Rows<'scope>,
-    /// Whether the rows were counted as they left, and no operator is behind what rejects.
+    /// Whether the rows were counted as they came or left, and no operator is behind what rejects.
     counted: bool,
 }
 
@@ -223,10 +223,11 @@ impl<'scope> Builder<'scope, '_> {
 
     fn node(&mut self, node: usize) -> Built<'scope> {
         match &self.shared.network.nodes[node].body {
+            // Its rows are counted as they are fed.
             Body::Source(_) => Built {
                 ports: vec![self.input(InputId::Rows(node))],
                 rejected: self.input(InputId::Rejected(node)),
-                counted: false,
+                counted: true,
             },
             Body::Chain(stages) => {
                 let built = self.chain(node, stages);
@@ -266,18 +267,28 @@ impl<'scope> Builder<'scope, '_> {
         let mut rejected = Vec::new();
         for at in 0.. {
             let place = self.place(node, at);
-            let made = match at.checked_sub(union) {
-                None => keyed::union(place.clone(), counted_in(&place, rows)),
-                Some(stage) => self.stage(place.clone(), &stages[stage], rows),
-            };
-            let mut tell = self.shared.teller(node);
+            let mut told = self.shared.teller(node);
             // Rows go from stage to stage by the first port.
             let (ports, leave) = if at == last { (description.ports, true) } else { (1, false) };
-            let leaving = split(place, made, ports, move |port, updates| {
+            let tell = move |port: Option<Port>, updates: &[_]| {
                 if counted && (leave || port.is_none()) {
-                    tell(port, updates);
+                    told(port, updates);
                 }
-            });
+            };
+            let leaving = match at.checked_sub(union).map(|stage| &stages[stage]) {
+                None => split(place.clone(), keyed::union(place, rows), emitted, ports, tell),
+                Some(Stage::Row(op)) => {
+                    let (at, op) = (place.clone(), op.clone());
+                    split(place, rows, move |update| row_stage(&at, &*op, update), ports, tell)
+                }
+                Some(Stage::Keyed(op)) => {
+                    let made = keyed::render(place.clone(), op.clone(), rows);
+                    split(place, made, emitted, ports, tell)
+                }
+                Some(Stage::Effect(op)) => {
+                    split(place.clone(), self.effect(place, op, rows), Some, ports, tell)
+                }
+            };
             rejected.push(leaving.rejected);
             if leave {
                 let rejected = concatenated(self.scope, rejected);
@@ -301,21 +312,15 @@ impl<'scope> Builder<'scope, '_> {
         }
     }
 
-    fn stage(&self, place: Place, stage: &Stage, rows: Rows<'scope>) -> Rows<'scope, Emission> {
-        match stage {
-            Stage::Row(op) => row_stage(place, op.clone(), rows),
-            Stage::Keyed(op) => keyed::render(place.clone(), op.clone(), counted_in(&place, rows)),
-            Stage::Effect(op) => {
-                let client = self.shared.client.clone();
-                let Some(wire) = self.shared.network.nodes[place.node].model else {
-                    return effect::render(place, op.clone(), client, rows.map(|row| (row, None)));
-                };
-                let (rows, without) = self.with_model(&self.shared.network.nodes[place.node], wire, rows);
-                let rejected =
-                    reject_all(place.clone(), without, "no_model", "there is no model of this round");
-                effect::render(place, op.clone(), client, rows).concat(rejected)
-            }
-        }
+    fn effect(&self, place: Place, op: &Arc<dyn EffectOp>, rows: Rows<'scope>) -> Rows<'scope, Emission> {
+        let client = self.shared.client.clone();
+        let node = &self.shared.network.nodes[place.node];
+        let Some(wire) = node.model else {
+            return effect::render(place, op.clone(), client, rows.map(|row| (row, None)));
+        };
+        let (rows, without) = self.with_model(node, wire, rows);
+        let rejected = reject_all(place.clone(), without, "no_model", "there is no model of this round");
+        effect::render(place, op.clone(), client, rows).concat(rejected)
     }
 
     /// The node's input: all its wires, projected to common columns; rows of no round are repeated in every round
@@ -418,10 +423,9 @@ fn concatenated<'scope>(scope: Scope<'scope, Tick>, mut rows: Vec<Rows<'scope>>)
     }
 }
 
-/// The same rows, counted as the input of the stage.
-fn counted_in<'scope>(place: &Place, rows: Rows<'scope>) -> Rows<'scope> {
-    let place = place.clone();
-    rows.inspect_batch(move |_, updates| place.count_input(updates.iter().map(|(_, _, diff)| diff).sum()))
+/// The emission of a group.
+fn emitted<K>(((_, emission), time, diff): ((K, Emission), Tick, isize)) -> Option<(Emission, Tick, isize)> {
+    Some((emission, time, diff))
 }
 
 /// Rejects every row, counting it as input of the stage.
@@ -441,13 +445,14 @@ fn reject_all<'scope>(
         .as_collection()
 }
 
-fn row_stage<'scope>(place: Place, op: Arc<dyn RowOp>, rows: Rows<'scope>) -> Rows<'scope, Emission> {
-    rows.inner
-        .flat_map(move |(row, time, diff)| {
-            place.count_input(diff);
-            let mut out = Out::new(&place.heap, place.width);
-            op.row(&Item::load(&place.heap, row), &mut out);
-            place.emit(out, row, time, diff)
-        })
-        .as_collection()
+/// What an operator makes of one row, counting it as input of the stage.
+fn row_stage(
+    place: &Place,
+    op: &dyn RowOp,
+    (row, time, diff): (Row, Tick, isize),
+) -> Vec<(Emission, Tick, isize)> {
+    place.count_input(diff);
+    let mut out = Out::new(&place.heap, place.width);
+    op.row(&Item::load(&place.heap, row), &mut out);
+    place.emit(out, row, time, diff)
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SendError, Sender, SyncSender, TryRecvError, channel, sync_channel,
+};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flow_data::{Heap, Id, Round, Row};
 use timely::worker::Worker;
@@ -20,6 +22,9 @@ use crate::{Census, EffectProgress, Effort, Failure, InputId, Memo, Network, Por
 /// Updates that a worker gets at once, and how many such chunks may wait for it: what streams in is not piled up.
 const CHUNK: usize = 1 << 10;
 const CHUNKS: usize = 8;
+
+/// How long a thread that waits looks for itself before it sleeps.
+const ALERT: Duration = Duration::from_micros(300);
 
 /// Called about twenty times a second while a tick settles; breaks to stop the run.
 pub type Watch<'a> = dyn FnMut(&[EffectProgress]) -> ControlFlow<()> + 'a;
@@ -59,9 +64,13 @@ pub enum SessionError {
     Start(String),
 }
 
+/// Changes of rows of inputs.
+type Updates = Vec<(InputId, Row, isize)>;
+
 enum Command {
-    Update(Vec<(InputId, Row, isize)>),
-    Tick(Tick),
+    Update(Updates),
+    /// The last updates of a tick.
+    Tick(Tick, Updates),
 }
 
 /// How a session runs.
@@ -151,17 +160,15 @@ impl Session {
         self.update(input, row, 1);
         if self.buffer.len() >= CHUNK * self.commands.len() {
             // A lost worker is found when the tick is closed.
-            let _ = self.send();
+            let _ = self.send(Command::Update);
         }
     }
 
     /// Closes a tick: applies the updates so far and waits until everything that follows from them has settled.
     pub fn tick(&mut self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
         self.tick += 1;
-        self.send().map_err(|_| self.loss())?;
-        for worker in &self.commands {
-            worker.send(Command::Tick(self.tick)).map_err(|_| self.loss())?;
-        }
+        let tick = self.tick;
+        self.send(|updates| Command::Tick(tick, updates)).map_err(|_| self.loss())?;
         let settled = self.wait(watch);
         if settled.is_err() {
             self.halt();
@@ -170,18 +177,18 @@ impl Session {
     }
 
     /// Hands the updates so far to the workers, which begin to work on them. Errs when one is gone.
-    fn send(&mut self) -> Result<(), SendError<Command>> {
+    fn send(&mut self, command: impl Fn(Updates) -> Command) -> Result<(), SendError<Command>> {
         let mut shares = vec![Vec::new(); self.commands.len()];
         for update in self.buffer.drain(..) {
             shares[update.1.id.leading() as usize % self.commands.len()].push(update);
         }
-        self.commands.iter().zip(shares).try_for_each(|(to, share)| to.send(Command::Update(share)))
+        self.commands.iter().zip(shares).try_for_each(|(to, share)| to.send(command(share)))
     }
 
     fn wait(&self, watch: &mut Watch<'_>) -> Result<(), SessionError> {
         let mut waiting = self.commands.len();
         while waiting > 0 {
-            match self.settled.recv_timeout(HEARTBEAT) {
+            match soon(&self.settled).map_or_else(|| self.settled.recv_timeout(HEARTBEAT), Ok) {
                 Ok(()) => waiting -= 1,
                 Err(RecvTimeoutError::Disconnected) => return Err(self.loss()),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -300,13 +307,14 @@ impl Drop for Session {
 /// One worker's life: build the dataflow, then follow the host until it hangs up.
 fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done: &Sender<()>, halt: &Halt) {
     let (mut inputs, probe) = worker.dataflow(|scope| render(scope, shared));
-    while let Ok(command) = commands.recv() {
+    while let Some(command) = soon(commands).or_else(|| commands.recv().ok()) {
         match command {
             Command::Update(updates) => {
-                feed(&mut inputs, updates);
+                feed(&mut inputs, shared, &updates);
                 worker.step();
             }
-            Command::Tick(tick) => {
+            Command::Tick(tick, updates) => {
+                feed(&mut inputs, shared, &updates);
                 inputs.values_mut().for_each(|input| {
                     input.advance_to(tick);
                     input.flush();
@@ -322,8 +330,31 @@ fn work(worker: &mut Worker, shared: &Shared, commands: &Receiver<Command>, done
     }
 }
 
-fn feed(inputs: &mut Inputs, updates: Vec<(InputId, Row, isize)>) {
-    for (id, row, diff) in updates {
-        inputs.get_mut(&id).expect("the host feeds inputs of its own network").update(row, diff);
+/// Feeds updates, and counts those of sources, whose rows leave them as they are fed.
+fn feed(inputs: &mut Inputs, shared: &Shared, updates: &[(InputId, Row, isize)]) {
+    for run in updates.chunk_by(|(one, ..), (other, ..)| one == other) {
+        let id = run[0].0;
+        let input = inputs.get_mut(&id).expect("the host feeds inputs of its own network");
+        run.iter().for_each(|(_, row, diff)| input.update(*row, *diff));
+        let (node, port) = match id {
+            InputId::Rows(node) => (node, Some(0)),
+            InputId::Rejected(node) => (node, None),
+            InputId::Model(_) | InputId::Fed(..) => continue,
+        };
+        let time = *input.time();
+        let fed: Vec<_> = run.iter().map(|(_, row, diff)| (*row, time, *diff)).collect();
+        shared.teller(node)(port, &fed);
+    }
+}
+
+/// What comes within moments, without sleeping: to be woken takes about as long as an edit does.
+fn soon<T>(from: &Receiver<T>) -> Option<T> {
+    let since = Instant::now();
+    loop {
+        match from.try_recv() {
+            Ok(found) => return Some(found),
+            Err(TryRecvError::Empty) if since.elapsed() < ALERT => std::thread::yield_now(),
+            Err(_) => return None,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What leaves a stage, by port: one operator, which tells what it hands on.
+//! What leaves a stage, by port: one operator, which also does the work of a stage that looks at rows one by one.
 //!
 //! A filter, a look and a probe for each port would be three operators each, all of which timely would wake for every edit.
 
@@ -25,16 +25,17 @@ pub(crate) struct Leaving<'scope> {
     pub(crate) rejected: Rows<'scope>,
 }
 
-/// Hands `emissions` of the stage at `place` on by its first `ports` ports, and counts what it rejected and used. `tell` sees all that is handed
-/// on, before it is; `None` stands for what was rejected.
-pub(crate) fn split<'scope>(
+/// Hands the emissions that the stage at `place` makes `of` each update on by its first `ports` ports, and counts what it rejected and used.
+/// `tell` sees all that is handed on, before it is; `None` stands for what was rejected.
+pub(crate) fn split<'scope, D: Clone + 'static, E: IntoIterator<Item = (Emission, Tick, isize)>>(
     place: Place,
-    emissions: Rows<'scope, Emission>,
+    rows: Rows<'scope, D>,
+    mut of: impl FnMut((D, Tick, isize)) -> E + 'static,
     ports: usize,
     mut tell: impl FnMut(Option<Port>, &[(Row, Tick, isize)]) + 'static,
 ) -> Leaving<'scope> {
-    let mut builder = OperatorBuilder::new(format!("{} leaves", place.name()), emissions.inner.scope());
-    let mut input = builder.new_input(emissions.inner, Pipeline);
+    let mut builder = OperatorBuilder::new(format!("{} leaves", place.name()), rows.inner.scope());
+    let mut input = builder.new_input(rows.inner, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
     let (mut outputs, streams): (Vec<_>, Vec<_>) =
         (0..=ports).map(|_| builder.new_output::<Updates>()).unzip();
@@ -48,7 +49,8 @@ pub(crate) fn split<'scope>(
                     handles[at].give(&stamp, updates);
                     updates.clear();
                 };
-                for (emission, time, diff) in batches.flat_map(|batch| batch.drain(..)) {
+                let updates = batches.flat_map(|batch| batch.drain(..));
+                for (emission, time, diff) in updates.flat_map(&mut of) {
                     let Some((at, row)) = outlet(&place, ports, emission, diff) else { continue };
                     leaving[at].push((row, time, diff));
                     if leaving[at].len() == BATCH {

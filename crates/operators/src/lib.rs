@@ -43,7 +43,7 @@ pub use served::Server;
 pub use text::chain;
 pub use train::course::Pace;
 pub use train::{adapters, destination, pace, upcycling};
-pub use write::{Publication, publication};
+pub use write::{Publication, Settled, publication};
 
 macro_rules! catalog {
     ($($file:ident::$operator:ident),* $(,)?) => {

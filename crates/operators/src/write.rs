@@ -17,7 +17,7 @@
 //! shards: {op: write, from: chosen, path: out/shards, parts: 4}
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -135,21 +135,31 @@ impl Publication {
         Part { path, digest, n_rows: count(2), n_bytes: count(3) }
     }
 
-    /// The parts that `rows` name. Those among the `known` are not read again: an edit changes a few of thousands. What is
-    /// known afterwards is what `rows` name.
-    pub fn parts<'a>(
+    /// The parts that `rows` name, sorted. What has `settled` before is not read again; afterwards it is what `rows` name.
+    pub fn parts(
         &self,
         heap: &Heap,
-        rows: impl IntoIterator<Item = &'a Row>,
-        known: &mut BTreeMap<Row, Part>,
+        rows: impl IntoIterator<Item = Row>,
+        settled: &mut Settled,
     ) -> Vec<Part> {
-        let mut before = std::mem::take(known);
-        for row in rows {
-            let part = before.remove(row).unwrap_or_else(|| self.part(&Item::load(heap, *row)));
-            known.insert(*row, part);
-        }
-        known.values().cloned().collect()
+        let rows: BTreeSet<Row> = rows.into_iter().collect();
+        let gone: BTreeSet<Row> = settled.rows.difference(&rows).copied().collect();
+        let new = rows.difference(&settled.rows).map(|row| (self.part(&Item::load(heap, *row)), *row));
+        settled.parts.retain(|(_, row)| !gone.contains(row));
+        settled.parts.extend(new);
+        settled.parts.sort();
+        settled.rows = rows;
+        settled.parts.iter().map(|(part, _)| part.clone()).collect()
     }
+}
+
+/// The parts of a publication that have settled. An edit changes a few of thousands: what costs more than a look at each is done
+/// for those alone.
+#[derive(Debug, Default)]
+pub struct Settled {
+    rows: BTreeSet<Row>,
+    /// Sorted, each with the row that names it.
+    parts: Vec<(Part, Row)>,
 }
 
 /// What `step` publishes; none when it is no `write` step.
@@ -276,7 +286,7 @@ struct Writer {
 }
 
 /// Rows that a thread is started for.
-const ROWS_OF_A_THREAD: usize = 256;
+const ROWS_OF_A_THREAD: usize = 128;
 
 impl Writer {
     /// Which hash range an id falls in: its leading bits.

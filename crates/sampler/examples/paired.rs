@@ -1,6 +1,6 @@
 //! One side of a comparison with other programs: makes a model and saves it, or loads it and measures drawn tokens per second.
 //!
-//! `paired make DIR WIDTH LAYERS VOCAB` saves a random Llama. `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
+//! `paired make DIR WIDTH LAYERS VOCAB [EXPERTS]` saves a random Llama, or a MoTE with so many ternary experts. `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
 //! temperature 0.8 for each of SEQUENCES prompts on two threads and prints four numbers: tokens per second, the part of the
 //! places of a step that were taken, and the MiB of keys and values that were held and that were planned. The prompts are those of
 //! `bench/sample.py`: eight tokens each, or, where SHARED is more than 1, as many draws of each prompt of 200 tokens. With a last
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use flow_model::{Block, Checkpoint, Config, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Moe, Ternary, Tokenizer};
 use flow_sampler::{Engine, Params, Plan, Precision, Prompt, Request};
 
 const THREADS: usize = 2;
@@ -22,18 +22,37 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["make", dir, width, layers, vocab] => {
-            make(dir.as_ref(), width.parse()?, layers.parse()?, vocab.parse()?)
+            make(dir.as_ref(), width.parse()?, layers.parse()?, vocab.parse()?, None)
+        }
+        ["make", dir, width, layers, vocab, experts] => {
+            make(dir.as_ref(), width.parse()?, layers.parse()?, vocab.parse()?, Some(experts.parse()?))
         }
         ["run", dir, sequences, tokens, shared, ref rest @ ..] => {
             let order = rest.first().copied().unwrap_or_default();
             run(dir.as_ref(), sequences.parse()?, tokens.parse()?, shared.parse()?, order)
         }
-        _ => Err("expected `make DIR WIDTH LAYERS VOCAB` or `run DIR SEQUENCES TOKENS SHARED [alone|mixed]`"
+        _ => Err("expected `make DIR WIDTH LAYERS VOCAB [EXPERTS]` or `run DIR SEQUENCES TOKENS SHARED [alone|mixed]`"
             .into()),
     }
 }
 
-fn make(dir: &Path, width: usize, num_hidden_layers: usize, vocab_size: usize) -> Result<(), Box<dyn Error>> {
+fn make(
+    dir: &Path,
+    width: usize,
+    num_hidden_layers: usize,
+    vocab_size: usize,
+    experts: Option<usize>,
+) -> Result<(), Box<dyn Error>> {
+    let moe = experts.map(|num_experts| Moe {
+        num_experts,
+        experts_per_token: 1,
+        norm_topk_prob: false,
+        shared_expert_intermediate_size: Some(width * 11 / 4),
+        router_aux_loss_coef: 0.0,
+        router_z_loss_coef: 0.0,
+    });
+    let mote =
+        Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
     let tokenizer = Tokenizer::train_byte_bpe(&["no merges"], 260, &[])?;
     let config = Config {
         vocab_size,
@@ -49,10 +68,10 @@ fn make(dir: &Path, width: usize, num_hidden_layers: usize, vocab_size: usize) -
         tie_word_embeddings: true,
         eos_token_ids: Vec::new(),
         bos_token_id: None,
-        moe: None,
-        block: Block::default(),
+        block: if moe.is_some() { mote } else { Block::default() },
+        moe,
     };
-    Ok(Checkpoint::init(config, tokenizer, 1)?.save(dir)?)
+    Ok(Checkpoint::init(config, tokenizer, 1)?.packed().save(dir)?)
 }
 
 fn run(dir: &Path, sequences: u32, tokens: usize, shared: u32, order: &str) -> Result<(), Box<dyn Error>> {

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use flow_data::{Id, Round, Row};
+use flow_data::{Id, Round};
 use flow_dataflow::{Port, Session};
-use flow_operators::{Publication, StepContext, publication};
+use flow_operators::{Publication, Settled, StepContext, publication};
 use flow_plan::{ModelRef, Plan};
 use flow_store::{Error, Manifest, Part, Publisher, RunLock, Snapshot};
 use serde_json::{Map, Value as Json, json};
@@ -33,7 +33,7 @@ pub(crate) struct Output {
     pub(crate) publication: Publication,
     publisher: Publisher,
     /// Its parts when it was published last.
-    known: RefCell<BTreeMap<Row, Part>>,
+    settled: RefCell<Settled>,
     /// What readers see of it.
     shown: Cell<Shown>,
     lineage: Map<String, Json>,
@@ -89,7 +89,7 @@ impl Outputs {
                 step: at,
                 publication,
                 publisher,
-                known: RefCell::default(),
+                settled: RefCell::default(),
                 shown: Cell::default(),
                 lineage: lineage(plan, at, digests, kept),
                 lock,
@@ -145,11 +145,10 @@ impl Output {
     }
 
     fn publish(&self, parts: Vec<Part>, reach: Reach) -> Result<(), Error> {
-        // A snapshot that cannot be read shows its readers nothing.
-        if let Ok(Some(Snapshot { manifest, .. })) = Snapshot::current(&self.publication.folder)
-            && stays(&manifest.parts, &parts, reach)
+        if let Some(published) = self.publisher.current()
+            && stays(&published, &parts, reach)
         {
-            self.shown.set(Shown::of(&manifest.parts));
+            self.shown.set(Shown::of(&published));
             return Ok(());
         }
         self.shown.set(Shown::of(&parts));
@@ -174,16 +173,16 @@ impl Output {
 
     /// The parts that have settled in the run.
     pub(crate) fn parts(&self, session: &Session) -> Vec<Part> {
-        self.read(session, &mut self.known.borrow_mut())
+        self.read(session, &mut self.settled.borrow_mut())
     }
 
     /// The parts that have settled in another session of the same pipeline.
     pub(crate) fn computed(&self, session: &Session) -> Vec<Part> {
-        self.read(session, &mut BTreeMap::new())
+        self.read(session, &mut Settled::default())
     }
 
-    fn read(&self, session: &Session, known: &mut BTreeMap<Row, Part>) -> Vec<Part> {
-        self.publication.parts(session.heap(), session.rows(self.step, Some(PARTS)).keys(), known)
+    fn read(&self, session: &Session, settled: &mut Settled) -> Vec<Part> {
+        self.publication.parts(session.heap(), session.rows(self.step, Some(PARTS)).into_keys(), settled)
     }
 }
 

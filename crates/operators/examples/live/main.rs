@@ -3,7 +3,6 @@
 
 mod draws;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::ops::ControlFlow;
@@ -15,9 +14,11 @@ use std::time::Instant;
 use draws::Draws;
 use flow_data::{Heap, Row};
 use flow_dataflow::{Body, Driver, InputId, MemoryMemo, Network, Out, Session, SessionOptions};
-use flow_operators::{CATALOG, Env, Models, Remarks, StepContext, assemble, publication, signatures};
+use flow_operators::{
+    CATALOG, Env, Models, Remarks, Settled, StepContext, assemble, publication, signatures,
+};
 use flow_plan::Plan;
-use flow_store::{Manifest, Part, Publisher};
+use flow_store::{Manifest, Publisher};
 use serde_json::{Map, json};
 
 /// As in the program.
@@ -76,7 +77,7 @@ struct Live {
     driver: Driver,
     publisher: Option<Publisher>,
     /// The parts that were published last.
-    known: BTreeMap<Row, Part>,
+    settled: Settled,
 }
 
 impl Live {
@@ -92,7 +93,7 @@ impl Live {
         let session = Session::start(Arc::new(network(&plan)?), heap, memo, options)?;
         let mut driver = Driver::new(session, Vec::new());
         driver.load().map_err(|(_, error)| error)?;
-        let mut live = Self { plan, driver, publisher, known: BTreeMap::new() };
+        let mut live = Self { plan, driver, publisher, settled: Settled::default() };
         live.settle()?;
         Ok(live)
     }
@@ -141,7 +142,8 @@ impl Live {
             return Ok(());
         };
         let session = self.driver.session();
-        let parts = publication.parts(session.heap(), session.rows(last, Some(0)).keys(), &mut self.known);
+        let parts =
+            publication.parts(session.heap(), session.rows(last, Some(0)).into_keys(), &mut self.settled);
         let manifest = Manifest::new(&publication.columns, publication.chat, parts, Map::new());
         publisher.publish(&manifest)?;
         Ok(())

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
 
@@ -22,7 +22,7 @@ pub struct Publisher {
     damaged: Mutex<BTreeSet<String>>,
     /// The sorted parts of the two newest snapshots that were published here, by name: so many parts take longer to read than
     /// an edit may.
-    known: Mutex<BTreeMap<String, Vec<Part>>>,
+    known: Mutex<BTreeMap<String, Arc<[Part]>>>,
 }
 
 /// What [`Publisher::publish`] did.
@@ -117,9 +117,14 @@ impl Publisher {
             self.remove_all_but(&kept);
             let mut known = locked(&self.known);
             known.retain(|name, _| kept.contains(&Some(name.clone())));
-            known.insert(name, manifest.parts.clone());
+            known.insert(name, manifest.parts.as_slice().into());
         }
         Ok(Published { digest, folder, changed })
+    }
+
+    /// The sorted parts of the snapshot that readers see; none before the first, and of one whose manifest cannot be read.
+    pub fn current(&self) -> Option<Arc<[Part]>> {
+        self.parts_of(&self.current_name()?)
     }
 
     /// Removes staged parts that no snapshot holds. Not to be called while parts are being staged.
@@ -165,7 +170,7 @@ impl Publisher {
         temporary: &Path,
         manifest: &Manifest,
         current: Option<&str>,
-    ) -> Result<Vec<Part>, Error> {
+    ) -> Result<Arc<[Part]>, Error> {
         let names = disk::names(&self.snapshots())?;
         let is_older = |name: &&String| {
             let is_other = Some(name.as_str()) != current && !name.starts_with(disk::TEMPORARY);
@@ -173,7 +178,7 @@ impl Publisher {
         };
         let older = names.iter().find(is_older);
         let Some((older, held)) = older.and_then(|name| Some((name, self.parts_of(name)?))) else {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
         };
         disk::rename(&self.snapshots().join(older), temporary)?;
         for part in without(&held, &manifest.parts) {
@@ -187,11 +192,12 @@ impl Publisher {
     }
 
     /// The sorted parts of the snapshot `name`; none where its manifest cannot be read.
-    fn parts_of(&self, name: &str) -> Option<Vec<Part>> {
-        locked(&self.known).remove(name).or_else(|| {
+    fn parts_of(&self, name: &str) -> Option<Arc<[Part]>> {
+        let known = locked(&self.known).get(name).cloned();
+        known.or_else(|| {
             let mut parts = Manifest::of(&self.snapshots().join(name)).ok()?.parts;
             parts.sort();
-            Some(parts)
+            Some(parts.into())
         })
     }
 
