@@ -137,9 +137,10 @@ flow_spec::codes! {
          pipeline expects, a template refuses rows, or no answer passed the check.",
         wrong "flow exec pipelines/everything.yaml --set steps.questions.path=without_levels.jsonl",
         right "flow exec pipelines/everything.yaml --set steps.questions.path=with_levels.jsonl";
-    UNTRAINABLE = "E0628", "a model cannot be trained",
+    UNTRAINABLE = "E0628", "a model cannot be trained, or cannot become such a mixture",
         "`train` and `branch` learn with the layers of Llama, Mistral, Qwen2, Qwen3, OLMoE and the mixtures of these; what a model has beyond \
-         them is named. It can be drawn from all the same. What is before the training would be drawn in vain, so nothing is run.",
+         them is named. It can be drawn from all the same. A mixture that `train` with `moe` or `merge` makes must have a family of checkpoints that \
+         holds it with all that its models have. What is before would be drawn in vain, so nothing is run, as far as the models are known by then.",
         wrong "learner: {op: train, from: shards, start: gemma}",
         right "learner: {op: train, from: shards, start: qwen}";
     GRADER = "E0631", "an answer checker cannot be set up so",

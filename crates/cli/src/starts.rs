@@ -16,7 +16,8 @@ use crate::{Exit, codes};
 /// the positions of that, as far as this is known.
 pub(crate) fn expect(pipeline: &Pipeline) -> Result<(), Halt> {
     let steps = 0..pipeline.plan.steps.len();
-    let of_step = |at| [too_long(pipeline, at), cannot_learn(pipeline, at), cannot_mix(pipeline, at)];
+    let of_step =
+        |at| [too_long(pipeline, at), cannot_learn(pipeline, at).or_else(|| cannot_mix(pipeline, at))];
     let mistakes = steps.flat_map(of_step).flatten();
     let mistakes: Vec<Diagnostic> = mistakes.collect();
     if mistakes.is_empty() { Ok(()) } else { Err(Halt::located(Exit::Invalid, &mistakes, &pipeline.sources)) }
@@ -52,6 +53,8 @@ fn cannot_mix(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
         Some(_) => (at, "moe"),
         None => (step.inputs.first()?.edges.first()?.step, "method"),
     };
+    // An outside trainer may make of a start whatever it likes.
+    pace(plan.steps[trained].op, &plan.steps[trained].config)?;
     // A training before it may have made the mixture already.
     let is_first = |at: usize| trained != at || first(plan, at) == at;
     let words = is_first(at).then(|| unstorable(&config(plan, trained)?, &mixture)).flatten()?;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::io::{self, Read};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,9 @@ impl FromStr for Id {
 /// Builds an [`Id`] part by part.
 pub struct IdHasher(blake3::Hasher);
 
+/// Bytes that are read at a time.
+const PIECE: usize = 1 << 16;
+
 impl IdHasher {
     /// A hasher for one domain: equal parts under different domains give different identities.
     pub fn new(domain: &str) -> Self {
@@ -132,6 +136,21 @@ impl IdHasher {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
         self
+    }
+
+    /// Adds one part of `len` bytes, a piece at a time. A part that has ended before, or goes on, is another one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn part_of(&mut self, len: u64, mut bytes: impl Read) -> io::Result<&mut Self> {
+        self.0.update(&len.to_le_bytes());
+        let mut piece = vec![0; PIECE];
+        loop {
+            match bytes.read(&mut piece)? {
+                0 => return Ok(self),
+                n => _ = self.0.update(&piece[..n]),
+            }
+        }
     }
 
     /// The identity of the parts so far.
@@ -150,6 +169,9 @@ mod tests {
         assert_ne!(Id::of("t", [b"ab".as_slice()]), Id::of("u", [b"ab".as_slice()]));
         let piecewise = IdHasher::new("t").part(b"ab").part(b"c").finish();
         assert_eq!(Id::of("t", [b"ab".as_slice(), b"c"]), piecewise);
+        let long = vec![7; PIECE + 3];
+        let read = IdHasher::new("t").part_of(long.len() as u64, long.as_slice()).unwrap().finish();
+        assert_eq!(Id::of("t", [long.as_slice()]), read);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 // Rows times packed weights: out[r] (+)= x[r] · W + bias, each output one chain of fused multiply-adds over the inputs in order.
 //
 // Weights stand in panels of 32 outputs, [output / 32][input][output % 32], as `Packed` has them; `scales` multiplies a sum
-// when it is complete (int8), or the codes of a group of inputs, [output / 32][group][output % 32] (ternary, int4). One block is a panel (x) and a tile of rows (y) of an expert (z); 64 threads are eight groups of four outputs by
-// eight groups of rows, and each thread keeps the sums of its outputs and rows in registers. Inputs come through shared memory 32 at a
-// time, all four by four; rows that the tile lacks are zeros there and are not written. With `starts`, expert z has the rows starts[z] to
+// when it is complete (int8), or the codes of a group of inputs, [output / 32][group][output % 32] (ternary, int4). One block is a panel
+// (x) and a tile of rows (y) of an expert (z); 64 threads are eight groups of four outputs by eight groups of rows, and each thread keeps the
+// sums of its outputs and rows in registers. Inputs come through shared memory 32 at a time, which are of one group, all four by four; rows that the tile lacks are zeros there and are not written. With `starts`, expert z has the rows starts[z] to
 // starts[z + 1] and its own weights and scales, one after another's; with `row_of`, row r reads x[row_of[r]]. A row's bits know nothing of
 // the tile.
-
 
 // Four neighbouring weights as they are kept: numbers, or codes of two or four bits from the lowest bits.
 struct FourTernary {
@@ -45,16 +44,15 @@ __device__ void product_tile(const W *panels, const float *scales, const float *
     u32 column = blockIdx.x * PANEL + 4 * lane;
     const W *panel = panels + ((u64)blockIdx.z * n / PANEL + blockIdx.x) * k * 8;
     const u32 group_inputs = group_of<W>(k), groups = group_inputs ? (k + group_inputs - 1) / group_inputs : 0;
-    const float *group_scales = scales + ((u64)blockIdx.z * n / PANEL + blockIdx.x) * groups * PANEL + 4 * lane;
+    const u64 first_scale = ((u64)blockIdx.z * n / PANEL + blockIdx.x) * groups * PANEL + 4 * lane;
     Four<float> sums[ROWS] = {};
     for (u32 from = 0; from < k; from += 32) {
         u32 count = k - from < 32 ? k - from : 32;
+        Four<float> of_group = {{1.0f, 1.0f, 1.0f, 1.0f}};
+        if (groups) of_group = *(const Four<float> *)(scales + first_scale + (u64)(from / group_inputs) * PANEL);
         for (u32 i = group; i < count; i += 8) {
             Four<float> four = widen(panel[(u64)(from + i) * 8 + lane]);
-            if (groups) {
-                Four<float> scale = *(const Four<float> *)(group_scales + (u64)((from + i) / group_inputs) * PANEL);
-                for (u32 c = 0; c < 4; c++) four.of[c] = four.of[c] * scale.of[c];
-            }
+            for (u32 c = 0; c < 4; c++) four.of[c] = four.of[c] * of_group.of[c];
             weights[i][lane] = four;
         }
         for (u32 r = 0; r < ROWS; r++) {

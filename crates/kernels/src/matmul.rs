@@ -5,11 +5,13 @@
 //! property all of this crate rests on: each output is one chain of fused multiply-adds over the inputs in order, so
 //! a row's result has the same bits alone and among any others.
 
+use std::cell::RefCell;
+
 use pulp::Simd;
 
 use crate::numbers::{Bf16, Precision, Weight, round, scale};
-use crate::panels::{Code, PANEL, Panels, Row};
-use crate::simd::{Kernel, LANES, Unit, run};
+use crate::panels::{Code, Codes, PANEL, Panels, Widen};
+use crate::simd::{Kernel, LANES, Lanes, Unit, run};
 
 /// Rows in the largest tile: 12 x 2 accumulators fill 24 of the 32 registers of AVX-512.
 const TILE: usize = 12;
@@ -79,10 +81,11 @@ impl Packed {
     /// The same of codes, and of the `scales` of their groups, row-major (outputs, groups).
     ///
     /// # Panics
-    /// The weights are not coded.
+    /// The weights are not coded, or the scales are not as many as groups.
     pub fn set_coded(&mut self, first: usize, codes: &[i8], scales: &[f32]) {
         let inputs = self.inputs;
-        let groups = scales.len() * inputs / codes.len();
+        let groups = inputs.div_ceil(self.panels.group(inputs));
+        assert_eq!(codes.len() * groups, scales.len() * inputs, "each group has a scale");
         let outputs = codes.chunks_exact(inputs).zip(scales.chunks_exact(groups));
         for (column, (codes, scales)) in (first..).zip(outputs) {
             let (panel, at) = (column / PANEL, column % PANEL);
@@ -138,30 +141,39 @@ impl Packed {
 
     fn product<const ADD: bool>(&self, rows: usize, x: &[f32], out: &mut [f32]) {
         let (k, n) = (self.inputs, self.outputs);
-        let plain = Scales { sums: None, groups: &[], group: k };
         match &self.panels {
-            Panels::F32(weights) => {
-                let weights = weights.as_chunks::<PANEL>().0;
-                run(Product::<_, ADD> { k, n, weights, scales: plain, rows, x, out });
+            Panels::F32(panels) => run(Product::<f32, ADD> { k, n, panels, scales: None, rows, x, out }),
+            Panels::Bf16(panels) => run(Product::<Bf16, ADD> { k, n, panels, scales: None, rows, x, out }),
+            Panels::Int8(panels, scales) => {
+                run(Product::<i8, ADD> { k, n, panels, scales: Some(scales), rows, x, out });
             }
-            Panels::Bf16(weights) => {
-                let weights = weights.as_chunks::<PANEL>().0;
-                run(Product::<_, ADD> { k, n, weights, scales: plain, rows, x, out });
-            }
-            Panels::Int8(weights, sums) => {
-                let (weights, scales) =
-                    (weights.as_chunks::<PANEL>().0, Scales { sums: Some(sums), ..plain });
-                run(Product::<_, ADD> { k, n, weights, scales, rows, x, out });
-            }
-            Panels::Ternary(weights, groups) => {
-                let scales = Scales { groups, ..plain };
-                run(Product::<_, ADD> { k, n, weights, scales, rows, x, out });
-            }
-            Panels::Int4(weights, groups) => {
-                let scales = Scales { groups, group: Code::Int4.group(k), ..plain };
-                run(Product::<_, ADD> { k, n, weights, scales, rows, x, out });
-            }
+            Panels::Ternary(codes, scales) => self.coded_product::<_, ADD>(codes, scales, rows, x, out),
+            Panels::Int4(codes, scales) => self.coded_product::<_, ADD>(codes, scales, rows, x, out),
         }
+    }
+
+    /// The same of coded weights: a panel at a time is widened, for all rows.
+    fn coded_product<C: Codes, const ADD: bool>(
+        &self,
+        codes: &[C],
+        scales: &[f32],
+        rows: usize,
+        x: &[f32],
+        out: &mut [f32],
+    ) {
+        thread_local! {
+            static WIDE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        let (k, n, group) = (self.inputs, self.outputs, self.panels.group(self.inputs));
+        let groups = k.div_ceil(group) * PANEL;
+        WIDE.with_borrow_mut(|wide| {
+            wide.resize(k * PANEL, 0.0);
+            for (p, (codes, scales)) in codes.chunks_exact(k).zip(scales.chunks_exact(groups)).enumerate() {
+                run(Widen { codes, scales, group, wide });
+                let out = &mut out[p * PANEL..];
+                run(Product::<f32, ADD> { k, n, panels: wide, scales: None, rows, x, out });
+            }
+        });
     }
 
     fn add_bias(&self, out: &mut [f32]) {
@@ -180,25 +192,14 @@ fn put<W: Weight>(panels: &mut [W], column: usize, weights: &[f32], of: impl Fn(
     }
 }
 
-/// What weights or sums are multiplied by.
-#[derive(Clone, Copy)]
-struct Scales<'a> {
-    /// Complete sums, one for each output.
-    sums: Option<&'a [f32]>,
-    /// Codes, `[output / 32][group][output % 32]`.
-    groups: &'a [f32],
-    /// Inputs of a group.
-    group: usize,
-}
-
 struct Product<'a, W, const ADD: bool> {
     /// Inputs.
     k: usize,
     /// Outputs.
     n: usize,
-    /// Panels x inputs.
-    weights: &'a [W],
-    scales: Scales<'a>,
+    panels: &'a [W],
+    /// One for each output.
+    scales: Option<&'a [f32]>,
     rows: usize,
     /// rows x padded(inputs)
     x: &'a [f32],
@@ -206,12 +207,12 @@ struct Product<'a, W, const ADD: bool> {
     out: &'a mut [f32],
 }
 
-impl<W: Row, const ADD: bool> Kernel for Product<'_, W, ADD> {
+impl<W: Weight, const ADD: bool> Kernel for Product<'_, W, ADD> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
-        let Self { k, n, weights, scales, rows, x, out } = self;
+        let Self { k, n, panels, scales, rows, x, out } = self;
         let stride = padded(k);
         // Accumulators of a tile must fit the registers: 32 of 512 bits, 16 of 256, 32 of 128.
         let limit = match V {
@@ -220,14 +221,8 @@ impl<W: Row, const ADD: bool> Kernel for Product<'_, W, ADD> {
             _ => 1,
         };
         let tiles = rows.div_ceil(limit);
-        let groups = k.div_ceil(scales.group) * PANEL;
-        for (p, weights) in weights.chunks_exact(k).enumerate() {
-            let scales = Scales {
-                sums: scales.sums.map(|sums| &sums[p * PANEL..][..PANEL]),
-                groups: if W::CODED { &scales.groups[p * groups..][..groups] } else { &[] },
-                group: scales.group,
-            };
-            let panel = Panel { stride, weights, scales };
+        for (p, weights) in panels.chunks_exact(k * PANEL).enumerate() {
+            let panel = Panel { k, weights, scales: scales.map(|scales| &scales[p * PANEL..][..PANEL]) };
             for t in 0..tiles {
                 let (first, end) = (rows * t / tiles, rows * (t + 1) / tiles);
                 let x = &x[first * stride..end * stride];
@@ -253,47 +248,35 @@ impl<W: Row, const ADD: bool> Kernel for Product<'_, W, ADD> {
 
 /// 32 outputs of a matrix.
 struct Panel<'a, W> {
-    /// Numbers in a row of inputs, padding included.
-    stride: usize,
+    k: usize,
     weights: &'a [W],
-    /// Those of the 32 outputs.
-    scales: Scales<'a>,
+    scales: Option<&'a [f32]>,
 }
 
 /// `R` rows of `x` times one panel, into 32 columns of `R` rows of `out` (row length `n`).
 #[inline(always)]
-fn tile<S: Simd, const V: usize, W: Row, const R: usize, const ADD: bool>(
+fn tile<S: Simd, const V: usize, W: Weight, const R: usize, const ADD: bool>(
     unit: Unit<S, V>,
     x: &[f32],
     panel: &Panel<'_, W>,
     out: &mut [f32],
     n: usize,
 ) {
-    let Panel { stride, weights, scales: Scales { sums: of_sums, groups, group } } = panel;
-    let (stride, group) = (*stride, *group);
-    let both = |scales: &[f32]| {
-        let scales = scales.as_chunks::<LANES>().0;
-        [unit.load(&scales[0]), unit.load(&scales[1])]
-    };
+    let k = panel.k;
+    let stride = padded(k);
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride..][..k]);
     let mut sums = [[unit.splat(0.0); 2]; R];
-    for (g, weights) in weights.chunks(group).enumerate() {
-        let rows: [&[f32]; R] = std::array::from_fn(|r| &x[r * stride + g * group..][..weights.len()]);
-        let scales = if W::CODED { both(&groups[g * PANEL..][..PANEL]) } else { [unit.splat(1.0); 2] };
-        for (i, weights) in weights.iter().enumerate() {
-            let mut w = weights.halves(unit);
-            if W::CODED {
-                w = [unit.mul(w[0], scales[0]), unit.mul(w[1], scales[1])];
-            }
-            for r in 0..R {
-                let value = unit.splat(rows[r][i]);
-                sums[r] = [unit.fma(value, w[0], sums[r][0]), unit.fma(value, w[1], sums[r][1])];
-            }
+    for (i, weights) in panel.weights.as_chunks::<PANEL>().0[..k].iter().enumerate() {
+        let w = halves(unit, weights);
+        for r in 0..R {
+            let value = unit.splat(rows[r][i]);
+            sums[r] = [unit.fma(value, w[0], sums[r][0]), unit.fma(value, w[1], sums[r][1])];
         }
     }
-    if let Some(scales) = of_sums {
-        let scales = both(scales);
+    if let Some(scales) = panel.scales {
+        let scales = scales.as_chunks::<LANES>().0;
         for sums in &mut sums {
-            *sums = [unit.mul(sums[0], scales[0]), unit.mul(sums[1], scales[1])];
+            *sums = [unit.mul(sums[0], unit.load(&scales[0])), unit.mul(sums[1], unit.load(&scales[1]))];
         }
     }
     for r in 0..R {
@@ -303,6 +286,13 @@ fn tile<S: Simd, const V: usize, W: Row, const R: usize, const ADD: bool>(
             unit.store(total, chunk);
         }
     }
+}
+
+#[inline(always)]
+fn halves<S: Simd, const V: usize, W: Weight>(unit: Unit<S, V>, row: &[W; PANEL]) -> [Lanes<S, V>; 2] {
+    let (chunks, _) = row.as_chunks::<LANES>();
+    let widened = |chunk: &[W; LANES]| unit.load(&chunk.map(W::widen));
+    [widened(&chunks[0]), widened(&chunks[1])]
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use pulp::Simd;
 
-use crate::numbers::{Bf16, Precision, Weight};
-use crate::simd::{LANES, Lanes, Unit};
+use crate::numbers::{Bf16, Precision};
+use crate::simd::{Kernel, LANES, Unit};
 
 /// Outputs in one panel of packed weights; widths of all row buffers are multiples of it.
 pub const PANEL: usize = 2 * LANES;
@@ -36,9 +36,9 @@ impl Code {
         inputs * weights + inputs.div_ceil(self.group(inputs)) * PANEL * size_of::<f32>()
     }
 
-    /// Bytes of a packed matrix with so many inputs and `outputs`, padding included.
+    /// Bytes of a packed matrix with so many inputs and `outputs`, padded to whole panels.
     pub fn bytes(self, inputs: usize, outputs: usize) -> usize {
-        outputs / PANEL * self.panel_bytes(inputs)
+        outputs.div_ceil(PANEL) * self.panel_bytes(inputs)
     }
 }
 
@@ -74,6 +74,15 @@ impl Panels {
         }
     }
 
+    /// Inputs that share a scale, in a matrix with so many.
+    pub(crate) fn group(&self, inputs: usize) -> usize {
+        match self {
+            Self::F32(_) | Self::Bf16(_) | Self::Int8(..) => inputs,
+            Self::Ternary(..) => Code::Ternary.group(inputs),
+            Self::Int4(..) => Code::Int4.group(inputs),
+        }
+    }
+
     /// Bytes they take.
     pub(crate) fn bytes(&self) -> usize {
         match self {
@@ -91,21 +100,38 @@ fn zeros<W: Copy + Default>(len: usize) -> Box<[W]> {
 }
 
 /// What is kept of the 32 weights that an input has in a panel.
-pub(crate) trait Row {
-    /// Whether they are codes, which become weights times the scales of their group.
-    const CODED: bool;
-    /// The weights, or codes, as f32.
-    fn halves<S: Simd, const V: usize>(&self, unit: Unit<S, V>) -> [Lanes<S, V>; 2];
+pub(crate) trait Codes: Copy {
+    /// The codes.
+    fn widen(&self) -> [f32; PANEL];
 }
 
-impl<W: Weight> Row for [W; PANEL] {
-    const CODED: bool = false;
+/// Turns codes into weights, each times the scale of its group.
+pub(crate) struct Widen<'a, C> {
+    /// Of a panel, for each input.
+    pub(crate) codes: &'a [C],
+    /// Of the panel: groups x 32.
+    pub(crate) scales: &'a [f32],
+    /// Inputs of a group.
+    pub(crate) group: usize,
+    /// inputs x 32
+    pub(crate) wide: &'a mut [f32],
+}
+
+impl<C: Codes> Kernel for Widen<'_, C> {
+    type Output = ();
 
     #[inline(always)]
-    fn halves<S: Simd, const V: usize>(&self, unit: Unit<S, V>) -> [Lanes<S, V>; 2] {
-        let (chunks, _) = self.as_chunks::<LANES>();
-        let widened = |chunk: &[W; LANES]| unit.load(&chunk.map(W::widen));
-        [widened(&chunks[0]), widened(&chunks[1])]
+    fn run<S: Simd, const V: usize>(self, unit: Unit<S, V>) {
+        let groups = self.codes.chunks(self.group).zip(self.wide.chunks_mut(self.group * PANEL));
+        for ((codes, wide), scales) in groups.zip(self.scales.as_chunks::<LANES>().0.as_chunks::<2>().0) {
+            let scales = [unit.load(&scales[0]), unit.load(&scales[1])];
+            for (codes, wide) in codes.iter().zip(wide.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0) {
+                let codes = codes.widen();
+                for (half, codes) in codes.as_chunks::<LANES>().0.iter().enumerate() {
+                    unit.store(unit.mul(unit.load(codes), scales[half]), &mut wide[half]);
+                }
+            }
+        }
     }
 }
 
@@ -122,21 +148,19 @@ impl Default for TwoBits {
 impl TwoBits {
     /// Sets the code `at`, -1 to 1.
     pub(crate) fn put(&mut self, at: usize, code: i8) {
+        debug_assert!((-1..=1).contains(&code));
         let (byte, shift) = (&mut self.0[at / 4], 2 * (at % 4));
         *byte = *byte & !(3 << shift) | ((code + 1) as u8) << shift;
     }
 }
 
-impl Row for TwoBits {
-    const CODED: bool = true;
-
+impl Codes for TwoBits {
     #[inline(always)]
-    fn halves<S: Simd, const V: usize>(&self, unit: Unit<S, V>) -> [Lanes<S, V>; 2] {
-        let half = |from: usize| {
-            let codes = u32::from_le_bytes(std::array::from_fn(|byte| self.0[from + byte]));
-            unit.load(&std::array::from_fn(|i| ((codes >> (2 * i) & 3) as i32 - 1) as f32))
-        };
-        [half(0), half(4)]
+    fn widen(&self) -> [f32; PANEL] {
+        let (sixteen, _) = self.0.as_chunks();
+        std::array::from_fn(|i| {
+            ((u32::from_le_bytes(sixteen[i / 16]) >> (2 * (i % 16)) & 3) as i32 - 1) as f32
+        })
     }
 }
 
@@ -153,22 +177,17 @@ impl Default for FourBits {
 impl FourBits {
     /// Sets the code `at`, -7 to 7.
     pub(crate) fn put(&mut self, at: usize, code: i8) {
+        debug_assert!((-7..=7).contains(&code));
         let (byte, shift) = (&mut self.0[at / 2], 4 * (at % 2));
         *byte = *byte & !(15 << shift) | ((code + 8) as u8) << shift;
     }
 }
 
-impl Row for FourBits {
-    const CODED: bool = true;
-
+impl Codes for FourBits {
     #[inline(always)]
-    fn halves<S: Simd, const V: usize>(&self, unit: Unit<S, V>) -> [Lanes<S, V>; 2] {
-        let half = |from: usize| {
-            let eight = |from: usize| u32::from_le_bytes(std::array::from_fn(|byte| self.0[from + byte]));
-            let codes = [eight(from), eight(from + 4)];
-            unit.load(&std::array::from_fn(|i| ((codes[i / 8] >> (4 * (i % 8)) & 15) as i32 - 8) as f32))
-        };
-        [half(0), half(8)]
+    fn widen(&self) -> [f32; PANEL] {
+        let (eight, _) = self.0.as_chunks();
+        std::array::from_fn(|i| ((u32::from_le_bytes(eight[i / 8]) >> (4 * (i % 8)) & 15) as i32 - 8) as f32)
     }
 }
 

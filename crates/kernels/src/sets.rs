@@ -24,10 +24,11 @@ fn products() {
         let packed = Packed::new(precision, 40, &[&w]);
         alike(29 * packed.outputs(), |out| packed.multiply_add(29, &x, out));
     }
+    let (x, w) = (numbers(29 * 320, 1), numbers(70 * 300, 2));
     let codes: Vec<i8> = w.iter().map(|w| w.round_ties_even().clamp(-1.0, 1.0) as i8).collect();
     for code in [Code::Ternary, Code::Int4] {
-        let mut packed = Packed::coded(code, 40, [70]);
-        packed.set_coded(0, &codes, &numbers(70, 3));
+        let mut packed = Packed::coded(code, 300, [70]);
+        packed.set_coded(0, &codes, &numbers(70 * 300usize.div_ceil(code.group(300)), 3));
         alike(29 * packed.outputs(), |out| packed.multiply_add(29, &x, out));
     }
 }

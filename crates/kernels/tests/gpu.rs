@@ -105,7 +105,7 @@ fn products_of_coded_weights() {
 
 #[test]
 fn products_of_experts_read_the_rows_of_their_visits() {
-    let (inputs, outputs, held) = (40, 64, 6);
+    let (inputs, outputs, held) = (150, 64, 6);
     let starts = [0u32, 3, 3, 100, 101];
     let row_of: Vec<u32> = (0..101).map(|place| place * 5 % held as u32).collect();
     let x = rows(&numbers(held * inputs, 1), inputs);

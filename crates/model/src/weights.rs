@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::half::from_f16;
 use crate::names::{self, Packing};
+use crate::tensors::expect_finite;
 use crate::{Config, Error, Tensor, TensorFiles, Tensors, int4, ternary};
 
 const SINGLE: &str = "model.safetensors";
@@ -78,6 +79,7 @@ impl Packing {
     /// # Errors
     /// They are no multiples of one scale.
     pub fn coded(self, name: &str, weights: &[f32], width: usize) -> Result<Coded, Error> {
+        expect_finite(name, weights)?;
         match self {
             Self::Ternary => {
                 let (codes, scales) = ternary::codes(weights, width);

@@ -41,7 +41,7 @@ impl InputFile {
     /// The records in the order of the file. Of a Parquet file only the columns in `names` are read; errs when it has
     /// not all of those in `required`, or is not what was published.
     pub(crate) fn records(&self, names: &[&str], required: &[&str]) -> Result<Records<'static>, SourceError> {
-        self.check()?;
+        self.expect_published()?;
         let failed = |error| refused(&self.path, &error);
         let reader = match self.format {
             Format::Jsonl => Reader::Lines(read_jsonl(&self.path).map_err(failed)?),
@@ -62,10 +62,11 @@ impl InputFile {
         Ok(Records { path: self.path.clone(), reader })
     }
 
-    /// A part of a published data set has the bytes that were published.
-    fn check(&self) -> Result<(), SourceError> {
-        let Some(digest) = self.published.filter(|_| self.path.exists()) else { return Ok(()) };
-        if Parts::is_whole(&self.path, &digest).map_err(|error| refused(&self.path, &error))? {
+    /// Errs where it is a part of a published data set and has other bytes than were published. One that is gone is found when it is read.
+    fn expect_published(&self) -> Result<(), SourceError> {
+        let Some(published) = self.published else { return Ok(()) };
+        let found = Parts::digest_of(&self.path).map_err(|error| refused(&self.path, &error))?;
+        if found.is_none_or(|found| found == published) {
             return Ok(());
         }
         let message = format!("`{}` does not have the bytes that were published", self.path.display());

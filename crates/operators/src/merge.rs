@@ -154,11 +154,13 @@ impl Definition for Merge {
 }
 
 impl Merge {
-    /// The mixture that a step with these keys makes of two models; none where it averages them.
+    /// The mixture that a step with these keys makes of the fewest models that it can join; none where it averages them.
     pub(crate) fn mixture(config: &Json) -> Option<MoeUpcycle> {
         let config: Config = flow_plan::config_of(config).ok()?;
         let joins = matches!(config.method, Method::Btx | Method::Bam);
-        joins.then(|| config.mixture(&["".into(), "".into()]))
+        let visited = [config.experts_per_token, config.attention_experts_per_token].into_iter().flatten().max();
+        let models = visited.unwrap_or(2).max(2) as usize;
+        joins.then(|| config.mixture(&vec!["".into(); models]))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
-use flow_model::{Checkpoint, Folder};
+use flow_model::{Checkpoint, Folder, names};
 use flow_sampler::{Engine, Error, FoundGpu, Precision, open_gpu};
 use flow_spec::Served;
 use flow_trainer::Rounding;
@@ -263,7 +263,9 @@ impl Models {
         if let Some(engine) = recall(&mut self.state().engines, &(*id, precision)) {
             return Ok(engine);
         }
-        let engine = match self.in_memory(id) {
+        let trained = self.in_memory(id);
+        let takes_less = precision != Precision::F32 || trained.as_deref().is_some_and(has_few_bits);
+        let engine = match trained {
             Some(checkpoint) => {
                 let made = self.placed(|| Engine::with_precision(&checkpoint, precision));
                 made.map_err(|error| crate::text::chain(&error))?
@@ -273,7 +275,7 @@ impl Models {
         let engine = Arc::new(engine);
         let mut state = self.state();
         remember(&mut state.engines, (*id, precision), engine.clone());
-        if precision != Precision::F32 {
+        if takes_less {
             state.checkpoints.retain(|(other, _)| other != id);
         }
         if let Some((path, Some(stamp))) = state.declared.get(id) {
@@ -399,6 +401,11 @@ fn remember<K: Clone + PartialEq, T: Clone>(ready: &mut Vec<(K, T)>, key: K, val
         ready.push((key, value));
         ready.drain(..ready.len().saturating_sub(READY));
     }
+}
+
+/// Whether the model computes with few bits of a part of its weights.
+fn has_few_bits(checkpoint: &Checkpoint) -> bool {
+    !names::computed(&checkpoint.config).is_empty()
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@
 //! Ports: `out`, one row per record: the record `prompt` followed by the columns of `extra`.
 //!
 //! Rejects: `malformed` (no JSON object), `missing_field` (not there, or null where it must not be), `ill_typed`,
-//! `no_answer` (the rule of `extract` finds none); the detail begins with the place. A file that cannot be read or
-//! has rows but none that fits, a column that no row has and an id that stands twice end the run.
+//! `no_answer` (the rule of `extract` finds none); the detail begins with the place. A file that cannot be read
+//! or has rows but none that fits, a part of a published data set that has other bytes by now, a column that no row has and an id that
+//! stands twice end the run.
 //!
 //! Cost: reads the file once; keeps about 50 bytes a row until it is read.
 //!

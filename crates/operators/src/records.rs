@@ -132,6 +132,9 @@ impl<R: ByRecord> Source for Records<R> {
         let (mut numbers, mut cache) = <(Numbers, R::Cache)>::default();
         let mut rest = self.0.limit();
         for (file, input) in files.iter().enumerate() {
+            if rest == 0 {
+                break;
+            }
             for record in reading.records(input)?.take(rest) {
                 let (at, record) = record?;
                 let at = At { files: &files, place: Place { file, at } };

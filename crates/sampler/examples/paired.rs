@@ -1,11 +1,11 @@
 //! One side of a comparison with other programs: makes a model and saves it, or loads it and measures drawn tokens per second.
 //!
-//! `paired make DIR WIDTH LAYERS VOCAB [EXPERTS]` saves a random Llama, or a MoTE with so many ternary experts. `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at
-//! temperature 0.8 for each of SEQUENCES prompts on two threads and prints four numbers: tokens per second, the part of the
-//! places of a step that were taken, and the MiB of keys and values that were held and that were planned. The prompts are those of
-//! `bench/sample.py`: eight tokens each, or, where SHARED is more than 1, as many draws of each prompt of 200 tokens. With a last
-//! word `alone` draws of a prompt are not neighbours, so that each reads the prompt for itself; with `mixed` they are 8 to TOKENS
-//! tokens long, evenly.
+//! `paired make DIR WIDTH LAYERS VOCAB [EXPERTS]` saves a random Llama, or a MoTE with so many ternary experts.
+//! `paired run DIR SEQUENCES TOKENS SHARED` draws TOKENS tokens at temperature 0.8 for each of SEQUENCES prompts on two threads and
+//! prints four numbers: tokens per second, the part of the places of a step that were taken, and the MiB of keys and values that
+//! were held and that were planned. The prompts are those of `bench/sample.py`: eight tokens each, or, where SHARED is more than 1,
+//! as many draws of each prompt of 200 tokens. With a last word `alone` draws of a prompt are not neighbours, so that each reads
+//! the prompt for itself; with `mixed` they are 8 to TOKENS tokens long, evenly.
 #![allow(clippy::print_stdout, reason = "an example reports to programs")]
 
 use std::error::Error;
@@ -68,8 +68,8 @@ fn make(
         tie_word_embeddings: true,
         eos_token_ids: Vec::new(),
         bos_token_id: None,
-        block: if moe.is_some() { mote } else { Block::default() },
         moe,
+        block,
     };
     Ok(Checkpoint::init(config, tokenizer, 1)?.packed().save(dir)?)
 }

@@ -92,9 +92,7 @@ fn weight_bytes(config: &Config, precision: Precision) -> usize {
     let matrix = |outputs: usize, inputs: usize| outputs * (inputs * precision.bytes() + scale);
     let few_bits = names::computed(config);
     let bytes = |(name, shape): &(String, Vec<usize>)| match shape[..] {
-        [outputs, inputs] if let Some(packing) = few_bits.get(name) => {
-            code(*packing).bytes(inputs, padded(outputs))
-        }
+        [outputs, inputs] if let Some(packing) = few_bits.get(name) => code(*packing).bytes(inputs, outputs),
         [vocab, inputs] if name == names::EMBEDDING => matrix(vocab, inputs),
         [outputs, inputs] if names::is_router(name) => padded(outputs) * inputs * size_of::<f32>(),
         [outputs, inputs] => matrix(padded(outputs), inputs),
@@ -152,6 +150,11 @@ mod tests {
             assert_eq!(plan.draws, 48);
             assert_eq!(plan.cache_bytes, (2 * 48 + 6 + 2) * 160 * plan.bytes_per_position);
         }
+    }
+
+    #[test]
+    fn groups_of_codes_are_those_of_the_folder() {
+        assert_eq!(flow_kernels::Code::Int4.group(1_000), flow_model::int4::GROUP);
     }
 
     #[test]

@@ -56,7 +56,8 @@ fn experts_of_two_bits_and_shared_ones_of_four_take_no_more_at_any_precision() {
             // Each expert's matrix has 256 x 320 weights; of those that are as wide as f32's they keep a sixteenth, and scales.
             let bits = 8 * precision.bytes() - 2;
             assert!(saved > experts * 256 * 320 * bits / 8 * 9 / 10, "{precision:?}: {saved}");
-            assert!(engine.weight_bytes() >= plan.weight_bytes);
+            // The rest are tables of positions.
+            assert!((plan.weight_bytes..plan.weight_bytes + (64 << 10)).contains(&engine.weight_bytes()));
         }
     }
 }

@@ -142,10 +142,12 @@ pub fn upcycle(dense: &[&Checkpoint], settings: &MoeUpcycle, seed: u64) -> Resul
     })
 }
 
-/// Why no family of checkpoints has the mixture that valid `settings` make of models of this config; `None` where one has, and where the
-/// models have experts already.
+/// Why no family of checkpoints has the mixture that valid `settings` make of models of this config; `None` where one has, where the models
+/// have experts already, and where they cannot be sliced so.
 pub fn unstorable(dense: &Config, settings: &MoeUpcycle) -> Option<String> {
-    let mixture = dense.moe.is_none().then(|| mixture_config(dense, settings))?;
+    let slices = if let From::FineGrained { slices } = settings.from { slices } else { 1 };
+    let becomes = dense.moe.is_none() && dense.intermediate_size.is_multiple_of(slices);
+    let mixture = becomes.then(|| mixture_config(dense, settings))?;
     storable(dense, &mixture).err().map(|error| error.to_string())
 }
 

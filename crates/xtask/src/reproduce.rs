@@ -106,8 +106,9 @@ pub(crate) fn reproduce(place: &Place, name: Option<&str>) -> Result<String, Str
 }
 
 fn page_of(place: &Place, method: &Method) -> Result<String, String> {
-    for need in method.needs {
-        let set = need.set.iter().flat_map(|set| ["--set", set]);
+    for (at, need) in method.needs.iter().enumerate() {
+        let out = format!("out=target/reproduce/{}/need-{at}", method.name);
+        let set = need.set.iter().copied().chain([out.as_str()]).flat_map(|set| ["--set", set]);
         flow(place, method, &["exec", need.pipeline].into_iter().chain(set).collect::<Vec<_>>())?;
     }
     let mut outcomes = Vec::new();

@@ -111,7 +111,7 @@ impl Gpu {
         Ok(Embedding { kept, kernel, rows: len / width, width })
     }
 
-    /// Copies a matrix, or those of experts, which have equal extents, precision, and no bias.
+    /// Copies a matrix, or those of experts, which have equal extents, are kept in one way, and have no bias.
     ///
     /// # Errors
     /// There is not so much memory, or the device fails.
@@ -132,27 +132,27 @@ impl Gpu {
                 _ => None,
             }))?),
             Panels::Int8(..) => {
-                let parts = parts(experts, |panels| match panels {
+                let of_experts = parts(experts, |panels| match panels {
                     Panels::Int8(weights, scales) => Some((&**weights, &**scales)),
                     _ => None,
                 });
-                let (weights, scales) = self.scaled(&parts)?;
+                let (weights, scales) = self.scaled(&of_experts)?;
                 Kept::Int8(weights, scales)
             }
             Panels::Ternary(..) => {
-                let parts = parts(experts, |panels| match panels {
+                let of_experts = parts(experts, |panels| match panels {
                     Panels::Ternary(weights, scales) => Some((&**weights, &**scales)),
                     _ => None,
                 });
-                let (weights, scales) = self.scaled(&parts)?;
+                let (weights, scales) = self.scaled(&of_experts)?;
                 Kept::Ternary(weights, scales)
             }
             Panels::Int4(..) => {
-                let parts = parts(experts, |panels| match panels {
+                let of_experts = parts(experts, |panels| match panels {
                     Panels::Int4(weights, scales) => Some((&**weights, &**scales)),
                     _ => None,
                 });
-                let (weights, scales) = self.scaled(&parts)?;
+                let (weights, scales) = self.scaled(&of_experts)?;
                 Kept::Int4(weights, scales)
             }
         };

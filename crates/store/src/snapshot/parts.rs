@@ -5,9 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use flow_data::Id;
+use flow_data::{Id, IdHasher};
 
 use crate::{Error, disk};
+
+/// What the digests of parts are told apart by from others.
+const PART: &str = "part";
 
 /// The parts of a published folder, by digest. Any number of threads and processes may stage.
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ impl Parts {
 
     /// The digest of a part.
     pub fn digest(bytes: &[u8]) -> Id {
-        Id::of("part", [bytes])
+        Id::of(PART, [bytes])
     }
 
     /// Where the part `digest` is read, from when it was staged until it is in no snapshot any more.
@@ -68,9 +71,23 @@ impl Parts {
     /// # Errors
     /// It cannot be read.
     pub fn is_whole(path: &Path, digest: &Id) -> Result<bool, Error> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(Self::digest(&bytes) == *digest),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(Self::digest_of(path)? == Some(*digest))
+    }
+
+    /// The digest of the part at `path`, which is read a piece at a time; `None` where there is no file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn digest_of(path: &Path) -> Result<Option<Id>, Error> {
+        let digest = || {
+            let file = fs::File::open(path)?;
+            let mut hasher = IdHasher::new(PART);
+            hasher.part_of(file.metadata()?.len(), file)?;
+            Ok(hasher.finish())
+        };
+        match digest() {
+            Ok(digest) => Ok(Some(digest)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", path)(error)),
         }
     }

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use flow_model::{Block, Checkpoint, Config, Family, ternary};
 use flow_trainer::{
-    Error, From, Gate, Merge, MoeUpcycle, Part, Prompts, TrainConfig, logits, merge, train, upcycle,
+    Error, From, Gate, Merge, MoeUpcycle, Part, Prompts, TrainConfig, logits, merge, train, unstorable,
+    upcycle,
 };
 
 use crate::common;
@@ -262,6 +263,9 @@ fn what_a_family_has_beyond_llama_goes_over_to_its_mixture_or_is_refused() {
     assert!(message.starts_with(none) && message.contains("biases of feed-forward blocks"), "{message}");
     let message = refused(mistral, &biased_routers);
     assert!(message.starts_with(none) && message.contains("`mistral` checkpoint has: sliding"), "{message}");
+    assert_eq!(unstorable(mistral, &biased_routers), Some(message));
+    let joined = MoeUpcycle { from: From::Btx, experts: 4, experts_per_token: 3, ..MoeUpcycle::default() };
+    assert_eq!([qwen3, mistral].map(|config| unstorable(config, &joined)), [None, None]);
     let start = common::checkpoint(qwen3.clone(), 1);
     let bam = From::Bam { shared_key_value: false, attention_experts_per_token: None };
     let settings = MoeUpcycle { from: bam, experts: 2, experts_per_token: 1, ..MoeUpcycle::default() };
