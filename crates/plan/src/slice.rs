@@ -55,7 +55,7 @@ impl Plan {
         rounds.flat_map(|rounds| rounds.feed.iter().map(|feed| (feed.model.as_str(), feed.step)))
     }
 
-    /// The plan of the steps in `kept`, which rest on no others. Tests are left out.
+    /// The plan of the steps in `kept`, which rest on no others, and of the models that they use. Tests are left out.
     fn with_only(&self, kept: &BTreeSet<usize>) -> Plan {
         let position = |step: usize| kept.range(..step).count();
         let moved = |edge: &mut Edge| edge.step = position(edge.step);
@@ -75,6 +75,14 @@ impl Plan {
             let gate = rounds.gate.filter(|gate| kept.contains(&gate.step));
             Rounds { gate: gate.map(|gate| crate::Gate { step: position(gate.step), ..gate }), ..rounds }
         });
+        let of_steps = plan.steps.iter().flat_map(|step| &step.models);
+        let declared = of_steps.filter_map(|used| match &used.model {
+            ModelRef::Declared(name) => Some(name.clone()),
+            ModelRef::Step(_) => None,
+        });
+        let fed = plan.rounds.iter().flat_map(|rounds| &rounds.feed).map(|feed| feed.model.clone());
+        let needed: BTreeSet<String> = declared.chain(fed).collect();
+        plan.models.retain(|name, _| needed.contains(name));
         plan.tests = Vec::new();
         plan
     }

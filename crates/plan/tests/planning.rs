@@ -255,7 +255,11 @@ fn a_plan_until_a_step_has_what_it_rests_on() {
         assert!(edges.map(|edge| edge.step).all(|step| step < plan.steps.len()));
         (names(&plan).join(" "), plan)
     };
-    assert_eq!(until("other").0, "questions checked other");
+    let (other, plan) = until("other");
+    assert_eq!(other, "questions checked other");
+    let models = |plan: &Plan| plan.models.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(models(&plan), ["judge"], "models of other steps need not be there");
+    assert_eq!(models(&until("attempts").1), ["policy"]);
     let (loops, plan) = until("attempts");
     assert_eq!(loops, "questions attempts graded chosen learner", "round 2 draws from what round 1 trained");
     assert_eq!(plan.rounds.unwrap().feed[0].step, 4);

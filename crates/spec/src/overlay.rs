@@ -16,7 +16,10 @@ pub(crate) fn apply_profile(root: &mut Node, sources: &mut Sources, name: &str, 
             .push(Diagnostic::new(&codes::PROFILE, span, format!("there is no profile `{name}`")).help(help));
         return;
     };
-    for entry in profile.value.entries().to_vec() {
+    let mut entries = profile.value.entries().to_vec();
+    // `models` before `models.critic`, which it would take with it: entries that are merged in come behind those that are written.
+    entries.sort_by_key(|entry| entry.key.matches('.').count());
+    for entry in entries {
         let mistake = set(root, &entry.key, entry.key_span, entry.value).err();
         found.extend(mistake.map(|mistake| *mistake));
     }

@@ -155,6 +155,20 @@ fn profiles_and_sets_change_the_tree_in_order() {
 }
 
 #[test]
+fn what_a_profile_writes_stands_whatever_it_merges_in() {
+    let text = "version: 1\nname: a\nmodels: {critic: {path: a}}\nsteps: {q: {op: read, path: b}}\nprofiles:\n  \
+                gpu: &real {models: {actor: {path: c}, critic: {path: d}}, steps.q.path: e}\n  \
+                server: {<<: *real, models.critic: {path: f}}\n";
+    let options = Options { profile: Some("server".to_owned()), ..Options::default() };
+    let Reading { diagnostics, spec, .. } = read("p.yaml", text, &options);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let spec = spec.unwrap();
+    let folder = |name: &str| spec.models[name].folder().map(str::to_owned);
+    assert_eq!([folder("actor"), folder("critic")], [Some("c".to_owned()), Some("f".to_owned())]);
+    assert_eq!(step(&spec, "q").to_json()["path"], json!("e"));
+}
+
+#[test]
 fn paths_of_odd_dots_lead_nowhere() {
     for set in [".🣀=a", "seed.=1", ".=1", "steps..n=1", "tests.9=1", "tests.x.step=a"] {
         let options = Options { set: vec![set.to_owned()], ..Options::default() };
