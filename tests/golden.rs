@@ -60,3 +60,22 @@ fn valid_and_published_pipelines_have_no_mistake() {
         }
     }
 }
+
+#[test]
+fn profiles_of_servers_ask_a_server() {
+    let mut servers = 0;
+    for path in pipelines("pipelines") {
+        let text = fs::read_to_string(&path).unwrap();
+        let options = |profile: Option<&str>| flow_spec::Options {
+            profile: profile.map(str::to_owned),
+            ..flow_spec::Options::default()
+        };
+        let plain = flow_spec::read("p.yaml", &text, &options(None)).spec.unwrap();
+        if plain.profiles().iter().any(|name| name == "server") {
+            let spec = flow_spec::read("p.yaml", &text, &options(Some("server"))).spec.unwrap();
+            assert!(spec.models.values().any(|model| model.served().is_some()), "{}", path.display());
+            servers += 1;
+        }
+    }
+    assert!(servers >= 7, "found {servers}");
+}

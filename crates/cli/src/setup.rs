@@ -44,9 +44,10 @@ impl Setup {
     /// Loads the models of a checked pipeline. Trained ones are kept in the store at `folder`.
     pub(crate) fn of(pipeline: Pipeline, folder: &Path) -> Result<Self, Halt> {
         let models = Arc::new(Models::new(&folder.join("models")));
-        let digests = declare(&pipeline, &models)?;
+        let remarks = Remarks::default();
+        let digests = declare(&pipeline, &models, &remarks)?;
         starts::expect(&pipeline)?;
-        Ok(Self { pipeline, folder: folder.to_owned(), models, digests, remarks: Remarks::default() })
+        Ok(Self { pipeline, folder: folder.to_owned(), models, digests, remarks })
     }
 
     /// Lets trainings count as computed by what the run `last` computed them by: for verbs that look at what it made.

@@ -161,11 +161,16 @@ impl Models {
     }
 
     /// The digest of the model behind the servers of `served`, by which its answers are kept. `variable` finds variables of
-    /// the environment.
-    pub fn declare_served(&self, served: &Served, variable: impl Fn(&str) -> Option<String>) -> Id {
+    /// the environment, and `remarks` take that none answers.
+    pub fn declare_served(
+        &self,
+        served: &Served,
+        variable: impl Fn(&str) -> Option<String>,
+        remarks: &Remarks,
+    ) -> Id {
         let parts = crate::served::parts(served);
         let id = Id::of("served model", parts.iter().map(|part| part.0.as_slice()));
-        let server = Arc::new(Server::new(served, variable));
+        let server = Arc::new(Server::new(served, variable, remarks.clone()));
         self.state().served.insert(id, (server, parts));
         id
     }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use flow_data::{Id, Value};
 use flow_dataflow::{Answer, Failure};
-use flow_server::{Batch, Client, Completion, Draw, Error, Params, Secret, Settings};
+use flow_server::{Batch, Client, Completion, Draw, Error, Fault, Params, Secret, Settings};
 use flow_spec::{Api, Dialect, OnFailure, Served};
+
+use crate::Remarks;
 
 /// A declared model behind servers.
 pub struct Server {
@@ -16,17 +18,19 @@ pub struct Server {
     /// The variable that should hold the key and does not.
     missing_key: Option<String>,
     client: OnceLock<Result<Client, Arc<io::Error>>>,
+    remarks: Remarks,
 }
 
 impl Server {
-    /// The servers of `served`; `variable` finds variables of the environment. Asks nothing.
-    pub fn new(served: &Served, variable: impl Fn(&str) -> Option<String>) -> Self {
+    /// The servers of `served`; `variable` finds variables of the environment, and `remarks` take that none answers. Asks nothing.
+    pub fn new(served: &Served, variable: impl Fn(&str) -> Option<String>, remarks: Remarks) -> Self {
         let key = served.api_key_env.as_ref().and_then(|name| variable(name));
         Self {
             missing_key: served.api_key_env.clone().filter(|_| key.is_none()),
             settings: settings(served, key.as_deref().map(Secret::new)),
             on_failure: served.on_failure,
             client: OnceLock::new(),
+            remarks,
         }
     }
 
@@ -59,10 +63,21 @@ impl Server {
                     answer(at, outcome.map(cells).map_err(|error| failure(&error, server.on_failure)));
                 };
                 let (answer, cancelled) = (Box::new(answer), Box::new(cancelled));
-                client.submit(Batch { draws, params, answer, cancelled });
+                let server = self.clone();
+                let unanswered = Box::new(move |fault: &Fault| server.remark(fault));
+                client.submit(Batch { draws, params, answer, cancelled, unanswered });
             }
             Err(detail) => (0..draws.len()).for_each(|at| answer(at, Err(ends_the_run(detail.clone())))),
         }
+    }
+
+    /// Tells that no server answers, which may pass.
+    fn remark(&self, fault: &Fault) {
+        let Settings { model, patience, .. } = &self.settings;
+        let patience = patience.as_secs();
+        self.remarks.add(format!(
+            "`{model}` does not answer ({fault}); asked again for up to {patience} s, see `give_up_after`"
+        ));
     }
 
     fn client(&self) -> Result<&Client, String> {
@@ -205,8 +220,9 @@ mod tests {
     fn a_key_that_is_not_there_is_named_when_it_is_needed() {
         let json = serde_json::json!({"server": "http://h/v1", "model": "m", "api_key_env": "TEACHER_KEY"});
         let served: Served = serde_json::from_value(json).expect("is one");
-        let message = Server::new(&served, |_| None).settings().expect_err("is not set").to_owned();
+        let message =
+            Server::new(&served, |_| None, Remarks::default()).settings().expect_err("is not set").to_owned();
         assert!(message.contains("`TEACHER_KEY`"), "{message}");
-        assert!(Server::new(&served, |name| Some(format!("{name}!"))).settings().is_ok());
+        assert!(Server::new(&served, |name| Some(format!("{name}!")), Remarks::default()).settings().is_ok());
     }
 }

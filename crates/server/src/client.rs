@@ -126,7 +126,13 @@ impl Shared {
     /// Makes a trip and tells those whose draws have their end by it.
     fn make(&self, trip: Trip, address: &str) {
         let outcome = self.ask(&trip.job, address);
-        let ended = self.lock().queue.settle(trip, outcome, Instant::now());
+        let mut state = self.lock();
+        let ended = state.queue.settle(trip, outcome, Instant::now());
+        let outage = state.queue.outage();
+        drop(state);
+        if let Some((batch, fault)) = outage {
+            (batch.unanswered)(&fault);
+        }
         tell(ended);
     }
 

@@ -22,6 +22,8 @@ pub struct Batch {
     pub answer: Box<dyn Fn(usize, Result<Completion, Error>) + Send + Sync>,
     /// Whether nobody wants the rest any more: what has not been sent is dropped without an answer.
     pub cancelled: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Takes the failure by which it is found that no server answers, once for each such time; called from any thread.
+    pub unanswered: Box<dyn Fn(&Fault) + Send + Sync>,
 }
 
 impl fmt::Debug for Batch {
@@ -72,6 +74,9 @@ pub(crate) struct Queue {
     single: bool,
     /// When the first failure came after which nothing was answered.
     silent_since: Option<Instant>,
+    /// The failure of such a silence that is to be told, and to whom; told once for each.
+    outage: Option<(Arc<Batch>, Fault)>,
+    outage_is_told: bool,
 }
 
 impl Queue {
@@ -85,6 +90,8 @@ impl Queue {
             endpoints,
             single: false,
             silent_since: None,
+            outage: None,
+            outage_is_told: false,
         }
     }
 
@@ -92,7 +99,7 @@ impl Queue {
     pub(crate) fn push(&mut self, batch: Batch) {
         if !self.waits() {
             // Silence while nobody asked says nothing.
-            self.silent_since = None;
+            self.end_silence();
         }
         let batch = Arc::new(batch);
         let mut start = 0;
@@ -182,7 +189,16 @@ impl Queue {
 
     fn answered(&mut self, endpoint: usize) {
         self.endpoints[endpoint].answered();
-        self.silent_since = None;
+        self.end_silence();
+    }
+
+    fn end_silence(&mut self) {
+        (self.silent_since, self.outage_is_told) = (None, false);
+    }
+
+    /// What was found since the last call: that no server answers, by which failure, and whose draws wait.
+    pub(crate) fn outage(&mut self) -> Option<(Arc<Batch>, Fault)> {
+        self.outage.take()
     }
 
     /// The first `n` draws of `job`; what the server left out is asked for by itself.
@@ -212,8 +228,13 @@ impl Queue {
             let rest = self.delayed.drain().map(|Reverse(delayed)| delayed.job).chain(self.ready.drain(..));
             return [job].into_iter().chain(rest).map(|job| (job, Err(error.clone()))).collect();
         }
-        if !(all_ill && fault.class.is_outage()) {
-            job.attempts += 1;
+        match all_ill && fault.class.is_outage() {
+            true if self.outage_is_told => {}
+            true => {
+                self.outage = Some((job.batch.clone(), fault.clone()));
+                self.outage_is_told = true;
+            }
+            false => job.attempts += 1,
         }
         if job.attempts >= self.settings.max_attempts {
             let attempts = job.attempts;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fake::{Act, Asked, Fake, MODEL, echo};
 use flow_server::{
-    Api, Batch, Class, Client, Completion, Dialect, Draw, Error, Params, Probe, Secret, Settings,
+    Api, Batch, Class, Client, Completion, Dialect, Draw, Error, Fault, Params, Probe, Secret, Settings,
 };
 
 fn params() -> Params {
@@ -36,13 +36,20 @@ fn settings(servers: &[&Fake]) -> Settings {
 struct Told {
     by_draw: Mutex<BTreeMap<usize, Vec<Result<Completion, Error>>>>,
     more: Condvar,
+    /// The failures by which it was found that no server answers.
+    outages: Mutex<Vec<Fault>>,
 }
 
 impl Told {
     /// Submits `draws` and waits until all are told of.
     fn of(client: &Client, draws: Vec<Draw>) -> BTreeMap<usize, Vec<Result<Completion, Error>>> {
+        let told = Self::all(client, draws);
+        std::mem::take(&mut *told.by_draw.lock().unwrap())
+    }
+
+    fn all(client: &Client, draws: Vec<Draw>) -> Arc<Self> {
         let (told, n) = (Arc::new(Self::default()), draws.len());
-        let teller = told.clone();
+        let (teller, outages) = (told.clone(), told.clone());
         let answer = move |at: usize, outcome| {
             teller.by_draw.lock().unwrap().entry(at).or_default().push(outcome);
             teller.more.notify_all();
@@ -52,12 +59,14 @@ impl Told {
             params: params(),
             answer: Box::new(answer),
             cancelled: Box::new(|| false),
+            unanswered: Box::new(move |fault| outages.outages.lock().unwrap().push(fault.clone())),
         });
         let mut by_draw = told.by_draw.lock().unwrap();
         while by_draw.len() < n {
             by_draw = told.more.wait(by_draw).unwrap();
         }
-        std::mem::take(&mut *by_draw)
+        drop(by_draw);
+        told
     }
 }
 
@@ -191,8 +200,10 @@ fn when_no_server_answers_all_draws_are_reported() {
     let server = Fake::new(|_| Act::Drop, echo);
     let patience = Duration::from_millis(500);
     let settings = Settings { patience, max_attempts: 1000, ..settings(&[&server]) };
-    let told = Told::of(&Client::new(settings).unwrap(), draws(100));
-    assert!(told.values().all(|told| matches!(error(told), Error::Outage { .. })));
+    let told = Told::all(&Client::new(settings).unwrap(), draws(100));
+    assert!(told.by_draw.lock().unwrap().values().all(|told| matches!(error(told), Error::Outage { .. })));
+    let outages = told.outages.lock().unwrap();
+    assert!(outages.len() == 1 && outages[0].class == Class::Dropped, "it is told once: {outages:?}");
     let asked: usize = server.log().asked.values().sum();
     assert!(asked < 40, "a server that is down is not pestered: {asked}");
 }
@@ -266,6 +277,7 @@ fn what_is_cancelled_or_cannot_be_said_is_not_asked() {
         params: params(),
         answer: Box::new(answer),
         cancelled: Box::new(cancelled),
+        unanswered: Box::new(|_| {}),
     };
     client.submit(batch);
     let after = Told::of(&client, draws(1));
@@ -279,6 +291,7 @@ fn what_is_cancelled_or_cannot_be_said_is_not_asked() {
         params: Params { top_k: 3, ..params() },
         answer: Box::new(move |_, outcome| tell.send(outcome).unwrap()),
         cancelled: Box::new(|| false),
+        unanswered: Box::new(|_| {}),
     });
     assert_eq!(told.recv().unwrap(), Err(Error::Unsaid("top_k")));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flow_operators::Server;
+use flow_operators::{Remarks, Server};
 use flow_server::Probe;
 use flow_spec::Served;
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub(super) fn examine(
     let mut findings = Vec::new();
     for (name, model) in &pipeline.plan.models {
         let Some(served) = model.served() else { continue };
-        let server = Server::new(served, |variable| std::env::var(variable).ok());
+        let server = Server::new(served, |variable| std::env::var(variable).ok(), Remarks::default());
         let settings = server.settings().map_err(|message| {
             let mistake = pipeline.mistake(&codes::SERVER, &format!("models.{name}.api_key_env"), message);
             Halt::located(Exit::Failed, &[mistake], &pipeline.sources)

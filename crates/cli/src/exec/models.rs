@@ -3,21 +3,21 @@
 use std::path::Path;
 
 use flow_data::Id;
-use flow_operators::Models;
+use flow_operators::{Models, Remarks};
 use flow_spec::Model;
 
 use crate::halt::{Halt, chain};
 use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
 
-/// The digests of the declared models, in the order of their names.
-pub(crate) fn declare(pipeline: &Pipeline, models: &Models) -> Result<Vec<Id>, Halt> {
+/// The digests of the declared models, in the order of their names. `remarks` take what those behind servers have to say later.
+pub(crate) fn declare(pipeline: &Pipeline, models: &Models, remarks: &Remarks) -> Result<Vec<Id>, Halt> {
     let (mut digests, mut mistakes) = (Vec::new(), Vec::new());
     for (name, model) in &pipeline.plan.models {
         let folder = match model {
             Model::Folder(folder) => Path::new(&folder.path),
             Model::Served(served) => {
-                digests.push(models.declare_served(served, |name| std::env::var(name).ok()));
+                digests.push(models.declare_served(served, |name| std::env::var(name).ok(), remarks));
                 continue;
             }
         };

@@ -79,7 +79,7 @@ impl Parts {
     /// # Errors
     /// It cannot be read.
     pub fn digest_of(path: &Path) -> Result<Option<Id>, Error> {
-        let digest = || {
+        let digest = || -> io::Result<Id> {
             let file = fs::File::open(path)?;
             let mut hasher = IdHasher::new(PART);
             hasher.part_of(file.metadata()?.len(), file)?;
