@@ -51,8 +51,12 @@ fn make(
         router_aux_loss_coef: 0.0,
         router_z_loss_coef: 0.0,
     });
-    let mote =
-        Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() };
+    let block = match moe {
+        Some(_) => {
+            Block { plain_shared_expert: true, ternary_experts: Some(Ternary::Latent), ..Block::default() }
+        }
+        None => Block::default(),
+    };
     let tokenizer = Tokenizer::train_byte_bpe(&["no merges"], 260, &[])?;
     let config = Config {
         vocab_size,

@@ -19,7 +19,8 @@ pub(crate) fn gpu(root: &Path) -> Result<String, String> {
         ["test", "--release", "-p", "flow-trainer", "--features", "cuda", "--test", "trainer", "device"];
     cargo(root, &trained).map_err(|said| format!("a training goes otherwise than on the CPU:\n{said}"))?;
     let draws = cargo(root, &[&["run"], &ON_GPU[..], &["--example", "gpu", "--", "bench"]].concat())?;
-    let learns = ["run", "--release", "-p", "flow-trainer", "--features", "cuda", "--example", "gpu"];
+    let learns =
+        ["run", "--release", "-p", "flow-trainer", "--features", "cuda", "--example", "gpu_learning"];
     let steps = cargo(root, &learns)?;
     let (name, draws, steps) = (name.trim(), draws.trim(), steps.trim());
     Ok(format!("draws have the bits of the CPU on {name}, trainings its gradients\n{draws}\n\n{steps}"))

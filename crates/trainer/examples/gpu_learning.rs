@@ -1,4 +1,4 @@
-//! Learning on a GPU: `cargo run --release -p flow-trainer --features cuda --example gpu`, prints tables for BENCHMARKS.md.
+//! Learning on a GPU: `cargo run --release -p flow-trainer --features cuda --example gpu_learning`, prints tables for BENCHMARKS.md.
 //!
 //! First the routed experts of one layer, forward and back, in the two shapes of SonicMoE (arXiv 2512.14080): what the products take of the
 //! GPU, gather and weighted sum included. Then whole steps of a dense model with the shape of Qwen2.5-0.5B on 8,176 tokens.
