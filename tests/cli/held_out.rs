@@ -60,13 +60,11 @@ fn a_mixture_that_no_family_has_is_told_before_anything_is_drawn() {
     let bench = bench();
     let config = bench.path("policy/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replacen('{', "{\n  \"mlp_bias\": true,", 1)).unwrap();
-    let words = [
-        "error[E0628]",
-        "`learner`: no family of checkpoints has experts of this kind",
-        "biases of feed-forward blocks",
-    ];
-    bench.exec(&["--set", "steps.learner.moe={experts: 4}"], 78).says(&words);
+    let windows = text.replace("\"llama\"", "\"mistral\"").replacen('{', "{\"sliding_window\": 64,", 1);
+    std::fs::write(&config, windows).unwrap();
+    let none = "`learner`: no family of checkpoints has experts of this kind";
+    let words = ["error[E0628]", none, "`mistral` checkpoint has: sliding windows"];
+    bench.exec(&["--set", "steps.learner.moe={experts: 4, bias_update_rate: 0.001}"], 78).says(&words);
     assert!(!bench.path("out/shards/current").exists());
 }
 
