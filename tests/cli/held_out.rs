@@ -60,7 +60,7 @@ fn a_mixture_that_no_family_has_is_told_before_anything_is_drawn() {
     let bench = bench();
     let config = bench.path("policy/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
-    let windows = text.replace("\"llama\"", "\"mistral\"").replacen('{', "{\"sliding_window\": 64,", 1);
+    let windows = text.replace("\"llama\"", "\"mistral\"").replacen('{', "{\"sliding_window\": 48,", 1);
     std::fs::write(&config, windows).unwrap();
     let none = "`learner`: no family of checkpoints has experts of this kind";
     let words = ["error[E0628]", none, "`mistral` checkpoint has: sliding windows"];
