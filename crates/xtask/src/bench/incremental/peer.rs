@@ -25,14 +25,14 @@ pub(super) struct Recomputed {
 }
 
 impl Peer {
-    /// Makes the environment below `folder` where it is missing.
+    /// Makes the environment below `folder` where it is missing, with this Polars and no other.
     pub(super) fn install(folder: &Path) -> Result<Self, String> {
         let venv = folder.join("venv");
         let python = venv.join("bin/python");
         if !python.exists() {
             told(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-            told(Command::new(&python).args(["-m", "pip", "install", "--quiet", POLARS]))?;
         }
+        told(Command::new(&python).args(["-m", "pip", "install", "--quiet", POLARS]))?;
         let script = folder.join("peer.py");
         fs::write(&script, SCRIPT).map_err(|error| format!("cannot write {}: {error}", script.display()))?;
         Ok(Self { python, script })
