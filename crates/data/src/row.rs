@@ -106,7 +106,7 @@ impl Item {
     }
 
     fn record(&self) -> &Record {
-        self.record.get_or_init(|| Arc::new(self.heap.record(&self.row.body)))
+        self.record.get_or_init(|| self.heap.base(&self.row.body))
     }
 }
 

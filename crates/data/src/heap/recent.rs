@@ -7,7 +7,7 @@ use crate::Id;
 use crate::record::Record;
 
 /// Records at hand, each in the place that its hash says.
-const PLACES: usize = 64;
+const PLACES: usize = 256;
 /// The most that one may hold: what threads keep stays small.
 const LARGEST: usize = 1 << 12;
 

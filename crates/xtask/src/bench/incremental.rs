@@ -15,6 +15,9 @@ use peer::{Peer, Recomputed, told};
 const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
 const FULL: usize = 10_000_000;
 
+/// Where `flow exec` keeps and writes, a folder for each run.
+const EXEC: &str = "exec";
+
 /// What `live measure` says of one size. Memory in bytes.
 #[derive(Debug, Deserialize)]
 struct Measured {
@@ -45,6 +48,8 @@ struct Cold {
 pub(super) fn tables(place: &Place, full: bool) -> Result<String, String> {
     let folder = place.root.join("target/bench/incremental");
     let peer = Peer::install(&folder)?;
+    // Before, and not between: ext4 looks at every file that was removed in the last minutes to make a new one.
+    remove(&folder.join(EXEC));
     let mut growth = String::from(GROWTH);
     let mut ratios = String::new();
     for rows in SIZES.into_iter().chain(full.then_some(FULL)) {
@@ -57,7 +62,13 @@ pub(super) fn tables(place: &Place, full: bool) -> Result<String, String> {
             ratios.push_str(&ratio_table(rows, &measured, &recomputed, &cold));
         }
     }
+    remove(&folder.join(EXEC));
     Ok(ratios + &growth)
+}
+
+/// Removes what runs left; there may be nothing.
+fn remove(folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
 }
 
 /// The folder with `rows` recorded draws, made where they are missing.
@@ -87,7 +98,12 @@ fn live(verb: &str, folder: &Path, rows: usize) -> Result<String, String> {
 fn cold(place: &Place, folder: &Path) -> Result<Cold, String> {
     let pipeline = folder.join("pipeline.yaml").display().to_string();
     let run = |workers: &str, changes: &[String]| {
-        let run = exec(place, &pipeline, "incremental/exec", changes, &["-w", workers])?;
+        let name = format!(
+            "incremental/{EXEC}/{}-{workers}-{}",
+            folder.file_name().unwrap_or_default().display(),
+            changes.len()
+        );
+        let run = exec(place, &pipeline, &name, changes, &["-w", workers])?;
         let wall_s = run.wall_s.parse::<f64>().map_err(|_| format!("no wall time: `{}`", run.wall_s))?;
         Ok::<_, String>((wall_s, run.peak))
     };
