@@ -1,5 +1,6 @@
 """What Flow keeps up to date, recomputed with Polars: join, regex check, at most 4 per prompt, zstd Parquet."""
 
+import statistics
 import sys
 import time
 
@@ -13,14 +14,14 @@ def chosen(draws, answers):
     return right.filter(pl.int_range(pl.len()).over("prompt_id") < 4)
 
 
-def best(work):
-    """The shortest of three runs, in seconds."""
+def typical(work):
+    """The median of five runs, in seconds."""
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return statistics.median(seconds)
 
 
 def recompute(path, out):
@@ -30,10 +31,10 @@ def recompute(path, out):
     def cold():
         chosen(*split(pl.scan_parquet(path))).collect().write_parquet(out, compression="zstd", compression_level=3)
 
-    cold_s = best(cold)
+    cold_s = typical(cold)
     draws, answers = split(pl.read_parquet(path))
-    collections_s = best(lambda: chosen(draws.lazy(), answers.lazy()).collect())
-    written_s = best(lambda: chosen(draws.lazy(), answers.lazy()).collect().write_parquet(out, compression="zstd", compression_level=3))
+    collections_s = typical(lambda: chosen(draws.lazy(), answers.lazy()).collect())
+    written_s = typical(lambda: chosen(draws.lazy(), answers.lazy()).collect().write_parquet(out, compression="zstd", compression_level=3))
     print(pl.__version__, collections_s, written_s, cold_s)
 
 

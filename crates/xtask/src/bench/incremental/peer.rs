@@ -43,7 +43,7 @@ impl Peer {
         told(Command::new(&self.python).arg(&self.script).arg("convert").arg(lines).arg(parquet)).map(drop)
     }
 
-    /// Recomputes all that the pipeline over `draws.parquet` in `folder` keeps up to date; the best of three.
+    /// Recomputes all that the pipeline over `draws.parquet` in `folder` keeps up to date; the median of five runs.
     pub(super) fn recompute(&self, folder: &Path) -> Result<Recomputed, String> {
         let (parquet, out) = (folder.join("draws.parquet"), folder.join("polars.parquet"));
         let said = told(Command::new(&self.python).arg(&self.script).arg("recompute").arg(parquet).arg(out))?;
