@@ -126,6 +126,24 @@ fn a_run_that_comes_to_more_calls_than_foreseen_ends_before_the_first_too_many()
 }
 
 #[test]
+fn all_processes_of_a_run_share_what_is_allowed() {
+    let bench = bench();
+    let another = || bench.copied(&["out", ".flow"]);
+    let all = calls(&another(), &[]);
+    let allowed =
+        |calls: u64| ["--processes".to_owned(), "3".into(), "--max-calls".into(), calls.to_string()];
+    assert_eq!(
+        calls(&another(), &allowed(all).each_ref().map(String::as_str)),
+        all,
+        "none is lost on the way"
+    );
+    bench
+        .exec(&allowed(all - 1).each_ref().map(String::as_str), 1)
+        .says(&["error[E0612]", "more calls than are allowed by `--max-calls`"]);
+    assert!(calls(&bench, &[]) > 0);
+}
+
+#[test]
 fn another_floor_or_budget_asks_for_what_is_missing() {
     let bench = bench();
     let mut made = calls(&bench, &[]);

@@ -156,6 +156,7 @@ fn a_process_that_was_started_otherwise_is_refused() {
         (&["--set", "out=elsewhere"], "another pipeline"),
         (&["--store", "elsewhere"], "another pipeline"),
         (&["--from", "graded"], "another pipeline"),
+        (&["--max-calls", "1000000"], "another pipeline"),
     ] {
         let (host, member) = (start(&bench, 0, &[]), start(&bench, 1, other));
         let (host, member) = (Ran::of(host), Ran::of(member));

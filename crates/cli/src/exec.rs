@@ -144,7 +144,7 @@ fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> 
 }
 
 impl Args {
-    /// Most calls of a process, by `--max-calls` or by the budget of `plan`.
+    /// Most calls of a run, by `--max-calls` or by the budget of `plan`.
     fn most_calls(&self, plan: &Plan) -> Option<u64> {
         [self.max_calls, plan.budget.calls].into_iter().flatten().min()
     }

@@ -2,7 +2,7 @@
 //!
 //! Process 0 is the host: it reads sources, closes ticks and publishes. The others are members: they lend it workers and an
 //! engine each. Rows travel over timely's connections, one between any two processes. Beside them each member has a
-//! connection to the host for liveness, progress, failures and counts.
+//! connection to the host for liveness, progress, failures, counts, and the requests that a limit of calls still allows.
 //!
 //! Nothing is encrypted and nobody proves who they are: a cluster belongs in a network where everybody is trusted.
 
@@ -23,6 +23,7 @@ use timely::communication::allocator::zero_copy::initialize::{
 use timely::communication::{AllocatorBuilder, Hooks};
 
 use crate::carry::Team;
+use crate::engine::Client;
 
 pub use gather::{ClusterError, Gathering, Patience};
 pub(crate) use members::{Members, Trouble};
@@ -74,9 +75,9 @@ impl Cluster {
     }
 
     /// What the host's workers need, and the members.
-    pub(crate) fn hosted(self) -> io::Result<(Connections, Members)> {
+    pub(crate) fn hosted(self, engine: &Client) -> io::Result<(Connections, Members)> {
         let team = self.team();
-        let members = Members::new(self.control, &self.addresses[1..])?;
+        let members = Members::new(self.control, &self.addresses[1..], engine)?;
         Ok(((team, self.data), members))
     }
 }

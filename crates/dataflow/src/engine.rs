@@ -1,6 +1,7 @@
 //! The engine: beside the dataflow, answers the requests of all effects. One thread computes what is answered on this
 //! machine; another hands over what is answered elsewhere, so that neither waits for the other.
 
+mod allowance;
 mod perform;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -13,6 +14,8 @@ use flow_data::{Id, Value};
 use timely::scheduling::SyncActivator;
 
 use crate::{Answer, EffectOp, Failure, Memo, Request};
+pub(crate) use allowance::Allowance;
+use allowance::Verdict;
 use perform::Progress;
 pub use perform::{EffectProgress, Perform};
 
@@ -70,8 +73,7 @@ struct State {
     failed: HashMap<Id, Reply>,
     /// The keys counted instead of asked.
     counted: HashSet<Id>,
-    /// How many more requests may be performed; `None` for any number.
-    allowed: Option<u64>,
+    allowance: Allowance,
     /// The step that asked for more than that: the run ends once all that was asked here before is answered.
     exceeded: Option<usize>,
     broken: Option<(usize, Failure)>,
@@ -86,6 +88,14 @@ struct Queue {
 }
 
 impl Queue {
+    fn new(op: &Arc<dyn EffectOp>) -> Self {
+        Self { op: op.clone(), here: Vec::new(), away: Vec::new(), progress: Arc::default() }
+    }
+
+    fn push(&mut self, request: Request) {
+        if self.op.is_away(request.model) { &mut self.away } else { &mut self.here }.push(request);
+    }
+
     /// The requests that can be taken for `place` now.
     fn take(&mut self, place: Place) -> Option<Vec<Request>> {
         let (requests, room) = match place {
@@ -122,12 +132,12 @@ impl Mailbox {
 }
 
 impl Engine {
-    pub(crate) fn start(memo: Arc<dyn Memo>, calls: Calls, most_calls: Option<u64>) -> std::io::Result<Self> {
+    pub(crate) fn start(memo: Arc<dyn Memo>, calls: Calls, allowance: Allowance) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             memo,
             calls,
             cancel: AtomicBool::new(false),
-            state: Mutex::new(State { allowed: most_calls, ..State::default() }),
+            state: Mutex::new(State { allowance, ..State::default() }),
             wake: Condvar::new(),
         });
         let mut engine = Self { shared, threads: Vec::new() };
@@ -146,7 +156,29 @@ impl Engine {
 
     /// Lets so many requests more be performed, `None` for any number; what was left before is forgotten.
     pub(crate) fn allow(&self, most_calls: Option<u64>) {
-        lock(&self.shared.state).allowed = most_calls;
+        lock(&self.shared.state).allowance = Allowance::of(most_calls);
+    }
+
+    /// How many requests wait for the host's word that it has not been asked for yet; it is from now on.
+    pub(crate) fn ask_for(&self) -> usize {
+        lock(&self.shared.state).allowance.ask_for()
+    }
+
+    /// Performs `granted` of the next `asked` requests that wait for the host's word; the others get no reply: the run ends.
+    pub(crate) fn settle(&self, asked: usize, granted: usize) {
+        let mut state = lock(&self.shared.state);
+        let State { queues, waiting, allowance, exceeded, .. } = &mut *state;
+        let [now, refused] = allowance.settle(asked, granted);
+        for (effect, request) in now {
+            queues.get_mut(&effect).expect("it was there when the request was asked").push(request);
+        }
+        for (effect, request) in refused {
+            waiting.remove(&request.key);
+            exceeded.get_or_insert(effect.0);
+        }
+        drop(state);
+        self.shared.end_if_exceeded();
+        self.shared.wake.notify_all();
     }
 
     /// Stops performing as soon as the operator in charge returns.
@@ -195,6 +227,11 @@ impl Client {
         self.0.calls == Calls::Count
     }
 
+    /// Lends a member up to `n` of the requests that may still be performed; returns how many.
+    pub(crate) fn lend(&self, n: u64) -> u64 {
+        lock(&self.0.state).allowance.lend(n)
+    }
+
     /// Counts keys instead of asking, or takes them back where `diff` is negative; returns how many more are counted now.
     pub(crate) fn count(&self, keys: impl Iterator<Item = Id>, diff: isize) -> i64 {
         let mut state = lock(&self.0.state);
@@ -220,30 +257,34 @@ impl Client {
         }
         let mut fresh = 0;
         let mut state = lock(&self.0.state);
-        let State { queues, waiting, failed, allowed, exceeded, .. } = &mut *state;
-        let queue = queues.entry(effect).or_insert_with(|| Queue {
-            op: op.clone(),
-            here: Vec::new(),
-            away: Vec::new(),
-            progress: Arc::default(),
-        });
+        let State { queues, waiting, failed, allowance, exceeded, .. } = &mut *state;
+        let queue = queues.entry(effect).or_insert_with(|| Queue::new(op));
         for request in requests {
+            let key = request.key;
             // Between the caller's look-up and this lock the answer may have come.
-            if let Some(reply) = failed.get(&request.key) {
-                mailbox.leave(request.key, reply.clone());
-            } else if let Some(mailboxes) = waiting.get_mut(&request.key) {
-                mailboxes.push(mailbox.clone());
-            } else if let Some(answer) = self.0.kept(&request.key, &**op) {
-                mailbox.leave(request.key, Arc::new(answer));
-            } else if *allowed == Some(0) {
-                exceeded.get_or_insert(effect.0);
-            } else {
-                *allowed = allowed.map(|left| left - 1);
-                waiting.insert(request.key, vec![mailbox.clone()]);
-                queue.progress.asked();
-                if op.is_away(request.model) { &mut queue.away } else { &mut queue.here }.push(request);
-                fresh += 1;
+            if let Some(reply) = failed.get(&key) {
+                mailbox.leave(key, reply.clone());
+                continue;
             }
+            if let Some(mailboxes) = waiting.get_mut(&key) {
+                mailboxes.push(mailbox.clone());
+                continue;
+            }
+            if let Some(answer) = self.0.kept(&key, &**op) {
+                mailbox.leave(key, Arc::new(answer));
+                continue;
+            }
+            match allowance.admit(effect, request) {
+                Verdict::Now(request) => queue.push(request),
+                Verdict::Held => {}
+                Verdict::Refused => {
+                    exceeded.get_or_insert(effect.0);
+                    continue;
+                }
+            }
+            waiting.insert(key, vec![mailbox.clone()]);
+            queue.progress.asked();
+            fresh += 1;
         }
         drop(state);
         self.0.end_if_exceeded();

@@ -13,7 +13,7 @@ use timely::worker::Worker;
 
 use crate::cluster::{Cluster, Members, Trouble};
 use crate::counts::Counts;
-use crate::engine::{Calls, Engine};
+use crate::engine::{Allowance, Calls, Engine};
 use crate::moves::{Moved, Moves};
 use crate::render::{Captured, Inputs, Shared, Tick, render};
 use crate::workers::{GRACE, HEARTBEAT, Halt, Workers};
@@ -80,7 +80,8 @@ pub struct SessionOptions {
     pub workers: usize,
     /// What becomes of requests that the memo cannot answer.
     pub calls: Calls,
-    /// Most requests that this process performs: where there are more, the run ends once so many are answered. `None` for any number.
+    /// Most requests that all processes together perform: where there are more, the run ends once those under way are answered. `None` for any
+    /// number.
     pub most_calls: Option<u64>,
     /// The ports whose rows the host will read, `None` for a step's rejected rows.
     pub capture: Vec<(usize, Option<Port>)>,
@@ -112,7 +113,7 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let SessionOptions { workers, calls, most_calls, capture, cluster } = options;
         let start = |error: std::io::Error| SessionError::Start(error.to_string());
-        let engine = Engine::start(memo, calls, most_calls).map_err(start)?;
+        let engine = Engine::start(memo, calls, Allowance::of(most_calls)).map_err(start)?;
         let shared = Shared {
             counts: Arc::new(Counts::new(&network)),
             captured: Arc::new(Captured::new(capture)),
@@ -125,7 +126,7 @@ impl Session {
         let workers = shared.team.map_or(workers.max(1), |team| team.workers);
         let (connections, members) = match cluster {
             Some(cluster) => {
-                let (connections, members) = cluster.hosted().map_err(start)?;
+                let (connections, members) = cluster.hosted(&shared.client).map_err(start)?;
                 (Some(connections), Some(members))
             }
             None => (None, None),
@@ -144,7 +145,7 @@ impl Session {
         Ok(Self { shared, commands, settled, buffer: Vec::new(), tick: 0, members, engine, workers })
     }
 
-    /// From now on this process performs so many requests more, see [`SessionOptions::most_calls`].
+    /// From now on so many requests more are performed, see [`SessionOptions::most_calls`].
     pub fn allow(&self, most_calls: Option<u64>) {
         self.engine.allow(most_calls);
     }

@@ -184,7 +184,14 @@ fn terms(catalog: Catalog<'_>, setup: &Setup, network: &Network, args: &Args, pr
     };
     let parts = [
         plan_digest(plan).0.to_vec(),
-        format!("{:?} {:?} {}", plan.rounds, args.extent.from, network.rounds.kept).into_bytes(),
+        format!(
+            "{:?} {:?} {} {:?}",
+            plan.rounds,
+            args.extent.from,
+            network.rounds.kept,
+            args.most_calls(plan)
+        )
+        .into_bytes(),
         Inputs::of(catalog, plan).contents().0.to_vec(),
         place(&setup.folder),
         place(Path::new(&plan.out)),

@@ -13,6 +13,7 @@ use flow_data::Id;
 use super::serve::why;
 use super::wire::{Ending, Incoming, ToHost, ToMember, send};
 use crate::counts::{Counts, Increment};
+use crate::engine::Client;
 use crate::{EffectProgress, Failure, SessionError};
 
 /// Between two signs of life, in both directions.
@@ -61,14 +62,16 @@ struct Listener {
     increments: Sender<Box<Increment>>,
     farewells: Sender<Vec<Id>>,
     closed: Arc<AtomicBool>,
+    /// The host's, which knows how many requests may still be performed.
+    engine: Client,
 }
 
 impl Members {
     /// Begins to listen to the members over `control`, reached at `addresses`, both in the order of processes from 1.
-    pub(crate) fn new(control: Vec<TcpStream>, addresses: &[String]) -> io::Result<Self> {
+    pub(crate) fn new(control: Vec<TcpStream>, addresses: &[String], engine: &Client) -> io::Result<Self> {
         let members = control.into_iter().zip(addresses).zip(1..);
         members
-            .map(|((stream, address), process)| Member::new(process, address, stream))
+            .map(|((stream, address), process)| Member::new(process, address, stream, engine.clone()))
             .collect::<io::Result<_>>()
             .map(Self)
     }
@@ -118,7 +121,7 @@ impl Members {
 }
 
 impl Member {
-    fn new(process: usize, address: &str, stream: TcpStream) -> io::Result<Self> {
+    fn new(process: usize, address: &str, stream: TcpStream, engine: Client) -> io::Result<Self> {
         let (stream, news, closed) = (Arc::new(stream), Arc::default(), Arc::default());
         let (send_increment, increments) = channel();
         let (send_farewell, farewells) = channel();
@@ -130,6 +133,7 @@ impl Member {
             increments: send_increment,
             farewells: send_farewell,
             closed: Arc::clone(&closed),
+            engine,
         };
         let thread = std::thread::Builder::new().name(format!("flow-member-{process}"));
         let listener = Some(thread.spawn(move || listener.run())?);
@@ -181,7 +185,7 @@ impl Listener {
         while !self.closed.load(Relaxed) {
             if let Some(message) = messages.next()? {
                 heard = Instant::now();
-                self.take(message);
+                self.take(message)?;
             }
             if heard.elapsed() > SILENCE {
                 return Err(io::Error::other(format!("no sign of life for {} s", SILENCE.as_secs())));
@@ -194,9 +198,13 @@ impl Listener {
         Ok(())
     }
 
-    fn take(&self, message: ToHost) {
+    fn take(&self, message: ToHost) -> io::Result<()> {
         // Nobody waits for what comes after the end of the run.
         match message {
+            ToHost::Asks(asked) => {
+                let granted = self.engine.lend(asked as u64) as usize;
+                send(&self.stream, &ToMember::Granted { asked, granted })?;
+            }
             ToHost::Beat(progress) => lock(&self.news).progress = progress,
             ToHost::Counted(increment) => drop(self.increments.send(increment)),
             ToHost::Done(used) => drop(self.farewells.send(used)),
@@ -206,6 +214,7 @@ impl Listener {
                 lock(&self.news).trouble.get_or_insert(Trouble::Failed(node, failure));
             }
         }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use flow_data::Heap;
 use super::members::{BEAT, LOOK, SILENCE};
 use super::wire::{Ending, Incoming, ToHost, ToMember, send};
 use crate::counts::Counts;
-use crate::engine::Engine;
+use crate::engine::{Allowance, Engine};
 use crate::moves::Moves;
 use crate::render::{Captured, Shared, render};
 use crate::workers::{GRACE, HEARTBEAT, Halt, Workers};
@@ -32,7 +32,8 @@ pub fn serve(
     watch: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<bool, SessionError> {
     let start = |error: io::Error| SessionError::Start(error.to_string());
-    let engine = Engine::start(memo.clone(), options.calls, options.most_calls).map_err(start)?;
+    let allowance = Allowance::of_member(options.most_calls);
+    let engine = Engine::start(memo.clone(), options.calls, allowance).map_err(start)?;
     let team = cluster.team();
     let shared = Shared {
         counts: Arc::new(Counts::new(&network)),
@@ -137,8 +138,13 @@ impl Member<'_> {
             }
             match message {
                 Some(ToMember::End(ending)) => return Ok(ending),
+                Some(ToMember::Granted { asked, granted }) => self.engine.settle(asked, granted),
                 Some(ToMember::Count) => self.tell(&ToHost::Counted(Box::new(self.counts.take())))?,
                 Some(ToMember::Beat) | None => {}
+            }
+            let wanted = self.engine.ask_for();
+            if wanted > 0 {
+                self.tell(&ToHost::Asks(wanted))?;
             }
             if watch().is_break() {
                 return Err(End::Left);

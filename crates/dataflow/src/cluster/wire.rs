@@ -68,6 +68,13 @@ pub(super) enum Answer {
 pub(super) enum ToMember {
     /// The host is alive.
     Beat,
+    /// Of the requests that it asked for last, in order, so many may be performed.
+    Granted {
+        /// How many it asked for.
+        asked: usize,
+        /// How many of them may be performed, the first ones.
+        granted: usize,
+    },
     /// A tick has settled: what has been counted since the last time?
     Count,
     /// The run is over.
@@ -88,6 +95,8 @@ pub(super) struct Ending {
 pub(super) enum ToHost {
     /// The member is alive, and so far with its requests.
     Beat(Vec<EffectProgress>),
+    /// So many requests wait for the host's word on whether they may be performed.
+    Asks(usize),
     /// A step has failed there: its index, the stable word and the particulars.
     Failed(usize, String, String),
     /// What has been counted since the last time.
