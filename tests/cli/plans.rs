@@ -127,6 +127,17 @@ fn a_plan_names_published_folders_that_a_run_would_mend() {
     fs::remove_dir_all(bench.path("out/verdicts")).unwrap();
     planned("nothing is published in `out/verdicts` any more");
 
+    let copies = ["--set", "steps.learner.path=copied"];
+    let coded = |args: &[&str]| bench.flow(&[args, &copies].concat());
+    let missing = coded(&["plan", "p.yaml", "--detailed-exitcode"]);
+    assert_eq!(missing.code, 3);
+    assert!(missing.stdout.contains("`copied` has no checkpoint"), "{}", missing.stdout);
+    exec(&bench, &copies);
+    assert!(bench.path("copied/config.json").is_file());
+    assert_eq!(coded(&["plan", "p.yaml", "--detailed-exitcode"]).code, 0);
+    fs::remove_file(bench.path("copied/config.json")).unwrap();
+    assert_eq!(coded(&["plan", "p.yaml", "--detailed-exitcode"]).code, 3);
+
     let other =
         fs::read_to_string(bench.path("p.yaml")).unwrap().replace("name: loop", "name: other\nout: out/loop");
     bench.put("other.yaml", other);

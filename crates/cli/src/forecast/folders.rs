@@ -2,7 +2,7 @@
 
 use std::path::{Path, absolute};
 
-use flow_operators::{StepContext, publication};
+use flow_operators::{StepContext, destination, publication};
 use flow_store::Snapshot;
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::exec::usage::uses;
 use crate::halt::Halt;
 use crate::setup::Setup;
 
-/// A published folder that is not as the last run left it.
+/// A folder with what was published, or with the copy of a checkpoint, that is not as the last run left it.
 #[derive(Debug, Serialize)]
 pub(super) struct Folder {
     step: String,
@@ -27,6 +27,8 @@ pub(super) struct Folder {
 pub(super) enum State {
     /// Nothing is published there any more.
     Missing,
+    /// The last checkpoint is not there.
+    NoCheckpoint,
     /// A file is missing or has another size, or the manifest cannot be read.
     Damaged,
     /// Another pipeline has published there.
@@ -37,14 +39,20 @@ pub(super) enum State {
 }
 
 impl Reading<'_> {
-    /// The folders of steps that published in the last run, or that another pipeline publishes in.
+    /// The folders of steps that published or copied in the last run, or that another pipeline publishes in.
     pub(super) fn folders(&self, steps: &[StepForecast]) -> Vec<Folder> {
         let plan = self.plan();
         let of = |(step, forecast): (&flow_plan::Step, &StepForecast)| {
-            let folder = publication(&StepContext { plan, step })?.folder;
+            let context = StepContext { plan, step };
             let was_published =
                 self.last.is_some_and(|last| last.steps.contains_key(&step.name)) && forecast.had_rows;
-            let state = state(&folder, &plan.name, was_published)?;
+            let (folder, state) = match destination(&context) {
+                Some(folder) => (folder.clone(), state_of_copy(&folder, was_published)?),
+                None => {
+                    let folder = publication(&context)?.folder;
+                    (folder.clone(), state(&folder, &plan.name, was_published)?)
+                }
+            };
             Some(Folder { step: step.name.clone(), folder: folder.display().to_string(), state })
         };
         plan.steps.iter().zip(steps).filter_map(of).collect()
@@ -63,6 +71,11 @@ fn state(folder: &Path, pipeline: &str, was_published: bool) -> Option<State> {
         }
         Err(_) => Some(State::Damaged),
     }
+}
+
+/// The same of a folder that a checkpoint was copied to.
+fn state_of_copy(folder: &Path, was_copied: bool) -> Option<State> {
+    (was_copied && !folder.join("config.json").is_file()).then_some(State::NoCheckpoint)
 }
 
 impl Forecast {

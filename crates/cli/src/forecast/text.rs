@@ -59,6 +59,7 @@ impl Forecast {
     fn folders(&self) -> String {
         let folders = self.folders.iter().map(|Folder { folder, state, .. }| match state {
             State::Missing => format!("nothing is published in `{folder}` any more: it is published anew\n"),
+            State::NoCheckpoint => format!("`{folder}` has no checkpoint: the last one is copied there\n"),
             State::Damaged => format!("what is published in `{folder}` is damaged: it is made anew\n"),
             State::Foreign { pipeline } => {
                 format!("`{folder}` shows what pipeline `{pipeline}` published: a run takes its place\n")
