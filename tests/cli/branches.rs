@@ -67,7 +67,7 @@ fn branches_become_mixtures_and_averages() {
 fn a_domain_without_rows_and_keys_of_other_methods_are_told() {
     let empty = bench("method: uniform");
     let ran = empty.exec(&["--set", "steps.experts.domains=[\"1\", \"7\"]"], 1);
-    ran.says(&["the data set has no rows whose `level` is `7`"]);
+    ran.says(&["the data set has no rows whose `level` is `7`; there are `1`, `2`"]);
     // A column may be named for two things.
     let ran = empty.exec(&["--set", "steps.experts.by=solution"], 1);
     ran.says(&["the data set has no rows whose `solution` is `1`"]);

@@ -1,5 +1,6 @@
 //! From Parquet parts to training examples.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -78,6 +79,34 @@ pub(super) fn read(
         }
     }
     Ok(rows)
+}
+
+/// Most values that a message names.
+const TOLD: usize = 8;
+
+/// The first few texts and integers that rows of `parts` have in a column, sorted.
+pub(super) fn values(parts: &[PathBuf], column: &str) -> Result<Vec<String>, String> {
+    let mut values = BTreeSet::new();
+    for path in parts {
+        let reader = TableReader::open(path, Some(&[column])).map_err(|e| crate::text::chain(&e))?;
+        for batch in reader {
+            let rows = batch.map_err(|error| crate::text::chain(&error))?;
+            values.extend(rows.iter().filter_map(|row| written(&row[0])));
+            while values.len() > TOLD {
+                values.pop_last();
+            }
+        }
+    }
+    Ok(values.into_iter().collect())
+}
+
+/// A text, of a long one its beginning, or an integer.
+fn written(cell: &Value) -> Option<String> {
+    match cell {
+        Value::Text(text) => Some(crate::text::head(text, 40)),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 impl<'a> Columns<'a> {

@@ -167,7 +167,10 @@ impl Learner {
         match (rows.is_empty(), only) {
             (false, _) => Ok(rows),
             (true, None) => Err("the data set has no rows".into()),
-            (true, Some((column, value))) => Err(format!("the data set has no rows whose `{column}` is `{value}`")),
+            (true, Some((column, value))) => {
+                let there = examples::values(&parts, column)?.join("`, `");
+                Err(format!("the data set has no rows whose `{column}` is `{value}`; there are `{there}`"))
+            }
         }
     }
 
