@@ -93,6 +93,18 @@ __device__ inline float soft_capped(float x, float cap) {
     return cap - (2.0f * cap) / (grown + 1.0f);
 }
 
+// The share of the normal distribution that is further out than `size` on either side: Abramowitz and Stegun 7.1.26.
+__device__ inline float normal_tails(float size) {
+    float t = 1.0f / (1.0f + size * (0.3275911f * 0.707106781f));
+    float tail = 1.0614054f;
+    tail = fmaf(tail, t, -1.453152f);
+    tail = fmaf(tail, t, 1.4214137f);
+    tail = fmaf(tail, t, -0.28449674f);
+    tail = fmaf(tail, t, 0.2548296f);
+    float bell = exp_lane((size * size) * -0.5f);
+    return (tail * t) * bell;
+}
+
 // A weight as it is kept: f32, the upper half of an f32, or 8 bits whose scale comes later.
 __device__ inline float widen(float w) { return w; }
 __device__ inline float widen(u16 w) { return __uint_as_float((u32)w << 16); }

@@ -209,6 +209,7 @@ static const std::map<std::string, Kernel> KERNELS = {
     KERNEL(product_int4_few),
     KERNEL(sum_numbers),                KERNEL(norm_rows),                  KERNEL(norm_rows_back),
     KERNEL(norm_weight_back),           KERNEL(sum_chunks),                 KERNEL(gate_back),
+    KERNEL(soft_cap_back),              KERNEL(clip_numbers),
     KERNEL(scatter_rows),               KERNEL(scale_rows),                 KERNEL(dot_rows),
     KERNEL(mix_rows),                   KERNEL(mix_rows_back),              KERNEL(predict_rows),
     KERNEL(predict_rows_back),          KERNEL(learn_product),              KERNEL(absolute_sums),

@@ -37,9 +37,12 @@ struct Head {
     float scale;
 };
 
-// The heads of a row, as `AttentionHeads` has them, and one of the key heads with the query heads that read it.
+// The heads of a row, as `AttentionHeads` has them, one of the key heads with the query heads that read it, and what becomes of scores, as
+// `AttentionScores` has it: cap is 0 for none.
 struct Layout {
     u32 query, readers, key, dim;
+    float scale, cap;
+    u32 window;
 
     __device__ u32 width() const { return (query + 2 * key) * dim; }
     __device__ u32 half() const { return dim / 2; }
@@ -47,7 +50,15 @@ struct Layout {
     __device__ u32 key_of(u32 head) const { return head % (query / readers) / group(); }
     // Query head `i` of those that read key head g.
     __device__ u32 reader(u32 g, u32 i) const { return i / group() * (query / readers) + g * group() + i % group(); }
-    __device__ float scale() const { return 1.0f / sqrtf((float)dim); }
+    // Whether query q sees key k, both counted from the beginning of the document.
+    __device__ bool sees(u32 q, u32 k) const { return k <= q && q - k < window; }
+    // The beginning of the first tile that rows from `row` on of a document see.
+    __device__ u32 first_seen(u32 start, u32 row) const { return row - start < window ? start : start + (row - start - window + 1) / TILE * TILE; }
+    // The end of the rows that see one before `end`, in a document that ends at `last`.
+    __device__ u32 last_seeing(u32 end, u32 last) const { return window < last - end ? end + window - 1 : last; }
+    __device__ float held(float score) const { return cap > 0.0f ? soft_capped(score, cap) : score; }
+    // The slope of `held` where it gives `score`.
+    __device__ float hold_slope(float score) const { return cap > 0.0f ? soft_cap_slope(score, cap) : 1.0f; }
 };
 
 // A document, and where one of its tiles begins.
@@ -58,7 +69,7 @@ struct Tile {
 __device__ inline Tile tile_of(const u32 *tiles) { return {tiles[3 * blockIdx.x], tiles[3 * blockIdx.x + 1], tiles[3 * blockIdx.x + 2]}; }
 
 __device__ inline Head query_head(const Layout &e, const float *x, const float *cos, const float *sin, u32 head) {
-    return {x + head * e.dim, e.width(), cos, sin, e.scale()};
+    return {x + head * e.dim, e.width(), cos, sin, e.scale};
 }
 
 __device__ inline Head key_head(const Layout &e, const float *x, const float *cos, const float *sin, u32 g) {
@@ -198,13 +209,14 @@ __device__ inline void attend_tile(const Layout &e, const u32 *tiles, const floa
     u32 tx = threadIdx.x % 16, ty = threadIdx.x / 16, head = blockIdx.y, half = e.half();
     Head query = query_head(e, x, cos, sin, head), key = key_head(e, x, cos, sin, e.key_of(head)), value = value_head(e, x, e.key_of(head));
     float tops[4] = {LEAST, LEAST, LEAST, LEAST}, totals[4] = {}, mixed[SLICES][4][4] = {};
-    for (u32 from = tile.start; from <= tile.first; from += TILE) {
+    for (u32 from = e.first_seen(tile.start, tile.first); from <= tile.first; from += TILE) {
         float scores[4][4];
         score_tiles<SLICES>(query, tile.first, key, from, tile, half, scores);
         for (u32 i = 0; i < 4; i++) {
             float top = LEAST;
             for (u32 j = 0; j < 4; j++) {
-                if (from + tx + 16 * j > tile.first + ty + 16 * i) scores[i][j] = LEAST;
+                bool seen = e.sees(tile.first + ty + 16 * i, from + tx + 16 * j);
+                scores[i][j] = seen ? e.held(scores[i][j]) : LEAST;
                 top = larger(top, scores[i][j]);
             }
             memory.tops[ty + 16 * i][tx] = top;
@@ -240,9 +252,10 @@ __device__ inline void attend_tile(const Layout &e, const u32 *tiles, const floa
 }
 
 // Makes scores of a query and slopes along P what they stand for: P, and the slopes along the scores.
-__device__ inline void soften_back(float &score, float &slope, bool seen, float log_sum, float along) {
-    score = seen ? exp_lane(score - log_sum) : 0.0f;
-    slope = score * (slope - along);
+__device__ inline void soften_back(const Layout &e, float &score, float &slope, bool seen, float log_sum, float along) {
+    float held = e.held(score);
+    score = seen ? exp_lane(held - log_sum) : 0.0f;
+    slope = score * (slope - along) * e.hold_slope(held);
 }
 
 // The gradient of the queries: dq = dS k with dS = P (dP - along), dP = d_out value and along = sum(d_out out) of each row and head. A block is
@@ -257,19 +270,19 @@ __device__ inline void attend_query_back(const Layout &e, const u32 *tiles, cons
     float log_sum[4] = {}, along[4] = {}, factors[4], sums[SLICES][4][4] = {};
     for (u32 i = 0; i < 4; i++) {
         u32 row = tile.first + ty + 16 * i;
-        factors[i] = e.scale();
+        factors[i] = e.scale;
         if (row >= tile.end) continue;
         log_sum[i] = log_sums[(u64)row * e.query + head];
         along[i] = alongs[(u64)row * e.query + head];
     }
-    for (u32 from = tile.start; from <= tile.first; from += TILE) {
+    for (u32 from = e.first_seen(tile.start, tile.first); from <= tile.first; from += TILE) {
         float scores[4][4], slopes[4][4];
         score_tiles<SLICES>(query, tile.first, key, from, tile, half, scores);
         score_tiles<SLICES>(gradient, tile.first, value, from, tile, half, slopes);
         for (u32 i = 0; i < 4; i++)
             for (u32 j = 0; j < 4; j++) {
-                bool seen = from + tx + 16 * j <= tile.first + ty + 16 * i;
-                soften_back(scores[i][j], slopes[i][j], seen, log_sum[i], along[i]);
+                bool seen = e.sees(tile.first + ty + 16 * i, from + tx + 16 * j);
+                soften_back(e, scores[i][j], slopes[i][j], seen, log_sum[i], along[i]);
             }
         store_weights(slopes);
         add_weighted_tile<SLICES>(key, from, tile, half, sums);
@@ -283,12 +296,13 @@ __device__ inline void attend_key_back(const Layout &e, const u32 *tiles, const 
                                        const float *log_sums, const float *alongs, const float *d_out, float *dx) {
     Tile tile = tile_of(tiles);
     u32 tx = threadIdx.x % 16, ty = threadIdx.x / 16, g = blockIdx.y, half = e.half();
+    u32 last = e.last_seeing(tile.first + TILE < tile.end ? tile.first + TILE : tile.end, tile.end);
     Head key = key_head(e, x, cos, sin, g), value = value_head(e, x, g);
     float d_key[SLICES][4][4] = {}, d_value[SLICES][4][4] = {};
     for (u32 reader = 0; reader < e.readers * e.group(); reader++) {
         u32 head = e.reader(g, reader);
         Head query = query_head(e, x, cos, sin, head), gradient = gradient_head(e, d_out, head);
-        for (u32 from = tile.first; from < tile.end; from += TILE) {
+        for (u32 from = tile.first; from < last; from += TILE) {
             float scores[4][4], slopes[4][4];
             score_tiles<SLICES>(key, tile.first, query, from, tile, half, scores);
             score_tiles<SLICES>(value, tile.first, gradient, from, tile, half, slopes);
@@ -297,8 +311,8 @@ __device__ inline void attend_key_back(const Layout &e, const u32 *tiles, const 
                 bool there = row < tile.end;
                 float log_sum = there ? log_sums[(u64)row * e.query + head] : 0.0f, along = there ? alongs[(u64)row * e.query + head] : 0.0f;
                 for (u32 i = 0; i < 4; i++) {
-                    bool seen = there && tile.first + ty + 16 * i <= row;
-                    soften_back(scores[i][j], slopes[i][j], seen, log_sum, along);
+                    bool seen = there && e.sees(row, tile.first + ty + 16 * i);
+                    soften_back(e, scores[i][j], slopes[i][j], seen, log_sum, along);
                 }
             }
             store_weights(scores);
@@ -312,20 +326,21 @@ __device__ inline void attend_key_back(const Layout &e, const u32 *tiles, const 
     store_tile<SLICES>(d_value, ones, tile, half, nullptr, nullptr, e.width(), dx + (e.query + e.key + g) * e.dim);
 }
 
+#define LAYOUT u32 query, u32 readers, u32 key, u32 dim, float scale, float cap, u32 window
+#define THE_LAYOUT {query, readers, key, dim, scale, cap, window}
+
 #define ATTENTION(SLICES)                                                                                                            \
-    WIDE_KERNEL attention_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles, const float *cos,                     \
-                const float *sin, const float *x, float *out, float *log_sums) {                                                     \
-        attend_tile<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, out, log_sums);                                          \
+    WIDE_KERNEL attention_##SLICES(LAYOUT, const u32 *tiles, const float *cos, const float *sin, const float *x, float *out,         \
+                float *log_sums) {                                                                                                   \
+        attend_tile<SLICES>(THE_LAYOUT, tiles, cos, sin, x, out, log_sums);                                                          \
     }                                                                                                                                \
-    WIDE_KERNEL attention_query_back_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles,                            \
-                const float *cos, const float *sin, const float *x, const float *log_sums,                                           \
-                const float *alongs, const float *d_out, float *dx) {                                                                \
-        attend_query_back<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                      \
+    WIDE_KERNEL attention_query_back_##SLICES(LAYOUT, const u32 *tiles, const float *cos, const float *sin, const float *x,          \
+                const float *log_sums, const float *alongs, const float *d_out, float *dx) {                                         \
+        attend_query_back<SLICES>(THE_LAYOUT, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                                      \
     }                                                                                                                                \
-    WIDE_KERNEL attention_key_back_##SLICES(u32 query, u32 readers, u32 key, u32 dim, const u32 *tiles,                              \
-                const float *cos, const float *sin, const float *x, const float *log_sums,                                           \
-                const float *alongs, const float *d_out, float *dx) {                                                                \
-        attend_key_back<SLICES>({query, readers, key, dim}, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                        \
+    WIDE_KERNEL attention_key_back_##SLICES(LAYOUT, const u32 *tiles, const float *cos, const float *sin, const float *x,            \
+                const float *log_sums, const float *alongs, const float *d_out, float *dx) {                                         \
+        attend_key_back<SLICES>(THE_LAYOUT, tiles, cos, sin, x, log_sums, alongs, d_out, dx);                                        \
     }
 
 ATTENTION(1)

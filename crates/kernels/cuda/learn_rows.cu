@@ -38,6 +38,15 @@ template <u32 WIDTH> __device__ inline float group_top(float x, float *shared) {
 
 __device__ inline float sigmoid(float x) { return 1.0f / (1.0f + exp_lane(0.0f - x)); }
 
+// The share that is below x.
+__device__ inline float normal_share(float x) {
+    float tail = 0.5f * normal_tails(larger(x, 0.0f - x));
+    return x < 0.0f ? tail : 1.0f - tail;
+}
+
+// The slope of a soft cap where it gives `y`.
+__device__ inline float soft_cap_slope(float y, float cap) { return 1.0f - (y / cap) * (y / cap); }
+
 // out = a + b for `count` numbers.
 extern "C" __global__ void sum_numbers(const float *a, const float *b, u64 count, float *out) {
     u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
@@ -95,15 +104,41 @@ extern "C" __global__ void sum_chunks(const double *partial, u32 chunks, u32 wid
     out[i] = (float)sum;
 }
 
-// The gradient of silu(g) u, a row of x and dx being `width` g, then `width` u. One block a row.
-extern "C" __global__ void gate_back(const float *x, const float *dy, u32 width, float *dx) {
+// The gradient of a(g) u with a(g) = g s(g), a row of x and dx being `width` g, then `width` u; `activation` as in `gate`. One block a row.
+extern "C" __global__ void gate_back(const float *x, const float *dy, u32 activation, u32 width, float *dx) {
+    const float root = 2.0f * sqrtf(2.0f / 3.14159274f), cube = 0.044715f;
     u64 row = blockIdx.x;
     for (u32 i = threadIdx.x; i < width; i += blockDim.x) {
         u64 at = row * 2 * width + i;
-        float d = dy[row * width + i], g = x[at], u = x[at + width], s = sigmoid(g);
-        dx[at] = d * u * s * (1.0f + g * (1.0f - s));
+        float d = dy[row * width + i], g = x[at], u = x[at + width], s, slope;
+        if (activation == 0) {
+            s = sigmoid(g);
+            slope = s * (1.0f + g * (1.0f - s));
+        } else if (activation == 1) {
+            float square = g * g;
+            s = sigmoid(g * fmaf(square, cube * root, root));
+            slope = s * (1.0f + g * (1.0f - s) * fmaf(square, 3.0f * cube * root, root));
+        } else {
+            s = normal_share(g);
+            slope = fmaf(g, exp_lane(g * g * -0.5f) * 0.398942280f, s);
+        }
+        dx[at] = d * u * slope;
         dx[at + width] = d * g * s;
     }
+}
+
+// dx = dy times the slope of cap * tanh(x / cap), for `count` numbers.
+extern "C" __global__ void soft_cap_back(const float *x, const float *dy, float cap, u64 count, float *dx) {
+    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count) dx[i] = dy[i] * soft_cap_slope(soft_capped(x[i], cap), cap);
+}
+
+// out = x held between -most and most, or where `from` is there, its number where x is between them and else 0; for `count` numbers.
+extern "C" __global__ void clip_numbers(const float *x, const float *from, float most, u64 count, float *out) {
+    u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= count) return;
+    float near = x[i] > most ? most : x[i] < 0.0f - most ? 0.0f - most : x[i];
+    out[i] = from ? (near == x[i] ? from[i] : 0.0f) : near;
 }
 
 // dx[r] = sum of dy[order[i]] for i from starts[r] to starts[r + 1]. One block a row of dx.

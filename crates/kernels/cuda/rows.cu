@@ -72,15 +72,7 @@ __device__ inline float activated(float x, u32 activation) {
         return x / (1.0f + exp_lane(0.0f - x * cubic));
     }
     float size = larger(x, 0.0f - x);
-    float t = 1.0f / (1.0f + size * (0.3275911f * 0.707106781f));
-    float tail = 1.0614054f;
-    tail = fmaf(tail, t, -1.453152f);
-    tail = fmaf(tail, t, 1.4214137f);
-    tail = fmaf(tail, t, -0.28449674f);
-    tail = fmaf(tail, t, 0.2548296f);
-    float bell = exp_lane((size * size) * -0.5f);
-    tail = (tail * t) * bell;
-    return larger(x, 0.0f) - (size * 0.5f) * tail;
+    return larger(x, 0.0f) - (size * 0.5f) * normal_tails(size);
 }
 
 // out = activation(gate) * up: a row of `gate_up` is `width` gates, then `width` ups. For `count` outputs.

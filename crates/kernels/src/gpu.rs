@@ -34,8 +34,8 @@ pub use emulator::Emulator;
 pub use experts::{Answers, Choosing, Visits};
 pub use indices::{Indices, Placed, Routings};
 pub use learn::{
-    AdamWStep, AttentionHeads, ColumnMajor, Documents, Groups, LibraryProduct, Mixed, Rounding, Scatter,
-    Stored, Turns,
+    AdamWStep, AttentionHeads, AttentionScores, ColumnMajor, Documents, Groups, LibraryProduct, Mixed,
+    Rounding, Scatter, Stored, Turns,
 };
 pub use matrix::{Bounds, Embedding, Matrix, Source};
 pub use select::{Picks, Scores};

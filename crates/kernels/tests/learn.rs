@@ -3,7 +3,8 @@
 mod emulated;
 
 use flow_kernels::gpu::{AdamWStep, Buffer, Gpu, Indices, Rounding, Stored};
-use flow_kernels::{Bf16, uniform};
+use flow_kernels::plain::normal;
+use flow_kernels::{Activation, Bf16, uniform};
 
 /// All devices, the emulator with its threads ascending and descending.
 fn devices() -> Vec<Gpu> {
@@ -197,6 +198,45 @@ fn norms_and_their_gradients() {
     }
 }
 
+/// An activation and its slope.
+fn active(activation: Activation, g: f64) -> (f64, f64) {
+    let (share, slope) = match activation {
+        Activation::Silu => {
+            let s = 1.0 / (1.0 + (-g).exp());
+            (s, s * (1.0 - s))
+        }
+        Activation::GeluTanh => {
+            let root = (2.0 / std::f64::consts::PI).sqrt();
+            let t = (root * (g + 0.044_715 * g.powi(3))).tanh();
+            ((1.0 + t) / 2.0, (1.0 - t * t) / 2.0 * root * (1.0 + 3.0 * 0.044_715 * g * g))
+        }
+        Activation::Gelu => (normal(g), (-g * g / 2.0).exp() / std::f64::consts::TAU.sqrt()),
+    };
+    (g * share, share + g * slope)
+}
+
+#[test]
+fn what_is_held_between_bounds_gets_the_slope_of_the_bound() {
+    let (x, dy) = (numbers(300, 1), numbers(300, 2));
+    let x: Vec<f32> = x.iter().map(|x| x * 4.0).collect();
+    for mut gpu in devices() {
+        let [x_on, dy_on] = [&x, &dy].map(|numbers| gpu.upload(numbers).unwrap());
+        let mut out = gpu.allocate(300).unwrap();
+        gpu.soft_cap_back((300, 3.0), &x_on, &dy_on, &mut out).unwrap();
+        let slope = |x: f64| 1.0 - (x / 3.0).tanh().powi(2);
+        let expected = |f: &dyn Fn(f64, f64) -> f64| -> Vec<f64> {
+            wide(&x).into_iter().zip(wide(&dy)).map(|(x, dy)| f(x, dy)).collect()
+        };
+        close(&all(&mut gpu, &out), &expected(&|x, dy| dy * slope(x)), "soft_cap_back");
+        gpu.clip((300, 3.0), &x_on, None, &mut out).unwrap();
+        within(0.0, &all(&mut gpu, &out), &expected(&|x, _| x.clamp(-3.0, 3.0)), "clip");
+        gpu.clip((300, 3.0), &x_on, Some(&dy_on), &mut out).unwrap();
+        let back = expected(&|x, dy| if x.abs() <= 3.0 { dy } else { 0.0 });
+        assert!(back.contains(&0.0), "some are beyond");
+        within(0.0, &all(&mut gpu, &out), &back, "the gradient of clip");
+    }
+}
+
 #[test]
 fn gates_sums_and_products_of_rows() {
     let [rows, width] = [5, 150];
@@ -205,20 +245,21 @@ fn gates_sums_and_products_of_rows() {
     for mut gpu in devices() {
         let on = [&x, &dy, &factors].map(|numbers| gpu.upload(numbers).unwrap());
         let (mut y, mut dx) = (gpu.allocate(dy.len()).unwrap(), gpu.allocate(x.len()).unwrap());
-        gpu.swiglu([rows, width], &on[0], &mut y).unwrap();
-        gpu.swiglu_back([rows, width], &on[0], &on[1], &mut dx).unwrap();
-        let (mut expected, mut back) = (Vec::new(), vec![0.0; x.len()]);
-        for (at, dy) in wide(&dy).into_iter().enumerate() {
-            let (row, i) = (at / width * 2 * width, at % width);
-            let (g, u) = (f64::from(x[row + i]), f64::from(x[row + width + i]));
-            let s = 1.0 / (1.0 + (-g).exp());
-            expected.push(g * s * u);
-            back[row + i] = dy * u * s * (1.0 + g * (1.0 - s));
-            back[row + width + i] = dy * g * s;
+        for activation in [Activation::Silu, Activation::GeluTanh, Activation::Gelu] {
+            gpu.gate(activation, rows, width, &on[0], &mut y).unwrap();
+            gpu.gate_back(activation, [rows, width], &on[0], &on[1], &mut dx).unwrap();
+            let (mut expected, mut back) = (Vec::new(), vec![0.0; x.len()]);
+            for (at, dy) in wide(&dy).into_iter().enumerate() {
+                let (row, i) = (at / width * 2 * width, at % width);
+                let (g, u) = (f64::from(x[row + i]), f64::from(x[row + width + i]));
+                let (a, slope) = active(activation, g);
+                expected.push(a * u);
+                back[row + i] = dy * u * slope;
+                back[row + width + i] = dy * a;
+            }
+            close(&all(&mut gpu, &y), &expected, &format!("{activation:?}"));
+            close(&all(&mut gpu, &dx), &back, &format!("{activation:?} back"));
         }
-        close(&all(&mut gpu, &y), &expected, "swiglu");
-        close(&all(&mut gpu, &dx), &back, "swiglu_back");
-
         gpu.sum(dy.len(), &on[0], &on[1], &mut y).unwrap();
         let sums: Vec<f64> = x.iter().zip(&dy).map(|(a, b)| f64::from(a + b)).collect();
         within(0.0, &all(&mut gpu, &y), &sums, "sum");

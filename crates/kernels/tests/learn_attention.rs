@@ -4,12 +4,13 @@ mod emulated;
 
 use std::ops::Range;
 
-use flow_kernels::gpu::{AttentionHeads, Gpu};
+use flow_kernels::gpu::{AttentionHeads, AttentionScores, Gpu};
 use flow_kernels::uniform;
 
 /// Rows of all documents, and how they are read.
 struct Case {
     heads: AttentionHeads,
+    scores: AttentionScores,
     documents: Vec<Range<usize>>,
     cosines: Vec<f32>,
     sines: Vec<f32>,
@@ -27,10 +28,16 @@ impl Case {
         let angle = |i: usize| (i / (dim / 2)) as f32 * 0.7 / (1 + i % (dim / 2)) as f32;
         Self {
             heads: AttentionHeads { query, readers, key_value, dim },
+            scores: AttentionScores { scale: 1.0 / (dim as f32).sqrt(), cap: None, window: None },
             documents,
             cosines: (0..count).map(|i| angle(i).cos()).collect(),
             sines: (0..count).map(|i| angle(i).sin()).collect(),
         }
+    }
+
+    /// The same with other scores.
+    fn scored(self, scale: f32, cap: Option<f32>, window: Option<usize>) -> Self {
+        Self { scores: AttentionScores { scale, cap, window }, ..self }
     }
 
     fn rows(&self) -> usize {
@@ -70,17 +77,28 @@ impl Case {
         let [mut q, mut k, v] = [h, query + g, query + key_value + g]
             .map(|head| Self::head(x, self.width(), document, head * dim, dim));
         for (position, (q, k)) in q.iter_mut().zip(&mut k).enumerate() {
-            *q = self.turned(position, 1.0, q).iter().map(|x| x / (dim as f64).sqrt()).collect();
+            *q = self.turned(position, 1.0, q).iter().map(|x| x * self.scale()).collect();
             *k = self.turned(position, 1.0, k);
         }
         [q, k, v]
     }
 
-    /// What a query sees of each key up to its own, and the logarithm of the sum of the exponentials.
-    fn probabilities(&self, i: usize, q: &[Vec<f64>], k: &[Vec<f64>]) -> (Vec<f64>, f64) {
-        let scores: Vec<f64> = (0..=i).map(|j| dot(&q[i], &k[j])).collect();
-        let log_sum = scores.iter().map(|score| score.exp()).sum::<f64>().ln();
-        (scores.iter().map(|score| (score - log_sum).exp()).collect(), log_sum)
+    fn scale(&self) -> f64 {
+        f64::from(self.scores.scale)
+    }
+
+    /// What a query sees of each key up to its own, the slopes of what holds the scores, and the logarithm of the sum of the exponentials.
+    fn probabilities(&self, i: usize, q: &[Vec<f64>], k: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>, f64) {
+        let held = |score: f64| match self.scores.cap.map(f64::from) {
+            Some(cap) => ((score / cap).tanh() * cap, 1.0 - (score / cap).tanh().powi(2)),
+            None => (score, 1.0),
+        };
+        let (scores, slopes): (Vec<f64>, Vec<f64>) = (0..=i).map(|j| held(dot(&q[i], &k[j]))).unzip();
+        let seen = |j: usize| self.scores.window.is_none_or(|window| i - j < window);
+        let exponential = |(j, score): (usize, &f64)| if seen(j) { score.exp() } else { 0.0 };
+        let exponentials: Vec<f64> = scores.iter().enumerate().map(exponential).collect();
+        let sum: f64 = exponentials.iter().sum();
+        (exponentials.iter().map(|x| x / sum).collect(), slopes, sum.ln())
     }
 
     /// Outputs (N, query·dim) and logarithms of sums (N, query).
@@ -91,7 +109,7 @@ impl Case {
             for h in 0..query {
                 let [q, k, v] = self.operands(x, document, h);
                 for (i, row) in document.clone().enumerate() {
-                    let (p, log_sum) = self.probabilities(i, &q, &k);
+                    let (p, _, log_sum) = self.probabilities(i, &q, &k);
                     log_sums[row * query + h] = log_sum;
                     let out = &mut out[(row * query + h) * dim..][..dim];
                     p.iter().zip(&v).for_each(|(p, v)| add(*p, v, out));
@@ -115,12 +133,12 @@ impl Case {
                 };
                 let mut d_keys = vec![vec![0.0; dim]; q.len()];
                 for (i, d_out) in d_out.iter().enumerate() {
-                    let p = self.probabilities(i, &q, &k).0;
+                    let (p, bends, _) = self.probabilities(i, &q, &k);
                     let d_p: Vec<f64> = v[..=i].iter().map(|v| dot(d_out, v)).collect();
                     let (along, mut d_query) = (dot(&p, &d_p), vec![0.0; dim]);
                     for (j, (p, d_p)) in p.iter().zip(&d_p).enumerate() {
-                        let slope = p * (d_p - along);
-                        add(slope / (dim as f64).sqrt(), &k[j], &mut d_query);
+                        let slope = p * (d_p - along) * bends[j];
+                        add(slope * self.scale(), &k[j], &mut d_query);
                         add(slope, &q[i], &mut d_keys[j]);
                         let d_value: Vec<f64> = d_out.iter().map(|d| p * d).collect();
                         column(document.start + j, query + key_value + g, &d_value);
@@ -145,9 +163,10 @@ impl Case {
         let (x_on, d_on) = (gpu.upload(&x).unwrap(), gpu.upload(&d_out).unwrap());
         let mut out = gpu.allocate(d_out.len()).unwrap();
         let mut log_sums = gpu.allocate(rows * heads.query).unwrap();
-        gpu.attention(&heads, &documents, &turns, &x_on, &mut out, &mut log_sums).unwrap();
+        gpu.attention((&heads, &self.scores), &documents, &turns, &x_on, &mut out, &mut log_sums).unwrap();
         let mut dx = gpu.allocate(x.len()).unwrap();
-        gpu.attention_back(&heads, &documents, &turns, &x_on, &out, &log_sums, &d_on, &mut dx).unwrap();
+        let how = (&heads, &self.scores);
+        gpu.attention_back(how, &documents, &turns, &x_on, &out, &log_sums, &d_on, &mut dx).unwrap();
         let (x, d_out) = (wide(&x), wide(&d_out));
         let [expected, expected_sums] = self.forward(&x);
         for (found, expected, what) in [
@@ -189,7 +208,7 @@ fn close(found: &[f32], expected: &[f64], what: &str) {
 
 #[test]
 fn the_formula_of_the_gradient_is_the_slope_of_the_forward_pass() {
-    let case = Case::new([4, 2, 1, 4], &[3, 4]);
+    let case = Case::new([4, 2, 1, 4], &[3, 4]).scored(0.4, Some(1.5), Some(3));
     let x = wide(&numbers(case.rows() * case.width(), 1));
     let d_out = wide(&numbers(case.rows() * 16, 2));
     for (i, slope) in case.backward(&x, &d_out).into_iter().enumerate() {
@@ -209,6 +228,17 @@ fn attention_and_its_gradient_in_documents_of_all_lengths() {
         Case::new([1, 1, 1, 2], &[1]).check(&mut gpu, 1.0);
         Case::new([2, 1, 1, 10], &[64, 1, 65, 3]).check(&mut gpu, 1.0);
         Case::new([2, 1, 2, 6], &[135]).check(&mut gpu, 1.0);
+    }
+}
+
+#[test]
+fn scores_are_held_by_caps_and_windows_hide_what_is_far() {
+    for mut gpu in emulated::devices(&[false, true]) {
+        for (cap, window) in
+            [(Some(2.0), None), (None, Some(1)), (None, Some(64)), (Some(2.0), Some(65)), (None, Some(200))]
+        {
+            Case::new([2, 1, 1, 6], &[3, 200, 70]).scored(0.5, cap, window).check(&mut gpu, 1.0);
+        }
     }
 }
 
@@ -256,17 +286,21 @@ fn heads_and_documents_that_do_not_fit_are_refused() {
         let mut sums = gpu.allocate(10).unwrap();
         let heads = case.heads;
         assert!(!refused(&mut || gpu
-            .attention(&heads, &documents, &turns, &x, &mut out, &mut sums)
+            .attention((&heads, &case.scores), &documents, &turns, &x, &mut out, &mut sums)
             .unwrap()));
         for turns in [&few, &other] {
-            let work = &mut || gpu.attention(&heads, &documents, turns, &x, &mut out, &mut sums).unwrap();
+            let work = &mut || {
+                gpu.attention((&heads, &case.scores), &documents, turns, &x, &mut out, &mut sums).unwrap()
+            };
             assert!(refused(work), "each position turns");
         }
         assert!(refused(&mut || gpu
-            .attention(&heads, &documents, &turns, &x, &mut short, &mut sums)
+            .attention((&heads, &case.scores), &documents, &turns, &x, &mut short, &mut sums)
             .unwrap()));
         let unshared = AttentionHeads { query: 3, readers: 2, ..heads };
-        let work = &mut || gpu.attention(&unshared, &documents, &turns, &x, &mut out, &mut sums).unwrap();
+        let work = &mut || {
+            gpu.attention((&unshared, &case.scores), &documents, &turns, &x, &mut out, &mut sums).unwrap()
+        };
         assert!(refused(work), "each reader has as many query heads");
     }
 }

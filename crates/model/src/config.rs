@@ -98,6 +98,11 @@ impl Config {
         self.moe.as_ref().filter(|_| !self.block.dense.as_ref().is_some_and(|dense| dense.layers[i]))
     }
 
+    /// The layers with experts, from the first to the last.
+    pub fn layers_with_experts(&self) -> impl Iterator<Item = usize> {
+        (0..self.num_hidden_layers).filter(|i| self.moe_of(*i).is_some())
+    }
+
     /// Rows of a router: one for each routed expert, and one for each that computes nothing.
     pub fn router_rows(&self) -> usize {
         self.moe.as_ref().map_or(0, |moe| moe.num_experts) + self.block.null_experts

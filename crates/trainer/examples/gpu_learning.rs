@@ -8,6 +8,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use flow_kernels::Activation;
 use flow_kernels::gpu::{Buffer, DeviceError, Gpu, Groups, Indices, Mixed, Rounding, Scatter, Stored, open};
 use flow_model::{Block, Checkpoint, Config, Tokenizer};
 use flow_trainer::{Device, Example, TrainConfig, train_on};
@@ -118,7 +119,7 @@ impl Layer {
         gpu.gather(VISITS, (&self.x, TOKENS), &self.tokens, hidden, &mut rows)?;
         let gate_up = (&self.gate_up, Stored::Transposed);
         gpu.product_by_group(groups, [hidden, 2 * intermediate], &rows, gate_up, *rounding, &mut inner)?;
-        gpu.swiglu([VISITS, intermediate], &inner, &mut activated)?;
+        gpu.gate(Activation::Silu, VISITS, intermediate, &inner, &mut activated)?;
         let down = (&self.down, Stored::Transposed);
         gpu.product_by_group(groups, [intermediate, hidden], &activated, down, *rounding, &mut outs)?;
         gpu.mix(hidden, &self.mixed, &outs, &self.weights, &mut y)?;
@@ -152,7 +153,8 @@ impl Layer {
             &mut d_down,
         )?;
         let mut d_inner = gpu.allocate(VISITS * 2 * intermediate)?;
-        gpu.swiglu_back([VISITS, intermediate], &kept.inner, &d_activated, &mut d_inner)?;
+        let extents = [VISITS, intermediate];
+        gpu.gate_back(Activation::Silu, extents, &kept.inner, &d_activated, &mut d_inner)?;
         let (mut d_rows, mut dx) = (d_outs, gpu.allocate(TOKENS * hidden)?);
         let gate_up = (&self.gate_up, Stored::Plain);
         gpu.product_by_group(groups, [2 * intermediate, hidden], &d_inner, gate_up, *rounding, &mut d_rows)?;

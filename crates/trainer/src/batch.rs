@@ -87,11 +87,6 @@ impl Lesson {
         self.documents().map(Document::n_inputs).sum()
     }
 
-    /// Tokens the model computes of its longest document.
-    pub(crate) fn longest(&self) -> usize {
-        self.documents().map(Document::n_inputs).max().unwrap_or(0)
-    }
-
     /// What it counts in the sum that `loss` is divided by.
     pub(crate) fn share(&self, loss: Loss) -> f64 {
         loss.share(self.weight, self.completion.n_scored())

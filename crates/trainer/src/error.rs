@@ -76,28 +76,6 @@ pub enum Error {
         /// Its routed experts.
         experts: usize,
     },
-    /// The checkpoint's layers do what training does not.
-    #[error(
-        "a checkpoint of the family `{family}` with {parts} cannot be trained yet; it can be sampled from"
-    )]
-    Untrainable {
-        /// Its family, as in `model_type`.
-        family: &'static str,
-        /// What its layers have that training does not know.
-        parts: String,
-    },
-    /// An example is longer than some layers see.
-    #[error(
-        "example {at} has {tokens} tokens, and layers of the model see the last {window} only, which is not trained: set `max_length` to {window} or less"
-    )]
-    Window {
-        /// Its place, counted from 1.
-        at: usize,
-        /// Its tokens, the end token among them.
-        tokens: usize,
-        /// Positions that the layers see.
-        window: usize,
-    },
     /// No family of checkpoints has the mixture that a dense checkpoint would become.
     #[error(
         "no family of checkpoints has experts of this kind beside what a `{family}` checkpoint has: {parts}; see `docs/models.md` for which go together"

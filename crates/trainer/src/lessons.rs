@@ -1,9 +1,8 @@
 //! From examples to lessons: checked, encoded, and with what the start thinks of them.
 
-use flow_model::{Checkpoint, Config};
+use flow_model::Checkpoint;
 
 use crate::batch::{Batch, Example, Lesson};
-use crate::config::window;
 use crate::model::Model;
 use crate::workers::Workers;
 use crate::{Error, Loss, TrainConfig};
@@ -14,7 +13,7 @@ pub(crate) const AT_ONCE: usize = 8;
 /// All `examples`, encoded, also those that have nothing to teach.
 ///
 /// # Errors
-/// When a weight is out of range, an example does not go with the loss or is longer than a window, or a text cannot be encoded.
+/// When a weight is out of range, an example does not go with the loss, or a text cannot be encoded.
 pub(crate) fn lessons(
     start: &Checkpoint,
     examples: &[Example],
@@ -22,9 +21,7 @@ pub(crate) fn lessons(
 ) -> Result<Vec<Lesson>, Error> {
     let lesson = |(at, example): (usize, &Example)| {
         check(at + 1, example, config.loss)?;
-        let lesson = Lesson::encode(start, config, example)?;
-        sees_all(at + 1, &lesson, &start.config)?;
-        Ok(lesson)
+        Lesson::encode(start, config, example)
     };
     examples.iter().enumerate().map(lesson).collect()
 }
@@ -41,14 +38,6 @@ fn check(at: usize, example: &Example, loss: Loss) -> Result<(), Error> {
         }
         (Loss::CrossEntropy, Some(_)) => Err(Error::Pair { at }),
         _ => Ok(()),
-    }
-}
-
-/// Windows are not computed, so each layer has to see all of a document.
-fn sees_all(at: usize, lesson: &Lesson, model: &Config) -> Result<(), Error> {
-    match window(model).filter(|window| lesson.teaches() && lesson.longest() > *window) {
-        Some(window) => Err(Error::Window { at, tokens: lesson.longest() + 1, window }),
-        None => Ok(()),
     }
 }
 

@@ -32,7 +32,7 @@ mod validate;
 mod workers;
 
 pub use batch::Example;
-pub use config::{Part, Schedule, TrainConfig, Validation, untrainable};
+pub use config::{Part, Schedule, TrainConfig, Validation};
 pub use device::Device;
 pub use error::Error;
 pub use flow_kernels::gpu::Rounding;

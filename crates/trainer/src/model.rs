@@ -17,7 +17,7 @@ pub(crate) use self::parameters::Parameter;
 use self::parameters::{FeedForward, Layer, Parameters, Slot};
 use self::pass::Pass;
 use crate::batch::{Batch, Grouped};
-use crate::config::{reach, require};
+use crate::config::require;
 use crate::device::Device;
 use crate::gradient::Gradient;
 use crate::lora::Lora;
@@ -33,6 +33,8 @@ use crate::{Error, Loss, Part, Preference};
 pub(crate) struct Model {
     config: Config,
     rope: Arc<Rope>,
+    /// Of layers with a window, where their positions turn otherwise.
+    window_rope: Option<Arc<Rope>>,
     parameters: Parameters,
     frozen: Vec<Part>,
     /// Whether layers are computed again on the way back instead of kept.
@@ -84,11 +86,13 @@ impl Model {
         lora: Option<(&Lora, u64)>,
     ) -> std::result::Result<Self, Error> {
         let config = start.config.clone();
-        let rope = Arc::new(Rope::new(positions, config.head_dim, &config.rope()));
+        let rope = |rope: &flow_model::Rope| Arc::new(Rope::new(positions, config.head_dim, rope));
+        let of_windows = config.block.sliding.as_ref().and_then(|sliding| sliding.rope.as_ref());
         Ok(Self {
             parameters: Parameters::new(start, lora)?,
+            rope: rope(&config.rope()),
+            window_rope: of_windows.map(rope),
             config,
-            rope,
             frozen: frozen.to_vec(),
             recomputes: false,
             rounds_to: 1,
@@ -260,15 +264,13 @@ impl Model {
 
     /// Takes the slices through all layers; returns the experts of each layer that has some.
     fn forward<'a>(&'a self, passes: &mut [Pass<'a>], workers: &Workers) -> Result<Vec<Experts<'a>>> {
-        let (hidden, inner) = (self.config.hidden_size, self.config.intermediate_size);
-        let ternary = self.config.block.ternary_experts.map(|_| hidden * inner);
         let adapters = &self.parameters.adapters;
         let mut all = Vec::new();
         for layer in &self.parameters.layers {
             workers.try_map(&mut *passes, |pass| pass.enter(layer))?;
             let FeedForward::Moe { experts, .. } = &layer.feed_forward else { continue };
             let rows: Vec<_> = passes.iter().filter_map(Pass::rows).collect();
-            let parts = Parts::new(experts, adapters, &passes[0].leaves, ternary, passes[0].recomputes);
+            let parts = Parts::new(experts, adapters, &passes[0].leaves, &self.config, passes[0].recomputes);
             let (experts, outs) = Experts::forward(parts, &rows, workers)?;
             let learn = experts.learn;
             workers.try_map(passes.iter_mut().zip(outs), |(pass, outs)| pass.leave(layer, outs, learn))?;
@@ -322,9 +324,9 @@ fn mean(x: &Tensor) -> Result<Vec<f64>> {
 /// row by row. A reference for other implementations; documents do not influence each other.
 ///
 /// # Errors
-/// When a document is empty, or longer than the model's positions or a window of its layers, or a token is not in the vocabulary.
+/// When a document is empty, or longer than the model's positions, or a token is not in the vocabulary.
 pub fn logits(start: &Checkpoint, documents: &[Vec<u32>]) -> std::result::Result<Vec<Vec<f32>>, Error> {
-    let (positions, vocab) = (reach(&start.config), start.config.vocab_size);
+    let (positions, vocab) = (start.config.max_position_embeddings, start.config.vocab_size);
     let mut ranges: Vec<Range<usize>> = Vec::new();
     for document in documents {
         let fits = (1..=positions).contains(&document.len());

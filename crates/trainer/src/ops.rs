@@ -6,17 +6,19 @@
 pub(crate) mod adapt;
 pub(crate) mod attention;
 pub(crate) mod bias;
+pub(crate) mod bounds;
 pub(crate) mod combine;
 pub(crate) mod gate;
+pub(crate) mod gated;
 pub(crate) mod gather;
 pub(crate) mod linear;
 pub(crate) mod loss;
 pub(crate) mod qk_norm;
 pub(crate) mod rms_norm;
 pub(crate) mod router;
+pub(crate) mod scale;
 pub(crate) mod soft_mixture;
 pub(crate) mod stretches;
-pub(crate) mod swiglu;
 pub(crate) mod ternary;
 
 #[cfg(test)]

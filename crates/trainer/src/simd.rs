@@ -52,6 +52,19 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// `cap · tanh(x / cap)`.
+#[inline(always)]
+pub(crate) fn soft_capped(x: f32, cap: f32) -> f32 {
+    // tanh y = 1 - 2 / (e^2y + 1)
+    cap - 2.0 * cap / (exp(x * (2.0 / cap)) + 1.0)
+}
+
+/// The slope of [`soft_capped`] where it gives `y`.
+#[inline(always)]
+pub(crate) fn soft_cap_slope(y: f32, cap: f32) -> f32 {
+    1.0 - (y / cap) * (y / cap)
+}
+
 /// Σ a·b.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

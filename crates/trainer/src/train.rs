@@ -7,7 +7,7 @@ use flow_model::Checkpoint;
 
 use crate::adamw::AdamW;
 use crate::batch::{Example, Lesson, slices};
-use crate::config::{adaptable, trainable};
+use crate::config::adaptable;
 use crate::device::Device;
 use crate::gradient::{Block, Gradient};
 use crate::lessons::{add_references, lessons};
@@ -63,7 +63,6 @@ pub fn train_on(
     observe: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
 ) -> Result<Trained, Error> {
     config.validate(start.config.max_position_embeddings)?;
-    trainable(&start.config)?;
     let mut lessons = lessons(start, examples, config)?;
     let truncated = lessons.iter().filter(|lesson| lesson.is_truncated()).count();
     let teaching: Vec<usize> = (0..lessons.len()).filter(|i| lessons[*i].teaches()).collect();

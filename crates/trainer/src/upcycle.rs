@@ -26,7 +26,7 @@ use flow_model::{AttentionExperts, Checkpoint, Config, Moe, Tensor, Ternary};
 pub use self::gates::{Gate, Prompts};
 use self::gates::{Gates, gates};
 use crate::Error;
-use crate::config::{require, trainable};
+use crate::config::require;
 
 /// Standard deviation of the weights that routers begin with; equal experts drift apart only through them.
 const ROUTER_STD: f64 = 0.02;
@@ -153,7 +153,6 @@ pub fn unstorable(dense: &Config, settings: &MoeUpcycle) -> Option<String> {
 
 fn check(dense: &[&Checkpoint], settings: &MoeUpcycle) -> Result<(), Error> {
     for checkpoint in dense {
-        trainable(&checkpoint.config)?;
         if let Some(moe) = &checkpoint.config.moe {
             return Err(Error::NotDense { experts: moe.num_experts });
         }

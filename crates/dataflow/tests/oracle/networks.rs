@@ -40,7 +40,9 @@ pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
         };
         let fed = trainer.is_some() && matches!(model, Some(ModelWire::Slot(0) | ModelWire::Node { .. }));
         let per_round = fed || inputs.iter().any(|wire| nodes[wire.node].per_round);
-        let (body, ports) = body(*kind, asked);
+        // What is learned from must not span rounds.
+        let may_span = trainer.is_none_or(|trainer| trainer <= at);
+        let (body, ports) = body(*kind, may_span, asked);
         nodes.push(node(&format!("step{at}"), inputs, body, ports, model, per_round));
     }
     let models = vec![
@@ -50,13 +52,13 @@ pub(crate) fn network(recipe: &Recipe, asked: &Asked) -> Network {
     Network { nodes, models, rounds: Rounds { count: recipe.rounds, kept: 0, gate: None } }
 }
 
-fn body(kind: u8, asked: &Asked) -> (Body, usize) {
+fn body(kind: u8, may_span: bool, asked: &Asked) -> (Body, usize) {
     let asked = asked.clone();
     let draw = |n, most| Stage::Effect(Arc::new(Draw { n, most, asked: asked.clone() }));
     match kind {
         0 | 6 => (Body::Chain(vec![Stage::Row(Arc::new(Route))]), 2),
         1 => (Body::Chain(vec![Stage::Keyed(Arc::new(Cap))]), 1),
-        2 => (Body::Chain(vec![Stage::Keyed(Arc::new(Gather { across: true }))]), 1),
+        2 => (Body::Chain(vec![Stage::Keyed(Arc::new(Gather { across: may_span }))]), 1),
         8 => (Body::Chain(vec![Stage::Row(Arc::new(Close))]), 2),
         3 => (Body::Chain(vec![Stage::Row(Arc::new(Route)), Stage::Keyed(Arc::new(Cap))]), 1),
         5 => {

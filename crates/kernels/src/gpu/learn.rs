@@ -12,7 +12,7 @@ mod products;
 mod rows;
 mod update;
 
-pub use attention::{AttentionHeads, Documents, Turns};
+pub use attention::{AttentionHeads, AttentionScores, Documents, Turns};
 pub use library::{ColumnMajor, LibraryProduct};
 pub use places::{Mixed, Scatter};
 pub use products::{Groups, Rounding, Stored};

@@ -9,6 +9,15 @@ const ROW: u32 = 128;
 /// Threads of a block of single numbers.
 const EACH: u32 = 256;
 
+/// The number by which kernels know an activation.
+pub(super) fn kind(activation: Activation) -> Argument {
+    Argument::Word(match activation {
+        Activation::Silu => 0,
+        Activation::GeluTanh => 1,
+        Activation::Gelu => 2,
+    })
+}
+
 impl Gpu {
     /// `out = x / sqrt(mean(x²) + eps) * scale` for `rows` rows of `width` numbers, which `scale` pads with zeros.
     ///
@@ -87,14 +96,9 @@ impl Gpu {
         out: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
         let count = rows * width;
-        let kind = match activation {
-            Activation::Silu => 0,
-            Activation::GeluTanh => 1,
-            Activation::Gelu => 2,
-        };
         let gate_up = self.given(gate_up, 2 * count);
         let arguments =
-            [gate_up, word(kind), word(width), Argument::Long(count as u64), self.given(out, count)];
+            [gate_up, kind(activation), word(width), Argument::Long(count as u64), self.given(out, count)];
         self.launch("gate", [count.div_ceil(EACH as usize), 1, 1], EACH, &arguments)
     }
 

@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use candle_core::Result;
 use flow_kernels::gpu::Groups;
+use flow_model::{Activation, Config};
 
 use super::adapters::Adapters;
 use super::parameters::{Block, Slot};
 use crate::device::Array;
 use crate::gradient::{self, Gradient};
 use crate::matmul::Kind;
+use crate::ops::gated::gated;
 use crate::ops::linear::linear;
 use crate::ops::router::Routing;
-use crate::ops::swiglu::swiglu;
 use crate::ops::ternary::{rounded_activations, ternary_weights};
 use crate::ops::{elements, tensor};
 use crate::tape::{Node, Place, Tape};
@@ -43,6 +44,8 @@ pub(super) struct Parts<'a> {
     slots: Vec<Slot>,
     /// Their values, stacked, in the order of the slots.
     stacked: Vec<Node>,
+    /// What the gates go through.
+    activation: Activation,
     /// Numbers of a matrix, where the weights have three values.
     ternary: Option<usize>,
     /// Whether what is computed forward is computed again on the way back, instead of kept.
@@ -176,20 +179,20 @@ fn each_back(
 }
 
 impl<'a> Parts<'a> {
-    /// Those of the stacked matrices `block`, which with `ternary` have three values and so many numbers each; `leaves` are the parameters of the
-    /// model, by slot.
+    /// Those of the stacked matrices `block` of a model of this config; `leaves` are its parameters, by slot.
     pub(super) fn new(
         block: &'a Block,
         adapters: &'a Adapters,
         leaves: &[Node],
-        ternary: Option<usize>,
+        config: &Config,
         recomputes: bool,
     ) -> Self {
+        let ternary = config.block.ternary_experts.map(|_| config.hidden_size * config.intermediate_size);
         let matrices = [block.gate_up.weight, block.down.weight].into_iter();
         let mut slots: Vec<Slot> = matrices.flat_map(|slot| adapters.slots(slot)).collect();
         slots.sort_unstable();
         let stacked = slots.iter().map(|slot| leaves[*slot].clone()).collect();
-        Self { block, adapters, slots, stacked, ternary, recomputes }
+        Self { block, adapters, slots, stacked, activation: config.block.activation, ternary, recomputes }
     }
 
     /// The gradients of the matrices and their adapters, in the order of their slots.
@@ -228,10 +231,15 @@ impl<'a> Parts<'a> {
             |slot: Slot| &weights[self.slots.binary_search(&slot).expect("the slots are those of the block")];
         let (gate_up, down) = (self.block.gate_up.weight, self.block.down.weight);
         let out = match self.ternary {
-            Some(matrix) => ternary_block(&mut tape, &x, [at(gate_up), at(down)], matrix, kind)?,
+            Some(matrix) => {
+                let weights =
+                    [at(gate_up), at(down)].map(|weight| ternary_weights(&mut tape, weight, matrix));
+                let [gate_up, down] = weights;
+                ternary_block(&mut tape, &x, [&gate_up?, &down?], self.activation, kind)?
+            }
             None => {
                 let inner = self.adapters.linear(&mut tape, &x, gate_up, at, kind)?;
-                let inner = swiglu(&mut tape, &inner)?;
+                let inner = gated(&mut tape, &inner, self.activation)?;
                 self.adapters.linear(&mut tape, &inner, down, at, kind)?
             }
         };
@@ -255,21 +263,19 @@ impl Graph {
     }
 }
 
-/// A block with weights of three values, `matrix` numbers each, and 8-bit activations.
+/// A block with weights of three values, and 8-bit activations.
 fn ternary_block(
     tape: &mut Tape,
     x: &Node,
     [gate_up, down]: [&Node; 2],
-    matrix: usize,
+    activation: Activation,
     kind: &Kind,
 ) -> Result<Node> {
-    let gate_up = ternary_weights(tape, gate_up, matrix)?;
-    let down = ternary_weights(tape, down, matrix)?;
     let rounded = rounded_activations(tape, x)?;
-    let inner = linear(tape, &rounded, &gate_up, kind)?;
-    let inner = swiglu(tape, &inner)?;
+    let inner = linear(tape, &rounded, gate_up, kind)?;
+    let inner = gated(tape, &inner, activation)?;
     let inner = rounded_activations(tape, &inner)?;
-    linear(tape, &inner, &down, kind)
+    linear(tape, &inner, down, kind)
 }
 
 impl Shares {

@@ -75,7 +75,7 @@ pub(super) struct Linear {
     pub(super) bias: Option<Slot>,
 }
 
-/// One SwiGLU block, or the stacked blocks of E experts with one dimension more, which have no biases.
+/// One gated block, or the stacked blocks of E experts with one dimension more, which have no biases.
 pub(super) struct Block {
     /// (2·intermediate, C): gate, then up.
     pub(super) gate_up: Linear,
@@ -112,10 +112,16 @@ pub(super) struct Layer {
     pub(super) qk_norms: Option<[Slot; 2]>,
     /// (C, query columns of all attentions).
     pub(super) output: Linear,
+    /// Of what attention gives, (C).
+    pub(super) attention_post_norm: Option<Slot>,
+    /// Positions that attention sees, its own included; none for all up to its own.
+    pub(super) window: Option<usize>,
     /// (C); none where the block reads what attention reads.
     pub(super) feed_forward_norm: Option<Slot>,
     /// What follows attention.
     pub(super) feed_forward: FeedForward,
+    /// Of what the feed-forward block gives, (C).
+    pub(super) feed_forward_post_norm: Option<Slot>,
 }
 
 impl Layer {
@@ -144,7 +150,6 @@ pub(super) struct Parameters {
 impl Parameters {
     /// Copies the tensors of a checkpoint, and begins adapters with the seed where they are asked for.
     pub(super) fn new(start: &Checkpoint, lora: Option<(&Lora, u64)>) -> Result<Self, Error> {
-        crate::config::trainable(&start.config)?;
         let mut join = Join { start, all: Vec::new() };
         let embedding = join.one(Part::Embeddings, names::EMBEDDING)?;
         let layers = (0..start.config.num_hidden_layers).map(|i| join.layer(i)).collect::<Result<_, _>>()?;
@@ -217,8 +222,11 @@ impl Join<'_> {
                 weight: self.beside(Part::Attention, &names.outputs)?,
                 bias: self.bias(Part::Attention, &outputs, output_bias)?,
             },
+            attention_post_norm: self.maybe(Part::Norms, names.attention_post_norm.as_ref())?,
+            window: self.start.config.block.window(i),
             feed_forward_norm: self.maybe(Part::Norms, names.feed_forward_norm.as_ref())?,
             feed_forward: self.feed_forward(&names.feed_forward)?,
+            feed_forward_post_norm: self.maybe(Part::Norms, names.feed_forward_post_norm.as_ref())?,
         })
     }
 

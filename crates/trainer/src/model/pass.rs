@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Result;
+use flow_kernels::gpu::AttentionScores;
 use flow_model::{Config, Moe};
 
 use super::parameters::{Block, FeedForward, Layer, Linear, Slot};
@@ -14,16 +15,19 @@ use crate::matmul::Kind;
 use crate::ops;
 use crate::ops::attention::{Heads, attention};
 use crate::ops::bias::bias;
+use crate::ops::bounds::{clip, soft_cap};
 use crate::ops::combine::combine;
 use crate::ops::gate::gate;
+use crate::ops::gated::gated;
 use crate::ops::gather::gather;
 use crate::ops::loss::predicted;
 use crate::ops::qk_norm::qk_norm;
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::router::{Choice, Most, Routing, router_loss, router_weights};
+use crate::ops::scale::scale;
 use crate::ops::soft_mixture::soft_mixture;
-use crate::ops::swiglu::swiglu;
 use crate::ops::{add, tensor};
+use crate::rope::Rope;
 use crate::tape::{Node, Place, Tape};
 use crate::tensor::Tensor;
 
@@ -88,7 +92,10 @@ impl<'a> Pass<'a> {
     ) -> Result<Self> {
         let mut tape = Tape::default();
         let leaves = model.leaves(&mut tape, learns);
-        let hidden = gather(&mut tape, &leaves[model.parameters.embedding], &batch.inputs)?;
+        let mut hidden = gather(&mut tape, &leaves[model.parameters.embedding], &batch.inputs)?;
+        if model.config.block.gemma_norms {
+            hidden = scale(&mut tape, &hidden, (model.config.hidden_size as f64).sqrt() as f32)?;
+        }
         Ok(Self::from(model, batch, share, tape, leaves, hidden))
     }
 
@@ -162,7 +169,7 @@ impl<'a> Pass<'a> {
     fn mix(&mut self, layer: &Layer) -> Result<Node> {
         let normed = self.norm(&self.hidden.clone(), layer.attention_norm)?;
         let mixed = self.attention(layer, &normed)?;
-        self.add_to_hidden(&mixed)?;
+        self.add_to_hidden(&mixed, layer.attention_post_norm)?;
         Ok(normed)
     }
 
@@ -180,8 +187,8 @@ impl<'a> Pass<'a> {
     pub(super) fn feed(&mut self, layer: &Layer, x: Node) -> Result<()> {
         match &layer.feed_forward {
             FeedForward::Dense(block) => {
-                let out = self.swiglu(&x, block)?;
-                self.add_to_hidden(&out)
+                let out = self.gated(&x, block)?;
+                self.add_to_hidden(&out, layer.feed_forward_post_norm)
             }
             FeedForward::Moe { router, router_bias, .. } => self.meet(x, *router, *router_bias),
         }
@@ -205,7 +212,7 @@ impl<'a> Pass<'a> {
             let shared = self.shared(&x, block, *gate)?;
             out = add(&mut self.tape, &out, &shared)?;
         }
-        self.add_to_hidden(&out)
+        self.add_to_hidden(&out, layer.feed_forward_post_norm)
     }
 
     /// The `loss` of the examples, which is divided by `total`, and what was measured for it.
@@ -263,15 +270,21 @@ impl<'a> Pass<'a> {
         self.tape.rest(self.leaves.iter().map(Node::place))
     }
 
-    fn add_to_hidden(&mut self, x: &Node) -> Result<()> {
-        self.hidden = add(&mut self.tape, &self.hidden, x)?;
+    /// Adds to the residual stream what a block gives, normed where there is a norm for it.
+    fn add_to_hidden(&mut self, out: &Node, norm: Option<Slot>) -> Result<()> {
+        let normed = norm.map(|norm| self.norm(out, norm)).transpose()?;
+        self.hidden = add(&mut self.tape, &self.hidden, normed.as_ref().unwrap_or(out))?;
         Ok(())
     }
 
     /// Logits (M, V) of rows of the residual stream.
     fn head(&mut self, hidden: &Node) -> Result<Node> {
         let normed = self.norm(hidden, self.model.parameters.final_norm)?;
-        self.product(&normed, self.model.parameters.head, &Kind::Plain)
+        let logits = self.product(&normed, self.model.parameters.head, &Kind::Plain)?;
+        match self.model.config.block.final_logit_softcapping {
+            Some(cap) => soft_cap(&mut self.tape, &logits, cap),
+            None => Ok(logits),
+        }
     }
 
     /// All attentions of a layer at once: as one with the heads of all.
@@ -285,12 +298,15 @@ impl<'a> Pass<'a> {
         };
         let mut rows = self.linear(normed, layer.query_key_value)?;
         if let Some([query, key]) = layer.qk_norms {
-            let weights = [&self.leaves[query], &self.leaves[key]];
+            let weights = [&self.norm_weight(query)?, &self.norm_weight(key)?];
             let widths = [config.query_size(), config.key_value_size()];
             rows = qk_norm(&mut self.tape, &rows, weights, widths, config.rms_norm_eps)?;
         }
-        let (rope, documents) = (self.model.rope.clone(), self.batch.documents.clone());
-        let mut mixed = attention(&mut self.tape, &rows, heads, rope, documents)?;
+        if let Some(most) = config.block.clip_qkv {
+            rows = clip(&mut self.tape, &rows, most)?;
+        }
+        let (rope, documents) = (self.rope(layer), self.batch.documents.clone());
+        let mut mixed = attention(&mut self.tape, &rows, heads, scores(config, layer), rope, documents)?;
         if let (Some(router), Some(experts)) = (layer.attention_router, config.block.attention_experts) {
             let logits = self.product(normed, router, &Kind::Exact)?;
             mixed = soft_mixture(&mut self.tape, &mixed, &logits, experts)?;
@@ -298,9 +314,15 @@ impl<'a> Pass<'a> {
         self.linear(&mixed, layer.output)
     }
 
-    fn swiglu(&mut self, x: &Node, block: &Block) -> Result<Node> {
+    /// How the positions of `layer` turn.
+    fn rope(&self, layer: &Layer) -> Arc<Rope> {
+        let of_window = layer.window.and(self.model.window_rope.as_ref());
+        of_window.unwrap_or(&self.model.rope).clone()
+    }
+
+    fn gated(&mut self, x: &Node, block: &Block) -> Result<Node> {
         let gate_up = self.linear(x, block.gate_up)?;
-        let inner = swiglu(&mut self.tape, &gate_up)?;
+        let inner = gated(&mut self.tape, &gate_up, self.model.config.block.activation)?;
         self.linear(&inner, block.down)
     }
 
@@ -325,22 +347,34 @@ impl<'a> Pass<'a> {
     }
 
     fn shared(&mut self, x: &Node, block: &Block, gate_weight: Option<Slot>) -> Result<Node> {
-        let shared = self.swiglu(x, block)?;
+        let shared = self.gated(x, block)?;
         let Some(weight) = gate_weight else { return Ok(shared) };
         let opening = self.product(x, weight, &Kind::Exact)?;
         gate(&mut self.tape, &shared, &opening)
     }
 
-    /// Weighted by one over the number of layers, so that the coefficients do not depend on depth.
+    /// Weighted by one over the number of layers with experts, so that the coefficients do not depend on depth.
     fn add_router_loss(&mut self, moe: &Moe, logits: &Node, routing: Arc<Routing>) -> Result<()> {
-        let scale = self.share / self.model.config.num_hidden_layers as f64;
+        let scale = self.share / self.model.config.layers_with_experts().count() as f64;
         let (balance, z) = (moe.router_aux_loss_coef * scale, moe.router_z_loss_coef * scale);
         self.router_losses.push(router_loss(&mut self.tape, logits, routing, balance, z)?);
         Ok(())
     }
 
     fn norm(&mut self, x: &Node, weight: Slot) -> Result<Node> {
-        rms_norm(&mut self.tape, x, &self.leaves[weight], self.model.config.rms_norm_eps)
+        let weight = self.norm_weight(weight)?;
+        rms_norm(&mut self.tape, x, &weight, self.model.config.rms_norm_eps)
+    }
+
+    /// What a norm scales by.
+    fn norm_weight(&mut self, weight: Slot) -> Result<Node> {
+        let weight = &self.leaves[weight];
+        if !self.model.config.block.gemma_norms {
+            return Ok(weight.clone());
+        }
+        let ones = tensor(vec![1.0; weight.value.elem_count()], weight.value.shape())?;
+        let ones = self.tape.constant(ones.beside(&weight.value)?);
+        add(&mut self.tape, weight, &ones)
     }
 
     fn linear(&mut self, x: &Node, linear: Linear) -> Result<Node> {
@@ -353,6 +387,16 @@ impl<'a> Pass<'a> {
 
     fn product(&mut self, x: &Node, weight: Slot, kind: &Kind) -> Result<Node> {
         self.model.parameters.adapters.linear(&mut self.tape, x, weight, |slot| &self.leaves[slot], kind)
+    }
+}
+
+/// What becomes of the scores of attention in `layer`.
+fn scores(config: &Config, layer: &Layer) -> AttentionScores {
+    let scaled_by = config.block.query_pre_attn_scalar.unwrap_or(config.head_dim as f64);
+    AttentionScores {
+        scale: 1.0 / (scaled_by as f32).sqrt(),
+        cap: config.block.attn_logit_softcapping.map(|cap| cap as f32),
+        window: layer.window,
     }
 }
 

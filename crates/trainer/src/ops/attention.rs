@@ -1,13 +1,13 @@
 //! Causal attention inside each document of a flat batch, rotary positions included.
 //!
 //! A row of the input holds the query heads, then the key heads, then the value heads of one token; the documents lie
-//! one after another, positions count from 0 in each, and no token sees another document. For one head of a document of
-//! t tokens, with q, k turned by their positions and q scaled by 1/√head_dim:
+//! one after another, positions count from 0 in each, and no token sees another document, nor what is further back than a
+//! window. For one head of a document of t tokens, with q, k turned by their positions and q scaled:
 //!
 //! S = q·kᵀ, P = softmax of S over j ≤ i, o = P·v;
 //! ∂v = Pᵀ·∂o, ∂P = ∂o·vᵀ, ∂S = P ∘ (∂P − Σ P∘∂P), ∂q = ∂S·k, ∂k = ∂Sᵀ·q.
 //!
-//! P is computed again in the backward pass. Scratch memory is a few t × t and t × head_dim matrices for the longest
+//! With a cap c, S = c·tanh(q·kᵀ/c), and ∂S is multiplied by 1 − (S/c)². P is computed again in the backward pass. Scratch memory is a few t × t and t × head_dim matrices for the longest
 //! document.
 
 mod head;
@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Result;
+use flow_kernels::gpu::AttentionScores;
 use pulp::{Arch, Simd, WithSimd};
 
 use self::head::Extent;
@@ -78,14 +79,15 @@ pub(crate) fn attention(
     tape: &mut Tape,
     rows: &Node,
     heads: Heads,
+    scores: AttentionScores,
     rope: Arc<Rope>,
     documents: Arc<Documents>,
 ) -> Result<Node> {
     if let Tensor::Device(x) = &rows.value {
-        let op = there::Attention::forward(x.clone(), heads, rope, documents)?;
+        let op = there::Attention::forward(x.clone(), (heads, scores), rope, documents)?;
         return Ok(tape.push(op.out(), [rows], move |dy| Ok([op.backward(dy)?])));
     }
-    let op = Attention { heads, rope, documents };
+    let op = Attention { heads, scores, rope, documents };
     let x = rows.value.clone();
     let y = op.forward(&x)?;
     Ok(tape.push(y, [rows], move |dy| Ok([op.backward(&x, dy)?])))
@@ -93,6 +95,7 @@ pub(crate) fn attention(
 
 struct Attention {
     heads: Heads,
+    scores: AttentionScores,
     rope: Arc<Rope>,
     documents: Arc<Documents>,
 }
@@ -126,8 +129,12 @@ impl Attention {
                 self.load(x, heads.value_at(g), extent, &mut s.value);
                 extent.transpose(&s.key, &mut s.key_t);
                 for h in heads.readers(g) {
-                    self.load_turned(x, heads.query_at(h), self.scale(), extent, &mut s.query);
-                    extent.probabilities(simd, &s.query, &s.key_t, &mut s.probabilities);
+                    self.load_turned(x, heads.query_at(h), self.scores.scale, extent, &mut s.query);
+                    extent.scores(simd, &s.query, &s.key_t, &mut s.probabilities);
+                    if let Some(cap) = self.scores.cap {
+                        extent.bend(cap, &mut s.probabilities);
+                    }
+                    extent.softmax(self.window(), &mut s.probabilities);
                     extent.weighted(simd, &s.probabilities, &s.value, &mut s.out);
                     self.store(&s.out, extent, heads.query_at(h), heads.output_width(), y);
                 }
@@ -153,17 +160,25 @@ impl Attention {
                 extent.transpose(&s.value, &mut d.value_t);
                 d.clear_sums();
                 for h in heads.readers(g) {
-                    self.load_turned(x, heads.query_at(h), self.scale(), extent, &mut s.query);
+                    self.load_turned(x, heads.query_at(h), self.scores.scale, extent, &mut s.query);
                     self.load(dy, heads.query_at(h), extent, &mut d.out);
-                    extent.probabilities(simd, &s.query, &s.key_t, &mut s.probabilities);
+                    extent.scores(simd, &s.query, &s.key_t, &mut s.probabilities);
+                    if let Some(cap) = self.scores.cap {
+                        extent.bend(cap, &mut s.probabilities);
+                        d.bent.clone_from(&s.probabilities);
+                    }
+                    extent.softmax(self.window(), &mut s.probabilities);
                     extent.scores(simd, &d.out, &d.value_t, &mut d.scores);
                     extent.softmax_back(&s.probabilities, &mut d.scores);
+                    if let Some(cap) = self.scores.cap {
+                        extent.bend_back(cap, &d.bent, &mut d.scores);
+                    }
                     extent.weighted(simd, &d.scores, &s.key, &mut d.query);
                     extent.weighted_back(simd, &d.scores, &s.query, &mut d.part);
                     add(&d.part, &mut d.key);
                     extent.weighted_back(simd, &s.probabilities, &d.out, &mut d.part);
                     add(&d.part, &mut d.value);
-                    self.store_turned_back(&d.query, extent, heads.query_at(h), self.scale(), dx);
+                    self.store_turned_back(&d.query, extent, heads.query_at(h), self.scores.scale, dx);
                 }
                 self.store_turned_back(&d.key, extent, heads.key_at(g), 1.0, dx);
                 self.store(&d.value, extent, heads.value_at(g), width, dx);
@@ -179,8 +194,8 @@ impl Attention {
         self.extent(self.documents.ranges().iter().map(Range::len).max().unwrap_or(0))
     }
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.heads.dim as f32).sqrt()
+    fn window(&self) -> usize {
+        self.scores.window.unwrap_or(usize::MAX)
     }
 
     /// Copies one head of a document; the padding rows become 0, the padding columns stay 0.
@@ -284,12 +299,14 @@ struct ScratchBack {
     out: Vec<f32>,
     part: Vec<f32>,
     scores: Vec<f32>,
+    /// Scores between caps, where there are some.
+    bent: Vec<f32>,
 }
 
 impl ScratchBack {
     fn new(longest: Extent) -> Self {
         let [query, key, value, value_t, out, part] = std::array::from_fn(|_| vec![0.0; longest.wide()]);
-        Self { query, key, value, value_t, out, part, scores: vec![0.0; longest.square()] }
+        Self { query, key, value, value_t, out, part, scores: vec![0.0; longest.square()], bent: Vec::new() }
     }
 
     #[inline(always)]

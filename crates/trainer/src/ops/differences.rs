@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use candle_core::Result;
-use flow_model::{AttentionExperts, Rng, RopeScaling};
+use flow_kernels::gpu::AttentionScores;
+use flow_model::{Activation, AttentionExperts, Rng, RopeScaling};
 
 use super::adapt::adapt;
 use super::attention::{Heads, attention};
 use super::bias::bias;
+use super::bounds::{clip, soft_cap};
 use super::combine::combine;
 use super::gate::gate;
+use super::gated::gated;
 use super::gather::gather;
 use super::linear::linear;
 use super::loss::{loss, predicted};
 use super::qk_norm::qk_norm;
 use super::rms_norm::rms_norm;
 use super::router::{Choice, Most, Routing, evened, router_loss, router_weights};
+use super::scale::scale;
 use super::soft_mixture::soft_mixture;
-use super::swiglu::swiglu;
 use super::{add, elements, tensor};
 use crate::Loss;
 use crate::loss::Scored;
@@ -76,9 +79,14 @@ fn difference(inputs: &[Tensor], i: usize, at: usize, value: &impl Fn(&[Tensor])
 }
 
 #[test]
-fn norm_swiglu_gate_bias_add() {
+fn norm_gates_bounds_bias_add() {
     check(&[random(1, &[3, 20]), random(2, &[20])], |tape, x| rms_norm(tape, &x[0], &x[1], 1e-5));
-    check(&[random(3, &[3, 2 * 9])], |tape, x| swiglu(tape, &x[0]));
+    for activation in [Activation::Silu, Activation::GeluTanh, Activation::Gelu] {
+        check(&[random(3, &[3, 2 * 9])], |tape, x| gated(tape, &x[0], activation));
+    }
+    check(&[random(10, &[3, 17])], |tape, x| soft_cap(tape, &x[0], 0.8));
+    check(&[random(11, &[3, 17])], |tape, x| clip(tape, &x[0], 0.8));
+    check(&[random(12, &[3, 17])], |tape, x| scale(tape, &x[0], 1.7));
     check(&[random(4, &[3, 17]), random(5, &[3, 1])], |tape, x| gate(tape, &x[0], &x[1]));
     check(&[random(8, &[5, 19]), random(9, &[19])], |tape, x| bias(tape, &x[0], &x[1]));
     check(&[random(6, &[2, 3]), random(7, &[2, 3])], |tape, x| add(tape, &x[0], &x[1]));
@@ -141,13 +149,16 @@ fn attention_over_documents_with_grouped_heads() {
         truncate: false,
     };
     let stretched = flow_model::Rope { theta: 100.0, scaling };
-    for (query, readers, rope) in
-        [(4, 1, flow_model::Rope::plain(100.0)), (8, 2, flow_model::Rope::plain(100.0)), (4, 1, stretched)]
+    let (plain, all) =
+        (flow_model::Rope::plain(100.0), AttentionScores { scale: 0.4, cap: None, window: None });
+    let held = AttentionScores { scale: 0.7, cap: Some(1.5), window: Some(5) };
+    for (query, readers, rope, scores) in
+        [(4, 1, plain.clone(), all), (8, 2, plain.clone(), all), (4, 1, stretched, all), (4, 1, plain, held)]
     {
         let rope = Arc::new(Rope::new(20, 6, &rope));
         let heads = Heads { query, readers, key_value: 2, dim: 6 };
         check(&[random(1, &[22, (query + 4) * 6])], |tape, x| {
-            attention(tape, &x[0], heads, rope.clone(), Arc::new(vec![0..1, 1..19, 19..22].into()))
+            attention(tape, &x[0], heads, scores, rope.clone(), Arc::new(vec![0..1, 1..19, 19..22].into()))
         });
     }
 }

@@ -6,7 +6,7 @@ use flow_model::{Checkpoint, Config, Tensor};
 use super::{From, Maker, MoeUpcycle, ROUTER_STD};
 use crate::Error;
 use crate::batch::Batch;
-use crate::config::{reach, require};
+use crate::config::require;
 use crate::merge::{Merge, merge};
 use crate::model::Model;
 
@@ -106,11 +106,11 @@ fn between((sum, n): (&[f64], usize), (against, n_against): (&[f64], usize)) -> 
     sum.iter().zip(against).map(|(x, less)| x * n_against - less * n).collect()
 }
 
-/// The tokens of `texts`; what goes beyond the model's positions, or a window of its layers, is cut off.
+/// The tokens of `texts`; what goes beyond the model's positions is cut off.
 fn documents(reader: &Checkpoint, key: &'static str, texts: &[String]) -> Result<Vec<Vec<u32>>, Error> {
     let document = |text: &String| {
         let mut tokens = reader.tokenizer.encode(text)?;
-        tokens.truncate(reach(&reader.config));
+        tokens.truncate(reader.config.max_position_embeddings);
         require(!tokens.is_empty(), key, format!("{text:?}"), "texts with at least one token")?;
         Ok(tokens)
     };

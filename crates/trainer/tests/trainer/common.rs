@@ -1,7 +1,8 @@
 //! Small models and examples for the tests.
 
 use flow_model::{
-    AttentionExperts, Block, Checkpoint, Config, Moe, QkNorm, RopeScaling, Sliding, Ternary, Tokenizer,
+    Activation, AttentionExperts, Block, Checkpoint, Config, Dense, Moe, QkNorm, Rope, RopeScaling, Sliding,
+    Ternary, Tokenizer,
 };
 use flow_trainer::Example;
 
@@ -71,7 +72,39 @@ pub(crate) fn kinds() -> Vec<Config> {
     ]
     .into_iter()
     .chain(families())
+    .chain(switched())
     .collect()
+}
+
+/// Decoders with the switches that few families have: those of Gemma 2 and 3, GELU as it is, OLMoE's held projections, and a dense layer beside
+/// one with experts.
+pub(crate) fn switched() -> Vec<Config> {
+    let with = |config: Config, block| Config { block, ..config };
+    let tied = || Config { tie_word_embeddings: true, ..dense() };
+    let sliding = |window, rope| Some(Sliding { window, layers: vec![true, false], rope });
+    let gemma = Block {
+        gemma_norms: true,
+        activation: Activation::GeluTanh,
+        query_pre_attn_scalar: Some(10.0),
+        ..Block::default()
+    };
+    let gemma2 = Block {
+        attn_logit_softcapping: Some(2.0),
+        final_logit_softcapping: Some(3.0),
+        sliding: sliding(3, None),
+        ..gemma.clone()
+    };
+    let gemma3 =
+        Block { qk_norm: Some(QkNorm::Head), sliding: sliding(4, Some(Rope::plain(100.0))), ..gemma };
+    let held = Block { clip_qkv: Some(0.5), qk_norm: Some(QkNorm::Whole), ..Block::default() };
+    let beside = Dense { layers: vec![true, false], intermediate_size: 28 };
+    vec![
+        with(tied(), gemma2),
+        with(tied(), gemma3),
+        with(dense(), Block { activation: Activation::Gelu, ..Block::default() }),
+        with(mixture(false, None), held),
+        with(mixture(true, Some(16)), Block { dense: Some(beside), ..Block::default() }),
+    ]
 }
 
 /// Decoders of the families that people bring: the switches of Llama with biases, Llama 3, Mistral, Qwen2, Qwen3 and their mixtures, OLMoE, and what

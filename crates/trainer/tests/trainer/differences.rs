@@ -70,7 +70,8 @@ fn gradients_of_whole_models_equal_differences_in_f64() {
         tokens.extend(start.tokenizer.encode_continuation(&example().completion).expect("encodes"));
         tokens.extend(start.config.eos_token_ids.first());
         let (plain, weights) = Plain::new(&start, tokens, scored_from);
-        assert!(plain.loss(&weights) > 1.0);
+        let loss = plain.loss(&weights);
+        assert!(loss > 1.0, "kind {kind}: {loss}");
         let gradients = gradient(&start, &example(), Vec::new()).tensors;
         for (name, tensor) in gradients.iter().filter(|(name, _)| descends(name)) {
             let found: Vec<f64> = tensor.data.iter().map(|g| f64::from(*g)).collect();

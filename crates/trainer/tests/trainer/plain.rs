@@ -6,8 +6,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use flow_kernels::plain::normal;
 use flow_model::names::{self, FeedForward, Layer, Swiglu};
-use flow_model::{Checkpoint, Config, Rope, ternary};
+use flow_model::{Activation, Checkpoint, Config, Rope, ternary};
 
 /// Weights by name.
 pub(crate) type Weights = BTreeMap<String, Vec<f64>>;
@@ -38,24 +39,31 @@ impl Plain {
         self.at.set(0);
         let config = &self.config;
         let inputs = &self.tokens[..self.tokens.len() - 1];
-        let embed =
-            |token: &u32| row(&weights[names::EMBEDDING], config.hidden_size, *token as usize).to_vec();
+        let scale = if config.block.gemma_norms { (config.hidden_size as f64).sqrt() } else { 1.0 };
+        let embed = |token: &u32| -> Vec<f64> {
+            let row = row(&weights[names::EMBEDDING], config.hidden_size, *token as usize);
+            row.iter().map(|x| x * scale).collect()
+        };
         let mut stream: Rows = inputs.iter().map(embed).collect();
         let mut losses = 0.0;
         for i in 0..config.num_hidden_layers {
             let layer = names::layer(config, i);
             let normed = self.norm(weights, &layer.attention_norm, &stream);
-            add(&mut stream, &self.attentions(weights, &layer, &normed));
+            let mixed = self.attentions(weights, (i, &layer), &normed);
+            add(&mut stream, &self.post_norm(weights, layer.attention_post_norm.as_ref(), mixed));
             let normed = match &layer.feed_forward_norm {
                 Some(name) => self.norm(weights, name, &stream),
                 None => normed,
             };
             let (out, router_loss) = self.feed_forward(weights, &layer.feed_forward, &normed);
-            add(&mut stream, &out);
-            losses += router_loss / config.num_hidden_layers as f64;
+            add(&mut stream, &self.post_norm(weights, layer.feed_forward_post_norm.as_ref(), out));
+            losses += router_loss / config.layers_with_experts().count().max(1) as f64;
         }
         let head = if config.tie_word_embeddings { names::EMBEDDING } else { names::HEAD };
-        let logits = times(&weights[head], &self.norm(weights, names::FINAL_NORM, &stream));
+        let mut logits = times(&weights[head], &self.norm(weights, names::FINAL_NORM, &stream));
+        if let Some(cap) = config.block.final_logit_softcapping {
+            logits.iter_mut().flatten().for_each(|x| *x = cap * (*x / cap).tanh());
+        }
         let scored = self.scored_from..self.tokens.len();
         let surprise = |at: usize| -softmax(&logits[at - 1])[self.tokens[at] as usize].ln();
         scored.clone().map(surprise).sum::<f64>() / scored.len() as f64 + losses
@@ -80,10 +88,15 @@ impl Plain {
         rows.iter().map(|x| self.norm_one(&weights[name], x)).collect()
     }
 
+    fn post_norm(&self, weights: &Weights, name: Option<&String>, rows: Rows) -> Rows {
+        if let Some(name) = name { self.norm(weights, name, &rows) } else { rows }
+    }
+
     fn norm_one(&self, scale: &[f64], x: &[f64]) -> Vec<f64> {
         let mean = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
         let factor = (mean + self.config.rms_norm_eps).sqrt().recip();
-        x.iter().zip(scale).map(|(x, w)| x * w * factor).collect()
+        let offset = if self.config.block.gemma_norms { 1.0 } else { 0.0 };
+        x.iter().zip(scale).map(|(x, w)| x * (offset + w) * factor).collect()
     }
 
     /// Each stretch of a row as long as the scale.
@@ -92,8 +105,8 @@ impl Plain {
         rows.iter().map(norm).collect()
     }
 
-    fn attentions(&self, weights: &Weights, layer: &Layer, x: &Rows) -> Rows {
-        let one = |j: usize| self.attention(weights, layer, j, x);
+    fn attentions(&self, weights: &Weights, (i, layer): (usize, &Layer), x: &Rows) -> Rows {
+        let one = |j: usize| self.attention(weights, (i, layer), j, x);
         let Some(router) = &layer.attention_router else { return one(0) };
         let experts = self.config.block.attention_experts.expect("attention experts");
         let share = |logits: &Vec<f64>| -> Vec<f64> {
@@ -115,13 +128,17 @@ impl Plain {
         sum
     }
 
-    fn attention(&self, weights: &Weights, layer: &Layer, j: usize, x: &Rows) -> Rows {
-        let (config, dim) = (&self.config, self.config.head_dim);
+    fn attention(&self, weights: &Weights, (i, layer): (usize, &Layer), j: usize, x: &Rows) -> Rows {
+        let (config, block, dim) = (&self.config, &self.config.block, self.config.head_dim);
+        let window = block.window(i);
+        let of_window = block.sliding.as_ref().and_then(|sliding| sliding.rope.clone());
+        let rope = of_window.filter(|_| window.is_some()).unwrap_or(config.rope());
+        let root = block.query_pre_attn_scalar.unwrap_or(dim as f64).sqrt();
         let group = config.num_attention_heads / config.num_key_value_heads;
         let turned = |rows: Rows| -> Rows {
             rows.iter()
                 .enumerate()
-                .map(|(p, row)| row.chunks(dim).flat_map(|head| self.turn(p, head)).collect())
+                .map(|(p, row)| row.chunks(dim).flat_map(|head| self.turn(&rope, p, head)).collect())
                 .collect()
         };
         let mut query = linear(weights, &layer.queries[j], x);
@@ -130,22 +147,30 @@ impl Plain {
             query = self.norm_stretches(&weights[of_queries], query);
             key = self.norm_stretches(&weights[of_keys], key);
         }
+        let mut value = linear(weights, &layer.values[j % layer.values.len()], x);
+        if let Some(most) = block.clip_qkv {
+            let all = [&mut query, &mut key, &mut value].into_iter().flatten();
+            all.for_each(|row| row.iter_mut().for_each(|x| *x = x.clamp(-most, most)));
+        }
         let (query, key) = (turned(query), turned(key));
-        let value = linear(weights, &layer.values[j % layer.values.len()], x);
         let head = |p: usize, h: usize| -> Vec<f64> {
             let at = h / group * dim..(h / group + 1) * dim;
-            let score =
-                |s: usize| dot(&query[p][h * dim..][..dim], &key[s][at.clone()]) / (dim as f64).sqrt();
-            let shares = softmax(&(0..=p).map(score).collect::<Vec<_>>());
-            at.map(|c| shares.iter().zip(&value).map(|(share, v)| share * v[c]).sum()).collect()
+            let seen = window.map_or(0, |window| (p + 1).saturating_sub(window))..p + 1;
+            let score = |s: usize| {
+                let score = dot(&query[p][h * dim..][..dim], &key[s][at.clone()]) / root;
+                block.attn_logit_softcapping.map_or(score, |cap| cap * (score / cap).tanh())
+            };
+            let shares = softmax(&seen.clone().map(score).collect::<Vec<_>>());
+            at.clone()
+                .map(|c| shares.iter().zip(&value[seen.clone()]).map(|(share, v)| share * v[c]).sum())
+                .collect()
         };
         let mixed = |p: usize| (0..config.num_attention_heads).flat_map(|h| head(p, h)).collect();
         linear(weights, &layer.outputs[j], &(0..x.len()).map(mixed).collect())
     }
 
-    fn turn(&self, position: usize, head: &[f64]) -> Vec<f64> {
+    fn turn(&self, rope: &Rope, position: usize, head: &[f64]) -> Vec<f64> {
         let half = head.len() / 2;
-        let rope: Rope = self.config.rope();
         let frequencies = rope.frequencies(head.len(), self.tokens.len());
         let turned = |i: usize| {
             let angle = position as f64 * frequencies[i % half];
@@ -158,7 +183,7 @@ impl Plain {
     /// What the block gives, and its weighted router losses.
     fn feed_forward(&self, weights: &Weights, names: &FeedForward, x: &Rows) -> (Rows, f64) {
         let (router, router_bias, experts, shared) = match names {
-            FeedForward::Dense(block) => return (gated(weights, block, x), 0.0),
+            FeedForward::Dense(block) => return (self.gated(weights, block, x), 0.0),
             FeedForward::Moe { router, router_bias, experts, shared } => {
                 (router, router_bias, experts, shared)
             }
@@ -189,7 +214,7 @@ impl Plain {
             out.append(&mut y);
         }
         if let Some((block, gate)) = shared {
-            let mut all = gated(weights, block, x);
+            let mut all = self.gated(weights, block, x);
             if let Some(gate) = gate {
                 let opened = times(&weights[gate], x);
                 all.iter_mut()
@@ -211,10 +236,27 @@ impl Plain {
         (out, moe.router_aux_loss_coef * balance + moe.router_z_loss_coef * z)
     }
 
+    fn gated(&self, weights: &Weights, names: &Swiglu, x: &Rows) -> Rows {
+        let (gate, up) = (linear(weights, &names.gate, x), linear(weights, &names.up, x));
+        let inner = gate.iter().zip(&up).map(|(gate, up)| self.activated(gate, up)).collect();
+        linear(weights, &names.down, &inner)
+    }
+
+    fn activated(&self, gate: &[f64], up: &[f64]) -> Vec<f64> {
+        let share = |g: f64| match self.config.block.activation {
+            Activation::Silu => 1.0 / (1.0 + (-g).exp()),
+            Activation::GeluTanh => {
+                0.5 + 0.5 * ((2.0 / std::f64::consts::PI).sqrt() * (g + 0.044_715 * g.powi(3))).tanh()
+            }
+            Activation::Gelu => normal(g),
+        };
+        gate.iter().zip(up).map(|(g, u)| g * share(*g) * u).collect()
+    }
+
     /// One routed expert on one row.
     fn expert(&self, weights: &Weights, names: &Swiglu, x: &[f64]) -> Row {
         if self.config.block.ternary_experts.is_none() {
-            return Row(gated(weights, names, &vec![x.to_vec()]).remove(0));
+            return Row(self.gated(weights, names, &vec![x.to_vec()]).remove(0));
         }
         let product = |name: &str, x: &[f64]| {
             let narrow = |w: &[f64]| -> Vec<f32> { w.iter().map(|w| *w as f32).collect() };
@@ -227,7 +269,7 @@ impl Plain {
             times(&weight, &vec![self.rounded(x, round)]).remove(0)
         };
         let (gate, up) = (product(&names.gate, x), product(&names.up, x));
-        Row(product(&names.down, &swiglu(&gate, &up)))
+        Row(product(&names.down, &self.activated(&gate, &up)))
     }
 }
 
@@ -244,15 +286,6 @@ impl From<Row> for Rows {
     fn from(row: Row) -> Self {
         vec![row.0]
     }
-}
-
-fn gated(weights: &Weights, names: &Swiglu, x: &Rows) -> Rows {
-    let (gate, up) = (linear(weights, &names.gate, x), linear(weights, &names.up, x));
-    linear(weights, &names.down, &gate.iter().zip(&up).map(|(gate, up)| swiglu(gate, up)).collect())
-}
-
-fn swiglu(gate: &[f64], up: &[f64]) -> Vec<f64> {
-    gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
 }
 
 fn row(matrix: &[f64], width: usize, at: usize) -> &[f64] {

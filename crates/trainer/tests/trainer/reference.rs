@@ -47,7 +47,18 @@ fn without_tokenizer(dir: &Path) -> Checkpoint {
 
 #[test]
 fn logits_and_log_probabilities_equal_transformers() {
-    for model in ["llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "olmoe"] {
+    for model in [
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen2",
+        "qwen3",
+        "qwen2_moe",
+        "qwen3_moe",
+        "olmoe",
+        "gemma2",
+        "gemma3_text",
+    ] {
         let Some(dir) = shared(&format!("reference_models/{model}")) else { return };
         let (start, reference) = (without_tokenizer(&dir), json(&dir.join("reference.json")));
         let rows = |key: &str| reference[key].as_array().expect("a list").clone();

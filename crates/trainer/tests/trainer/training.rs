@@ -377,30 +377,6 @@ fn bad_settings_and_divergence_are_errors() {
 }
 
 #[test]
-fn examples_longer_than_a_window_are_refused_and_others_learned() {
-    let sliding = flow_model::Sliding { window: 8, layers: vec![false, true], rope: None };
-    let block = Block { qkv_bias: true, sliding: Some(sliding), ..Block::default() };
-    let start = common::checkpoint(Config { block, ..common::dense() }, 3);
-    let long = vec![Example::new("1+1=", "2"), Example::new("1+1+1+1+1+1=", "6")];
-    let settings = |max_length| TrainConfig { max_length, max_steps: Some(1), ..config() };
-    let error = train(&start, &long, &settings(32), &mut |_| ControlFlow::Continue(())).expect_err("refused");
-    assert_eq!(
-        error.to_string(),
-        "example 2 has 14 tokens, and layers of the model see the last 8 only, which is not trained: set `max_length` to 8 or less"
-    );
-    assert_eq!(run(&start, &long[..1], &settings(32)).report.steps.len(), 1);
-    // Cut to the window, the second has nothing left to learn.
-    assert_eq!(run(&start, &long, &settings(8)).report.skipped, 1);
-    let validation = Validation { examples: long.clone(), every: None, patience: None };
-    let measured = TrainConfig { validation: Some(validation), ..settings(32) };
-    let error =
-        train(&start, &long[..1], &measured, &mut |_| ControlFlow::Continue(())).expect_err("refused");
-    assert!(matches!(error, Error::Window { at: 2, .. }), "{error}");
-    let error = flow_trainer::logits(&start, &[vec![1; 9]]).expect_err("refused").to_string();
-    assert!(error.contains("1 to 8 tokens"), "{error}");
-}
-
-#[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
     let particular =
         |kind: &Config| kind.block.ternary_experts.is_some() || kind.block.router_bias_update_rate.is_some();

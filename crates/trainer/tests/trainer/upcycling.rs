@@ -217,16 +217,6 @@ fn a_mixture_is_saved_as_its_family_and_comes_back() {
 }
 
 #[test]
-fn layers_that_training_does_not_know_are_refused_by_family() {
-    let block = flow_model::Block { activation: flow_model::Activation::Gelu, ..Default::default() };
-    let other = common::checkpoint(flow_model::Config { block, ..common::dense() }, 1);
-    let error = upcycle(&[&other], &MoeUpcycle::default(), 5).expect_err("another activation");
-    assert!(matches!(error, Error::Untrainable { family: "llama", .. }), "{error}");
-    let error = logits(&other, &[vec![1, 2]]).expect_err("another activation");
-    assert!(matches!(error, Error::Untrainable { family: "llama", .. }), "{error}");
-}
-
-#[test]
 fn what_a_family_has_beyond_llama_goes_over_to_its_mixture_or_is_refused() {
     let [biased, llama3, mistral, qwen2, qwen3, ..] = &common::families()[..] else {
         panic!("five and more")

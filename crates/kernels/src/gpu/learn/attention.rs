@@ -27,6 +27,25 @@ pub struct AttentionHeads {
     pub dim: usize,
 }
 
+/// What becomes of the products of queries and keys on their way to weights.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionScores {
+    /// What they are multiplied by.
+    pub scale: f32,
+    /// Above 0: they are then bent to stay between minus this and this.
+    pub cap: Option<f32>,
+    /// At least 1: only this many positions count, a query's own and those right before it. `None`: all up to its own.
+    pub window: Option<usize>,
+}
+
+impl AttentionScores {
+    /// The arguments of all kernels.
+    fn words(&self) -> [Argument; 3] {
+        let window = self.window.and_then(|window| u32::try_from(window).ok()).unwrap_or(u32::MAX);
+        [Argument::Float(self.scale), Argument::Float(self.cap.unwrap_or(0.0)), Argument::Word(window)]
+    }
+}
+
 impl AttentionHeads {
     /// Numbers of a row of queries, keys and values.
     fn width(&self) -> usize {
@@ -132,7 +151,7 @@ impl Gpu {
     /// A document has more positions than `turns`, or the heads cannot be shared out.
     pub fn attention(
         &mut self,
-        heads: &AttentionHeads,
+        (heads, scores): (&AttentionHeads, &AttentionScores),
         documents: &Documents,
         turns: &Turns,
         x: &Buffer<f32>,
@@ -143,6 +162,7 @@ impl Gpu {
         let rows = documents.rows;
         let arguments = [
             &heads.words()[..],
+            &scores.words(),
             &self.placing(heads, documents, turns),
             &[self.given(x, rows * heads.width())],
             &[self.given(out, rows * heads.query * heads.dim), self.given(log_sums, rows * heads.query)],
@@ -161,7 +181,7 @@ impl Gpu {
     #[expect(clippy::too_many_arguments, reason = "each is a matrix of the formula")]
     pub fn attention_back(
         &mut self,
-        heads: &AttentionHeads,
+        (heads, scores): (&AttentionHeads, &AttentionScores),
         documents: &Documents,
         turns: &Turns,
         x: &Buffer<f32>,
@@ -172,7 +192,7 @@ impl Gpu {
     ) -> Result<(), DeviceError> {
         heads.check()?;
         let (rows, each) = (documents.rows, documents.rows * heads.query);
-        let placing = [&heads.words()[..], &self.placing(heads, documents, turns)].concat();
+        let placing = [&heads.words()[..], &scores.words(), &self.placing(heads, documents, turns)].concat();
         let given = [self.given(x, rows * heads.width()), self.given(log_sums, each)];
         let (d_given, dx) = (self.given(d_out, each * heads.dim), self.given(dx, rows * heads.width()));
         self.lend::<f32>(each, |gpu, along| {

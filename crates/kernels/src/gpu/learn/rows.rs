@@ -1,5 +1,6 @@
 //! Launchers of the loops over rows.
 
+use super::super::rows::kind;
 use super::super::{Argument, Buffer, DeviceError, Gpu, word};
 use super::{BLOCK_ROWS, THREADS, WIDE};
 use crate::layers::Activation;
@@ -85,33 +86,53 @@ impl Gpu {
         })
     }
 
-    /// `out = silu(g) · u` (rows, width) for rows of `x` that are `width` g, then `width` u.
+    /// The gradient `dx` (rows, 2·width) of [`Gpu::gate`] from `dy` (rows, width).
     ///
     /// # Errors
     /// The device fails.
-    pub fn swiglu(
+    pub fn gate_back(
         &mut self,
-        [rows, width]: [usize; 2],
-        x: &Buffer<f32>,
-        out: &mut Buffer<f32>,
-    ) -> Result<(), DeviceError> {
-        self.gate(Activation::Silu, rows, width, x, out)
-    }
-
-    /// The gradient `dx` (rows, 2·width) of [`Gpu::swiglu`] from `dy` (rows, width).
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn swiglu_back(
-        &mut self,
+        activation: Activation,
         [rows, width]: [usize; 2],
         x: &Buffer<f32>,
         dy: &Buffer<f32>,
         dx: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
         let (x, dy) = (self.given(x, 2 * rows * width), self.given(dy, rows * width));
-        let arguments = [x, dy, word(width), self.given(dx, 2 * rows * width)];
+        let arguments = [x, dy, kind(activation), word(width), self.given(dx, 2 * rows * width)];
         self.launch("gate_back", [rows, 1, 1], THREADS, &arguments)
+    }
+
+    /// The gradient `dx` of [`Gpu::soft_cap`] for `count` numbers: `dy` times its slopes at `x`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn soft_cap_back(
+        &mut self,
+        (count, cap): (usize, f32),
+        x: &Buffer<f32>,
+        dy: &Buffer<f32>,
+        dx: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let (x, dy) = (self.given(x, count), self.given(dy, count));
+        let arguments = [x, dy, Argument::Float(cap), Argument::Long(count as u64), self.given(dx, count)];
+        self.launch("soft_cap_back", [count.div_ceil(WIDE as usize), 1, 1], WIDE, &arguments)
+    }
+
+    /// Holds `count` numbers between minus `most` and `most`; with `dy` writes the gradient of that instead, which is 0 beyond.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn clip(
+        &mut self,
+        (count, most): (usize, f32),
+        x: &Buffer<f32>,
+        dy: Option<&Buffer<f32>>,
+        out: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        let (x, dy) = (self.given(x, count), self.maybe(dy, count));
+        let arguments = [x, dy, Argument::Float(most), Argument::Long(count as u64), self.given(out, count)];
+        self.launch("clip_numbers", [count.div_ceil(WIDE as usize), 1, 1], WIDE, &arguments)
     }
 
     /// `out[r] = factors[r] · x[r]`.

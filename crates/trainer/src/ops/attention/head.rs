@@ -3,10 +3,12 @@
 //! Rows are tokens, columns the elements of a head, both padded with zeros to whole tiles. Row i of the t × t matrices
 //! is computed up to the end of its tile; right of i it is zero.
 
+use std::ops::Range;
+
 use pulp::Simd;
 
 use crate::product::{Matrix, Part, multiply, multiply_transposed, padded};
-use crate::simd::{LANES, dot, exp, largest, sum};
+use crate::simd::{LANES, dot, exp, largest, soft_cap_slope, soft_capped, sum};
 
 /// Half of [`LANES`]: rows of a tile of the product.
 const TILE_ROWS: usize = LANES / 2;
@@ -60,15 +62,33 @@ impl Extent {
         }
     }
 
-    /// `p = softmax(q·kᵀ)` by rows, causal.
+    /// Turns scores into `softmax(s)` by rows in place, causal, of the last `window` tokens.
     #[inline(always)]
-    pub(super) fn probabilities<S: Simd>(self, simd: S, query: &[f32], key_t: &[f32], p: &mut [f32]) {
-        self.scores(simd, query, key_t, p);
+    pub(super) fn softmax(self, window: usize, scores: &mut [f32]) {
         let width = self.rows();
         for i in 0..self.tokens {
-            softmax(&mut p[i * width..][..Self::causal(i - i % TILE_ROWS)], i + 1);
+            let seen = (i + 1).saturating_sub(window)..i + 1;
+            softmax(&mut scores[i * width..][..Self::causal(i - i % TILE_ROWS)], seen);
         }
-        p[self.tokens * width..self.square()].fill(0.0);
+        scores[self.tokens * width..self.square()].fill(0.0);
+    }
+
+    /// Turns scores into `cap·tanh(s/cap)` in place.
+    #[inline(always)]
+    pub(super) fn bend(self, cap: f32, scores: &mut [f32]) {
+        for (i, row) in scores[..self.square()].chunks_exact_mut(self.rows()).enumerate() {
+            row[..Self::causal(i - i % TILE_ROWS)].iter_mut().for_each(|s| *s = soft_capped(*s, cap));
+        }
+    }
+
+    /// Turns the gradient of scores that were bent into that of scores, in place; `bent` are the former.
+    #[inline(always)]
+    pub(super) fn bend_back(self, cap: f32, bent: &[f32], d_scores: &mut [f32]) {
+        let rows = d_scores[..self.square()].chunks_exact_mut(self.rows());
+        for (i, (d, bent)) in rows.zip(bent.chunks_exact(self.rows())).enumerate() {
+            let columns = Self::causal(i - i % TILE_ROWS);
+            d[..columns].iter_mut().zip(bent).for_each(|(d, s)| *d *= soft_cap_slope(*s, cap));
+        }
     }
 
     /// `s = q·kᵀ`, causal.
@@ -108,10 +128,11 @@ impl Extent {
     }
 }
 
-/// Softmax over the first `visible` scores of a row; the others become 0.
+/// Softmax over the `seen` scores of a row; the others become 0.
 #[inline(always)]
-fn softmax(row: &mut [f32], visible: usize) {
-    row[visible..].fill(f32::NEG_INFINITY);
+fn softmax(row: &mut [f32], seen: Range<usize>) {
+    row[..seen.start].fill(f32::NEG_INFINITY);
+    row[seen.end..].fill(f32::NEG_INFINITY);
     let top = largest(row);
     for x in row.iter_mut() {
         *x = exp(*x - top);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{Result, bail};
-use flow_kernels::gpu::{self, AttentionHeads};
+use flow_kernels::gpu::{self, AttentionHeads, AttentionScores};
 
 use super::Heads;
 use crate::device::{Array, Device};
@@ -39,6 +39,7 @@ impl From<Vec<Range<usize>>> for Documents {
 /// Attention over rows, and what its backward pass needs.
 pub(super) struct Attention {
     heads: AttentionHeads,
+    scores: AttentionScores,
     rope: Arc<Rope>,
     documents: Arc<Documents>,
     x: Array,
@@ -51,7 +52,7 @@ pub(super) struct Attention {
 impl Attention {
     pub(super) fn forward(
         x: Array,
-        heads: Heads,
+        (heads, scores): (Heads, AttentionScores),
         rope: Arc<Rope>,
         documents: Arc<Documents>,
     ) -> Result<Self> {
@@ -62,13 +63,13 @@ impl Attention {
         let xs = x.numbers();
         let [out, log_sums] = device
             .make_all([&[n_tokens, query * dim], &[n_tokens, query]], |gpu, [out, log_sums]| {
-                gpu.attention(&heads, spans, turns, &xs, out, log_sums)
+                gpu.attention((&heads, &scores), spans, turns, &xs, out, log_sums)
             })?;
         drop(xs);
         let (Tensor::Device(out), Tensor::Device(log_sums)) = (out, log_sums) else {
             bail!("what a device makes is on it")
         };
-        Ok(Self { heads, rope, documents, x, out, log_sums })
+        Ok(Self { heads, scores, rope, documents, x, out, log_sums })
     }
 
     pub(super) fn out(&self) -> Tensor {
@@ -82,7 +83,7 @@ impl Attention {
         let (xs, outs) = (self.x.numbers(), self.out.numbers());
         let (log_sums, dys) = (self.log_sums.numbers(), dy.numbers());
         device.make(self.x.dims(), |gpu, dx| {
-            gpu.attention_back(&self.heads, spans, turns, &xs, &outs, &log_sums, &dys, dx)
+            gpu.attention_back((&self.heads, &self.scores), spans, turns, &xs, &outs, &log_sums, &dys, dx)
         })
     }
 }
