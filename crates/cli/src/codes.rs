@@ -137,12 +137,12 @@ flow_spec::codes! {
          pipeline expects, a template refuses rows, or no answer passed the check.",
         wrong "flow exec pipelines/everything.yaml --set steps.questions.path=without_levels.jsonl",
         right "flow exec pipelines/everything.yaml --set steps.questions.path=with_levels.jsonl";
-    UNTRAINABLE = "E0628", "a model cannot be trained, or cannot become such a mixture",
-        "`train` and `branch` learn with the layers of Llama, Mistral, Qwen2, Qwen3, OLMoE and the mixtures of these; what a model has beyond \
-         them is named. It can be drawn from all the same. A mixture that `train` with `moe` or `merge` makes must have a family of checkpoints that \
-         holds it with all that its models have. What is before would be drawn in vain, so nothing is run, as far as the models are known by then.",
-        wrong "learner: {op: train, from: shards, start: gemma}",
-        right "learner: {op: train, from: shards, start: qwen}";
+    NO_MIXTURE = "E0628", "a model cannot become such a mixture",
+        "A mixture that `train` with `moe` or `merge` makes must have a family of checkpoints that holds it with all that its models have; what \
+         none holds is named. What is before would be drawn in vain, so nothing is run, as far as the models are known by then. Every model is \
+         trained as it is, without `moe`.",
+        wrong "learner: {op: train, from: shards, start: gemma, moe: {from: copy}}",
+        right "learner: {op: train, from: shards, start: qwen, moe: {from: copy}}";
     GRADER = "E0631", "an answer checker cannot be set up so",
         "`--with` sets one key of the answer checker. Keys and values are those of the operator `verify`.",
         wrong "flow verify rows.jsonl --with extract=box",

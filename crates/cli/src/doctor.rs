@@ -66,7 +66,6 @@ struct Findings {
     files: Vec<File>,
     tokenizer: Option<Vocabulary>,
     template: Option<Template>,
-    trainable: bool,
     reference: Option<Agreement>,
 }
 
@@ -159,7 +158,6 @@ impl Findings {
                 begins: tokenizer.encode("").unwrap_or_default(),
                 ends: config.clone().ending_turns(tokenizer).eos_token_ids,
             }),
-            trainable: flow_operators::untrainable(&config).is_none(),
             reference: agreement.transpose()?,
         })
     }
@@ -182,8 +180,6 @@ impl Findings {
         rows.extend(self.files.iter().map(|found| ("file", file(found))));
         rows.push(("tokenizer", self.tokenizer.as_ref().map_or_else(no_tokenizer, Vocabulary::text)));
         rows.push(("template", self.template.as_ref().map_or_else(|| "none".to_owned(), Template::text)));
-        let trainable = if self.trainable { "yes" } else { "not yet: it can be sampled from" };
-        rows.push(("training", trainable.to_owned()));
         rows.extend(self.reference.iter().flat_map(Agreement::text).map(|words| ("reference", words)));
         let mut before = "";
         let named = rows.into_iter().map(|(name, words)| {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flow_model::Config;
-use flow_operators::{pace, unstorable, untrainable, upcycling};
+use flow_operators::{pace, unstorable, upcycling};
 use flow_plan::{ModelRef, Plan};
 use flow_spec::Diagnostic;
 use serde_json::Value as Json;
@@ -12,12 +12,11 @@ use crate::halt::Halt;
 use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
 
-/// Errs where a training starts from a model that cannot be trained or whose mixture no family of checkpoints has, or its `max_length` is above
-/// the positions of that, as far as this is known.
+/// Errs where a training starts from a model whose mixture no family of checkpoints has, or its `max_length` is above the positions of that,
+/// as far as this is known.
 pub(crate) fn expect(pipeline: &Pipeline) -> Result<(), Halt> {
     let steps = 0..pipeline.plan.steps.len();
-    let of_step =
-        |at| [too_long(pipeline, at), cannot_learn(pipeline, at).or_else(|| cannot_mix(pipeline, at))];
+    let of_step = |at| [too_long(pipeline, at), cannot_mix(pipeline, at)];
     let mistakes = steps.flat_map(of_step).flatten();
     let mistakes: Vec<Diagnostic> = mistakes.collect();
     if mistakes.is_empty() { Ok(()) } else { Err(Halt::located(Exit::Invalid, &mistakes, &pipeline.sources)) }
@@ -36,16 +35,6 @@ fn too_long(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
     })
 }
 
-fn cannot_learn(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
-    let step = &pipeline.plan.steps[at];
-    pace(step.op, &step.config)?;
-    let words = untrainable(&config(&pipeline.plan, at)?)?;
-    let message = format!("step `{}`: {words}", step.name);
-    let mistake = pipeline.mistake_in_step(&codes::UNTRAINABLE, &step.name, &["start"], message);
-    let help = "`docs/models.md` says what can be trained; a trainer of your own is a step `command`";
-    Some(Diagnostic { help: Some(help.into()), ..mistake })
-}
-
 fn cannot_mix(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
     let (plan, step) = (&pipeline.plan, &pipeline.plan.steps[at]);
     let mixture = upcycling(step.op, &step.config)?;
@@ -59,7 +48,7 @@ fn cannot_mix(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
     let is_first = |at: usize| trained != at || first(plan, at) == at;
     let words = is_first(at).then(|| unstorable(&config(plan, trained)?, &mixture)).flatten()?;
     let mistake = pipeline.mistake_in_step(
-        &codes::UNTRAINABLE,
+        &codes::NO_MIXTURE,
         &step.name,
         &[key],
         format!("step `{}`: {words}", step.name),

@@ -342,12 +342,17 @@ fn moe_keys(config: &Config, moe: &Moe, traits: &Traits) -> Vec<(&'static str, V
     keys
 }
 
+/// A number as `transformers` wants those that it takes for integers.
+fn whole(x: f64) -> Value {
+    if x.fract() == 0.0 && x.abs() < 2f64.powi(53) { (x as i64).into() } else { x.into() }
+}
+
 /// Keys of switches that only some families have.
 fn block_keys(block: &Block, traits: &Traits) -> Vec<(&'static str, Value)> {
     let mut keys: Vec<(&'static str, Value)> = Vec::new();
     if traits.gemma {
         keys.push(("hidden_activation", activation_name(block.activation).into()));
-        keys.push(("query_pre_attn_scalar", block.query_pre_attn_scalar.into()));
+        keys.push(("query_pre_attn_scalar", block.query_pre_attn_scalar.map_or(Value::Null, whole)));
         keys.push(("attn_logit_softcapping", block.attn_logit_softcapping.into()));
         keys.push(("final_logit_softcapping", block.final_logit_softcapping.into()));
         keys.push(("sliding_window", Value::Null));

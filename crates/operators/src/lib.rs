@@ -36,7 +36,7 @@ pub use assemble::{assemble, feeds};
 pub use conversation::{precision, unasked};
 pub use env::{BuildError, Env, Remarks};
 pub use fit::misfits;
-pub use flow_trainer::{unstorable, untrainable};
+pub use flow_trainer::unstorable;
 pub use models::{CheckpointError, Models};
 pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;

@@ -119,6 +119,11 @@ impl Model {
         Self { rounds_to, ..self }
     }
 
+    /// What it is.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The parameters on a tape, by slot.
     fn leaves(&self, tape: &mut Tape, learns: impl Fn(&Parameter) -> bool) -> Vec<Node> {
         let leaf = |parameter: &Parameter| tape.input(parameter.value.clone(), learns(parameter));

@@ -57,7 +57,7 @@ pub struct StepReport {
     pub scored_tokens: usize,
     /// With [`crate::Loss::Dpo`]: how the preferences stand to the start's, before the update.
     pub preference: Option<Preference>,
-    /// The experts of each layer; empty for a dense model.
+    /// The experts of each layer, in a layer without experts visited by nothing; empty for a dense model.
     pub layers: Vec<LayerLoad>,
     /// The loss of the validation examples, nats, after the update; none where it was not
     /// measured.
@@ -103,7 +103,6 @@ pub struct GroupLoad {
 impl LayerLoad {
     /// Adds what one slice of the step saw; `share` is its part of the step's tokens.
     pub(crate) fn add(&mut self, routing: &Routing, share: f64) {
-        self.tokens_per_expert.resize(routing.experts(), 0);
         for (sum, visits) in self.tokens_per_expert.iter_mut().zip(routing.load()) {
             *sum += visits;
         }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use flow_kernels::gpu::Gpu;
-use flow_model::Checkpoint;
+use flow_model::{Checkpoint, Config};
 
 use crate::adamw::AdamW;
 use crate::batch::{Example, Lesson, slices};
@@ -199,7 +199,7 @@ impl<'a> Learner<'a> {
             grad_norm,
             tokens,
             scored_tokens,
-            layers: loads(&told),
+            layers: loads(&told, self.model.config()),
             preference: preference(self.config.loss, &told, weight),
             validation: None,
         })
@@ -299,13 +299,14 @@ fn demands(slices: &[Told]) -> Vec<Vec<u64>> {
 }
 
 /// The slices' use of the experts, by layer.
-fn loads(slices: &[Told]) -> Vec<LayerLoad> {
-    let n = slices.first().map_or(0, |slice| slice.routings.len());
-    let mut layers = vec![LayerLoad::default(); n];
+fn loads(slices: &[Told], config: &Config) -> Vec<LayerLoad> {
+    let Some(moe) = &config.moe else { return Vec::new() };
+    let none = LayerLoad { tokens_per_expert: vec![0; moe.num_experts], ..LayerLoad::default() };
+    let mut layers = vec![none; config.num_hidden_layers];
     for slice in slices {
-        for (layer, routing) in layers.iter_mut().zip(&slice.routings) {
-            layer.add(routing, slice.share);
-            layer.add_groups(routing, &slice.groups);
+        for (layer, routing) in config.layers_with_experts().zip(&slice.routings) {
+            layers[layer].add(routing, slice.share);
+            layers[layer].add_groups(routing, &slice.groups);
         }
     }
     layers

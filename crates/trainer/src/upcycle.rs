@@ -232,7 +232,13 @@ fn mixture_config(dense: &Config, settings: &MoeUpcycle) -> Config {
 /// Some family of checkpoints has the switches of the mixture that `dense` becomes.
 fn storable(dense: &Config, mixture: &Config) -> Result<(), Error> {
     let block = &dense.block;
+    let caps = block.attn_logit_softcapping.or(block.final_logit_softcapping).is_some();
     let parts = [
+        (block.gemma_norms, "Gemma's norms"),
+        (caps, "scores between caps"),
+        (block.query_pre_attn_scalar.is_some(), "`query_pre_attn_scalar`"),
+        (block.activation != flow_model::Activation::Silu, "an activation other than SiLU"),
+        (block.clip_qkv.is_some(), "`clip_qkv`"),
         (block.qkv_bias, "biases of queries, keys and values"),
         (block.output_bias, "a bias of what attention gives"),
         (block.mlp_bias, "biases of feed-forward blocks"),

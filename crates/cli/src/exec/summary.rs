@@ -291,13 +291,20 @@ fn floats(value: &Value) -> &[f32] {
 
 fn experts(n_experts: i64, load: &[f32]) -> Option<Experts> {
     let per_layer = usize::try_from(n_experts).ok().filter(|n| *n > 0 && !load.is_empty())?;
-    let share = |pick: fn(f32, f32) -> f32| load.iter().copied().reduce(pick).unwrap_or_default();
-    let shares = load.iter().enumerate();
-    let dead_experts: Vec<_> =
-        shares.filter(|(_, share)| **share == 0.0).map(|(at, _)| (at / per_layer, at % per_layer)).collect();
+    // A layer without experts has no shares.
+    let layers =
+        load.chunks(per_layer).enumerate().filter(|(_, shares)| shares.iter().any(|share| *share > 0.0));
+    let layers: Vec<(usize, &[f32])> = layers.collect();
+    let shares = || {
+        layers
+            .iter()
+            .flat_map(|(layer, shares)| shares.iter().enumerate().map(|(e, share)| ((*layer, e), *share)))
+    };
+    let share = |pick: fn(f32, f32) -> f32| shares().map(|(_, share)| share).reduce(pick).unwrap_or_default();
+    let dead_experts: Vec<_> = shares().filter(|(_, share)| *share == 0.0).map(|(at, _)| at).collect();
     Some(Experts {
         per_layer,
-        layers: load.len() / per_layer,
+        layers: layers.len(),
         share: (share(f32::min), share(f32::max)),
         dead: dead_experts.len(),
         dead_experts,

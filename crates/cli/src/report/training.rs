@@ -76,7 +76,8 @@ fn loads<'a>(table: &'a Table<'_>) -> impl Iterator<Item = Block> + 'a {
 fn load(table: &Table<'_>, row: &Item) -> Option<Block> {
     let n_experts = usize::try_from(table.int(row, "n_experts")?).ok().filter(|n| *n > 0)?;
     let load = table.floats(row, "expert_load").filter(|load| !load.is_empty())?;
-    let rows = load.chunks(n_experts).enumerate().map(|(layer, shares)| {
+    let layers = load.chunks(n_experts).enumerate().filter(|(_, shares)| has_experts(shares));
+    let rows = layers.map(|(layer, shares)| {
         (format!("layer {layer}"), shares.iter().map(|share| Some(f64::from(*share))).collect())
     });
     Some(Block::Heat {
@@ -90,15 +91,21 @@ fn load(table: &Table<'_>, row: &Item) -> Option<Block> {
     })
 }
 
+/// Whether a layer whose experts had these shares has some.
+fn has_experts(shares: &[f32]) -> bool {
+    shares.iter().any(|share| *share > 0.0)
+}
+
 /// Which experts the tokens of rows with each value of a column chose at the end of the last round, column by column: in the first layer and in
 /// the last.
 fn by_value(table: &Table<'_>) -> Vec<Block> {
     let last = table.rounds().last().map_or(&[][..], |(_, rows)| rows);
     let end = last.iter().filter_map(|row| table.int(row, "last_step")).max();
-    let depth = last.iter().filter_map(|row| table.int(row, "layer")).max();
+    let layers = || last.iter().filter_map(|row| table.int(row, "layer"));
+    let ends = [layers().min(), layers().max()];
     let mut columns: BTreeMap<&str, BTreeMap<(i64, &str), &[f32]>> = BTreeMap::new();
     for row in last.iter().filter(|row| table.int(row, "last_step") == end) {
-        let place = table.int(row, "layer").filter(|layer| *layer == 0 || Some(*layer) == depth);
+        let place = table.int(row, "layer").filter(|layer| ends.contains(&Some(*layer)));
         let named = table.text(row, "column").zip(table.text(row, "value"));
         if let (Some(layer), Some((column, value)), Some(load)) = (place, named, table.floats(row, "load")) {
             columns.entry(column).or_default().insert((layer, value), load);

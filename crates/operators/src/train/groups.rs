@@ -48,11 +48,11 @@ impl Groups {
         let experts = steps[0].layers[0].tokens_per_expert.len();
         let (mut tokens, mut loads, mut entropies) = (Vec::new(), Vec::new(), Vec::new());
         for steps in loads::stretches(steps) {
+            // All layers with experts see the same tokens.
+            let seen = |group: usize| (0..layers).map(|layer| total(steps, layer, group, experts).tokens).max().unwrap_or(0);
+            tokens.extend((0..self.names.len()).map(|group| seen(group) as f32));
             for (layer, group) in (0..layers).flat_map(|layer| (0..self.names.len()).map(move |group| (layer, group))) {
                 let sum = total(steps, layer, group, experts);
-                if layer == 0 {
-                    tokens.push(sum.tokens as f32);
-                }
                 let visits = (sum.tokens_per_expert.iter().sum::<u64>() + sum.null_visits).max(1) as f32;
                 loads.extend(sum.tokens_per_expert.iter().map(|seen| *seen as f32 / visits));
                 entropies.push((sum.router_entropy / sum.tokens.max(1) as f64) as f32);
@@ -82,7 +82,7 @@ pub(super) struct Told<'a> {
     pub(super) entropy: f32,
 }
 
-/// What an answer of so many stretches tells of groups; a stretch without tokens of a group is left out.
+/// What an answer of so many stretches tells of groups; a stretch without tokens of a group is left out, and so is a layer without experts.
 pub(super) fn told(answer: &[Value], stretches: usize) -> Vec<Told<'_>> {
     let more = &answer[loads::ALL.min(answer.len())..];
     let found = more.windows(4).find_map(|cells| match cells {
@@ -100,7 +100,8 @@ pub(super) fn told(answer: &[Value], stretches: usize) -> Vec<Told<'_>> {
         let tokens = tokens[stretch * groups + group];
         Told { column, value, stretch, layer, tokens, load: &loads[at * experts..(at + 1) * experts], entropy: entropies[at] }
     };
-    (0..stretches * layers * groups).map(one).filter(|told| told.tokens > 0.0).collect()
+    let has_experts = |told: &Told<'_>| told.entropy > 0.0 || told.load.iter().any(|share| *share > 0.0);
+    (0..stretches * layers * groups).map(one).filter(|told| told.tokens > 0.0 && has_experts(told)).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub(crate) const CHECKPOINT: usize = 11;
 pub(super) const ALL: usize = CHECKPOINT + 4;
 
 /// What an answer holds beside the record `checkpoint`: the last step of each stretch, and by stretch and layer the shares of the
-/// experts, the router's entropy and the balance loss. Lists are empty for a dense model.
+/// experts, the router's entropy and the balance loss, all 0 of a layer without experts. Lists are empty for a dense model.
 pub(super) fn cells(steps: &[StepReport]) -> [Value; 4] {
     let (mut ends, mut loads, mut entropies, mut balances) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let layers = steps.first().map_or(0, |step| step.layers.len());
@@ -51,7 +51,7 @@ pub(super) fn shares(steps: &[StepReport], layer: usize) -> Vec<f32> {
     visits.iter().map(|visits| *visits as f32 / all).collect()
 }
 
-/// The rows of the record `expert_load` of an answer: of all tokens, then of groups of them.
+/// The rows of the record `expert_load` of an answer: of all tokens, then of groups of them; none of layers without experts.
 pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
     let [Value::Floats(ends), Value::Floats(loads), Value::Floats(entropies), Value::Floats(balances)] =
         &answer[CHECKPOINT.min(answer.len())..ALL.min(answer.len())]
@@ -85,7 +85,8 @@ pub(crate) fn rows(answer: &[Value]) -> Vec<Vec<Value>> {
         row.extend([Value::Null, null_share(told.load), Value::Text(told.column.clone()), Value::Text(told.value.clone()), tokens.into()]);
         row
     };
-    (0..entropies.len()).map(of_all).chain(groups::told(answer, ends.len()).into_iter().map(of_group)).collect()
+    let has_experts = |at: &usize| entropies[*at] > 0.0 || loads[at * experts..(at + 1) * experts].iter().any(|share| *share > 0.0);
+    (0..entropies.len()).filter(has_experts).map(of_all).chain(groups::told(answer, ends.len()).into_iter().map(of_group)).collect()
 }
 
 /// What is missing to 1, to six digits.
@@ -148,6 +149,16 @@ pub(super) mod tests {
         let rows = rows(&answer);
         assert_eq!((&rows[0][4], &rows[0][8]), (&Value::Floats([0.125, 0.25, 0.0].into()), &Value::Float(0.625)));
         assert_eq!((&rows[0][5], &rows[1][8]), (&Value::Int(1), &Value::Float(0.0)));
+    }
+
+    #[test]
+    fn a_layer_without_experts_is_not_told() {
+        let mut beside = step(1, [[0; 3], [2, 2, 2]]);
+        beside.layers[0] = LayerLoad { tokens_per_expert: vec![0; 3], ..LayerLoad::default() };
+        let mut answer = vec![Value::from("digest"); CHECKPOINT];
+        answer.extend(cells(&[beside]));
+        let layers: Vec<Value> = rows(&answer).into_iter().map(|row| row[3].clone()).collect();
+        assert_eq!(layers, [Value::Int(1)]);
     }
 
     #[test]

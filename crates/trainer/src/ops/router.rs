@@ -246,11 +246,6 @@ impl Routing {
         self.log_sums.len()
     }
 
-    /// Experts that compute (E).
-    pub(crate) fn experts(&self) -> usize {
-        self.choice.experts
-    }
-
     /// Where the visits of each token end, counted over all tokens in order.
     pub(crate) fn ends(&self) -> &[u32] {
         &self.ends
