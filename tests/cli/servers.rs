@@ -155,6 +155,23 @@ fn what_was_finished_before_a_kill_is_not_asked_again() {
 }
 
 #[test]
+fn what_processes_may_ask_together_is_asked_answered_and_kept() {
+    let server = Fake::new(|_| Act::Late(Duration::from_millis(300)), two);
+    let bench = Bench::with(&pipeline(&server.url(), "").replace("n: 3", "n: 20"));
+    let limited = ["-q", "--processes", "3", "--set", "budget={calls: 25}"];
+    for asked_so_far in [25, 50] {
+        bench.exec(&limited, 4);
+        assert_eq!(
+            asked(&server),
+            (asked_so_far, asked_so_far),
+            "no more is asked than is allowed, and that is kept"
+        );
+    }
+    bench.exec(&limited, 0);
+    assert_eq!(asked(&server), (60, 60));
+}
+
+#[test]
 fn what_a_server_refuses_is_a_rejected_row_or_ends_the_run() {
     let act = |asked: &Asked| if asked.prompt == "2+3=" { Act::Status(400, "") } else { Act::Answer };
     let server = Fake::new(act, two);

@@ -83,8 +83,8 @@ pub(crate) struct Args {
     /// What to do where rows that the last run had would be asked for again.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     on_recompute: OnRecompute,
-    /// Refuse a run that would make more than N calls, under `watch` each edit. One that comes to more than was foreseen ends before the next;
-    /// with several processes each holds to N. Trainings are calls too, attempts at a server again are not.
+    /// Refuse a run that would make more than N calls, under `watch` each edit. One that comes to more than was foreseen ends before the next.
+    /// All processes of a run share the N; a request that two of them make is two calls. Trainings are calls too, attempts at a server again are not.
     #[arg(long, value_name = "N")]
     max_calls: Option<u64>,
     /// When done, compute everything again from the kept answers in a fresh dataflow, and compare rows and bytes.

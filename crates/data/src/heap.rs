@@ -117,7 +117,7 @@ impl Heap {
         Record::new(entry[size_of::<Id>()..].into())
     }
 
-    /// The same for a record that others extend, and that is likely to be asked for again soon.
+    /// The same for a record that is likely to be asked for again soon, by this thread.
     pub(crate) fn base(&self, body: &Id) -> Arc<Record> {
         recent::find(body).unwrap_or_else(|| {
             let record = Arc::new(self.record(body));

@@ -63,9 +63,11 @@ impl Record {
         Self { bytes, values: OnceLock::new(), base: OnceLock::new() }
     }
 
-    /// Size in bytes, without the record it extends.
-    pub(crate) fn n_bytes(&self) -> usize {
-        self.bytes.len()
+    /// Bytes that it holds in memory, about: its own, as values once more where they were asked for, and those of what it extends where that came
+    /// along.
+    pub(crate) fn n_held(&self) -> usize {
+        let own = if self.values.get().is_some() { 2 * self.bytes.len() } else { self.bytes.len() };
+        own + self.base.get().map_or(0, |base| base.n_held())
     }
 
     /// Number of cells.

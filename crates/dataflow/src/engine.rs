@@ -74,8 +74,10 @@ struct State {
     /// The keys counted instead of asked.
     counted: HashSet<Id>,
     allowance: Allowance,
-    /// The step that asked for more than that: the run ends once all that was asked here before is answered.
+    /// The step that asked for more than that: the run ends once all that any process asked before is answered.
     exceeded: Option<usize>,
+    /// Whether a member asked for more than that.
+    lent_short: bool,
     broken: Option<(usize, Failure)>,
     closed: bool,
 }
@@ -177,8 +179,28 @@ impl Engine {
             exceeded.get_or_insert(effect.0);
         }
         drop(state);
-        self.shared.end_if_exceeded();
         self.shared.wake.notify_all();
+    }
+
+    /// Whether a request has to wait for somebody's word.
+    pub(crate) fn is_limited(&self) -> bool {
+        !matches!(lock(&self.shared.state).allowance, Allowance::Any)
+    }
+
+    /// Whether more was asked than is allowed, here or by a member.
+    pub(crate) fn is_spent(&self) -> bool {
+        let state = lock(&self.shared.state);
+        state.exceeded.is_some() || state.lent_short
+    }
+
+    /// The step that asked here for more than is allowed.
+    pub(crate) fn exceeded(&self) -> Option<usize> {
+        lock(&self.shared.state).exceeded
+    }
+
+    /// Whether nothing that was asked here is under way or waits for somebody's word.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        lock(&self.shared.state).waiting.is_empty()
     }
 
     /// Stops performing as soon as the operator in charge returns.
@@ -229,7 +251,10 @@ impl Client {
 
     /// Lends a member up to `n` of the requests that may still be performed; returns how many.
     pub(crate) fn lend(&self, n: u64) -> u64 {
-        lock(&self.0.state).allowance.lend(n)
+        let mut state = lock(&self.0.state);
+        let lent = state.allowance.lend(n);
+        state.lent_short |= lent < n;
+        lent
     }
 
     /// Counts keys instead of asking, or takes them back where `diff` is negative; returns how many more are counted now.
@@ -287,7 +312,6 @@ impl Client {
             fresh += 1;
         }
         drop(state);
-        self.0.end_if_exceeded();
         self.0.wake.notify_all();
         fresh
     }
@@ -379,16 +403,6 @@ impl Shared {
         for mailbox in state.waiting.remove(&key).unwrap_or_default() {
             mailbox.leave(key, reply.clone());
         }
-        drop(state);
-        self.end_if_exceeded();
-    }
-
-    /// Ends the run where more was asked than is allowed and nothing is under way any more.
-    fn end_if_exceeded(&self) {
-        let state = lock(&self.state);
-        let Some(node) = state.exceeded.filter(|_| state.waiting.is_empty()) else { return };
-        drop(state);
-        self.break_off(node, fatal("not_allowed", "it asks for more calls than are allowed"));
     }
 
     fn keep(&self, node: usize, key: Id, cells: &[Value]) {
@@ -401,6 +415,11 @@ impl Shared {
         lock(&self.state).broken.get_or_insert((node, failure));
         self.cancel.store(true, Relaxed);
     }
+}
+
+/// The failure of a step that asks for more calls than are allowed.
+pub(crate) fn not_allowed() -> Failure {
+    fatal("not_allowed", "it asks for more calls than are allowed")
 }
 
 /// Where the failure of the request `key` is kept: where no answer is looked for.

@@ -13,7 +13,7 @@ use timely::worker::Worker;
 
 use crate::cluster::{Cluster, Members, Trouble};
 use crate::counts::Counts;
-use crate::engine::{Allowance, Calls, Engine};
+use crate::engine::{Allowance, Calls, Engine, not_allowed};
 use crate::moves::{Moved, Moves};
 use crate::render::{Captured, Inputs, Shared, Tick, render};
 use crate::workers::{GRACE, HEARTBEAT, Halt, Workers};
@@ -203,12 +203,28 @@ impl Session {
             if let Some(trouble) = self.members.as_ref().and_then(Members::trouble) {
                 return Err(self.troubled(trouble));
             }
+            if let Some(node) = self.spent() {
+                return Err(self.failed(node, not_allowed()));
+            }
             if watch(&self.progress()).is_break() {
                 return Err(SessionError::Interrupted);
             }
         }
         let counted = self.members.as_ref().map(|members| members.count(&self.shared.counts));
         counted.unwrap_or(Ok(())).map_err(|trouble| self.troubled(trouble))
+    }
+
+    /// The step that asked for more calls than are allowed, once all that any process asked before is answered.
+    fn spent(&self) -> Option<usize> {
+        if !self.engine.is_spent() {
+            return None;
+        }
+        let elsewhere = match &self.members {
+            Some(members) => members.come_to_rest()?,
+            None => None,
+        };
+        let here = self.engine.is_at_rest().then(|| self.engine.exceeded())?;
+        here.or(elsewhere)
     }
 
     /// Why a worker is gone: another process may be, which is told a moment later.

@@ -12,7 +12,7 @@ use super::emptied;
 use super::host::Host;
 use super::outputs::Outputs;
 use super::processes::{Meeting, Others};
-use super::settle::{Ending, Run, Spent};
+use super::settle::{Ending, Run, tokens};
 use super::store::Store;
 use super::summary::{DeadEnd, Summary};
 use super::usage::Usage;
@@ -32,7 +32,7 @@ pub(crate) struct Live<'a> {
     /// How it settled last.
     ending: Option<Ending>,
     /// What had been spent then.
-    spent: Spent,
+    spent: u64,
     /// Bytes of the heap's index when it had settled first.
     index_bytes: Option<usize>,
 }
@@ -112,14 +112,14 @@ impl<'a> Live<'a> {
         kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
         let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
         let run = Run { setup, ledger, outputs, captures, host, started, before: Vec::new() };
-        Ok(Self { run, driver, usage, ending: None, spent: Spent::default(), index_bytes })
+        Ok(Self { run, driver, usage, ending: None, spent: 0, index_bytes })
     }
 
     /// Settles what was fed and publishes it.
     pub(crate) fn settle(&mut self) -> Result<Ending, Halt> {
         self.ending = None;
         let ending = self.run.settle(&mut self.driver, self.spent)?;
-        self.spent = Spent::of(&self.driver.session().progress());
+        self.spent = tokens(&self.driver.session().progress());
         self.ending = Some(ending);
         self.index_bytes.get_or_insert(self.driver.session().heap().memory().index_bytes);
         Ok(ending)

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use flow_data::Round;
 use flow_dataflow::{Driver, EffectProgress, Session, SessionError, StepCounts};
-use flow_spec::Budget;
 use serde::Serialize;
 
 use super::captures::Captures;
@@ -79,8 +78,8 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Settles everything that was fed and publishes after each settled tick. All but the last tick are written down too;
-    /// what the last one leaves is for [`Run::write_down`]. The budget counts from `before` on.
-    pub(crate) fn settle(&self, driver: &mut Driver, before: Spent) -> Result<Ending, Halt> {
+    /// what the last one leaves is for [`Run::write_down`]. The budget of tokens counts from `before` on.
+    pub(crate) fn settle(&self, driver: &mut Driver, before: u64) -> Result<Ending, Halt> {
         let interrupt = &self.host.interrupt;
         let names = self.pipeline().plan.steps.iter().map(|step| step.name.clone()).collect();
         let mut progress = Progress::new(names, self.host.args.quiet);
@@ -179,16 +178,12 @@ impl Run<'_> {
         counts
     }
 
-    /// Whether more has been spent since `before` than the pipeline allows.
-    fn over_budget(&self, state: &[EffectProgress], before: Spent) -> bool {
-        let Budget { tokens, calls, wall } = &self.pipeline().plan.budget;
-        let spent = Spent::of(state);
-        let reached = |limit: &Option<u64>, spent: u64| limit.is_some_and(|limit| spent >= limit);
-        // Each process holds to the calls by itself; together they may come to more.
-        let exceeded = calls.is_some_and(|calls| spent.calls - before.calls > calls);
-        exceeded
-            || reached(tokens, spent.tokens - before.tokens)
-            || reached(wall, self.started.elapsed().as_secs())
+    /// Whether as much has been spent since `before`, in tokens, as the pipeline allows; the engine itself holds to the calls.
+    fn over_budget(&self, state: &[EffectProgress], before: u64) -> bool {
+        let budget = &self.pipeline().plan.budget;
+        let reached = |limit: Option<u64>, spent: u64| limit.is_some_and(|limit| spent >= limit);
+        reached(budget.tokens, tokens(state) - before)
+            || reached(budget.wall, self.started.elapsed().as_secs())
     }
 
     /// Dataflow workers.
@@ -197,19 +192,7 @@ impl Run<'_> {
     }
 }
 
-/// What models have been asked for in a session.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Spent {
-    tokens: u64,
-    calls: u64,
-}
-
-impl Spent {
-    /// What `state` comes to.
-    pub(crate) fn of(state: &[EffectProgress]) -> Self {
-        Self {
-            tokens: state.iter().map(|step| step.tokens).sum(),
-            calls: state.iter().map(|step| step.answered).sum(),
-        }
-    }
+/// The tokens of models in a session.
+pub(crate) fn tokens(state: &[EffectProgress]) -> u64 {
+    state.iter().map(|step| step.tokens).sum()
 }

@@ -25,7 +25,12 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// All members of a run.
 #[derive(Debug)]
-pub(crate) struct Members(Vec<Member>);
+pub(crate) struct Members {
+    /// In the order of processes.
+    all: Vec<Member>,
+    /// Whether they know that no more requests are granted.
+    are_finishing: AtomicBool,
+}
 
 /// Why a run cannot go on because of a member.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ struct Member {
 struct News {
     progress: Vec<EffectProgress>,
     trouble: Option<Trouble>,
+    /// Once nothing is under way there any more: the step that was refused a request, if one was.
+    at_rest: Option<Option<usize>>,
 }
 
 /// What listens to one member.
@@ -73,12 +80,12 @@ impl Members {
         members
             .map(|((stream, address), process)| Member::new(process, address, stream, engine.clone()))
             .collect::<io::Result<_>>()
-            .map(Self)
+            .map(|all| Self { all, are_finishing: AtomicBool::new(false) })
     }
 
     /// How far all processes are: `own` and what the members told last.
     pub(crate) fn progress(&self, mut own: Vec<EffectProgress>) -> Vec<EffectProgress> {
-        for member in &self.0 {
+        for member in &self.all {
             for more in &lock(&member.news).progress {
                 match own.iter_mut().find(|progress| progress.node == more.node) {
                     Some(progress) => progress.add(more),
@@ -92,13 +99,24 @@ impl Members {
 
     /// The first trouble there is.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
-        self.0.iter().find_map(|member| lock(&member.news).trouble.clone())
+        self.all.iter().find_map(|member| lock(&member.news).trouble.clone())
+    }
+
+    /// Lets the members end what is under way, as nothing more is granted to them; none until all have. Then the first of their steps that was
+    /// refused a request, if one was.
+    pub(crate) fn come_to_rest(&self) -> Option<Option<usize>> {
+        if !self.are_finishing.swap(true, Relaxed) {
+            self.tell(&ToMember::Finish);
+        }
+        let refused: Option<Vec<Option<usize>>> =
+            self.all.iter().map(|member| lock(&member.news).at_rest).collect();
+        Some(refused?.into_iter().flatten().next())
     }
 
     /// Adds to `counts` what the members have counted since the last time, once a tick has settled.
     pub(crate) fn count(&self, counts: &Counts) -> Result<(), Trouble> {
         self.tell(&ToMember::Count);
-        for member in &self.0 {
+        for member in &self.all {
             counts.absorb(*member.await_in(&member.increments)?);
         }
         // A member tells of a failed step before its counts.
@@ -110,13 +128,13 @@ impl Members {
         let in_peace = !matches!(self.trouble(), Some(Trouble::Lost(_)));
         self.tell(&ToMember::End(Ending { done, in_peace }));
         // All are waited for, so that none is cut off while it ends.
-        let used: Vec<_> = self.0.iter().map(|member| member.await_in(&member.farewells)).collect();
+        let used: Vec<_> = self.all.iter().map(|member| member.await_in(&member.farewells)).collect();
         used.into_iter().collect::<Result<Vec<_>, _>>().ok().map(|used| used.concat())
     }
 
     /// Tells all members. A connection that is gone is noticed where its member is listened to.
     fn tell(&self, message: &ToMember) {
-        self.0.iter().for_each(|member| drop(send(&member.stream, message)));
+        self.all.iter().for_each(|member| drop(send(&member.stream, message)));
     }
 }
 
@@ -205,6 +223,7 @@ impl Listener {
                 let granted = self.engine.lend(asked as u64) as usize;
                 send(&self.stream, &ToMember::Granted { asked, granted })?;
             }
+            ToHost::AtRest(refused) => lock(&self.news).at_rest = Some(refused),
             ToHost::Beat(progress) => lock(&self.news).progress = progress,
             ToHost::Counted(increment) => drop(self.increments.send(increment)),
             ToHost::Done(used) => drop(self.farewells.send(used)),

@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flow_data::Heap;
 
@@ -80,6 +80,9 @@ fn close(engine: Engine, host: &TcpStream) {
     });
 }
 
+/// Between two looks at what has to be done where requests wait for the host's word.
+const SOON: Duration = Duration::from_millis(5);
+
 /// What a member works with.
 struct Member<'a> {
     host: &'a TcpStream,
@@ -123,9 +126,10 @@ pub(super) fn why(error: &io::Error) -> String {
 impl Member<'_> {
     /// Does what the host asks for until it ends the run.
     fn follow(&self, watch: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Ending, End> {
-        let mut messages = Incoming::new(self.host, LOOK).map_err(End::Lost)?;
-        let (mut heard, mut told) = (Instant::now(), Instant::now());
-        let (mut has_failed, mut broken_since) = (false, None);
+        let look = if self.engine.is_limited() { SOON } else { LOOK };
+        let mut messages = Incoming::new(self.host, look).map_err(End::Lost)?;
+        let (mut heard, mut told, mut watched) = (Instant::now(), Instant::now(), Instant::now());
+        let (mut has_failed, mut is_finishing, mut broken_since) = (false, false, None);
         loop {
             let message = messages.next().map_err(End::Lost)?;
             if message.is_some() {
@@ -139,6 +143,7 @@ impl Member<'_> {
             match message {
                 Some(ToMember::End(ending)) => return Ok(ending),
                 Some(ToMember::Granted { asked, granted }) => self.engine.settle(asked, granted),
+                Some(ToMember::Finish) => is_finishing = true,
                 Some(ToMember::Count) => self.tell(&ToHost::Counted(Box::new(self.counts.take())))?,
                 Some(ToMember::Beat) | None => {}
             }
@@ -146,8 +151,15 @@ impl Member<'_> {
             if wanted > 0 {
                 self.tell(&ToHost::Asks(wanted))?;
             }
-            if watch().is_break() {
-                return Err(End::Left);
+            if is_finishing && self.engine.is_at_rest() {
+                is_finishing = false;
+                self.tell(&ToHost::AtRest(self.engine.exceeded()))?;
+            }
+            if watched.elapsed() > LOOK {
+                watched = Instant::now();
+                if watch().is_break() {
+                    return Err(End::Left);
+                }
             }
             if told.elapsed() > BEAT {
                 told = Instant::now();

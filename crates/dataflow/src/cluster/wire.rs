@@ -68,13 +68,15 @@ pub(super) enum Answer {
 pub(super) enum ToMember {
     /// The host is alive.
     Beat,
-    /// Of the requests that it asked for last, in order, so many may be performed.
+    /// Of the first requests that it asked for and heard nothing of, in order, so many may be performed.
     Granted {
         /// How many it asked for.
         asked: usize,
         /// How many of them may be performed, the first ones.
         granted: usize,
     },
+    /// Nothing more is granted: tell when nothing is under way.
+    Finish,
     /// A tick has settled: what has been counted since the last time?
     Count,
     /// The run is over.
@@ -97,6 +99,8 @@ pub(super) enum ToHost {
     Beat(Vec<EffectProgress>),
     /// So many requests wait for the host's word on whether they may be performed.
     Asks(usize),
+    /// After [`ToMember::Finish`]: nothing is under way there any more, and this step was refused a request.
+    AtRest(Option<usize>),
     /// A step has failed there: its index, the stable word and the particulars.
     Failed(usize, String, String),
     /// What has been counted since the last time.
