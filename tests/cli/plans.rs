@@ -135,8 +135,15 @@ fn a_plan_names_published_folders_that_a_run_would_mend() {
     exec(&bench, &copies);
     assert!(bench.path("copied/config.json").is_file());
     assert_eq!(coded(&["plan", "p.yaml", "--detailed-exitcode"]).code, 0);
-    fs::remove_file(bench.path("copied/config.json")).unwrap();
-    assert_eq!(coded(&["plan", "p.yaml", "--detailed-exitcode"]).code, 3);
+    for (file, words) in
+        [("config.json", "`copied` has no checkpoint"), ("model.safetensors", "`copied` is damaged")]
+    {
+        fs::remove_file(bench.path("copied").join(file)).unwrap();
+        let planned = coded(&["plan", "p.yaml", "--detailed-exitcode"]);
+        assert!(planned.code == 3 && planned.stdout.contains(words), "{}", planned.stdout);
+        exec(&bench, &copies);
+        assert_eq!(coded(&["plan", "p.yaml", "--detailed-exitcode"]).code, 0);
+    }
 
     let other =
         fs::read_to_string(bench.path("p.yaml")).unwrap().replace("name: loop", "name: other\nout: out/loop");

@@ -2,7 +2,7 @@
 
 mod captures;
 mod card;
-mod checkpoints;
+pub(crate) mod checkpoints;
 mod consent;
 mod device;
 mod emptied;

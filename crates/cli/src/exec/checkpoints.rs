@@ -1,10 +1,12 @@
 //! The last checkpoint of a step that names a folder for it is copied there, with a card.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use flow_dataflow::Session;
 use flow_operators::{Models, StepContext, destination};
+use serde::{Deserialize, Serialize};
 
 use super::captures::Captures;
 use super::card;
@@ -37,7 +39,8 @@ pub(crate) fn copy(
         let refused = |cause: String| refusal(pipeline, &step.name, &folder, &cause);
         models.expect_whole(&last.row.id).map_err(|error| refused(chain(&error)))?;
         let card = card::card(pipeline, step, last, (captures, session), models);
-        replace(&models.path(&last.row.id), &folder, &card).map_err(|error| refused(error.to_string()))?;
+        replace(&models.path(&last.row.id), &folder, (&plan.name, &card))
+            .map_err(|error| refused(error.to_string()))?;
     }
     Ok(())
 }
@@ -64,8 +67,51 @@ fn expect_place(to: &Path) -> io::Result<()> {
     fs::remove_dir(&probe)
 }
 
-/// The empty file by which a copy is known, whatever people write into its card.
+/// The file by which a copy is known, whatever people write into its card: a [`Mark`], or empty in copies of old.
 const MARK: &str = ".copied_by_flow";
+
+/// What a copy is of.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// The name of the pipeline that made it.
+    pub(crate) pipeline: String,
+    /// Its files without card and mark, and their sizes in bytes.
+    files: BTreeMap<PathBuf, u64>,
+}
+
+impl Mark {
+    /// Of the folder `from`, whose checkpoint `pipeline` trained.
+    fn of(from: &Path, pipeline: &str) -> io::Result<Self> {
+        let mut files = BTreeMap::new();
+        sizes(from, Path::new(""), &mut files)?;
+        Ok(Self { pipeline: pipeline.to_owned(), files })
+    }
+
+    /// That of the copy in `folder`; none where there is no mark that says more than that it is one.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(folder.join(MARK)).ok()?).ok()
+    }
+
+    /// Whether all files are in `folder`, as large as they were.
+    pub(crate) fn is_whole(&self, folder: &Path) -> bool {
+        self.files
+            .iter()
+            .all(|(name, size)| fs::metadata(folder.join(name)).is_ok_and(|found| found.len() == *size))
+    }
+}
+
+/// The files of the folder `from` by their paths in it, which begin with `within`, and their sizes.
+fn sizes(from: &Path, within: &Path, files: &mut BTreeMap<PathBuf, u64>) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = within.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => sizes(&entry.path(), &name, files)?,
+            false => drop(files.insert(name, entry.metadata()?.len())),
+        }
+    }
+    Ok(())
+}
 
 /// What is in a copy beside texts.
 const PARTS: [&str; 10] = [
@@ -109,14 +155,16 @@ fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found == extension)
 }
 
-/// Puts a copy of the folder `from` with its `card` at `to`, which is missing or holds a copy made before and texts of people.
-fn replace(from: &Path, to: &Path, card: &str) -> io::Result<()> {
+/// Puts a copy of the folder `from`, whose checkpoint `pipeline` trained, with its `card` at `to`, which is missing or holds a copy made before
+/// and texts of people.
+fn replace(from: &Path, to: &Path, (pipeline, card): (&str, &str)) -> io::Result<()> {
     expect_place(to)?;
+    let mark = serde_json::to_vec(&Mark::of(from, pipeline)?)?;
     let (fresh, old) = (beside(to, "new"), beside(to, "old"));
     fs::create_dir(&fresh)?;
     let copied = keep_texts(to, &fresh)
         .and_then(|()| fill(from, &fresh))
-        .and_then(|()| fs::write(fresh.join(MARK), ""))
+        .and_then(|()| fs::write(fresh.join(MARK), mark))
         .and_then(|()| put_card(&fresh, card))
         .and_then(|()| swap(&fresh, to, &old));
     if copied.is_err() {

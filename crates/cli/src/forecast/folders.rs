@@ -1,12 +1,13 @@
 //! What readers see now, where a run would put something else in its place though no row changes.
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use flow_operators::{StepContext, destination, publication};
 use flow_store::Snapshot;
 use serde::Serialize;
 
 use super::{Forecast, Reading, StepForecast};
+use crate::exec::checkpoints::Mark;
 use crate::exec::store::halt;
 use crate::exec::usage::uses;
 use crate::halt::Halt;
@@ -44,19 +45,25 @@ impl Reading<'_> {
         let plan = self.plan();
         let of = |(step, forecast): (&flow_plan::Step, &StepForecast)| {
             let context = StepContext { plan, step };
-            let was_published =
+            let was_there =
                 self.last.is_some_and(|last| last.steps.contains_key(&step.name)) && forecast.had_rows;
-            let (folder, state) = match destination(&context) {
-                Some(folder) => (folder.clone(), state_of_copy(&folder, was_published)?),
-                None => {
-                    let folder = publication(&context)?.folder;
-                    (folder.clone(), state(&folder, &plan.name, was_published)?)
-                }
-            };
+            let (folder, state) = found(&context, was_there)?;
             Some(Folder { step: step.name.clone(), folder: folder.display().to_string(), state })
         };
         plan.steps.iter().zip(steps).filter_map(of).collect()
     }
+}
+
+/// The folder of a step, and what is the matter with it.
+fn found(context: &StepContext<'_>, was_there: bool) -> Option<(PathBuf, State)> {
+    let name = &context.plan.name;
+    if let Some(folder) = destination(context) {
+        let state = state_of_copy(&folder, name, was_there)?;
+        return Some((folder, state));
+    }
+    let folder = publication(context)?.folder;
+    let state = state(&folder, name, was_there)?;
+    Some((folder, state))
 }
 
 fn state(folder: &Path, pipeline: &str, was_published: bool) -> Option<State> {
@@ -74,8 +81,13 @@ fn state(folder: &Path, pipeline: &str, was_published: bool) -> Option<State> {
 }
 
 /// The same of a folder that a checkpoint was copied to.
-fn state_of_copy(folder: &Path, was_copied: bool) -> Option<State> {
-    (was_copied && !folder.join("config.json").is_file()).then_some(State::NoCheckpoint)
+fn state_of_copy(folder: &Path, pipeline: &str, was_copied: bool) -> Option<State> {
+    let is_there = folder.join("config.json").is_file();
+    match Mark::read(folder).filter(|_| is_there) {
+        Some(mark) if mark.pipeline != pipeline => Some(State::Foreign { pipeline: mark.pipeline }),
+        Some(mark) => (was_copied && !mark.is_whole(folder)).then_some(State::Damaged),
+        None => (was_copied && !is_there).then_some(State::NoCheckpoint),
+    }
 }
 
 impl Forecast {
