@@ -1,6 +1,7 @@
 //! What a run would do, told before it does it: counts, reasons, refusals; and what it leaves alone.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
@@ -152,6 +153,29 @@ fn a_plan_names_published_folders_that_a_run_would_mend() {
     let told = bench.flow(&["plan", "p.yaml"]).stdout;
     assert!(told.contains("`out/verdicts` shows what pipeline `other` published"), "{told}");
     assert!(told.contains("other.yaml` has the same `out`"), "{told}");
+}
+
+#[test]
+fn models_that_are_gone_are_made_again_and_nothing_else() {
+    let bench = looped();
+    exec(&bench, &[]);
+    let models = || fs::read_dir(bench.path(".flow/models")).unwrap().map(|entry| entry.unwrap().path());
+    let before = bench.published("out/verdicts");
+    let n = models().count() as u64;
+    let nothing: fn(PathBuf) = |_| {};
+    let gone: fn(PathBuf) = |folder| fs::remove_dir_all(folder).unwrap();
+    let cut: fn(PathBuf) = |folder| fs::write(folder.join("model.safetensors"), "half").unwrap();
+    for (damage, calls) in [(nothing, 0), (gone, n), (cut, n)] {
+        models().for_each(damage);
+        let foretold = plan(&bench, &[]);
+        assert_eq!(foretold["total"]["calls"], calls, "{foretold}");
+        if calls > 0 {
+            let words = format!("{calls} models that it made are gone: they are made again, the same");
+            assert!(bench.flow(&["why", "p.yaml", "learner"]).stdout.contains(&words));
+        }
+        exec(&bench, &["--max-calls", &calls.to_string()]);
+        assert!(before == bench.published("out/verdicts") && models().count() as u64 == n);
+    }
 }
 
 #[test]

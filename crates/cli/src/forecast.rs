@@ -291,6 +291,7 @@ impl Reading<'_> {
         }
         if work.calls > 0 {
             because.extend(self.refused_before(at));
+            because.extend(self.lost(at));
         }
         let rows = self.certainty(at, before);
         let known = |n: u64| (rows != Certainty::Unknown).then_some(n);
@@ -325,6 +326,18 @@ impl Reading<'_> {
             Certainty::Unknown => false,
         };
         if inputs.into_iter().all(is_sure) { Certainty::AtLeast } else { Certainty::Unknown }
+    }
+
+    /// That models which the step made are gone, where it makes the same again.
+    fn lost(&self, at: usize) -> Option<Reason> {
+        let lost: i64 = self.session.efforts()[at].values().map(|effort| effort.again).sum();
+        match lost {
+            ..=0 => None,
+            1 => Some(Reason::own("a model that it made is gone: it is made again, the same".into())),
+            _ => Some(Reason::own(format!(
+                "{lost} models that it made are gone: they are made again, the same"
+            ))),
+        }
     }
 
     /// That the last run's requests were refused, where they are asked again.

@@ -70,6 +70,8 @@ pub struct Effort {
     pub requests: i64,
     /// Requests without an answer that only a forecast leaves so, each key once.
     pub missing: i64,
+    /// Requests that a forecast takes to be made again with the answers that they had, each key once.
+    pub again: i64,
     /// Tokens of the answers.
     pub tokens: i64,
 }
@@ -129,12 +131,13 @@ impl NodeCounts {
     }
 
     /// Adds to what the rows of `round` rest on.
-    pub(crate) fn spend(&self, round: Round, requests: i64, missing: i64, tokens: i64) {
+    pub(crate) fn spend(&self, round: Round, more: Effort) {
         let mut efforts = lock(&self.efforts);
         let effort = efforts.entry(round).or_default();
-        effort.requests += requests;
-        effort.missing += missing;
-        effort.tokens += tokens;
+        effort.requests += more.requests;
+        effort.missing += more.missing;
+        effort.again += more.again;
+        effort.tokens += more.tokens;
     }
 
     fn take(&self) -> NodeIncrement {
@@ -153,7 +156,7 @@ impl NodeCounts {
         self.calls.fetch_add(increment.calls, Relaxed);
         self.reused.fetch_add(increment.reused, Relaxed);
         for (round, effort) in increment.efforts {
-            self.spend(round, effort.requests, effort.missing, effort.tokens);
+            self.spend(round, effort);
         }
     }
 

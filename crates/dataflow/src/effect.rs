@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use flow_data::{Id, Item, Row, Value};
+use flow_data::{Id, Item, Round, Row, Value};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
@@ -15,7 +15,7 @@ use differential_dataflow::AsCollection;
 use crate::carry::carry;
 use crate::engine::{Client, Mailbox, Reply};
 use crate::render::{Place, Rows, Tick};
-use crate::{EffectOp, Emission, Failure, Out, Request};
+use crate::{EffectOp, Effort, Emission, Failure, Out, Request};
 
 type Input = (Row, Option<Id>);
 type Update = (Emission, Tick, isize);
@@ -78,6 +78,8 @@ struct Pending {
 struct Orders {
     asked: Vec<Request>,
     known: usize,
+    /// In a forecast: keys of requests that are to be made again, whose answers are foreseen.
+    foreseen: Vec<Id>,
 }
 
 impl Desk {
@@ -100,6 +102,10 @@ impl Desk {
             };
             let mut replies = Vec::with_capacity(requests.len());
             let unknown = self.look_up(&item, model, requests, &mut replies, &mut orders);
+            if !orders.foreseen.is_empty() {
+                let again = self.client.count(orders.foreseen.drain(..), diff);
+                self.spend(row.round, Effort { again, ..Effort::default() });
+            }
             if unknown.is_empty() {
                 ready.extend(self.finish(&item, &update, &replies));
             } else if self.client.only_counts() {
@@ -154,8 +160,12 @@ impl Desk {
         let mut unknown = Vec::new();
         while unknown.is_empty() && !requests.is_empty() {
             for request in requests {
-                let reply = self.client.known(&request.key, &*self.op);
+                let mut reply = self.client.known(&request.key, &*self.op);
                 orders.known += usize::from(reply.is_some());
+                if reply.is_none() {
+                    reply = self.client.foreseen(&request.key, &*self.op);
+                    orders.foreseen.extend(reply.iter().map(|_| request.key));
+                }
                 unknown.extend(reply.is_none().then_some((replies.len(), request)));
                 replies.push(reply);
             }
@@ -180,7 +190,7 @@ impl Desk {
         self.next += 1;
     }
 
-    fn order(&self, Orders { asked, known }: Orders) {
+    fn order(&self, Orders { asked, known, .. }: Orders) {
         let n = known + asked.len();
         let fresh = match asked.is_empty() {
             true => 0,
@@ -198,15 +208,19 @@ impl Desk {
         unknown: &[(usize, Request)],
     ) -> Vec<Update> {
         let ((row, _), _, diff) = *update;
-        let more = self.client.count(unknown.iter().map(|(_, request)| request.key), diff);
+        let missing = self.client.count(unknown.iter().map(|(_, request)| request.key), diff);
         let leading = replies.iter().take_while(|reply| reply.is_some()).count();
         let finished = if self.op.answers_stand_alone() { leading } else { 0 };
         let others = (replies.len() - finished) as i64 * diff as i64;
-        self.place.counts.node(self.place.node).spend(row.round, others, more, 0);
+        self.spend(row.round, Effort { requests: others, missing, ..Effort::default() });
         match finished {
             0 => Vec::new(),
             _ => self.finish(item, update, &replies[..finished]),
         }
+    }
+
+    fn spend(&self, round: Round, effort: Effort) {
+        self.place.counts.node(self.place.node).spend(round, effort);
     }
 
     fn finish(&self, item: &Item, update: &(Input, Tick, isize), replies: &[Option<Reply>]) -> Vec<Update> {
@@ -216,7 +230,7 @@ impl Desk {
             Ok(answers) => {
                 let tokens: u64 = answers.iter().map(|answer| self.op.tokens(answer)).sum();
                 let (requests, tokens) = (diff as i64 * answers.len() as i64, diff as i64 * tokens as i64);
-                self.place.counts.node(self.place.node).spend(row.round, requests, 0, tokens);
+                self.spend(row.round, Effort { requests, tokens, ..Effort::default() });
                 self.op.rows(item, model, &answers, &mut out);
             }
             Err(failure) => out.reject(item, failure.reason, failure.detail.clone()),

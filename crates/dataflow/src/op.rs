@@ -64,6 +64,12 @@ pub trait EffectOp: Send + Sync {
         true
     }
 
+    /// Whether an answer that is kept and cannot be used any more would be given once more, as it was: then a forecast counts the request and goes on
+    /// with the answer.
+    fn gives_again(&self) -> bool {
+        false
+    }
+
     /// The stable word of a failure that the same request would meet again, by its text: such a failure is kept like an
     /// answer. By default none is, and every run asks again.
     fn lasting(&self, _reason: &str) -> Option<&'static str> {

@@ -43,4 +43,4 @@ pub use rope::{Rope, RopeScaling};
 pub use tensor::Tensor;
 pub use tensors::{Tensors, expect_finite};
 pub use tokenizer::Tokenizer;
-pub use weights::{Coded, file_digest, load_weights, save_tensors, save_weights, weight_files};
+pub use weights::{Coded, file_digest, is_whole, load_weights, save_tensors, save_weights, weight_files};

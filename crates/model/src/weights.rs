@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -13,6 +14,8 @@ use crate::{Config, Error, Tensor, TensorFiles, Tensors, int4, ternary};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// The largest header that the format allows, in bytes.
+const LARGEST_HEADER: u64 = 100_000_000;
 
 /// Reads the tensors `config` calls for from a folder, as [`TensorFiles::open`] finds them. All become f32.
 ///
@@ -234,6 +237,30 @@ pub fn weight_files(dir: &Path) -> Result<BTreeSet<PathBuf>, Error> {
     let parsed: Index =
         serde_json::from_slice(&text).map_err(|source| Error::Json { path: index, source })?;
     Ok(parsed.weight_map.values().map(|file| dir.join(file)).collect())
+}
+
+/// Whether a file of tensors is as long as its header says: one that was cut off, or is something else, is not. Reads the header alone.
+pub fn is_whole(path: &Path) -> bool {
+    length(path).is_ok_and(|length| fs::metadata(path).is_ok_and(|found| found.len() == length))
+}
+
+/// The length that the header of a file of tensors tells, in bytes.
+fn length(path: &Path) -> std::io::Result<u64> {
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        data_offsets: Option<[u64; 2]>,
+    }
+    let mut file = fs::File::open(path)?;
+    let (mut size, mut header) = ([0; 8], Vec::new());
+    file.read_exact(&mut size)?;
+    let size = u64::from_le_bytes(size);
+    if size > LARGEST_HEADER {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    file.take(size).read_to_end(&mut header)?;
+    let entries: BTreeMap<String, Entry> = serde_json::from_slice(&header)?;
+    let ends = entries.values().filter_map(|entry| entry.data_offsets).map(|[_, end]| end);
+    Ok(ends.max().unwrap_or(0).saturating_add(size).saturating_add(8))
 }
 
 /// Length of a file and the BLAKE3 digest of its bytes, shortened to 128 bits.

@@ -145,6 +145,11 @@ impl EffectOp for Brancher {
         self.learner.has(answer)
     }
 
+    /// The same training gives the same bits.
+    fn gives_again(&self) -> bool {
+        true
+    }
+
     fn rows(&self, item: &Item, model: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
         out.take(item);
         let start = model.filter(|_| self.config.with_start).map(|start| untrained(start, None, Id::default(), 0));

@@ -364,6 +364,11 @@ impl EffectOp for Merger {
         digest(answer).is_some_and(|digest| self.models.has(&digest))
     }
 
+    /// The same merge gives the same bits.
+    fn gives_again(&self) -> bool {
+        true
+    }
+
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
         match digest(answers[0]) {
             Some(digest) => {

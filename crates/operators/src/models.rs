@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flow_data::Id;
-use flow_model::{Checkpoint, Folder, names};
+use flow_model::{Checkpoint, Folder, is_whole, names, weight_files};
 use flow_sampler::{Engine, Error, FoundGpu, Precision, open_gpu};
 use flow_spec::Served;
 use flow_trainer::Rounding;
@@ -364,11 +364,10 @@ impl Models {
     }
 }
 
-/// Whether `folder` has the files of a checkpoint.
+/// Whether `folder` has the files of a checkpoint, those of weights as long as they say.
 fn is_checkpoint(folder: &Path) -> bool {
-    let weights = |entry: fs::DirEntry| entry.path().extension().is_some_and(|end| end == "safetensors");
     ["config.json", "tokenizer.json"].iter().all(|file| folder.join(file).is_file())
-        && fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(weights))
+        && weight_files(folder).is_ok_and(|files| files.iter().all(|file| is_whole(file)))
 }
 
 /// Moves the checkpoint in `fresh` to `folder` once its bytes are on the disk. Another process may have kept the same
@@ -502,11 +501,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let models = Models::new(dir.path());
         let id = models.keep(checkpoint()).expect("keeps");
-        fs::remove_file(models.path(&id).join("model.safetensors")).expect("removes");
-        let models = Models::new(dir.path());
-        assert!(!models.has(&id));
-        models.keep(checkpoint()).expect("takes the place of what is left");
-        assert!(models.has(&id));
+        let weights = models.path(&id).join("model.safetensors");
+        let bytes = fs::read(&weights).expect("reads");
+        for left in [0, 1000, bytes.len() - 1] {
+            fs::write(&weights, &bytes[..left]).expect("cuts off");
+            let models = Models::new(dir.path());
+            assert!(!models.has(&id));
+            models.keep(checkpoint()).expect("takes the place of what is left");
+            assert!(models.has(&id));
+        }
         assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 1, "nothing else is left behind");
     }
 

@@ -181,6 +181,11 @@ impl EffectOp for Trainer {
         self.learner.has(answer)
     }
 
+    /// The same training gives the same bits.
+    fn gives_again(&self) -> bool {
+        true
+    }
+
     fn rows(&self, item: &Item, _: Option<Id>, answers: &[&[Value]], out: &mut Out<'_>) {
         match digest(answers[0]) {
             Some(digest) => {

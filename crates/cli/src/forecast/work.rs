@@ -63,9 +63,8 @@ impl Reading<'_> {
         let counted = |round: Round| efforts.get(&round).copied().unwrap_or_default();
         let rounds: BTreeSet<Round> = efforts.keys().copied().chain(self.pending.rounds(at)).collect();
         for round in rounds {
-            let missing = counted(round).missing.unsigned_abs();
-            let known =
-                counted(round).requests.unsigned_abs() - missing.min(counted(round).requests.unsigned_abs());
+            let missing = (counted(round).missing + counted(round).again).unsigned_abs();
+            let known = counted(round).requests.unsigned_abs().saturating_sub(missing);
             let settled = self.rows_are_known(at, round);
             // A training over rows that are not all there yet is another training.
             let seen = if step.makes_model { missing } else { missing + known };

@@ -29,7 +29,8 @@ pub(super) fn lead(plan: &Plan, driver: &Driver) -> Vec<Block> {
 /// What is not there yet, in words: where a run was stopped, or the pipeline has been edited since.
 pub(super) fn lacking(plan: &Plan, driver: &Driver) -> Option<String> {
     let efforts = driver.session().efforts();
-    let missing: i64 = efforts.iter().flat_map(|efforts| efforts.values()).map(|effort| effort.missing).sum();
+    let missing: i64 =
+        efforts.iter().flat_map(|efforts| efforts.values()).map(|effort| effort.missing + effort.again).sum();
     if missing == 0 {
         return None;
     }
@@ -46,7 +47,7 @@ pub(super) fn lacking(plan: &Plan, driver: &Driver) -> Option<String> {
 
 /// How many answers there are.
 pub(super) fn answered(effort: &Effort) -> i64 {
-    effort.requests - effort.missing
+    effort.requests - effort.missing - effort.again
 }
 
 /// Requests and tokens by step and round, then what the last run asked and what it had already.
