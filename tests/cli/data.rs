@@ -25,6 +25,25 @@ fn a_file_most_of_whose_rows_do_not_fit_is_pointed_at() {
 }
 
 #[test]
+fn a_judge_without_answers_is_told_before_anything_is_judged() {
+    let judged = |fields: &str| {
+        let text = "version: 1
+name: judged
+steps:
+  questions: {op: read, path: questions.jsonl, fields: {prompt: question}}
+  graded: {op: verify, from: questions, completion: prompt}
+";
+        let bench = Bench::with(&text.replace("fields: {prompt: question}", fields));
+        bench.put("questions.jsonl", "{\"question\": \"#### 4\", \"target\": \"4\"}\n");
+        bench.exec(&[], 0).stderr
+    };
+    let told = judged("fields: {prompt: question}");
+    let words = "`questions`: the first row of `questions.jsonl` has no `answer`, and `graded` judges by it";
+    assert!(told.contains(words) && told.contains("there are `question`, `target`"), "{told}");
+    assert!(!judged("fields: {prompt: question, answer: target}").contains("judges by it"));
+}
+
+#[test]
 fn a_malformed_line_is_rejected_and_counted() {
     let bench = Bench::with(COPY);
     bench.put(

@@ -79,6 +79,18 @@ impl InputFile {
         &self.path
     }
 
+    /// The names that its first record has; none where it has no record, or cannot be read.
+    pub(crate) fn names(&self) -> Option<Vec<String>> {
+        match self.format {
+            Format::Jsonl => {
+                self.records(&[], &[]).ok()?.find_map(|found| found.ok()?.1.ok()).map(|record| record.names())
+            }
+            Format::Parquet => {
+                Some(TableReader::open(&self.path, None).ok()?.columns().names().map(str::to_owned).collect())
+            }
+        }
+    }
+
     /// The lines of the file in blocks; none where it has no lines.
     pub(crate) fn blocks(&self) -> Result<Option<LineBlocks>, SourceError> {
         let open = || LineBlocks::open(&self.path).map_err(|error| refused(&self.path, &error));

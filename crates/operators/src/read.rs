@@ -22,13 +22,13 @@
 //! questions: {op: read, path: data/train.jsonl, fields: {prompt: question, answer: answer}, limit: 2000}
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use flow_data::{Heap, Id, Value, kind};
 use flow_dataflow::{Body, Out, SourceError};
-use flow_plan::{Arity, Input, Problem, Shape};
+use flow_plan::{Arity, Input, Problem, Shape, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -36,6 +36,7 @@ use crate::fields::{ColumnType, Field, Flaw, PromptFields, prompt_fields, with_e
 use crate::input::{At, Files, Format, Record};
 use crate::known::Known;
 use crate::records::{ByRecord, Numbers, Records};
+use crate::verify::Verify;
 use crate::{BuildError, Definition, Env, StepContext};
 
 /// Options of `read`.
@@ -95,7 +96,7 @@ impl Definition for Read {
         Files::new(&config.path, config.format).map_or_else(|_| Vec::new(), |files| files.watched())
     }
 
-    fn body(config: Config, step: &StepContext<'_>, _: &Env) -> Result<Body, BuildError> {
+    fn body(config: Config, step: &StepContext<'_>, env: &Env) -> Result<Body, BuildError> {
         let invalid = |problem: Problem| BuildError::step(&step.step.name, problem.message);
         let fields = PromptFields { prompt_id: config.id.or(config.fields.prompt_id), ..config.fields };
         let extra = config.extra.iter().map(|(name, kind)| Field::extra(name, *kind));
@@ -105,8 +106,47 @@ impl Definition for Read {
             fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
             limit: config.limit.unwrap_or(usize::MAX),
         };
+        if let Some(judge) = judge(step).filter(|_| fields.answer.is_none() && !env.dry) {
+            unanswered(&reader.files, step.step, judge).into_iter().for_each(|line| env.remarks.add(line));
+        }
         Ok(Body::Source(Arc::new(Records(reader))))
     }
+}
+
+/// The first step that judges the rows of `step` by their `answer`.
+fn judge<'a>(context: &StepContext<'a>) -> Option<&'a Step> {
+    let mut behind: BTreeSet<&str> = BTreeSet::from([context.step.name.as_str()]);
+    for step in &context.plan.steps {
+        let edges = step.inputs.iter().flat_map(|inlet| &inlet.edges);
+        if !edges.map(|edge| &context.plan.steps[edge.step]).any(|before| behind.contains(before.name.as_str())) {
+            continue;
+        }
+        behind.insert(&step.name);
+        let of = |key: &str| step.config.get(key);
+        let judges = step.op == Verify::NAME && of("code").is_none();
+        if judges && of("answer").is_none_or(|answer| answer == "answer") {
+            return Some(step);
+        }
+    }
+    None
+}
+
+/// That the first record of the files of `step` has no `answer`, by which `judge` would judge. Files that cannot be read are told of when
+/// they are.
+fn unanswered(files: &Files, step: &Step, judge: &Step) -> Option<String> {
+    let files = files.list().ok()?;
+    let first = files.first()?;
+    let names = first.names()?;
+    if names.iter().any(|name| name == "answer") {
+        return None;
+    }
+    Some(format!(
+        "`{}`: the first row of `{}` has no `answer`, and `{}` judges by it: name the column of the known answer, `fields: {{answer: ..}}`; there are {}",
+        step.name,
+        first.path().display(),
+        judge.name,
+        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    ))
 }
 
 struct Reader {
