@@ -149,7 +149,9 @@ fn a_plan_names_published_folders_that_a_run_would_mend() {
     let other =
         fs::read_to_string(bench.path("p.yaml")).unwrap().replace("name: loop", "name: other\nout: out/loop");
     bench.put("other.yaml", other);
-    assert_eq!(bench.flow(&["exec", "other.yaml", "-q"]).code, 0);
+    let ran = bench.flow(&["exec", "other.yaml"]);
+    assert_eq!(ran.code, 0);
+    ran.says(&["p.yaml` has the same `out`: this run takes the place of what it has in `out/loop`"]);
     let told = bench.flow(&["plan", "p.yaml"]).stdout;
     assert!(told.contains("`out/verdicts` shows what pipeline `other` published"), "{told}");
     assert!(told.contains("other.yaml` has the same `out`"), "{told}");

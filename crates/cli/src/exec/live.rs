@@ -15,7 +15,7 @@ use super::processes::{Meeting, Others};
 use super::settle::{Ending, Run, tokens};
 use super::store::Store;
 use super::summary::{DeadEnd, Summary};
-use super::usage::Usage;
+use super::usage::{Usage, sharers};
 use super::{checkpoints, extent, proof, session_halt, source_halt};
 use crate::halt::Halt;
 use crate::kept;
@@ -110,6 +110,12 @@ impl<'a> Live<'a> {
         }
         driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;
         kept::feed(&mut driver, &pipeline.plan, ledger.last.as_ref());
+        for other in sharers(&args.store, &args.file, &pipeline.plan)? {
+            setup.remarks.add(format!(
+                "`{other}` has the same `out`: this run takes the place of what it has in `{}`; give one of them another `name`",
+                pipeline.plan.out
+            ));
+        }
         let usage = Usage::begin(&args.store, &args.file, &pipeline.plan)?;
         let run = Run { setup, ledger, outputs, captures, host, started, before: Vec::new() };
         Ok(Self { run, driver, usage, ending: None, spent: 0, index_bytes })

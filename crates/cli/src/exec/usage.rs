@@ -1,6 +1,6 @@
 //! Notes in the store what a pipeline uses of it, so that `flow gc` knows what to keep.
 
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use flow_data::Id;
 use flow_plan::Plan;
@@ -20,7 +20,6 @@ impl Usage {
     /// Notes that the pipeline in `file` begins to use the store in `folder`. Until [`Usage::end`], or should the run be
     /// killed, nothing of the store may be given up.
     pub(crate) fn begin(folder: &Path, file: &Path, plan: &Plan) -> Result<Self, Halt> {
-        let place = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
         let user = User { file: place(file), name: plan.name.clone(), out: place(Path::new(&plan.out)) };
         let uses = uses(folder);
         let begin = || -> Result<Option<Use>, Error> {
@@ -44,6 +43,19 @@ impl Usage {
         };
         self.uses.save(&used).map_err(|error| halt(&error))
     }
+}
+
+/// The other pipelines that have run from the store in `folder`, publish in the same `out` as `plan`, and are still there; `file` is its own.
+pub(crate) fn sharers(folder: &Path, file: &Path, plan: &Plan) -> Result<Vec<String>, Halt> {
+    let (file, out) = (place(file), place(Path::new(&plan.out)));
+    let (uses, _) = uses(folder).all().map_err(|error| halt(&error))?;
+    let users = uses.into_iter().map(|used| used.user);
+    let others = users.filter(|user| user.out == out && user.file != file && user.file.exists());
+    Ok(others.map(|user| user.file.display().to_string()).collect())
+}
+
+fn place(path: &Path) -> PathBuf {
+    absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The uses of the store in `folder`.

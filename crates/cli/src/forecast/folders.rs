@@ -1,6 +1,6 @@
 //! What readers see now, where a run would put something else in its place though no row changes.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 
 use flow_operators::{StepContext, destination, publication};
 use flow_store::Snapshot;
@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::{Forecast, Reading, StepForecast};
 use crate::exec::checkpoints::Mark;
-use crate::exec::store::halt;
-use crate::exec::usage::uses;
+use crate::exec::usage::sharers;
 use crate::halt::Halt;
 use crate::setup::Setup;
 
@@ -94,12 +93,7 @@ impl Forecast {
     /// The same with the other pipelines that have run from this store, publish in the same `out`, and are still there; `file`
     /// is this one's.
     pub(crate) fn beside(self, setup: &Setup, file: &Path) -> Result<Self, Halt> {
-        let place = |path: &Path| absolute(path).unwrap_or_else(|_| path.to_owned());
-        let (file, out) = (place(file), place(Path::new(&setup.pipeline.plan.out)));
-        let (uses, _) = uses(&setup.folder).all().map_err(|error| halt(&error))?;
-        let users = uses.into_iter().map(|used| used.user);
-        let others = users.filter(|user| user.out == out && user.file != file && user.file.exists());
-        let shares_out_with = others.map(|user| user.file.display().to_string()).collect();
+        let shares_out_with = sharers(&setup.folder, file, &setup.pipeline.plan)?;
         Ok(Self { shares_out_with, ..self })
     }
 }
