@@ -44,6 +44,17 @@ fn a_length_beyond_the_positions_is_told_before_anything_is_drawn() {
 }
 
 #[test]
+fn a_model_that_no_memory_holds_is_told_before_anything_is_drawn() {
+    let bench = bench();
+    let shape = "hidden_size: 1048576, intermediate_size: 4194304, num_hidden_layers: 1000, num_attention_heads: 8, vocab_size: 300";
+    let start = format!("steps.learner.start={{{shape}, max_position_embeddings: 64}}");
+    bench
+        .exec(&["--set", &start], 78)
+        .says(&["error[E0636]", "a model of about 1.8e16 parameters takes at least"]);
+    assert!(!bench.path("out/shards/current").exists());
+}
+
+#[test]
 fn another_activation_is_learned_with() {
     let bench = bench();
     let losses = |activation: &str| {

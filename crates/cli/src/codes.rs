@@ -167,6 +167,11 @@ flow_spec::codes! {
          driver and its run-time compiler, NVRTC. Without `--device` the CPU is used where there is no GPU: the draws are the same.",
         wrong "flow exec pipeline.yaml --device cuda",
         right "flow exec pipeline.yaml";
+    TOO_LARGE = "E0636", "a model to train does not fit into the memory of this machine",
+        "A training holds each parameter that learns, its gradient and, on the CPU, two moments of it, four bytes each: told is what weights and \
+         gradients alone take. With `lora` only adapters have more than their weights. What is before would be drawn in vain, so nothing is run.",
+        wrong "learner: {op: train, from: shards, start: {hidden_size: 1048576, num_hidden_layers: 1000, ..}}",
+        right "learner: {op: train, from: shards, start: {hidden_size: 256, num_hidden_layers: 4, ..}}";
     FAULT = "E0699", "the program failed of a fault of its own",
         "No input should cause this. What was published before is untouched and finished answers are kept.",
         wrong "",

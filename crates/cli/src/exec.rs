@@ -49,6 +49,11 @@ pub(crate) use settle::Ending;
 pub(crate) use store::Store;
 pub(crate) use summary::Summary;
 
+/// The most dataflow workers: each takes 10 MB, and beyond the processors none makes anything faster.
+const MOST_WORKERS: i64 = 256;
+/// The most threads of a machine.
+const MOST_THREADS: i64 = 1024;
+
 /// Arguments of `exec`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct ExecArgs {
@@ -66,10 +71,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) overlay: Overlay,
     /// Dataflow workers; no influence on results.
-    #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_WORKERS))]
     workers: u16,
     /// Threads for sampling, training and encoding; no influence on results. By default one for each processor.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     threads: Option<u16>,
     /// What models draw and learn on: a GPU needs a program built with `--features cuda`. The draws are the same; weights that a GPU trains differ
     /// in their last bits.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flow_model::Config;
-use flow_operators::{pace, unstorable, upcycling};
+use flow_operators::{StepContext, adapters, begun, pace, unstorable, upcycling};
 use flow_plan::{ModelRef, Plan};
 use flow_spec::Diagnostic;
 use serde_json::Value as Json;
@@ -12,11 +12,11 @@ use crate::halt::Halt;
 use crate::pipeline::Pipeline;
 use crate::{Exit, codes};
 
-/// Errs where a training starts from a model whose mixture no family of checkpoints has, or its `max_length` is above the positions of that,
+/// Errs where a training starts from a model whose mixture no family of checkpoints has, its `max_length` is above the positions of that, or it is too large,
 /// as far as this is known.
 pub(crate) fn expect(pipeline: &Pipeline) -> Result<(), Halt> {
     let steps = 0..pipeline.plan.steps.len();
-    let of_step = |at| [too_long(pipeline, at), cannot_mix(pipeline, at)];
+    let of_step = |at| [too_long(pipeline, at), too_large(pipeline, at), cannot_mix(pipeline, at)];
     let mistakes = steps.flat_map(of_step).flatten();
     let mistakes: Vec<Diagnostic> = mistakes.collect();
     if mistakes.is_empty() { Ok(()) } else { Err(Halt::located(Exit::Invalid, &mistakes, &pipeline.sources)) }
@@ -33,6 +33,40 @@ fn too_long(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
         help: Some(format!("leave `max_length` out, or write at most {positions}")),
         ..mistake
     })
+}
+
+/// The least bytes that each parameter of a training takes: its weight, and where it learns its gradient.
+const WEIGHT: f64 = 4.0;
+const LEARNED: f64 = 8.0;
+
+fn too_large(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {
+    let (plan, step) = (&pipeline.plan, &pipeline.plan.steps[at]);
+    pace(step.op, &step.config)?;
+    let parameters = match begun(step.op, &step.config) {
+        Some(parameters) => parameters,
+        None => config(plan, at)?.num_parameters() as f64,
+    };
+    let learns_all = adapters(&StepContext { plan, step }).is_none() && step.config.get("freeze").is_none();
+    let bytes = parameters * if learns_all { LEARNED } else { WEIGHT };
+    let memory = memory_bytes().filter(|memory| bytes > *memory)?;
+    let gib = |bytes: f64| format!("{:.0} GiB", bytes / f64::from(1 << 30));
+    let message = format!(
+        "step `{}`: a model of about {:.1e} parameters takes at least {} to train, and this machine has {}",
+        step.name,
+        parameters,
+        gib(bytes),
+        gib(memory)
+    );
+    let mistake = pipeline.mistake_in_step(&codes::TOO_LARGE, &step.name, &["start"], message);
+    let help = "start from a smaller model, or learn adapters (`lora`)";
+    Some(Diagnostic { help: Some(help.into()), ..mistake })
+}
+
+/// The memory of this machine, from Linux's `/proc/meminfo`.
+fn memory_bytes() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(kib.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
 }
 
 fn cannot_mix(pipeline: &Pipeline, at: usize) -> Option<Diagnostic> {

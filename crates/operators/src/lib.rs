@@ -42,7 +42,7 @@ pub use operator::{Definition, Op, Operator, StepContext};
 pub use served::Server;
 pub use text::chain;
 pub use train::course::Pace;
-pub use train::{adapters, destination, pace, upcycling};
+pub use train::{adapters, begun, destination, pace, upcycling};
 pub use write::{Publication, Settled, publication};
 
 macro_rules! catalog {

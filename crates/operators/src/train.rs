@@ -142,6 +142,13 @@ pub fn pace(op: &str, config: &Json) -> Option<Pace> {
     }
 }
 
+/// About how many parameters the dense model of random weights has that the operator `op` with these keys begins with; none where it begins with
+/// another.
+pub fn begun(op: &str, config: &Json) -> Option<f64> {
+    let config: Config = flow_plan::config_of(config).ok().filter(|_| op == Train::NAME)?;
+    if let Start::Init(init) = &config.start { Some(init.parameters()) } else { None }
+}
+
 /// The mixture that the operator `op` with these keys makes of dense models; none where it makes none.
 pub fn upcycling(op: &str, config: &Json) -> Option<flow_trainer::MoeUpcycle> {
     match op {

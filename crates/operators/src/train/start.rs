@@ -1,6 +1,6 @@
 //! What training starts from: the key `start`.
 
-use flow_model::{Checkpoint, Tokenizer};
+use flow_model::{Block, Checkpoint, Config, Tokenizer};
 use flow_plan::Problem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,34 @@ impl Init {
         let words = || format!("expected even parts of hidden_size {width}, found {heads} heads");
         (!even).then(|| Problem::new("start.num_attention_heads", words()))
     }
+
+    fn config(&self) -> Config {
+        let (hidden_size, heads) = (self.hidden_size as usize, self.num_attention_heads as usize);
+        Config {
+            vocab_size: self.vocab_size as usize,
+            hidden_size,
+            intermediate_size: self.intermediate_size as usize,
+            num_hidden_layers: self.num_hidden_layers as usize,
+            num_attention_heads: heads,
+            num_key_value_heads: heads,
+            head_dim: hidden_size / heads,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            max_position_embeddings: self.max_position_embeddings as usize,
+            tie_word_embeddings: true,
+            eos_token_ids: Vec::new(),
+            bos_token_id: None,
+            moe: None,
+            block: Block { parallel: self.parallel_block, ..Default::default() },
+        }
+    }
+
+    /// About how many parameters it has; any shape has a number.
+    pub(crate) fn parameters(&self) -> f64 {
+        let [width, inner, layers, vocab] =
+            [self.hidden_size, self.intermediate_size, self.num_hidden_layers, self.vocab_size].map(f64::from);
+        width * (vocab + layers * (4.0 * width + 3.0 * inner))
+    }
 }
 
 /// A dense model of random weights, with a tokenizer trained on the examples.
@@ -63,24 +91,7 @@ pub(super) fn initial(init: &Init, rows: &[Row], seed: u64) -> Result<Checkpoint
         rows.iter().flat_map(|Row { example, .. }| [example.prompt.as_str(), example.completion.as_str()]).collect();
     let tokenizer = Tokenizer::train_byte_bpe(&texts, init.vocab_size as usize, &[END_OF_TEXT])
         .map_err(|error| crate::text::chain(&error))?;
-    let hidden_size = init.hidden_size as usize;
-    let heads = init.num_attention_heads as usize;
-    let config = flow_model::Config {
-        vocab_size: tokenizer.vocab_size(),
-        hidden_size,
-        intermediate_size: init.intermediate_size as usize,
-        num_hidden_layers: init.num_hidden_layers as usize,
-        num_attention_heads: heads,
-        num_key_value_heads: heads,
-        head_dim: hidden_size / heads,
-        rms_norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        max_position_embeddings: init.max_position_embeddings as usize,
-        tie_word_embeddings: true,
-        eos_token_ids: tokenizer.id(END_OF_TEXT).into_iter().collect(),
-        bos_token_id: None,
-        moe: None,
-        block: flow_model::Block { parallel: init.parallel_block, ..Default::default() },
-    };
+    let eos_token_ids = tokenizer.id(END_OF_TEXT).into_iter().collect();
+    let config = Config { vocab_size: tokenizer.vocab_size(), eos_token_ids, ..init.config() };
     Checkpoint::init(config, tokenizer, seed).map_err(|error| crate::text::chain(&error))
 }
