@@ -35,6 +35,7 @@ use flow_data::{Id, IdHasher, Item, Value, kind};
 use flow_dataflow::{Body, EffectOp, Out, Perform, Request, SourceError, Stage};
 use flow_model::Checkpoint;
 use flow_plan::{Input, Problem, Shape};
+use flow_spec::PATH;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -57,10 +58,12 @@ pub(crate) struct Config {
     run: Vec<String>,
     /// Files whose contents count: scripts and settings. When one changes, the program runs again.
     #[serde(default)]
+    #[schemars(inner(regex(pattern = PATH)))]
     files: Vec<String>,
     /// The number that `{seed}` stands for; by default the pipeline's.
     seed: Option<u64>,
     /// Folder that the last checkpoint is copied to when the run is done.
+    #[schemars(regex(pattern = PATH))]
     pub(crate) path: Option<String>,
 }
 

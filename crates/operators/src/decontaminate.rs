@@ -22,6 +22,7 @@ use std::sync::Arc;
 use flow_data::{Id, Item, Type, Value};
 use flow_dataflow::{Body, Out, RowOp, SourceError, Stage};
 use flow_plan::{Input, Problem, Shape};
+use flow_spec::PATH;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -49,6 +50,7 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Evaluation {
     /// A file; a folder of files; what a `write` step has published; or a name with `*`.
+    #[schemars(regex(pattern = PATH))]
     path: String,
     /// How it is written; by default what its extension says: `.jsonl`, `.ndjson` or `.parquet`.
     format: Option<Format>,

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use flow_data::{Value, kind};
 use flow_dataflow::Body;
 use flow_plan::{Arity, Input, Problem, Shape};
+use flow_spec::PATH;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -44,6 +45,7 @@ use replayer::{Completion, Replayer};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// A file; a folder of files; what a `write` step has published; or a name with `*`.
+    #[schemars(regex(pattern = PATH))]
     path: String,
     /// How it is written; by default what its extension says: `.jsonl`, `.ndjson` or `.parquet`.
     format: Option<Format>,

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use flow_data::{Cell, Column, Columns, Heap, Id, Item, Row, Texts, Type, Value, kind};
 use flow_dataflow::{Body, KeyedOp, Out, Stage};
 use flow_plan::{Input, Problem, Shape};
+use flow_spec::PATH;
 use flow_store::{Cells, Layout, Part, Parts, encode_part, parallel};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ use crate::{BuildError, Definition, Env, StepContext};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// Folder to publish in; by default `OUT/STEP`.
+    #[schemars(regex(pattern = PATH))]
     path: Option<String>,
     /// Parts per round, a power of two from 1 to 65,536. An edit writes the parts anew that its rows fall in: a part of about
     /// 4,000 rows takes some 20 ms. Changing the number rewrites all parts.

@@ -114,4 +114,9 @@ crate::codes! {
          addresses, so keys have no place in them: `api_key_env` names the environment variable that holds one.",
         wrong "models: {teacher: {server: \"localhost:8000\", model: m}}",
         right "models: {teacher: {server: \"http://localhost:8000/v1\", model: m}}";
+    SHELL = "E0210", "a path has something in it that only a shell replaces",
+        "`~` and `$HOME` are replaced by a shell, and none reads a pipeline; a shell leaves `~` behind `--set out=` as it is, too. A folder \
+         of that name is hardly meant.",
+        wrong "out: ~/flow",
+        right "env: {HOME: {default: .}}\nout: ${HOME}/flow";
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::Model;
-use crate::validate::{IDENTIFIER, PIPELINE_NAME, REFERENCE};
+use crate::validate::{IDENTIFIER, PATH, PIPELINE_NAME, REFERENCE};
 
 /// JSON Schema of a pipeline file whose steps have any keys beside `op` and `from`.
 pub fn document_schema() -> Json {
@@ -34,6 +34,7 @@ struct Document {
     #[serde(default)]
     seed: u64,
     /// Folder of everything published; `out/NAME` if absent.
+    #[schemars(regex(pattern = PATH))]
     out: Option<String>,
     /// Environment variables that texts of this file may use as `${NAME}`.
     #[serde(default)]

@@ -102,7 +102,10 @@ impl Texts<'_> {
         let Some(declared) = self.declared.iter().find(|declared| declared.name == variable.name) else {
             let names: Vec<&str> = self.declared.iter().map(|declared| &*declared.name).collect();
             let words = format!("variable `{}` is not declared under `env`", variable.name);
-            let help = help_with_names(variable.name, "declared variables", &names);
+            let help = match names.as_slice() {
+                [] => format!("declare it: `env: {{{}: {{}}}}`", variable.name),
+                names => help_with_names(variable.name, "declared variables", names),
+            };
             self.found.push(Diagnostic::new(&codes::UNDECLARED, span, words).help(help));
             return false;
         };

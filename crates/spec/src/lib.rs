@@ -31,4 +31,4 @@ pub use render::{render, to_json};
 pub use source::{Source, SourceId, Sources, Span};
 pub use spec::{Reference, Spec, Step};
 pub use suggest::{help_with_names, suggest};
-pub use validate::{Place, unsupported, validate};
+pub use validate::{PATH, Place, unsupported, validate};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use crate::validate::{ADDRESS, VARIABLE};
+use crate::validate::{ADDRESS, PATH, VARIABLE};
 
 /// A model that exists before the run.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -21,6 +21,7 @@ pub enum Model {
 #[serde(deny_unknown_fields)]
 pub struct Folder {
     /// Folder in Hugging Face format: `config.json`, `*.safetensors`, `tokenizer.json`.
+    #[schemars(regex(pattern = PATH))]
     pub path: String,
     /// Whether prompts are a user's messages, in the chat template of the folder. By default they are continued as they are. What is
     /// trained from this model is asked in the same way.

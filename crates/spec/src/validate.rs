@@ -12,6 +12,7 @@ mod supported;
 
 pub use supported::unsupported;
 
+pub use pattern::PATH;
 pub(crate) use pattern::{ADDRESS, IDENTIFIER, PIPELINE_NAME, REFERENCE, VARIABLE, is_reference};
 
 use serde_json::{Map, Value as Json};

@@ -1,6 +1,7 @@
 //! The keys of `train`.
 
 use flow_plan::Problem;
+use flow_spec::PATH;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,7 @@ with_course! {
         pub(super) retention: Retention,
         /// Folder that the last checkpoint is copied to when the run is done.
         #[serde(skip_serializing)]
+        #[schemars(regex(pattern = PATH))]
         pub(super) path: Option<String>,
     }
 }

@@ -69,7 +69,10 @@ fn text_limits(node: &Node, text: &str, rules: &Map<String, Json>, subject: &str
     let length = length(text.chars().count(), rules, "minLength", "maxLength", "character");
     let length =
         length.map(|expected| mistake(&codes::WRONG_LENGTH, node, &format!("text of {expected}"), subject));
-    let pattern = pattern::check(text, rules).map(|(code, expected)| mistake(code, node, expected, subject));
+    let pattern = pattern::check(text, rules).map(|pattern| Diagnostic {
+        help: pattern.help.map(str::to_owned),
+        ..mistake(&pattern.code, node, pattern.expected, subject)
+    });
     length.into_iter().chain(pattern).collect()
 }
 

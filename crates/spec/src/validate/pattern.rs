@@ -12,6 +12,8 @@ pub(crate) const PIPELINE_NAME: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]*$";
 pub(crate) const REFERENCE: &str = "^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)?$";
 /// The base address of a server. Keys have no place in it: messages show it.
 pub(crate) const ADDRESS: &str = "^https?://[^@?#]+$";
+/// A path of this machine. Nothing but a shell knows what `~` and `$HOME` mean; `${HOME}` is replaced where it is declared.
+pub const PATH: &str = "^(?!~(/|$))(?!.*[$]HOME)";
 /// The name of an environment variable.
 pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 
@@ -19,48 +21,64 @@ pub(crate) const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 pub(super) struct Pattern {
     text: &'static str,
     pub(super) matches: fn(&str) -> bool,
-    expected: &'static str,
-    code: Code,
+    pub(super) expected: &'static str,
+    pub(super) code: Code,
+    pub(super) help: Option<&'static str>,
 }
 
-const PATTERNS: [Pattern; 7] = [
+const PATTERNS: [Pattern; 8] = [
     Pattern {
         text: IDENTIFIER,
         matches: is_identifier,
         expected: "a name of lowercase letters, digits and `_` that begins with a letter",
         code: codes::NAME,
+        help: None,
     },
     Pattern {
         text: PIPELINE_NAME,
         matches: is_pipeline_name,
         expected: "a name of letters, digits, `_`, `-` and `.` that begins with a letter or digit",
         code: codes::NAME,
+        help: None,
     },
     Pattern {
         text: REFERENCE,
         matches: is_reference,
         expected: "`step` or `step.port`",
         code: codes::REFERENCE,
+        help: None,
     },
     Pattern {
         text: ADDRESS,
         matches: is_address,
         expected: "an address such as `http://host:8000/v1`, without user, key or query",
         code: codes::ADDRESS,
+        help: None,
+    },
+    Pattern {
+        text: PATH,
+        matches: is_path,
+        expected: "a path without `~` and `$HOME`, which only a shell replaces,",
+        code: codes::SHELL,
+        help: Some(
+            "write the path in full, as the shell does with `--set out=\"$HOME/o\"`; in a file `env: {HOME: {}}` gives `${HOME}`",
+        ),
     },
     Pattern {
         text: VARIABLE,
         matches: is_variable,
         expected: "the name of an environment variable: letters, digits and `_`",
         code: codes::NAME,
+        help: None,
     },
     // What schemars makes of maps with integer keys.
-    Pattern { text: r"^\d+$", matches: is_digits, expected: "a whole number", code: codes::NAME },
+    Pattern { text: r"^\d+$", matches: is_digits, expected: "a whole number", code: codes::NAME, help: None },
     Pattern {
         text: r"^-?\d+$",
         matches: |text| is_digits(text.strip_prefix('-').unwrap_or(text)),
         expected: "an integer",
         code: codes::NAME,
+        help: None,
     },
 ];
 
@@ -69,16 +87,16 @@ pub(super) fn find(text: &str) -> Option<&'static Pattern> {
     PATTERNS.iter().find(|pattern| pattern.text == text)
 }
 
-/// The mistake of a text that does not match `pattern` in `rules`.
-pub(super) fn check(text: &str, rules: &Map<String, Json>) -> Option<(&'static Code, &'static str)> {
+/// The `pattern` in `rules` that a text does not match.
+pub(super) fn check(text: &str, rules: &Map<String, Json>) -> Option<&'static Pattern> {
     let pattern = find(rules.get("pattern")?.as_str()?)?;
-    (!(pattern.matches)(text)).then_some((&pattern.code, pattern.expected))
+    (!(pattern.matches)(text)).then_some(pattern)
 }
 
 /// The mistake of a key by the rules of `propertyNames`.
 pub(super) fn check_key(entry: &Entry, rules: &Map<String, Json>, subject: &str) -> Option<Diagnostic> {
-    let (code, expected) = check(&entry.key, rules)?;
-    Some(key_mistake(code, expected, entry, subject))
+    let pattern = check(&entry.key, rules)?;
+    Some(key_mistake(&pattern.code, pattern.expected, entry, subject))
 }
 
 /// What the keys of a map with `patternProperties` must be.
@@ -110,6 +128,10 @@ fn is_pipeline_name(text: &str) -> bool {
 fn is_address(text: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
+}
+
+fn is_path(text: &str) -> bool {
+    text != "~" && !text.starts_with("~/") && !text.contains("$HOME")
 }
 
 fn is_variable(text: &str) -> bool {
