@@ -36,6 +36,18 @@ fn with_spoilt_model(spoil: impl Fn(&Bench), words: &[&str]) {
 }
 
 #[test]
+fn where_a_model_is_missing_the_help_names_the_folder_that_paths_begin_in() {
+    let bench = Bench::with(DRAWS);
+    let here = bench.path(".").canonicalize().unwrap();
+    bench
+        .exec(&[], 1)
+        .says(&[&format!("help: there is no such folder in `{}`, where `flow` runs", here.display())]);
+    bench
+        .exec(&["--set", "models.other.path=/nowhere"], 1)
+        .says(&["help: there is no such folder; a model is "]);
+}
+
+#[test]
 fn corrupt_weights_are_refused() {
     let weights = "policy/model.safetensors";
     let cut = |bench: &Bench| {
@@ -63,5 +75,6 @@ fn a_tokenizer_that_does_not_fit_is_refused() {
 fn a_config_that_is_not_supported_is_refused() {
     with_spoilt_model(|bench| bench.put("policy/config.json", "{"), &["config.json", "not valid JSON"]);
     let other = r#"{"model_type": "mamba", "architectures": ["MambaForCausalLM"]}"#;
-    with_spoilt_model(|bench| bench.put("policy/config.json", other), &["unsupported architecture"]);
+    let words = ["unsupported architecture", "help: `docs/models.md` says which families"];
+    with_spoilt_model(|bench| bench.put("policy/config.json", other), &words);
 }
