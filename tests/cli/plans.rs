@@ -438,7 +438,11 @@ fn a_budget_of_calls_stops_cleanly_and_the_rest_follows() {
     let (bench, whole) = (looped(), looped());
     exec(&whole, &[]);
     for limit in ["calls", "tokens"] {
-        bench.exec(&["--set", &format!("budget={{{limit}: 1}}")], 4).says(&["stopped by the budget"]);
+        let ran = bench.exec(&["--set", &format!("budget={{{limit}: 1}}")], 4);
+        ran.says(&[
+            &format!("stopped by the budget `{limit}: 1` with "),
+            " spent; finished answers are kept",
+        ]);
     }
     exec(&bench, &[]);
     assert!(bench.published("out/shards") == whole.published("out/shards"));

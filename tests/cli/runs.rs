@@ -249,7 +249,10 @@ fn a_table_that_no_step_fills_any_more_is_removed() {
 fn a_budget_that_is_spent_stops_the_run() {
     let bench = slow();
     let ran = bench.exec(&["--set", "budget={wall: 1}"], 4);
-    ran.says(&["stopped by the budget", "flow exec p.yaml --set 'budget={wall: 1}'`"]);
+    ran.says(&[
+        "stopped by the budget `wall: 1` with 1 spent; ",
+        "flow exec p.yaml --set 'budget={wall: 1}'`",
+    ]);
 }
 
 /// A run of many seconds.

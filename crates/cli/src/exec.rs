@@ -45,7 +45,7 @@ pub(crate) use host::Host;
 pub(crate) use live::{Live, Read};
 pub(crate) use models::declare;
 use processes::{Processes, Role};
-pub(crate) use settle::Ending;
+pub(crate) use settle::{Ending, Spent};
 pub(crate) use store::Store;
 pub(crate) use summary::Summary;
 
@@ -133,7 +133,7 @@ pub(crate) fn exec(
 
 /// Settles, writes down and reports.
 fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> {
-    let ending = live.settle()?;
+    let (ending, spent) = live.settle()?;
     live.write_down()?;
     if ending == Ending::Done {
         let summary = live.conclude()?;
@@ -143,7 +143,7 @@ fn run(live: &mut Live<'_>, args: &Args, command: &str) -> Result<Ending, Halt> 
         }
         taught?;
     } else {
-        report_stop(args, command, ending)?;
+        report_stop(args, command, ending, spent)?;
     }
     Ok(ending)
 }
@@ -215,11 +215,11 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
 }
 
 /// An early stop has no counts to tell: rows were still on their way.
-fn report_stop(args: &Args, command: &str, ending: Ending) -> Result<(), Halt> {
+fn report_stop(args: &Args, command: &str, ending: Ending, spent: Option<Spent>) -> Result<(), Halt> {
     match args.format {
         Format::Json => term::json(&serde_json::json!({"outcome": ending})),
         Format::Text => {
-            term::tell(&format!("{} = help: go on with `{command}`\n", ending.text(args)));
+            term::tell(&format!("{} = help: go on with `{command}`\n", ending.text(args, spent)));
             Ok(())
         }
     }

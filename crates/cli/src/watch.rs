@@ -16,7 +16,7 @@ use flow_data::Id;
 use flow_spec::OnChange;
 
 use crate::args::Format;
-use crate::exec::{Args, Ending, Host, Live, Read, expect, narrowed};
+use crate::exec::{Args, Ending, Host, Live, Read, Spent, expect, narrowed};
 use crate::halt::Halt;
 use crate::setup::Setup;
 use crate::{Catalog, Exit, codes, panic, pipeline, term};
@@ -188,14 +188,14 @@ impl<'a> Watcher<'a> {
     fn settle(&mut self, change: Change<'_>) -> Result<(), Halt> {
         let Some(live) = &mut self.live else { return Ok(()) };
         self.reporter.before(live);
-        let settled = live.settle().and_then(|ending| {
+        let settled = live.settle().and_then(|(ending, spent)| {
             if ending == Ending::Done {
                 self.reporter.report(self.host.args, live, &change)?;
                 live.write_down()?;
             }
-            Ok(ending)
+            Ok((ending, spent))
         });
-        if !matches!(settled, Ok(Ending::Done)) {
+        if !matches!(settled, Ok((Ending::Done, _))) {
             if settled.is_err() {
                 // Whoever removes a published folder has not finished yet.
                 sleep(QUIET);
@@ -206,9 +206,10 @@ impl<'a> Watcher<'a> {
             if is_undermined && settled.is_err() && !panic::happened() {
                 return self.take(change.changed).map(drop);
             }
-            self.ending = settled?;
+            let (ending, spent) = settled?;
+            self.ending = ending;
             closed?;
-            return stopped(self.host.args, self.ending);
+            return stopped(self.host.args, ending, spent);
         }
         self.ending = Ending::Done;
         Ok(())
@@ -264,11 +265,11 @@ fn store_removed(args: &Args) -> Result<Exit, Halt> {
     Ok(Exit::Failed)
 }
 
-fn stopped(args: &Args, ending: Ending) -> Result<(), Halt> {
+fn stopped(args: &Args, ending: Ending, spent: Option<Spent>) -> Result<(), Halt> {
     match args.format {
         Format::Json => term::json_line(&serde_json::json!({"outcome": ending})),
         Format::Text => {
-            term::tell(&ending.text(args));
+            term::tell(&ending.text(args, spent));
             Ok(())
         }
     }

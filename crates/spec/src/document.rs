@@ -164,9 +164,12 @@ pub enum Expect {
 #[serde(deny_unknown_fields)]
 pub struct Budget {
     /// Tokens that models may write. What is answered from the store costs nothing.
+    #[schemars(range(min = 1))]
     pub tokens: Option<u64>,
     /// Requests that may be asked of models and other engines.
+    #[schemars(range(min = 1))]
     pub calls: Option<u64>,
     /// Seconds of wall time that the run may take.
+    #[schemars(range(min = 1))]
     pub wall: Option<u64>,
 }

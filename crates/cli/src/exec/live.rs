@@ -12,7 +12,7 @@ use super::emptied;
 use super::host::Host;
 use super::outputs::Outputs;
 use super::processes::{Meeting, Others};
-use super::settle::{Ending, Run, tokens};
+use super::settle::{Ending, Run, Spent, tokens};
 use super::store::Store;
 use super::summary::{DeadEnd, Summary};
 use super::usage::{Usage, sharers};
@@ -121,14 +121,14 @@ impl<'a> Live<'a> {
         Ok(Self { run, driver, usage, ending: None, spent: 0, index_bytes })
     }
 
-    /// Settles what was fed and publishes it.
-    pub(crate) fn settle(&mut self) -> Result<Ending, Halt> {
+    /// Settles what was fed and publishes it. Where the pipeline's budget ends it, what was spent is told too.
+    pub(crate) fn settle(&mut self) -> Result<(Ending, Option<Spent>), Halt> {
         self.ending = None;
-        let ending = self.run.settle(&mut self.driver, self.spent)?;
+        let (ending, spent) = self.run.settle(&mut self.driver, self.spent)?;
         self.spent = tokens(&self.driver.session().progress());
         self.ending = Some(ending);
         self.index_bytes.get_or_insert(self.driver.session().heap().memory().index_bytes);
-        Ok(ending)
+        Ok((ending, spent))
     }
 
     /// Reads the sources of these digests again. Returns whether anything is to be settled; after an error nothing is.

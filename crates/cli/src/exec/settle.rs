@@ -41,9 +41,14 @@ impl Ending {
         }
     }
 
-    /// What to say of an early end, one line.
-    pub(crate) fn text(self, args: &Args) -> String {
-        let what = if self == Ending::Budget { "stopped by the budget" } else { "interrupted" };
+    /// What to say of an early end, one line; `spent` is what had been when a budget ended it.
+    pub(crate) fn text(self, args: &Args, spent: Option<Spent>) -> String {
+        let what = match spent {
+            Some(Spent { key, most, spent }) => {
+                format!("stopped by the budget `{key}: {most}` with {spent} spent")
+            }
+            None => "interrupted".to_owned(),
+        };
         let store = args.store.display();
         format!("{what}; finished answers are kept in `{store}` and what was published stays\n")
     }
@@ -55,6 +60,21 @@ impl Ending {
             Ending::Interrupted => Exit::Interrupted,
             Ending::Budget => Exit::Budget,
         }
+    }
+}
+
+/// A limit of a pipeline's budget that a run came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    key: &'static str,
+    most: u64,
+    spent: u64,
+}
+
+impl Spent {
+    /// The limit `most` of `key`, if there is one and so much is `spent`.
+    fn up(key: &'static str, most: Option<u64>, spent: u64) -> Option<Self> {
+        Some(Self { key, most: most.filter(|most| spent >= *most)?, spent })
     }
 }
 
@@ -78,19 +98,20 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Settles everything that was fed and publishes after each settled tick. All but the last tick are written down too;
-    /// what the last one leaves is for [`Run::write_down`]. The budget of tokens counts from `before` on.
-    pub(crate) fn settle(&self, driver: &mut Driver, before: u64) -> Result<Ending, Halt> {
+    /// what the last one leaves is for [`Run::write_down`]. The budget of tokens counts from `before` on; where one ends the run, it is
+    /// told too.
+    pub(crate) fn settle(&self, driver: &mut Driver, before: u64) -> Result<(Ending, Option<Spent>), Halt> {
         let interrupt = &self.host.interrupt;
         let names = self.pipeline().plan.steps.iter().map(|step| step.name.clone()).collect();
         let mut progress = Progress::new(names, self.host.args.quiet);
         let failed = RefCell::new(None);
+        let mut spent = None;
         let mut watch = |state: &[EffectProgress]| {
             progress.tell(&self.setup.remarks.take());
             progress.show(state);
-            let stop = panic::happened()
-                || interrupt.raised()
-                || self.over_budget(state, before)
-                || failed.borrow().is_some();
+            spent = spent.or_else(|| self.over_budget(state, before));
+            let stop =
+                panic::happened() || interrupt.raised() || spent.is_some() || failed.borrow().is_some();
             if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let settled = driver.settle(&mut watch, &mut |session, round| {
@@ -106,13 +127,15 @@ impl Run<'_> {
         }
         match settled {
             Err(_) if panic::happened() => Err(Halt::of_panic()),
-            Ok(()) => self.publish(driver.session(), true).map(|()| Ending::Done),
-            Err(SessionError::Interrupted) if interrupt.raised() => Ok(Ending::Interrupted),
-            Err(SessionError::Interrupted) => Ok(Ending::Budget),
+            Ok(()) => self.publish(driver.session(), true).map(|()| (Ending::Done, None)),
+            Err(SessionError::Interrupted) if interrupt.raised() => Ok((Ending::Interrupted, None)),
+            Err(SessionError::Interrupted) => Ok((Ending::Budget, spent)),
             Err(SessionError::Failed { failure, .. })
                 if failure.reason == "not_allowed" && self.host.args.is_bound_by(&self.pipeline().plan) =>
             {
-                Ok(Ending::Budget)
+                let calls = self.counts(driver.session()).iter().map(|counts| counts.calls).sum();
+                let most = self.pipeline().plan.budget.calls.unwrap_or_default();
+                Ok((Ending::Budget, Some(Spent { key: "calls", most, spent: calls })))
             }
             Err(error) => Err(session_halt(&error)),
         }
@@ -178,12 +201,11 @@ impl Run<'_> {
         counts
     }
 
-    /// Whether as much has been spent since `before`, in tokens, as the pipeline allows; the engine itself holds to the calls.
-    fn over_budget(&self, state: &[EffectProgress], before: u64) -> bool {
+    /// The limit that is reached, in tokens since `before` or in time; the engine itself holds to the calls.
+    fn over_budget(&self, state: &[EffectProgress], before: u64) -> Option<Spent> {
         let budget = &self.pipeline().plan.budget;
-        let reached = |limit: Option<u64>, spent: u64| limit.is_some_and(|limit| spent >= limit);
-        reached(budget.tokens, tokens(state) - before)
-            || reached(budget.wall, self.started.elapsed().as_secs())
+        let tokens = Spent::up("tokens", budget.tokens, tokens(state) - before);
+        tokens.or_else(|| Spent::up("wall", budget.wall, self.started.elapsed().as_secs()))
     }
 
     /// Dataflow workers.

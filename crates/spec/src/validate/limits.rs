@@ -35,7 +35,10 @@ fn number(node: &Node, rules: &Map<String, Json>, subject: &str) -> Option<Diagn
         (true, false, Some(range)) => format!("a number from {} to {}", range.start(), range.end()),
         _ => schema_range(&bound),
     };
-    Some(mistake(&codes::OUT_OF_RANGE, node, &expected, subject))
+    let types = rules.get("type").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    let is_none = missed(f64::lt, "minimum") && types.iter().any(|name| name == "null");
+    let help = is_none.then(|| "leave the key out where none is meant".to_owned());
+    Some(Diagnostic { help, ..mistake(&codes::OUT_OF_RANGE, node, &expected, subject) })
 }
 
 /// The bounds that the schema states.
