@@ -30,6 +30,17 @@ fn bench(method: &str) -> Bench {
     bench
 }
 
+#[test]
+fn a_domain_without_rows_is_told_with_those_that_there_are() {
+    let bench = bench("method: uniform");
+    let ran = bench.exec(&["--set", "steps.experts.domains=[\"1\", easy]"], 1);
+    ran.says(&[
+        "error[E0608]",
+        "p.yaml:8:3",
+        "there are `1`, `2`, `3`: name them in `steps.experts.domains`",
+    ]);
+}
+
 /// The rows of the table of checkpoints that a step made.
 fn made(bench: &Bench, step: &str) -> Vec<i64> {
     let rows = bench.table("out/branches/run/checkpoints.parquet").into_iter();

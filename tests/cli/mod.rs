@@ -21,6 +21,7 @@ mod report;
 mod runs;
 mod servers;
 mod store;
+mod trainings;
 mod verbs;
 mod verify;
 mod watch;

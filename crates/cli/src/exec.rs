@@ -183,8 +183,8 @@ pub(crate) fn source_halt(pipeline: &Pipeline, step: usize, error: &SourceError)
     Halt::located(Exit::Failed, &[Diagnostic { help: error.help.clone(), ..mistake }], &pipeline.sources)
 }
 
-/// What to tell of a run that failed by itself.
-pub(crate) fn session_halt(error: &SessionError) -> Halt {
+/// What to tell of a run of `pipeline` that failed by itself.
+pub(crate) fn session_halt(pipeline: &Pipeline, error: &SessionError) -> Halt {
     match error {
         SessionError::Failed { failure, .. } if failure.reason == "not_known" => {
             let help = "run without `--from`, or name an earlier step; `flow plan` shows what is not known";
@@ -199,9 +199,10 @@ pub(crate) fn session_halt(error: &SessionError) -> Halt {
             let help = "finished draws are kept; `flow doctor PIPELINE` asks the servers, and the same command goes on";
             Halt::with(Exit::Failed, codes::SERVER.id, &error.to_string(), Some(help))
         }
-        SessionError::Failed { .. } => {
+        SessionError::Failed { step, .. } => {
             let help = "finished answers are kept; the same command goes on once the cause is gone";
-            Halt::with(Exit::Failed, codes::STEP.id, &error.to_string(), Some(help))
+            let mistake = pipeline.mistake_in_step(&codes::STEP, step, &[], error.to_string()).help(help);
+            Halt::located(Exit::Failed, &[mistake], &pipeline.sources)
         }
         SessionError::Lost { .. } => {
             let help = "see what it said; finished answers are kept, and the same command goes on";

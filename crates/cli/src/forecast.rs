@@ -212,14 +212,15 @@ fn settled(
     };
     let options = SessionOptions { workers: 1, calls, capture, ..SessionOptions::default() };
     let session = Session::start(Arc::new(network), Arc::default(), setup.memo()?, options);
-    let mut driver = Driver::new(session.map_err(|error| session_halt(&error))?, setup.digests.clone());
+    let mut driver =
+        Driver::new(session.map_err(|error| session_halt(pipeline, &error))?, setup.digests.clone());
     driver.load().map_err(|(step, error)| source_halt(pipeline, step, &error))?;
     kept::feed(&mut driver, &pipeline.plan, last);
     let mut watch =
         |_: &[_]| if panic::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     match driver.settle(&mut watch, &mut |_, _| {}) {
         Err(_) if panic::happened() => Err(Halt::of_panic()),
-        Err(error) => Err(session_halt(&error)),
+        Err(error) => Err(session_halt(pipeline, &error)),
         Ok(()) => Ok(driver),
     }
 }

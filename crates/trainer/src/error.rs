@@ -41,10 +41,12 @@ pub enum Error {
         at: usize,
     },
     /// No example has a completion token within `max_length`.
-    #[error("none of {examples} examples has a completion token to learn from")]
+    #[error("none of {examples} examples has a completion token to learn from{why}")]
     NothingToLearn {
         /// Examples given.
         examples: usize,
+        /// What cuts them and what to do, from the comma on; empty where none is cut.
+        why: String,
     },
     /// No validation example has a completion token within `max_length`.
     #[error("none of {examples} validation examples has a completion token to measure")]
@@ -53,7 +55,9 @@ pub enum Error {
         examples: usize,
     },
     /// Loss or gradient became infinite or not a number.
-    #[error("training diverged at step {step}: loss {loss}, gradient norm {grad_norm}")]
+    #[error(
+        "training diverged at step {step}: loss {loss}, gradient norm {grad_norm}; lower `learning_rate` (it peaks at {learning_rate:e})"
+    )]
     Diverged {
         /// The step, counted from 1.
         step: usize,
@@ -61,6 +65,8 @@ pub enum Error {
         loss: f64,
         /// Its gradient norm before clipping.
         grad_norm: f64,
+        /// The peak learning rate of the run.
+        learning_rate: f64,
     },
     /// Checkpoints that are to become one do not fit together.
     #[error("checkpoint {at} has {what} than the first; all must come from one seed model")]

@@ -68,7 +68,8 @@ pub fn train_on(
     let teaching: Vec<usize> = (0..lessons.len()).filter(|i| lessons[*i].teaches()).collect();
     lessons.retain(Lesson::teaches);
     if lessons.is_empty() {
-        return Err(Error::NothingToLearn { examples: examples.len() });
+        let why = what_cuts(truncated, config.max_length, start.config.max_position_embeddings);
+        return Err(Error::NothingToLearn { examples: examples.len(), why });
     }
     let skipped = examples.len() - lessons.len();
     let mut report = TrainReport { examples: examples.len(), skipped, truncated, ..TrainReport::default() };
@@ -113,6 +114,20 @@ pub fn train_on(
     report.learned = plan[..learned].iter().map(|step| step.iter().map(|i| teaching[*i]).collect()).collect();
     report.tokens = report.steps.iter().map(|step| step.tokens as u64).sum();
     Ok(Trained { checkpoint: learner.model.checkpoint(start)?, adapter: learner.adapter()?, report })
+}
+
+/// What cuts `truncated` examples at `max_length` tokens, and what to do; of a model with so many `positions`.
+fn what_cuts(truncated: usize, max_length: usize, positions: usize) -> String {
+    if truncated == 0 {
+        return String::new();
+    }
+    let cut = format!(", {truncated} are cut off after {max_length} tokens by");
+    match max_length < positions {
+        true => format!("{cut} `max_length`; raise it, or shorten the prompts"),
+        false => format!(
+            "{cut} the positions of the model (`max_position_embeddings`); shorten the prompts, or start from a model with more"
+        ),
+    }
 }
 
 /// A model, its optimiser and the threads.
@@ -186,7 +201,8 @@ impl<'a> Learner<'a> {
         let loss = told.iter().map(|slice| slice.loss).sum::<f64>();
         let grad_norm = self.norm()?;
         if !f64::is_finite(loss) || !grad_norm.is_finite() {
-            return Err(Error::Diverged { step: step + 1, loss, grad_norm });
+            let learning_rate = self.config.learning_rate;
+            return Err(Error::Diverged { step: step + 1, loss, grad_norm, learning_rate });
         }
         let learning_rate = self.config.rate(step, steps);
         self.update(learning_rate, grad_norm)?;

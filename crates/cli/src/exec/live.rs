@@ -100,7 +100,7 @@ impl<'a> Live<'a> {
             None => Arc::new(Store::heap(&args.store)?),
         };
         let session = Session::start(Arc::new(network), heap, host.store.memo(), options);
-        let session = session.map_err(|error| session_halt(&error))?;
+        let session = session.map_err(|error| session_halt(pipeline, &error))?;
         let mut driver = Driver::new(session, setup.digests.clone());
         if let Some(Read { mut sources, .. }) = read {
             let steps = pipeline.plan.steps.iter().enumerate();

@@ -52,7 +52,7 @@ pub(super) fn serve(
     match served {
         _ if panic::happened() => Err(Halt::of_panic()),
         Err(SessionError::Interrupted) => kept.map(|_| Exit::Interrupted),
-        Err(error) => Err(session_halt(&error)),
+        Err(error) => Err(session_halt(&setup.pipeline, &error)),
         // The host has said why.
         Ok(done) => kept.map(|_| if done { Exit::Done } else { Exit::Failed }),
     }

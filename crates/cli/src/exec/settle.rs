@@ -137,7 +137,7 @@ impl Run<'_> {
                 let most = self.pipeline().plan.budget.calls.unwrap_or_default();
                 Ok((Ending::Budget, Some(Spent { key: "calls", most, spent: calls })))
             }
-            Err(error) => Err(session_halt(&error)),
+            Err(error) => Err(session_halt(self.pipeline(), &error)),
         }
     }
 

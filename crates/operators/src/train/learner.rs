@@ -169,7 +169,8 @@ impl Learner {
             (true, None) => Err("the data set has no rows".into()),
             (true, Some((column, value))) => {
                 let there = examples::values(&parts, column)?.join("`, `");
-                Err(format!("the data set has no rows whose `{column}` is `{value}`; there are `{there}`"))
+                let domains = format!("name them in `steps.{}.domains`", self.step);
+                Err(format!("the data set has no rows whose `{column}` is `{value}`; there are `{there}`: {domains}"))
             }
         }
     }

@@ -191,7 +191,7 @@ fn long_examples_are_cut_and_empty_ones_counted() {
     learned.sort_unstable();
     assert_eq!(learned, [0, 2], "the one that was cut before its completion taught nothing");
     let error = train(&start, &examples[1..2], &config(), &mut |_| ControlFlow::Continue(()));
-    assert!(matches!(error, Err(Error::NothingToLearn { examples: 1 })));
+    assert!(matches!(error, Err(Error::NothingToLearn { examples: 1, .. })));
 }
 
 #[test]

@@ -94,8 +94,9 @@ impl Summary {
     pub(crate) fn hints(&self) -> String {
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
         let dead = self.trainings.iter().filter_map(dead_experts);
+        let cut = self.trainings.iter().filter_map(mostly_cut);
         let ends = self.dead_ends.iter().map(|end| format!("hint: {}\n", end.text()));
-        ends.chain(warnings).chain(dead).collect()
+        ends.chain(warnings).chain(cut).chain(dead).collect()
     }
 }
 
@@ -111,6 +112,20 @@ fn dead_experts(training: &Training) -> Option<String> {
     Some(format!(
         "warning: {place}: no token visited the experts {}; raise `router_aux_loss_coef`\n",
         names.join(", ")
+    ))
+}
+
+/// Tells of a training that learned nothing from more than half of its examples, or cut so many.
+fn mostly_cut(training: &Training) -> Option<String> {
+    let Training { n_examples, n_skipped, n_truncated, .. } = training;
+    if n_skipped.max(n_truncated) * 2 <= *n_examples {
+        return None;
+    }
+    let place = place(&training.step, training.round);
+    let (all, skipped, cut) = (counted(*n_examples, "example"), grouped(*n_skipped), grouped(*n_truncated));
+    Some(format!(
+        "warning: {place}: of {all} {skipped} taught nothing and {cut} were cut off; raise `max_length` where it is given, or start \
+         from a model with more positions\n"
     ))
 }
 
