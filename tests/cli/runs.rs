@@ -159,6 +159,7 @@ fn a_loop_without_rows_to_train_on_says_so() {
         "error[E0627]: no round of the loop came to its end: `learner` had nothing to train on",
         "help: step `chosen` rejected all of its",
     ]);
+    assert!(!ran.stderr.contains("FROM 'out/shards"), "there is no file to look into:\n{}", ran.stderr);
     let told = bench.exec(&[&none[..], &["--format", "json"]].concat(), 1).json();
     assert_eq!((&told["outcome"], &told["diagnostics"][0]["code"]), (&json!("failed"), &json!("E0627")));
 }

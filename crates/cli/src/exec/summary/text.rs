@@ -67,7 +67,7 @@ impl Summary {
             "tables about this run".to_owned(),
         ]);
         let mut text = columns(&lines);
-        if let Some(output) = self.outputs.first() {
+        if let Some(output) = self.outputs.iter().find(|output| output.parts > 0) {
             writeln!(text, "\nduckdb -c \"SELECT * FROM '{}' LIMIT 5\"", output.files)
                 .expect("writing to a string cannot fail");
         }
