@@ -58,8 +58,8 @@ crate::codes! {
         "The key accepts numbers of a certain range only; the message names it.",
         wrong "seed: -1",
         right "seed: 1";
-    WRONG_LENGTH = "E0105", "a text or list has the wrong length",
-        "The key accepts texts or lists of a certain length only; the message names it.",
+    WRONG_LENGTH = "E0105", "a text, list or map has the wrong length",
+        "The key accepts texts, lists or maps of a certain length only; the message names it.",
         wrong "steps: {all: {op: dedup, from: []}}",
         right "steps: {all: {op: dedup, from: [questions]}, questions: {op: read}}";
     NOT_ONE_OF = "E0106", "a value is not one of those allowed",

@@ -44,7 +44,7 @@ struct Document {
     #[schemars(extend("propertyNames" = {"pattern": IDENTIFIER}))]
     models: BTreeMap<String, Model>,
     /// Steps by name.
-    #[schemars(extend("propertyNames" = {"pattern": IDENTIFIER}))]
+    #[schemars(extend("propertyNames" = {"pattern": IDENTIFIER}, "minProperties" = 1))]
     steps: BTreeMap<String, Head>,
     /// The loop of self-improvement; the steps run once if absent.
     rounds: Option<Rounds>,

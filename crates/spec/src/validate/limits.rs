@@ -1,4 +1,4 @@
-//! Ranges of numbers, lengths of texts and lists, patterns.
+//! Ranges of numbers, lengths of texts, lists and maps, patterns.
 
 use std::ops::RangeInclusive;
 
@@ -13,6 +13,7 @@ pub(super) fn check(node: &Node, rules: &Map<String, Json>, subject: &str) -> Ve
         Value::Int(_) | Value::Float(_) => number(node, rules, subject).into_iter().collect(),
         Value::Text(text) => text_limits(node, text, rules, subject),
         Value::Seq(items) => list_limits(node, items, rules, subject),
+        Value::Map(entries) => map_limits(node, entries.len(), rules, subject).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -93,6 +94,12 @@ fn list_limits(node: &Node, items: &[Node], rules: &Map<String, Json>, subject: 
         Some(Diagnostic::new(&codes::REPEATED, item.span, words).label("second").related(first.span, "first"))
     });
     length.into_iter().chain(repeated).collect()
+}
+
+fn map_limits(node: &Node, n_keys: usize, rules: &Map<String, Json>, subject: &str) -> Option<Diagnostic> {
+    let expected = length(n_keys, rules, "minProperties", "maxProperties", "key")?;
+    let words = format!("expected a map of {expected} for {subject}, found {n_keys}");
+    Some(Diagnostic::new(&codes::WRONG_LENGTH, node.span, words))
 }
 
 /// The expectation that `count` does not meet.
