@@ -29,17 +29,39 @@ pub(crate) fn apply_profile(root: &mut Node, sources: &mut Sources, name: &str, 
 pub(crate) fn apply_set(root: &mut Node, sources: &mut Sources, argument: &str, found: &mut Vec<Diagnostic>) {
     let id = sources.add("--set", argument);
     let whole = Span { source: id, start: 0, end: argument.len() };
-    let Some((path, _)) = argument.split_once('=').filter(|(path, _)| !path.is_empty()) else {
+    let Some((path, written)) = argument.split_once('=').filter(|(path, _)| !path.is_empty()) else {
         let words = format!("expected `path=value`, found `{argument}`");
         found.push(Diagnostic::new(&codes::SET, whole, words).help("for example `--set steps.attempts.n=4`"));
         return;
     };
     let (value, mistakes) = parse(sources, id, path.len() + 1..argument.len());
-    found.extend(mistakes);
+    let quoted = written.starts_with(MARKS).then(|| format!("quote it: `--set '{path}=\"{written}\"'`"));
+    found.extend(
+        mistakes
+            .into_iter()
+            .map(|mistake| Diagnostic { help: quoted.clone().or(mistake.help.clone()), ..mistake }),
+    );
     if let Some(value) = value {
         let mistake = set(root, path, Span { end: path.len(), ..whole }, value).err();
-        found.extend(mistake.map(|mistake| *mistake));
+        found.extend(mistake.map(|mistake| with_map(*mistake, path, written)));
     }
+}
+
+/// What YAML does not take for the beginning of text.
+const MARKS: [char; 5] = ['*', '&', '!', '@', '`'];
+
+/// The mistake with the argument that adds the map which `path` does not find, unless that is a step or a model, which have more keys.
+fn with_map(mistake: Diagnostic, path: &str, written: &str) -> Diagnostic {
+    let Some(help) = mistake.help.as_deref().filter(|help| help.starts_with("keys: ")) else {
+        return mistake;
+    };
+    let (map, keys) = path.split_at(mistake.span.end);
+    if keys.is_empty() || ["steps.", "models."].contains(&&path[..mistake.span.start]) {
+        return mistake;
+    }
+    let value = keys[1..].rsplit('.').fold(written.to_owned(), |value, key| format!("{{{key}: {value}}}"));
+    let help = format!("{help}; to add it, write `--set '{map}={value}'`");
+    mistake.help(help)
 }
 
 /// Puts `value` at the dotted `path`; `span` is where the path is written.

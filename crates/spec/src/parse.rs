@@ -238,10 +238,12 @@ impl Builder {
         let rest = text[before.len()..].lines().next().unwrap_or_default();
         let indented_by_tab = line.trim_start_matches(' ').starts_with('\t')
             || (line.trim().is_empty() && rest.trim_start_matches(' ').starts_with('\t'));
-        let help = match (indented_by_tab, error.info().starts_with("mapping values are not allowed")) {
-            (true, _) => Some("indent with spaces: YAML does not take tabs there"),
-            (false, true) => Some("quote a value that holds `: `"),
-            (false, false) => None,
+        let is = |words: &str| error.info().contains(words);
+        let help = match indented_by_tab {
+            true => Some("indent with spaces: YAML does not take tabs there"),
+            false if is("mapping values are not allowed") => Some("quote a value that holds `: `"),
+            false if is("unknown anchor") => Some("quote a value that begins with `*`"),
+            false => None,
         };
         self.report(Diagnostic { help: help.map(str::to_owned), ..diagnostic });
     }

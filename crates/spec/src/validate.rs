@@ -114,7 +114,9 @@ impl<'a> Walk<'a> {
         {
             if node.entry(key).is_none() && !meant.contains(&key) {
                 let words = format!("missing key `{key}` in {}", self.subject());
-                self.report(Diagnostic::new(&codes::MISSING_KEY, at, words));
+                let only = properties.and_then(|properties| properties.get(key)?.get("const"));
+                let help = only.map(|value| format!("add `{key}: {value}`"));
+                self.report(Diagnostic { help, ..Diagnostic::new(&codes::MISSING_KEY, at, words) });
             }
         }
     }

@@ -116,8 +116,17 @@ pub(super) fn sole_key(schema: &Json) -> Option<&str> {
     }
 }
 
+/// The key of a map that needs exactly one, where its value is text.
+fn needed_text<'a>(walk: &Walk<'a>, schema: &'a Json) -> Option<&'a str> {
+    let schema = walk.resolved(schema);
+    let [only] = schema.get("required")?.as_array()?.as_slice() else { return None };
+    let key = only.as_str()?;
+    let rule = walk.resolved(schema.get("properties")?.get(key)?);
+    (rule.get("type")? == "string").then_some(key)
+}
+
 /// Advice for the common ways to write a value of another type than meant.
-pub(super) fn type_help(walk: &Walk<'_>, node: &Node, accepted: &[&Json]) -> Option<String> {
+pub(super) fn type_help<'a>(walk: &Walk<'a>, node: &Node, accepted: &[&'a Json]) -> Option<String> {
     let expected: Vec<String> = accepted.iter().flat_map(|schema| expected_by(walk, schema, 0)).collect();
     let expects = |what: &str| expected.iter().any(|part| part == what);
     match &node.value {
@@ -138,6 +147,10 @@ pub(super) fn type_help(walk: &Walk<'_>, node: &Node, accepted: &[&Json]) -> Opt
             Some("quote it to make it text".to_owned())
         }
         Value::Map(_) | Value::Null | Value::Seq(_) => None,
+        Value::Text(text) if node.masked.is_none() && expects("a map") => {
+            let key = accepted.iter().find_map(|schema| needed_text(walk, schema))?;
+            Some(format!("write `{{{key}: {text}}}`"))
+        }
         _ if expected.iter().any(|part| part.starts_with("a list")) => {
             Some("put it into brackets to make a list of one".to_owned())
         }
