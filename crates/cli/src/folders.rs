@@ -29,7 +29,8 @@ struct Owned<'a> {
 
 impl<'a> Owned<'a> {
     fn new(owner: Owner<'a>, written: &Path) -> Self {
-        let written: PathBuf = written.components().filter(|part| *part != Component::CurDir).collect();
+        let plain: PathBuf = written.components().filter(|part| *part != Component::CurDir).collect();
+        let written = if plain.as_os_str().is_empty() { PathBuf::from(".") } else { plain };
         Self { owner, place: resolved(&written), written }
     }
 
