@@ -20,7 +20,8 @@
 //! follows, with the reason of each test; `method` is the reason of the first that failed.
 //!
 //! Ports: `equal`, `different`, `unknown`: each row, followed by the record `verdict`, leaves by one of them. A
-//! completion that states no answer is `different`, by method `no answer`, unless `on_missing: reject`. With
+//! completion that states no answer is `different`, by method `no answer`, unless `on_missing: reject`; of a guided draw, an
+//! answer that only the given part states is none. With
 //! `on_unknown: accept`, unknown rows leave by `equal`; their column `verdict` still says what is known.
 //!
 //! Rejects: `no_answer`, with `on_missing: reject` only; `unknown`, with `on_unknown: reject` only;
@@ -38,7 +39,7 @@ mod code;
 
 use std::sync::Arc;
 
-use flow_data::{Item, Type, Value, kind};
+use flow_data::{Columns, Item, Type, Value, kind};
 use flow_dataflow::{Body, Out, Port, RowOp, Stage};
 use flow_plan::{Input, Problem, Shape};
 use flow_verify::{Grader, Outcome};
@@ -154,11 +155,18 @@ impl Definition for Verify {
             completion: step.column(&config.completion),
             answer: step.column(&config.answer),
             options: config.options.as_ref().map(|name| step.column(name)),
+            given: given(&step.columns(), &config.completion),
             on_missing: config.on_missing,
             on_unknown: config.on_unknown,
         };
         Ok(Body::Chain(vec![Stage::Row(Arc::new(verifier))]))
     }
+}
+
+/// The column of the record `guidance` that says how many characters of a completion were given; none where rows are not of guided draws.
+fn given(columns: &Columns, completion: &str) -> Option<usize> {
+    let is_guided = kind("guidance").columns().names().all(|name| columns.index(name).is_some());
+    columns.index("given").filter(|_| is_guided && completion == crate::defaults::completion())
 }
 
 impl Config {
@@ -195,6 +203,8 @@ struct Verifier {
     completion: usize,
     answer: usize,
     options: Option<usize>,
+    /// Where a row says how many characters of its completion were given, if it does.
+    given: Option<usize>,
     on_missing: OnMissing,
     on_unknown: OnUnknown,
 }
@@ -202,13 +212,14 @@ struct Verifier {
 impl RowOp for Verifier {
     fn row(&self, item: &Item, out: &mut Out<'_>) {
         let completion = item.text(self.completion).unwrap_or_default();
+        let given = self.given.and_then(|at| item.int(at)).and_then(|given| usize::try_from(given).ok()).unwrap_or(0);
         let graded = match self.options.map(|at| item.get(at)) {
             Some(Value::Texts(choices)) => {
                 let mut grader = self.grader.clone();
                 grader.options.choices = choices.iter().map(|choice| choice.to_string()).collect();
-                grader.grade(item.text(self.answer), completion)
+                grading::grade_own(&grader, item.text(self.answer), completion, given)
             }
-            _ => self.grader.grade(item.text(self.answer), completion),
+            _ => grading::grade_own(&self.grader, item.text(self.answer), completion, given),
         };
         let verdict = graded.verdict;
         match verdict.outcome {
@@ -281,6 +292,22 @@ mod tests {
         );
         assert_eq!(ports["different"][1]["method"], "no answer");
         assert_eq!(ports["different"][1].get("extracted"), None);
+    }
+
+    #[test]
+    fn what_was_given_of_a_solution_is_no_answer() {
+        let row = |completion: &str, guided: Json, given: Json| {
+            json!({"prompt_id": completion, "prompt": "?", "answer": "28", "completion": completion, "guided": guided, "given": given})
+        };
+        let (told, own) = ("23+5=28\nHello", "23+5=28\n#### 28");
+        let rows = [
+            row(told, "prefix".into(), 8.into()),
+            row(own, "prefix".into(), 8.into()),
+            row("So 28", Json::Null, Json::Null),
+        ];
+        let ports = run(&columns("prompt draw guidance"), &rows, "op: verify");
+        assert_eq!(ids(&ports, "equal"), [own, "So 28"]);
+        assert_eq!(ids(&ports, "different"), [told]);
     }
 
     #[test]

@@ -91,9 +91,10 @@ impl Floor {
         }
     }
 
-    fn is_correct(&self, gold: &str, draw: &[Value]) -> bool {
-        let graded = self.grader.grade(gold, Draw::new(draw).completion());
-        graded.verdict.outcome == Outcome::Equal
+    fn is_correct(&self, item: &Item, index: u32, draw: &[Value]) -> bool {
+        let given = self.asked(item, index).ok().and_then(|(_, help)| help.given()).unwrap_or(0);
+        let (gold, completion) = (item.text(self.answer).unwrap_or_default(), Draw::new(draw).completion());
+        grading::grade_own(&self.grader, Some(gold), completion, given).verdict.outcome == Outcome::Equal
     }
 }
 
@@ -114,8 +115,7 @@ impl Drawing for Floor {
     }
 
     fn lacks(&self, item: &Item, answers: &[&[Value]]) -> u32 {
-        let gold = item.text(self.answer).unwrap_or_default();
-        let correct = answers.iter().filter(|draw| self.is_correct(gold, draw)).count() as u32;
+        let correct = (0..).zip(answers).filter(|(index, draw)| self.is_correct(item, *index, draw)).count() as u32;
         let left = self.until.budget.saturating_sub(answers.len() as u32);
         self.until.correct.saturating_sub(correct).min(left)
     }

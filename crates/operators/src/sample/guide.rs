@@ -44,6 +44,11 @@ pub(super) struct Help {
 }
 
 impl Help {
+    /// The characters of the completion that were given.
+    pub(super) fn given(&self) -> Option<usize> {
+        self.given
+    }
+
     /// `guided` and `given`.
     pub(super) fn record(&self) -> [Value; 2] {
         [self.guided.map(str::to_owned).into(), self.given.map(|given| given as i64).into()]

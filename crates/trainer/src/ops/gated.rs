@@ -90,7 +90,7 @@ struct GeluTanh;
 
 impl GeluTanh {
     /// 2√(2/π).
-    const ROOT: f32 = 1.595_769_1;
+    const ROOT: f32 = 1.595_769;
     const CUBE: f32 = 0.044_715 * Self::ROOT;
 }
 
