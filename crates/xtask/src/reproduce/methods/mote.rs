@@ -4,11 +4,15 @@ use crate::reproduce::claim::{Aim, At, Claim, Test, When};
 use crate::reproduce::{Arm, Measure, Method};
 
 const fn loss(step: &'static str) -> At {
-    At { arm: "mote", step, round: When::Last, measure: Measure::Loss }
+    of_arm("mote", step)
 }
 
 const fn int4(step: &'static str) -> At {
-    At { arm: "int4", step, round: When::Last, measure: Measure::Loss }
+    of_arm("int4", step)
+}
+
+const fn of_arm(arm: &'static str, step: &'static str) -> At {
+    At { arm, step, round: When::Last, measure: Measure::Loss }
 }
 
 const fn tried(of: &'static str, from: &'static str, aim: Aim) -> Test {
