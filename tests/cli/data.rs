@@ -44,6 +44,21 @@ steps:
 }
 
 #[test]
+fn a_level_that_nobody_asked_for_costs_no_row() {
+    let bench = Bench::with(COPY);
+    let levels = ["\"hard\"", "\"Level 5\"", "3", "null"];
+    let row = |(at, level)| format!("{{\"prompt\": \"{at}+1=\", \"level\": {level}}}\n");
+    bench.put("questions.jsonl", levels.into_iter().enumerate().map(row).collect::<String>());
+    bench.exec(&[], 0).says(&["the first row of `questions.jsonl` has", "`fields: {level: ..}`"]);
+    let mut found: Vec<Value> =
+        bench.rows("out/shards").into_iter().map(|row| row["level"].clone()).collect();
+    found.sort_by_key(|level| format!("{level:?}"));
+    assert_eq!(found, [Value::Int(3), Value::Int(5), Value::Null, Value::Null]);
+    let named = ["--set", "steps.questions.fields={level: level}", "--format", "json"];
+    assert_eq!(bench.exec(&named, 0).json()["steps"][0]["rejected"], 1);
+}
+
+#[test]
 fn a_malformed_line_is_rejected_and_counted() {
     let bench = Bench::with(COPY);
     bench.put(

@@ -108,6 +108,8 @@ pub(crate) struct Field {
     pub(crate) nullable: bool,
     /// Whether every record must have it: it was asked for by name.
     pub(crate) required: bool,
+    /// Whether what is of another type is taken for null: nobody asked for it.
+    pub(crate) lenient: bool,
 }
 
 /// Why a record is no row.
@@ -133,12 +135,20 @@ impl Field {
             kind: column.kind,
             nullable: column.nullable,
             required: given.is_some(),
+            lenient: false,
         }
     }
 
     /// A further column.
     pub(crate) fn extra(name: &str, kind: ColumnType) -> Self {
-        Self { name: name.to_owned(), fallback: None, kind: kind.kind(), nullable: true, required: true }
+        Self {
+            name: name.to_owned(),
+            fallback: None,
+            kind: kind.kind(),
+            nullable: true,
+            required: true,
+            lenient: false,
+        }
     }
 
     /// The names under which a record may have it.
@@ -166,6 +176,7 @@ impl Field {
             };
         };
         match found.cell(kind) {
+            Err(_) if self.lenient => Ok(Value::Null),
             Err(found) => Err(Flaw {
                 reason: "ill_typed",
                 detail: format!("expected {kind} in `{name}`, found {found}"),
@@ -185,7 +196,7 @@ pub(crate) fn prompt_fields(fields: &PromptFields) -> Vec<Field> {
         Field::of_kind("prompt", "prompt", Some(&prompt)),
         Field::of_kind("prompt", "answer", fields.answer.as_ref()),
         Field::of_kind("prompt", "solution", fields.solution.as_ref()),
-        Field::of_kind("prompt", "level", fields.level.as_ref()),
+        Field { lenient: fields.level.is_none(), ..Field::of_kind("prompt", "level", fields.level.as_ref()) },
     ]
 }
 

@@ -79,16 +79,14 @@ impl InputFile {
         &self.path
     }
 
-    /// The names that its first record has; none where it has no record, or cannot be read.
-    pub(crate) fn names(&self) -> Option<Vec<String>> {
-        match self.format {
-            Format::Jsonl => {
-                self.records(&[], &[]).ok()?.find_map(|found| found.ok()?.1.ok()).map(|record| record.names())
-            }
-            Format::Parquet => {
-                Some(TableReader::open(&self.path, None).ok()?.columns().names().map(str::to_owned).collect())
-            }
-        }
+    /// Its first record; none where it has no record, or cannot be read.
+    pub(crate) fn first(&self) -> Option<Record> {
+        let columns = match self.format {
+            Format::Jsonl => Columns::default(),
+            Format::Parquet => TableReader::open(&self.path, None).ok()?.columns().clone(),
+        };
+        let mut records = self.records(&columns.names().collect::<Vec<_>>(), &[]).ok()?;
+        records.find_map(|found| found.ok()?.1.ok())
     }
 
     /// The lines of the file in blocks; none where it has no lines.

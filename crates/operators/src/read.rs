@@ -2,7 +2,8 @@
 //!
 //! `fields` says what the columns of a prompt are called in the file; those not named there are taken from the column
 //! of the same name where the file has it, and are null elsewhere. Only a prompt must be there. A number is text as it
-//! is written, a list of one text is that text, and a level may be written in words (`Level 5`). An answer that stands at the end of a worked solution
+//! is written, a list of one text is that text, and a level may be written in words (`Level 5`); one
+//! that is no number is none, unless `fields` names it. An answer that stands at the end of a worked solution
 //! (`#### 18`, `\boxed{18}`) is cut out of it, and the whole becomes the solution where the file has no other.
 //!
 //! A row is named by its `id`, else by its prompt (with a number where the same prompt stands again): correcting an
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use flow_data::{Heap, Id, Value, kind};
+use flow_data::{Heap, Id, Type, Value, kind};
 use flow_dataflow::{Body, Out, SourceError};
 use flow_plan::{Arity, Input, Problem, Shape, Step};
 use flow_spec::PATH;
@@ -108,8 +109,8 @@ impl Definition for Read {
             fields: prompt_fields(&fields).into_iter().chain(extra).collect(),
             limit: config.limit.unwrap_or(usize::MAX),
         };
-        if let Some(judge) = judge(step).filter(|_| fields.answer.is_none() && !env.dry) {
-            unanswered(&reader.files, step.step, judge).into_iter().for_each(|line| env.remarks.add(line));
+        if !env.dry {
+            remarks(&reader, &fields, step).into_iter().for_each(|line| env.remarks.add(line));
         }
         Ok(Body::Source(Arc::new(Records(reader))))
     }
@@ -133,22 +134,28 @@ fn judge<'a>(context: &StepContext<'a>) -> Option<&'a Step> {
     None
 }
 
-/// That the first record of the files of `step` has no `answer`, by which `judge` would judge. Files that cannot be read are told of when
-/// they are.
-fn unanswered(files: &Files, step: &Step, judge: &Step) -> Option<String> {
-    let files = files.list().ok()?;
-    let first = files.first()?;
-    let names = first.names()?;
-    if names.iter().any(|name| name == "answer") {
-        return None;
+/// What the first record of the files shows that its reader may not expect, of columns that nobody has named. Files that cannot be read are
+/// told of when they are.
+fn remarks(reader: &Reader, fields: &PromptFields, context: &StepContext<'_>) -> Vec<String> {
+    let files = reader.files.list().unwrap_or_default();
+    let Some((file, record)) = files.first().and_then(|file| Some((file, file.first()?))) else { return Vec::new() };
+    let place = format!("`{}`: the first row of `{}`", context.step.name, file.path().display());
+    let mut remarks = Vec::new();
+    if let Some(judge) = judge(context).filter(|_| fields.answer.is_none() && record.find("answer").is_none()) {
+        let names: Vec<String> = record.names().iter().map(|name| format!("`{name}`")).collect();
+        remarks.push(format!(
+            "{place} has no `answer`, and `{}` judges by it: name the column of the known answer, `fields: {{answer: ..}}`; there are {}",
+            judge.name,
+            names.join(", ")
+        ));
     }
-    Some(format!(
-        "`{}`: the first row of `{}` has no `answer`, and `{}` judges by it: name the column of the known answer, `fields: {{answer: ..}}`; there are {}",
-        step.name,
-        first.path().display(),
-        judge.name,
-        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-    ))
+    let level = record.find("level").filter(|_| fields.level.is_none());
+    if let Some(Err(found)) = level.map(|level| level.cell(Type::Int)) {
+        remarks.push(format!(
+            "{place} has {found} as its `level`, which is to be a number: such a row has none; another column is named by `fields: {{level: ..}}`"
+        ));
+    }
+    remarks
 }
 
 struct Reader {
