@@ -131,7 +131,7 @@ fn the_last_checkpoint_is_copied_where_the_step_says() {
     let mut bytes = fs::read(&weights).unwrap();
     *bytes.last_mut().unwrap() ^= 0x80;
     fs::write(&weights, bytes).unwrap();
-    bench.exec(&copied, 1).says(&["error[E0607]", "is damaged; remove the folder to train it again"]);
+    bench.exec(&copied, 1).says(&["error[E0607]", "is damaged: its files have other contents"]);
     flow_model::Checkpoint::load(&bench.path("models/next")).unwrap();
     fs::write(&weights, "cut short").unwrap();
     bench.exec(&copied, 0);
