@@ -279,7 +279,9 @@ __device__ inline void attend_query_back(const Layout &e, const u32 *tiles, cons
         float scores[4][4], slopes[4][4];
         score_tiles<SLICES>(query, tile.first, key, from, tile, half, scores);
         score_tiles<SLICES>(gradient, tile.first, value, from, tile, half, slopes);
+#pragma unroll
         for (u32 i = 0; i < 4; i++)
+#pragma unroll
             for (u32 j = 0; j < 4; j++) {
                 bool seen = e.sees(tile.first + ty + 16 * i, from + tx + 16 * j);
                 soften_back(e, scores[i][j], slopes[i][j], seen, log_sum[i], along[i]);
@@ -306,10 +308,12 @@ __device__ inline void attend_key_back(const Layout &e, const u32 *tiles, const 
             float scores[4][4], slopes[4][4];
             score_tiles<SLICES>(key, tile.first, query, from, tile, half, scores);
             score_tiles<SLICES>(value, tile.first, gradient, from, tile, half, slopes);
+#pragma unroll
             for (u32 j = 0; j < 4; j++) {
                 u32 row = from + tx + 16 * j;
                 bool there = row < tile.end;
                 float log_sum = there ? log_sums[(u64)row * e.query + head] : 0.0f, along = there ? alongs[(u64)row * e.query + head] : 0.0f;
+#pragma unroll
                 for (u32 i = 0; i < 4; i++) {
                     bool seen = there && e.sees(row, tile.first + ty + 16 * i);
                     soften_back(e, scores[i][j], slopes[i][j], seen, log_sum, along);
