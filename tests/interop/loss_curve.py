@@ -1,6 +1,6 @@
 """Repeats a training of Flow with PyTorch and `transformers`, and compares the losses step by step.
 
-Usage: loss_curve.py EXAMPLE FOLDER dense|moe [STEPS]
+Usage: loss_curve.py EXAMPLE FOLDER dense|moe|gemma2|gemma3 [STEPS]
 
 EXAMPLE is target/release/examples/loss_curve (cargo build --release -p flow-trainer --example loss_curve), FOLDER a place for
 the model it starts from. Same weights, documents, optimiser and learning rates, 200 steps by default: every loss must be
@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 
 def losses(folder, run):
     """The mean cross-entropy of the completions at each step, in nats, before its update."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     matrices = [p for p in model.parameters() if p.dim() > 1]
     norms = [p for p in model.parameters() if p.dim() == 1]
     groups = [{"params": matrices, "weight_decay": run["weight_decay"]}, {"params": norms, "weight_decay": 0.0}]

@@ -1,4 +1,4 @@
-//! A short training for another program to repeat: `loss_curve FOLDER dense|moe STEPS`.
+//! A short training for another program to repeat: `loss_curve FOLDER dense|moe|gemma2|gemma3 STEPS`.
 //!
 //! Saves the model it starts from in FOLDER and prints, as JSON, the documents of every step (all of them, so that their order
 //! does not matter), the learning rates and the losses. `tests/interop/loss_curve.py` repeats it with PyTorch.
@@ -8,16 +8,16 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use flow_model::{Block, Checkpoint, Config, Tokenizer};
+use flow_model::{Activation, Block, Checkpoint, Config, QkNorm, Rope, Sliding, Tokenizer};
 use flow_trainer::{Example, MoeUpcycle, TrainConfig, train, upcycle};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [folder, kind, steps] = &words[..] else {
-        return Err("usage: loss_curve FOLDER dense|moe STEPS".into());
+        return Err("usage: loss_curve FOLDER dense|moe|gemma2|gemma3 STEPS".into());
     };
-    let dense = Checkpoint::init(config(), tokenizer()?, 3)?;
+    let dense = Checkpoint::init(config(kind), tokenizer()?, 3)?;
     // No router losses: `transformers` weighs them differently.
     let mixture = MoeUpcycle { router_aux_loss_coef: 0.0, router_z_loss_coef: 0.0, ..MoeUpcycle::default() };
     let start = if kind == "moe" { upcycle(&[&dense], &mixture, 1)? } else { dense };
@@ -64,7 +64,8 @@ fn tokenizer() -> Result<Tokenizer, flow_model::Error> {
     Tokenizer::train_byte_bpe(&texts.iter().map(String::as_str).collect::<Vec<_>>(), 300, &["<|end|>"])
 }
 
-fn config() -> Config {
+fn config(kind: &str) -> Config {
+    let block = block(kind);
     Config {
         vocab_size: 300,
         hidden_size: 64,
@@ -76,10 +77,33 @@ fn config() -> Config {
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.0,
         max_position_embeddings: 64,
-        tie_word_embeddings: false,
+        tie_word_embeddings: block.gemma_norms,
         eos_token_ids: vec![0],
         bos_token_id: None,
         moe: None,
-        block: Block::default(),
+        block,
+    }
+}
+
+/// Gemma's layers with windows shorter than the documents, and low caps, so that both matter.
+fn block(kind: &str) -> Block {
+    let sliding = |rope| Some(Sliding { window: 5, layers: vec![true, false, true], rope });
+    let gemma = Block {
+        gemma_norms: true,
+        activation: Activation::GeluTanh,
+        query_pre_attn_scalar: Some(24.0),
+        ..Block::default()
+    };
+    match kind {
+        "gemma2" => Block {
+            attn_logit_softcapping: Some(2.0),
+            final_logit_softcapping: Some(6.0),
+            sliding: sliding(None),
+            ..gemma
+        },
+        "gemma3" => {
+            Block { qk_norm: Some(QkNorm::Head), sliding: sliding(Some(Rope::plain(500.0))), ..gemma }
+        }
+        _ => Block::default(),
     }
 }
