@@ -184,6 +184,17 @@ fn a_mistake_is_told_and_mended_while_it_watches() {
 }
 
 #[test]
+fn a_training_that_a_model_does_not_allow_is_told_while_it_watches() {
+    let bench = looped();
+    let text = fs::read_to_string(bench.path("p.yaml")).unwrap();
+    let watching = Watching::start(&bench, &[]);
+    watching.settled();
+    bench.put("p.yaml", text.replacen("op: train,", "op: train, max_length: 100000,", 1));
+    assert!(watching.mistake().contains("E0626"));
+    assert_eq!(watching.end().code, 0);
+}
+
+#[test]
 fn a_mistake_that_is_taken_back_is_told_to_be_mended() {
     let bench = Bench::with(COPY);
     let watching = Watching::start(&bench, &[]);

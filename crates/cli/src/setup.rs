@@ -58,14 +58,15 @@ impl Setup {
     }
 
     /// The same models for another text of the pipeline, which declares them alike.
-    pub(crate) fn with(&self, pipeline: Pipeline) -> Self {
-        Self {
+    pub(crate) fn with(&self, pipeline: Pipeline) -> Result<Self, Halt> {
+        starts::expect(&pipeline)?;
+        Ok(Self {
             pipeline,
             folder: self.folder.clone(),
             models: self.models.clone(),
             digests: self.digests.clone(),
             remarks: self.remarks.clone(),
-        }
+        })
     }
 
     /// The surroundings of its operators.

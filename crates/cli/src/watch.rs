@@ -151,7 +151,7 @@ impl<'a> Watcher<'a> {
         let contents = wanted.contents();
         let alike = |live: &&Live<'_>| live.setup().pipeline.plan.models == pipeline.plan.models;
         let setup = match self.live.as_ref().filter(alike) {
-            Some(live) if !self.stale.models => live.setup().with(pipeline),
+            Some(live) if !self.stale.models => live.setup().with(pipeline)?,
             _ => Setup::of(pipeline, &args.store)?,
         };
         if let Some(live) = self.live.as_mut().filter(|live| contents == self.contents && runs(live, &setup))
